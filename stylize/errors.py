@@ -1,0 +1,98 @@
+"""The errors that reach a user.
+
+::
+
+    StylizeError                 exit code 1: the run failed
+    ├── PictureError             a picture cannot be read
+    ├── OutputError              a result cannot be written
+    ├── WeightsError             network weights are missing, damaged or foreign
+    ├── RecipeError              a file carries no recipe, or one that cannot be followed
+    ├── NumericalError           the optimisation left the finite numbers
+    ├── MissingExtraError        an optional library is not installed
+    ├── UsageError               exit code 2: the request makes no sense
+    │   ├── SettingError         a setting's value is out of its range
+    │   └── UnknownNameError     no such layer, preset, model …; names the nearest ones
+    └── InterruptedRunError      exit code 130: stopped by the user
+
+The message says what is wrong and with which file; ``hint`` says the remedy.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class StylizeError(Exception):
+    """Base of every error that is the user's to mend, not the program's."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class PictureError(StylizeError):
+    """A picture cannot be read."""
+
+
+class OutputError(StylizeError):
+    """A result cannot be written."""
+
+
+class WeightsError(StylizeError):
+    """Network weights are missing, damaged or of another architecture."""
+
+
+class RecipeError(StylizeError):
+    """A file carries no recipe, or one that cannot be followed."""
+
+
+class NumericalError(StylizeError):
+    """The optimisation produced values that are not finite."""
+
+
+class MissingExtraError(StylizeError):
+    """An optional library is needed for this request and is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the extra '{extra}'", hint=f'pip install "stylize[{extra}]"'
+        )
+
+
+class UsageError(StylizeError):
+    """The request itself makes no sense, whatever the files hold."""
+
+    exit_code = 2
+
+
+class SettingError(UsageError):
+    """A setting's value is of the wrong kind or out of its range."""
+
+
+class UnknownNameError(UsageError):
+    """A name that is not among the known ones.
+
+    Args:
+        kind: what is named, in the singular: ``"layer"``, ``"preset"`` …
+        name: the name that was given.
+        known: the names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = list(known)
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+        super().__init__(f"unknown {kind} '{name}'", hint=hint)
+
+
+class InterruptedRunError(StylizeError):
+    """The user stopped the run before there was a result to keep."""
+
+    exit_code = 130

@@ -1,0 +1,103 @@
+"""The shape of the VGG networks: names, channels, strides, receptive fields, cost. No torch.
+
+Reference:
+    Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+    Recognition", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from stylize.errors import UnknownNameError
+
+# Convolutions per block; every block but the first starts with a 2×2 pooling of stride 2.
+BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CHANNELS = (64, 128, 256, 512, 512)
+KERNEL = 3
+
+_LAYER = re.compile(r"(conv|relu)([1-5])_([1-4])")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One convolution and what stands before it.
+
+    Attributes:
+        name: ``conv4_2``; its rectified output is called ``relu4_2``.
+        channels_in, channels: feature maps that enter and leave.
+        stride: image pixels between neighbouring positions.
+        receptive_field_px: side of the image patch that one position sees.
+        pooled: whether a pooling stands before this convolution.
+    """
+
+    name: str
+    channels_in: int
+    channels: int
+    stride: int
+    receptive_field_px: int
+    pooled: bool
+
+    @property
+    def macs_per_px(self) -> float:
+        """Multiply-accumulates of a forward pass per pixel of the image."""
+        return KERNEL * KERNEL * self.channels_in * self.channels / self.stride**2
+
+
+@cache
+def convolutions(architecture: str) -> tuple[Layer, ...]:
+    """All convolutions of a network, shallow to deep.
+
+    Raises:
+        UnknownNameError: no such architecture.
+    """
+    if architecture not in BLOCKS:
+        raise UnknownNameError("architecture", architecture, BLOCKS)
+    layers, channels_in, stride, field = [], 3, 1, 1
+    for block, (count, channels) in enumerate(zip(BLOCKS[architecture], CHANNELS, strict=True), 1):
+        for index in range(1, count + 1):
+            pooled = index == 1 and block > 1
+            if pooled:
+                field += stride
+                stride *= 2
+            field += (KERNEL - 1) * stride
+            layers.append(
+                Layer(f"conv{block}_{index}", channels_in, channels, stride, field, pooled)
+            )
+            channels_in = channels
+    return tuple(layers)
+
+
+def layer_names(architecture: str) -> tuple[str, ...]:
+    """Every name that :func:`find_layer` takes: ``conv1_1``, ``relu1_1``, ``conv1_2`` …"""
+    return tuple(
+        name for layer in convolutions(architecture) for name in (layer.name, rectified(layer.name))
+    )
+
+
+def rectified(name: str) -> str:
+    """The name of a convolution's output after the ReLU."""
+    return name.replace("conv", "relu")
+
+
+def find_layer(architecture: str, name: str) -> Layer:
+    """The convolution that a layer name speaks of, ``relu4_2`` and ``conv4_2`` alike.
+
+    Raises:
+        UnknownNameError: the network has no such layer; names the nearest ones.
+    """
+    match = _LAYER.fullmatch(name)
+    wanted = f"conv{match[2]}_{match[3]}" if match else None
+    for layer in convolutions(architecture):
+        if layer.name == wanted:
+            return layer
+    raise UnknownNameError(f"layer of {architecture}", name, layer_names(architecture))
+
+
+def up_to(architecture: str, names: tuple[str, ...]) -> tuple[Layer, ...]:
+    """The convolutions that have to run for all of ``names`` to be known."""
+    layers = convolutions(architecture)
+    deepest = max(layers.index(find_layer(architecture, name)) for name in names)
+    return layers[: deepest + 1]
