@@ -1,1 +1,20 @@
-"""."""
+"""What is wanted of the picture, as a sum of named terms that an engine can evaluate."""
+
+from stylize.objectives.content import ContentTerm
+from stylize.objectives.moments import Moments, blend, moments_of
+from stylize.objectives.objective import FeatureTerm, ImageTerm, Objective
+from stylize.objectives.smoothness import SmoothnessTerm
+from stylize.objectives.style import GramTerm, MomentsTerm
+
+__all__ = [
+    "ContentTerm",
+    "FeatureTerm",
+    "GramTerm",
+    "ImageTerm",
+    "Moments",
+    "MomentsTerm",
+    "Objective",
+    "SmoothnessTerm",
+    "blend",
+    "moments_of",
+]

@@ -1,0 +1,144 @@
+"""The convolutional trunk as a function from a picture to named activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.networks.architecture import find_layer, rectified, up_to
+
+if TYPE_CHECKING:
+    from stylize.networks.store import Weights
+
+# A mean over 2×2 rectified activations is smaller than their maximum; without a factor every
+# pooling would damp what the deeper layers, trained with maxima, receive. Measured on the
+# sample photographs as the ratio of the root mean squares of both poolings' outputs.
+AVERAGE_POOLING_GAIN = 1.5
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
+
+
+class Trunk:
+    """VGG's convolutions up to the deepest layer asked for, with frozen weights.
+
+    Args:
+        weights: as :func:`stylize.networks.store.load_weights` gives them.
+        layers: names of the activations to return, ``conv4_2`` (before the ReLU) or
+            ``relu4_2`` (after it).
+        pooling: ``"max"``, or ``"avg"`` with the activations' scale kept.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp64"`` (for tests). In bf16 all but the first
+            convolution run in bfloat16; the first sees the pixels, which 8 significant bits
+            would move by half a grey level, and costs half a percent of the whole.
+        device: where the weights live and the work is done.
+
+    Raises:
+        UnknownNameError: a layer that the network does not have.
+
+    Note:
+        The first convolution is padded by replication instead of zeros, which would frame the
+        picture in black (after K. Crowson's style-transfer-pytorch). Since the pad holds
+        pixels, the preprocessing is an affine map and can be folded into that convolution.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        layers: Sequence[str],
+        *,
+        pooling: str = "max",
+        precision: str = "fp32",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.layers = tuple(layers)
+        self.architecture = weights.architecture
+        self.pooling = pooling
+        self.precision = precision
+        self.device = torch.device(device)
+        self._memory_format = (
+            # Convolution's backward pass returns a wrong layout on MPS (PyTorch issue 174269).
+            torch.contiguous_format if self.device.type == "mps" else torch.channels_last
+        )
+        self._convolutions = up_to(weights.architecture, self.layers)
+        self._parameters = [
+            self._place(*self._parameters_of(weights, layer.name), first=not index)
+            for index, layer in enumerate(self._convolutions)
+        ]
+
+    def strides(self) -> dict[str, int]:
+        """Image pixels between neighbouring positions, by layer name."""
+        return {name: find_layer(self.architecture, name).stride for name in self.layers}
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """Activations by layer name.
+
+        Args:
+            image: ``(N, 3, H, W)`` RGB in [0, 1].
+
+        Returns:
+            ``(N, C, H // stride, W // stride)`` for each name, in the trunk's precision, part
+            of the autograd graph where ``image`` is.
+        """
+        found = {}
+        x = self._first(image)
+        for index, layer in enumerate(self._convolutions):
+            if index:
+                if layer.pooled:
+                    x = self._pool(x)
+                weight, bias = self._parameters[index]
+                x = F.conv2d(x, weight, bias, padding=1)
+            if layer.name in self.layers:
+                found[layer.name] = x
+                x = F.relu(x)
+            else:
+                x = F.relu_(x)
+            if rectified(layer.name) in self.layers:
+                found[rectified(layer.name)] = x
+        return found
+
+    def _first(self, image: Tensor) -> Tensor:
+        weight, bias = self._parameters[0]
+        x = image.to(dtype=weight.dtype, memory_format=self._memory_format)
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+        return x.to(DTYPES[self.precision])
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.pooling == "max":
+            return F.max_pool2d(x, 2)
+        return F.avg_pool2d(x, 2) * AVERAGE_POOLING_GAIN
+
+    @staticmethod
+    def _parameters_of(weights: Weights, name: str) -> tuple[Tensor, Tensor]:
+        weight, bias = weights.tensors[f"{name}.weight"], weights.tensors[f"{name}.bias"]
+        if name != "conv1_1":
+            return weight, bias
+        return fold_preprocessing(weights, weight, bias)
+
+    def _place(self, weight: Tensor, bias: Tensor, *, first: bool) -> tuple[Tensor, Tensor]:
+        dtype = DTYPES[self.precision]
+        if first and dtype is torch.bfloat16:
+            dtype = torch.float32
+        return (
+            weight.to(self.device, dtype).contiguous(memory_format=self._memory_format),
+            bias.to(self.device, dtype),
+        )
+
+
+def fold_preprocessing(weights: Weights, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """First-layer parameters that take RGB in [0, 1] instead of the network's own input.
+
+    With input ``(scale·x − mean) / std`` per channel, ``W·input + b`` is
+    ``(W·scale/std)·x + (b − Σ W·mean/std)``.
+    """
+    prepared = weights.preprocessing
+    mean = torch.tensor(prepared.mean, dtype=torch.float64).view(1, 3, 1, 1)
+    std = torch.tensor(prepared.std, dtype=torch.float64).view(1, 3, 1, 1)
+    exact = weight.double() / std
+    folded_bias = bias.double() - (exact * mean).sum(dim=(1, 2, 3))
+    folded = exact * prepared.scale
+    if prepared.channels == "BGR":
+        folded = folded.flip(1)
+    return folded, folded_bias

@@ -1,0 +1,70 @@
+"""The contract between what is wanted and the engine that computes its gradient.
+
+A term on features is a function of *sums over positions*: ``f(Σ_p s(F_p))``. Whoever evaluates
+it adds up the sums (over the whole picture or over its tiles), asks for the value and its slope
+with respect to the sums, and seeds the backward pass of the network with the derivative with
+respect to the features. No gradient is ever taken through the sums by autograd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+
+class FeatureTerm(Protocol):
+    """One named, weighted term on the activations of one layer.
+
+    Attributes:
+        name: for logs and events, unique within an objective.
+        layer: the activations it reads.
+        weight: factor of its value in the total.
+    """
+
+    name: str
+    layer: str
+    weight: float
+
+    def sums(self, features: Tensor) -> Any:
+        """What has to be added up over positions.
+
+        Args:
+            features: ``(1, C, h, w)`` float32 activations of :attr:`layer`.
+        """
+
+    def evaluate(self, sums: Any, positions: int) -> tuple[Tensor, Any]:
+        """The unweighted value (a scalar) and its slope with respect to the sums."""
+
+    def seed(self, features: Tensor, slope: Any) -> Tensor:
+        """Derivative of the unweighted value with respect to ``features``, of their shape."""
+
+
+class ImageTerm(Protocol):
+    """One named, weighted term on the pixels themselves."""
+
+    name: str
+    weight: float
+
+    def value_and_gradient(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """The unweighted value (a scalar) and its gradient, of the image's shape."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A weighted sum of terms.
+
+    Attributes:
+        features: terms on activations.
+        pixels: terms on the image.
+    """
+
+    features: Sequence[FeatureTerm]
+    pixels: Sequence[ImageTerm] = ()
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Layers that the terms read, each once, in the order of first use."""
+        return tuple(dict.fromkeys(term.layer for term in self.features))

@@ -1,0 +1,106 @@
+"""L-BFGS in a box, one evaluation a step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from stylize.engine import Evaluation
+
+
+class LBFGS:
+    """Projected limited-memory BFGS without a line search.
+
+    Every step costs one evaluation. Pixels at a bound whose gradient points outwards are held
+    fixed, the two-loop recursion runs on the others, and the step is clamped to the box. A
+    step that raised the objective by more than a tenth is taken back and halved.
+
+    Args:
+        history: pairs of steps and gradient changes that are kept.
+        first_step: mean absolute change of a pixel in the very first step.
+
+    Reference:
+        Nocedal, "Updating quasi-Newton matrices with limited storage", 1980; the held set is
+        that of Bertsekas, "Projected Newton methods", 1982.
+    """
+
+    _TOLERATED = 1.1
+    # A pair is kept if its curvature is positive beyond what bfloat16 gradients invent.
+    _CURVATURE = 1e-3
+
+    def __init__(self, history: int = 10, first_step: float = 0.01) -> None:
+        self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
+        self._first_step = first_step
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop all that belongs to one size: pairs, last point, best point."""
+        self._pairs.clear()
+        self._damping = 1.0
+        self._last: tuple[Tensor, Tensor, float] | None = None
+        self._best: tuple[Tensor, float] | None = None
+
+    def step(self, image: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:
+        """One evaluation and one step; changes ``image`` in place.
+
+        Returns:
+            The evaluation at the image as it came in.
+        """
+        found = evaluate(image)
+        total, gradient = float(found.total), found.gradient
+        if self._last is not None and total > self._TOLERATED * self._last[2]:
+            self._retreat(image)
+            return found
+        self._learn(image, gradient)
+        if self._best is None or total < self._best[1]:
+            self._best = (image.clone(), total)
+        self._last = (image.clone(), gradient, total)
+        image.add_(self._direction(image, gradient), alpha=self._damping).clamp_(0, 1)
+        self._damping = min(1.0, 2 * self._damping)
+        return found
+
+    def _retreat(self, image: Tensor) -> None:
+        """Back to the last good point and half as far from it, without the newest pair."""
+        assert self._last is not None
+        point, gradient, _ = self._last
+        self._damping /= 4
+        if self._pairs:
+            self._pairs.pop()
+        image.copy_(point)
+        image.add_(self._direction(point, gradient), alpha=self._damping).clamp_(0, 1)
+
+    def _learn(self, image: Tensor, gradient: Tensor) -> None:
+        if self._last is None:
+            return
+        step, change = image - self._last[0], gradient - self._last[1]
+        curvature = float((step * change).sum())
+        if curvature > self._CURVATURE * float(step.norm() * change.norm()):
+            self._pairs.append((step, change, curvature))
+
+    def _direction(self, image: Tensor, gradient: Tensor) -> Tensor:
+        """Minus the approximate inverse Hessian times the gradient of the free pixels."""
+        held = ((image <= 0) & (gradient > 0)) | ((image >= 1) & (gradient < 0))
+        q = gradient.masked_fill(held, 0)
+        if not self._pairs:
+            return q * (-self._first_step / q.abs().mean().clamp_min(1e-30))
+        shares = []
+        for step, change, curvature in reversed(self._pairs):
+            share = (step * q).sum() / curvature
+            q = q.sub(change * share)
+            shares.append(share)
+        _, change, curvature = self._pairs[-1]
+        q = q * (curvature / change.square().sum())
+        for (step, change, curvature), share in zip(self._pairs, reversed(shares), strict=True):
+            q = q.add(step * (share - (change * q).sum() / curvature))
+        return q.neg_().masked_fill_(held, 0)
+
+    def result(self, image: Tensor) -> Tensor:
+        """The picture so far: the iterate of the lowest objective at this size."""
+        return image.clone() if self._best is None else self._best[0].clone()
+
+    def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
+        """Forget the history: curvature pairs of another size do not describe this one."""
+        self._forget()

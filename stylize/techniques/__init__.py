@@ -1,0 +1,1 @@
+"""What the program is for: each technique is the other rooms, wired."""
