@@ -1,3 +1,35 @@
-"""Neural style transfer and DeepDream."""
+"""Neural style transfer and DeepDream: offline, fast on a CPU, replayable.
+
+>>> from stylize import transfer
+>>> transfer("photo.jpg", "style.jpg", size="640").save("painting.png")
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stylize.api import transfer
+    from stylize.errors import StylizeError
+    from stylize.settings import Execution, TransferSettings
+    from stylize.techniques.painting import Painting
 
 __version__ = "0.1.0"
+
+__all__ = ["Execution", "Painting", "StylizeError", "TransferSettings", "__version__", "transfer"]
+
+_HOMES = {
+    "Execution": "stylize.settings",
+    "Painting": "stylize.techniques.painting",
+    "StylizeError": "stylize.errors",
+    "TransferSettings": "stylize.settings",
+    "transfer": "stylize.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names on first use: ``import stylize`` does not pay for importing torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

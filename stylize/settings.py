@@ -98,7 +98,10 @@ class TransferSettings:
         0.9, "Decay of the average of iterates in Adam; 0 takes the last.", low=0, high=0.9999
     )
     tolerance: float = setting(
-        0.0, "End a scale when ten steps improve it by less than this share; 0 never.", low=0, high=1
+        0.0,
+        "End a scale when ten steps improve it by less than this share; 0 never.",
+        low=0,
+        high=1,
     )
     network: str = setting("vgg16", "Network that sees the pictures; see 'stylize models list'.")
     pooling: str = setting("max", "Pooling between the blocks.", choices=("max", "avg"))
@@ -252,11 +255,13 @@ def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None
     for key, value in document.items():
         if key not in fields:
             raise UnknownNameError("setting", key, fields)
-        if fields[key].type == "LayerWeights":
-            if not isinstance(value, Mapping):
-                raise SettingError(f"{key}: {value!r} is not a table of layers and weights")
-            value = tuple(value.items())
-        elif isinstance(value, list):
-            value = tuple(value)
-        values[key] = value
+        values[key] = _from_plain(fields[key], value)
     return dataclasses.replace(base if base is not None else kind(), **values)
+
+
+def _from_plain(each: dataclasses.Field[Any], value: Any) -> Any:
+    if each.type == "LayerWeights":
+        if not isinstance(value, Mapping):
+            raise SettingError(f"{each.name}: {value!r} is not a table of layers and weights")
+        return tuple(value.items())
+    return tuple(value) if isinstance(value, list) else value

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from stylize.directories import cache_directory
+from stylize.engine.calibration import Verdict, recall, remember
 from stylize.engine.plan import network_flop_per_px
 from stylize.errors import UsageError
 from stylize.networks.store import Weights
@@ -24,23 +22,6 @@ PROBE_LAYER = "relu5_1"
 PROBE_SIZE = 192
 # Below this cosine between gradients in bf16 and fp32 the faster arithmetic is not trusted.
 LEAST_COSINE = 0.99
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the self-test found.
-
-    Attributes:
-        precision: ``bf16`` or ``fp32``, the faster one that is exact enough.
-        gflops: reached in that precision, in the convolutions of one evaluation.
-        speedup: time in fp32 over time in bf16.
-        cosine: between the two gradients with respect to the picture.
-    """
-
-    precision: str
-    gflops: float
-    speedup: float
-    cosine: float
 
 
 @dataclass(frozen=True)
@@ -107,13 +88,12 @@ def available_devices() -> list[str]:
 
 def verdict_for(device: str, weights: Weights) -> Verdict:
     """The self-test's verdict, from the cache if this machine has been tested before."""
-    path = cache_directory() / "machine.json"
     key = fingerprint(device, weights)
-    known = _read(path)
-    if key in known:
-        return known[key]
+    known = recall(key)
+    if known is not None:
+        return known
     verdict = self_test(device, weights)
-    _write(path, known | {key: verdict})
+    remember(key, verdict)
     return verdict
 
 
@@ -152,9 +132,7 @@ def self_test(device: str, weights: Weights) -> Verdict:
     return Verdict(precision, flop / found[precision][1] / 1e9, speedup, cosine)
 
 
-def _probe(
-    device: str, weights: Weights, precision: str, image: Tensor
-) -> tuple[Tensor, float]:
+def _probe(device: str, weights: Weights, precision: str, image: Tensor) -> tuple[Tensor, float]:
     """Gradient of the deepest layer's energy, and the best of three times, in seconds."""
     trunk = Trunk(weights, (PROBE_LAYER,), precision=precision, device=device)
     best = float("inf")
@@ -166,23 +144,3 @@ def _probe(
         float(gradient.sum())
         best = min(best, time.perf_counter() - started)
     return gradient.float(), best
-
-
-def _read(path: Path) -> dict[str, Verdict]:
-    """Remembered verdicts; a file that cannot be understood counts as none."""
-    try:
-        return {key: Verdict(**value) for key, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-def _write(path: Path, verdicts: dict[str, Verdict]) -> None:
-    """Remember; a cache that cannot be written only costs the next run a self-test."""
-    document = {key: asdict(value) for key, value in verdicts.items()}
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(document, indent=1))
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)

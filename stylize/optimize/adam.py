@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stylize.engine import Evaluation
+from stylize.engine.evaluation import Evaluation
 
 
 class Adam:

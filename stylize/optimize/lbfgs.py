@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
-from stylize.engine import Evaluation
+from stylize.engine.evaluation import Evaluation
 
 
 class LBFGS:

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from stylize.engine import Engine, Evaluation
+from stylize.engine.evaluation import Engine, Evaluation
 from stylize.errors import NumericalError
 from stylize.optimize.events import Iterate
 from stylize.optimize.schedule import Scale

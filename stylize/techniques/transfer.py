@@ -8,23 +8,30 @@ Style Transfer" (CVPR 2017).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylize.engine import WholeEngine
 from stylize.engine.canvas import Canvas
-from stylize.engine.machine import Machine, resolve
+from stylize.engine.machine import resolve
+from stylize.engine.plan import Cost, transfer_cost
+from stylize.engine.whole import WholeEngine
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, SizeSpec, resize
-from stylize.networks.store import Weights, load_weights
+from stylize.networks.store import load_weights
 from stylize.networks.trunk import Trunk
 from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend, moments_of
 from stylize.objectives.style import STYLE_TERMS
-from stylize.optimize import LBFGS, Adam, Descent, Iterate, Optimizer, Scale, ScaleOutcome, schedule
-from stylize.settings import Execution, LayerWeights, TransferSettings
+from stylize.optimize.adam import Adam
+from stylize.optimize.events import Iterate
+from stylize.optimize.lbfgs import LBFGS
+from stylize.optimize.loop import Descent, Optimizer, ScaleOutcome
+from stylize.optimize.schedule import Scale, schedule
+from stylize.recipes import compose
+from stylize.settings import Execution, LayerWeights, TransferSettings, to_document
+from stylize.techniques.painting import Painting
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
 LEAST_SIDE = 16
@@ -32,25 +39,6 @@ LEAST_SIDE = 16
 LEAST_STYLE_SIDE = 32
 
 StyleTargets = dict[str, Moments]
-
-
-@dataclass(frozen=True)
-class Painting:
-    """A finished or interrupted transfer.
-
-    Attributes:
-        pixels: ``(1, 3, H, W)`` RGB in [0, 1], on the CPU.
-        outcomes: what happened at each scale that was begun.
-        weights: of the network that was used.
-        machine: where the work was done.
-        interrupted: whether a listener stopped the run; the picture is what there was.
-    """
-
-    pixels: Tensor
-    outcomes: list[ScaleOutcome]
-    weights: Weights
-    machine: Machine
-    interrupted: bool
 
 
 class Transfer:
@@ -62,6 +50,7 @@ class Transfer:
         settings: how it shall look.
         execution: where it is done.
         start: the picture to start from, for ``init="file"``.
+        preset: the name of the preset behind the settings, for the recipe.
 
     Raises:
         StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
@@ -75,9 +64,11 @@ class Transfer:
         execution: Execution | None = None,
         *,
         start: Picture | None = None,
+        preset: str | None = None,
     ) -> None:
         self.settings = settings or TransferSettings()
         self.content, self.styles, self.start = content, list(styles), start
+        self._preset = preset
         self._check()
         self.size = SizeSpec.parse(self.settings.size).fit(*content.size)
         self._require_sides()
@@ -119,6 +110,16 @@ class Transfer:
             pooling=self.settings.pooling,
             precision=self.machine.precision,
             device=self.machine.device,
+        )
+
+    def cost(self) -> Cost:
+        """What the run will cost."""
+        return transfer_cost(
+            self.settings,
+            self.scales,
+            architecture=self.weights.architecture,
+            precision=self.machine.precision,
+            gflops=self.machine.gflops,
         )
 
     def run(
@@ -164,8 +165,41 @@ class Transfer:
         if not outcomes:
             raise InterruptedRunError("stopped before the first step")
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
-        pixels = resize(picture, self.size).clamp(0, 1).cpu().contiguous()
-        return Painting(pixels, outcomes, self.weights, self.machine, interrupted)
+        return Painting(
+            pixels=resize(picture, self.size).clamp(0, 1).cpu().contiguous(),
+            alpha=self._alpha(),
+            recipe=self._recipe(outcomes, interrupted),
+            interrupted=interrupted,
+        )
+
+    def _alpha(self) -> Tensor | None:
+        alpha = self.content.alpha
+        return None if alpha is None else resize(alpha, self.size).clamp(0, 1)
+
+    def _recipe(self, outcomes: list[ScaleOutcome], interrupted: bool) -> dict[str, Any]:
+        inputs = [("content", self.content), *(("style", style) for style in self.styles)]
+        if self.start is not None:
+            inputs.append(("start", self.start))
+        return compose(
+            self.settings.TECHNIQUE,
+            to_document(self.settings),
+            inputs,
+            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            resolved={
+                "size": [self.size[1], self.size[0]],
+                "device": self.machine.device,
+                "precision": self.machine.precision,
+                "threads": self.machine.threads,
+                "torch": str(torch.__version__),
+                "engine": "whole",
+                "scales": [
+                    [each.scale.width, each.scale.height, each.steps_done] for each in outcomes
+                ],
+            },
+            losses=outcomes[-1].losses,
+            interrupted=interrupted,
+            preset=self._preset,
+        )
 
     def _build_optimizer(self) -> Optimizer:
         if self.settings.optimizer == "lbfgs":
@@ -229,7 +263,9 @@ class Transfer:
         shrink = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
         if shrink < 1:
             height, width = round(height * shrink), round(width * shrink)
-        features = self._trunk(resize(style.pixels, (height, width)).clamp(0, 1).to(self.machine.device))
+        features = self._trunk(
+            resize(style.pixels, (height, width)).clamp(0, 1).to(self.machine.device)
+        )
         return {name: moments_of(features[name]) for name, _ in shares(self.settings.style_layers)}
 
 
@@ -243,7 +279,9 @@ def cover(picture: Tensor, size: tuple[int, int]) -> Tensor:
     """``picture`` resized and cropped at its centre so that it fills ``size``."""
     height, width = picture.shape[2:]
     grow = max(size[0] / height, size[1] / width)
-    scaled = resize(picture, (max(size[0], round(height * grow)), max(size[1], round(width * grow))))
+    scaled = resize(
+        picture, (max(size[0], round(height * grow)), max(size[1], round(width * grow)))
+    )
     top, left = (scaled.shape[2] - size[0]) // 2, (scaled.shape[3] - size[1]) // 2
     return scaled[..., top : top + size[0], left : left + size[1]]
 

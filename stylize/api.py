@@ -1,0 +1,67 @@
+"""The techniques as plain functions, for use from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from stylize.images import Picture, read_picture
+from stylize.optimize.events import Iterate
+from stylize.presets import DEFAULTS, find_preset
+from stylize.settings import Execution
+from stylize.techniques.painting import Painting
+from stylize.techniques.transfer import Transfer
+
+PictureLike = str | Path | Picture
+
+
+def transfer(
+    content: PictureLike,
+    style: PictureLike | Sequence[PictureLike],
+    *,
+    preset: str = DEFAULTS["transfer"],
+    start: PictureLike | None = None,
+    execution: Execution | None = None,
+    listener: Callable[[Iterate], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **settings: Any,
+) -> Painting:
+    """Paint a photograph in the style of one or several pictures.
+
+    Args:
+        content: the photograph: a path, or a picture that was read before.
+        style: one picture or several, whose styles are blended.
+        preset: a name (``stylize presets list``), or the path of a preset file.
+        start: the picture to start from; sets ``init``.
+        execution: device, precision, threads.
+        listener: is told of every step.
+        stop: asked after every step; True ends the run with the picture so far.
+        settings: fields of :class:`stylize.settings.TransferSettings`; they beat the preset.
+
+    Returns:
+        The picture with its recipe; ``.save("out.png")`` writes both.
+
+    Raises:
+        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+
+    Example:
+        >>> from stylize import transfer
+        >>> painting = transfer("photo.jpg", "style.jpg", size="1024", content_weight=0.1)
+        >>> painting.save("painting.png")
+    """
+    styles = [style] if isinstance(style, str | Path | Picture) else list(style)
+    if start is not None:
+        settings["init"] = "file"
+    return Transfer(
+        _read(content),
+        [_read(each) for each in styles],
+        find_preset("transfer", preset).apply(settings),
+        execution,
+        start=None if start is None else _read(start),
+        preset=preset if preset != DEFAULTS["transfer"] else None,
+    ).run(listener, stop)
+
+
+def _read(picture: PictureLike) -> Picture:
+    return picture if isinstance(picture, Picture) else read_picture(Path(picture))

@@ -1,0 +1,139 @@
+"""The group of all commands, and the one place where errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from stylize import __version__
+from stylize.errors import StylizeError
+
+# Name, and the module whose attribute of the same name is the command: imported when used.
+COMMANDS = {
+    "transfer": "stylize.commands.transfer",
+    "presets": "stylize.commands.presets",
+    "models": "stylize.commands.models",
+    "info": "stylize.commands.info",
+}
+
+EPILOG = "Exit codes: 0 done, 1 a run failed, 2 the request makes no sense, 130 interrupted."
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Loads its commands late, and lets no traceback out unless asked with -vv."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the table above."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run and exit, as click's own, with this program's exit codes."""
+        words = list(sys.argv[1:] if args is None else args)
+        if os.environ.get("NO_COLOR"):
+            extra.setdefault("color", False)
+
+        def call() -> Any:
+            return super(Commands, self).main(
+                words, prog_name or "stylize", complete_var, standalone_mode=False, **extra
+            )
+
+        return guarded(call, words) if standalone_mode else call()
+
+
+def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
+    """Call and exit: every error becomes one line and a code."""
+    try:
+        result = call()
+        sys.stdout.flush()
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        say(f"stylize: {error.format_message().rstrip('.')}")
+        sys.exit(error.exit_code)
+    except StylizeError as error:
+        explain(error, str(error), words)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        say("stylize: interrupted")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        explain(error, describe(error), words)
+        sys.exit(1)
+
+
+def describe(error: Exception) -> str:
+    """One line for an error that nobody foresaw, or that the machine's limits caused."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "memory" in text:
+        return "the machine's memory does not hold a picture of this size (a smaller --size does)"
+    return f"internal error: {type(error).__name__}: {text[:300]} (-vv shows where)"
+
+
+def explain(error: Exception, line: str, words: Sequence[str]) -> None:
+    """The line, and with -vv the way there."""
+    if any(word.startswith("-vv") for word in words):
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"stylize: {line}")
+
+
+def say(text: str) -> None:
+    """A message to the user, on stderr, without control characters from file names."""
+    printable = "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    click.echo(printable, err=True)
+
+
+@click.group(
+    cls=Commands,
+    epilog=EPILOG,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "STYLIZE",
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="stylize")
+def cli() -> None:
+    """Paint a photograph in the style of any picture, offline, on any machine.
+
+    \b
+    Examples:
+      stylize transfer photo.jpg painting.jpg -o result.png
+      stylize transfer photo.jpg painting.jpg --preset bold --size 1024
+      stylize info result.png
+    """
+
+
+def main() -> NoReturn:
+    """The program's entry point."""
+    cli.main()
+    raise AssertionError("unreachable: the group exits")

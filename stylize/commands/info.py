@@ -1,0 +1,64 @@
+"""``stylize info``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylize.recipes import load_recipe
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The recipe as one JSON document.")
+def info(file: Path, as_json: bool) -> None:
+    """Show the recipe that a picture carries: how it was made."""
+    recipe = load_recipe(file)
+    if as_json:
+        click.echo(json.dumps(recipe, ensure_ascii=False, indent=2))
+        return
+    for line in describe(recipe):
+        click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+
+
+def describe(recipe: dict[str, Any]) -> list[str]:
+    """The recipe for people, a line for each thing worth knowing."""
+    resolved = recipe["resolved"]
+    preset = f", preset {recipe['preset']}" if recipe.get("preset") else ""
+    lines = [
+        f"{recipe['technique']}, made by stylize {recipe.get('version')}{preset}"
+        + (" (interrupted)" if recipe.get("interrupted") else "")
+    ]
+    for each in recipe["inputs"]:
+        lines.append(
+            f"{each.get('role', 'input'):<10} {each.get('name')}, {_size(each.get('size'))},"
+            f" sha256 {str(each.get('sha256'))[:12]}…"
+        )
+    weights = recipe.get("weights", {})
+    lines.append(f"network    {weights.get('name')}, sha256 {str(weights.get('sha256'))[:12]}…")
+    lines.append(
+        f"resolved   {_size(resolved.get('size'))} on {resolved.get('device')},"
+        f" {resolved.get('precision')}, {resolved.get('threads')} threads,"
+        f" torch {resolved.get('torch')}"
+    )
+    scales = resolved.get("scales", [])
+    lines.append("steps      " + ", ".join(f"{w}×{h}: {steps}" for w, h, steps in scales))
+    losses = recipe.get("losses", {})
+    lines.append("losses     " + ", ".join(f"{name} {value:g}" for name, value in losses.items()))
+    lines += [f"{name:<16} {_value(value)}" for name, value in recipe["settings"].items()]
+    return lines
+
+
+def _size(size: Any) -> str:
+    return f"{size[0]}×{size[1]} px" if isinstance(size, list) and len(size) == 2 else "?"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}:{weight:g}" for name, weight in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return str(value)

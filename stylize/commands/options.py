@@ -1,0 +1,216 @@
+"""Options derived from the settings, and those that several commands share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from stylize.errors import SettingError
+from stylize.networks.architecture import layer_names
+from stylize.settings import option_name
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class LayerWeightsType(click.ParamType[Any]):
+    """``relu1_1:16,relu2_1:8``; a layer without a number weighs 1."""
+
+    name = "LAYER[:WEIGHT],…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[tuple[str, float], ...]:
+        """The pairs, in the order given; names are checked when the network is known."""
+        if isinstance(value, tuple):
+            return value
+        pairs: dict[str, float] = {}
+        for part in value.split(","):
+            layer, colon, weight = (word.strip() for word in part.partition(":"))
+            try:
+                number = float(weight) if colon else 1.0
+            except ValueError:
+                self.fail(f"'{part}' is not LAYER or LAYER:WEIGHT", param, ctx)
+            if not layer or layer in pairs:
+                self.fail(f"'{value}' names a layer twice or not at all", param, ctx)
+            pairs[layer] = number
+        return tuple(pairs.items())
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[click.shell_completion.CompletionItem]:
+        """Layer names for the part after the last comma."""
+        done, comma, begun = incomplete.rpartition(",")
+        return [
+            click.shell_completion.CompletionItem(done + comma + name)
+            for name in layer_names("vgg19")
+            if name.startswith(begun)
+        ]
+
+
+# How a field's type is read from the command line; several values by repetition.
+_TYPES: dict[str, Any] = {
+    "str": click.STRING,
+    "int": click.INT,
+    "float": click.FLOAT,
+    "tuple[float, ...]": click.FLOAT,
+    "LayerWeights": LayerWeightsType(),
+}
+
+
+def option_for(each: dataclasses.Field[Any], name: str | None = None) -> click.Option:
+    """The option of one settings field; its value is None unless the user gives one."""
+    kind = str(each.type).removesuffix(" | None")
+    choices = each.metadata["choices"]
+    repeated = kind.startswith("tuple")
+    help_text = each.metadata["help"]
+    if each.default not in (None, ()):
+        help_text += f"  [{_shown(each.default)}]"
+    return click.Option(
+        [name or option_name(each.name), each.name],
+        type=click.Choice(choices) if choices and "file" not in choices else _TYPES[kind],
+        multiple=repeated,
+        default=None,
+        help=help_text,
+        show_default=False,
+    )
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(f"{name}:{weight:g}" for name, weight in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def settings_options(
+    kind: type[Any], *, renamed: dict[str, str] | None = None
+) -> Callable[[Decorated], Decorated]:
+    """Decorator that gives a command one option for each field of a settings class."""
+
+    def decorate(function: Decorated) -> Decorated:
+        for each in reversed(dataclasses.fields(kind)):
+            option = option_for(each, (renamed or {}).get(each.name))
+            _append(function, option)
+        return function
+
+    return decorate
+
+
+def _append(function: Any, option: click.Option) -> None:
+    if isinstance(function, click.Command):
+        function.params.append(option)
+        return
+    if not hasattr(function, "__click_params__"):
+        function.__click_params__ = []
+    function.__click_params__.append(option)
+
+
+def given(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """What the user said, of all option values: without the None and the empty ones.
+
+    Removes the fields of ``kind`` from ``values``.
+    """
+    found = {each.name: values.pop(each.name) for each in dataclasses.fields(kind)}
+    return {
+        name: dict(value) if kind_of(kind, name) == "LayerWeights" else value
+        for name, value in found.items()
+        if value is not None and value != ()
+    }
+
+
+def kind_of(kind: type[Any], name: str) -> str:
+    """The declared type of a field, as text."""
+    return next(str(each.type) for each in dataclasses.fields(kind) if each.name == name)
+
+
+def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated], Decorated]:
+    """Several option decorators as one, in the order in which the help shall list them."""
+    chain = list(decorators)
+
+    def decorate(function: Decorated) -> Decorated:
+        for decorator in reversed(chain):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+output_options = group_of(
+    [
+        click.option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Where the picture goes; a folder, or - for stdout.",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace an existing file."),
+        click.option(
+            "--format",
+            type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
+            help="Format on stdout; a file's suffix decides otherwise.  [png]",
+        ),
+        click.option(
+            "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel."
+        ),
+        click.option(
+            "--quality",
+            type=click.IntRange(1, 100),
+            default=95,
+            help="Of JPEG, WebP and AVIF.  [95]",
+        ),
+        click.option(
+            "--save-steps",
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="Save the picture on its way every ten steps.",
+        ),
+    ]
+)
+
+input_options = group_of(
+    [
+        click.option(
+            "--max-input-pixels",
+            type=click.IntRange(min=1),
+            default=80_000_000,
+            metavar="N",
+            help="Refuse larger pictures.  [80000000]",
+        ),
+    ]
+)
+
+message_options = group_of(
+    [
+        click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout."),
+        click.option("-q", "--quiet", is_flag=True, help="Only errors."),
+        click.option(
+            "-v", "--verbose", count=True, help="Say what is decided; -vv shows tracebacks."
+        ),
+    ]
+)
+
+
+def complete_preset(technique: str) -> Callable[..., list[str]]:
+    """Completion of preset names for the shell."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        from stylize.presets import preset_names
+
+        return [name for name in preset_names(technique) if name.startswith(incomplete)]
+
+    return complete
+
+
+def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) -> None:
+    """Refuse requests in which two things want the same stream.
+
+    Raises:
+        SettingError: two inputs from stdin, or a picture and JSON on stdout.
+    """
+    if list(sources).count("-") > 1:
+        raise SettingError("stdin can give only one picture")
+    if output == "-" and as_json:
+        raise SettingError("-o - and --json both want stdout", hint="write the picture to a file")

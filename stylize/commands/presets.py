@@ -1,0 +1,90 @@
+"""``stylize presets``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from stylize.commands.options import complete_preset
+from stylize.engine.calibration import latest
+from stylize.engine.plan import Cost, transfer_cost
+from stylize.images import SizeSpec
+from stylize.optimize.schedule import schedule
+from stylize.presets import TECHNIQUES, Preset, find_preset, preset_names, to_toml
+from stylize.settings import to_document
+
+# A usual photograph, for figures that have to stand without one.
+PHOTO = (3000, 4000)
+
+
+@click.group()
+def presets() -> None:
+    """The looks that have a name."""
+
+
+@presets.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def list_command(as_json: bool) -> None:
+    """List the presets with their cost.
+
+    Seconds are for a 4:3 photograph at the preset's own size, by this machine's last self-test;
+    before the first run there are none.
+    """
+    rows = [row(find_preset(kind, name)) for kind in TECHNIQUES for name in preset_names(kind)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for each in rows:
+        seconds = f"{each['seconds']:>5.0f} s" if each["seconds"] else "    ? s"
+        click.echo(
+            f"{each['technique']:<9} {each['name']:<10} {each['tflop_per_mp']:>5.0f} TFLOP/MP"
+            f" {seconds}  {each['description']}"
+        )
+
+
+def row(preset: Preset) -> dict[str, Any]:
+    """A preset and what it costs."""
+    settings = preset.apply()
+    cost, megapixels = cost_of(settings)
+    return {
+        "technique": preset.technique,
+        "name": preset.name,
+        "description": preset.description,
+        "tflop_per_mp": round(cost.tflop / megapixels, 1),
+        "seconds": None if cost.seconds is None else round(cost.seconds, 1),
+    }
+
+
+def cost_of(settings: Any) -> tuple[Cost, float]:
+    """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
+    height, width = SizeSpec.parse(settings.size).fit(*PHOTO)
+    scales = schedule(
+        height,
+        width,
+        steps=settings.steps,
+        final_steps=settings.steps_at_the_end,
+        coarsest=settings.min_size,
+    )
+    known = latest()
+    cost = transfer_cost(
+        settings,
+        scales,
+        architecture="vgg19" if settings.network.startswith("vgg19") else "vgg16",
+        precision=known.precision if known else "fp32",
+        gflops=known.gflops if known else None,
+    )
+    return cost, height * width / 1e6
+
+
+@presets.command()
+@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset("transfer"))
+@click.option("--full", is_flag=True, help="All settings, not only those that differ.")
+def show(name: str, full: bool) -> None:
+    """Print a preset as TOML, ready to be changed and used with --preset FILE."""
+    preset = find_preset("transfer", name)
+    if full:
+        settings = to_document(preset.apply())
+        preset = Preset(preset.name, preset.technique, preset.description, settings)
+    click.echo(to_toml(preset), nl=False)

@@ -1,0 +1,65 @@
+"""What the self-tests of this machine found, remembered between runs. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stylize.directories import cache_directory
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the self-test found.
+
+    Attributes:
+        precision: ``bf16`` or ``fp32``, the faster one that is exact enough.
+        gflops: reached in that precision, in the convolutions of one evaluation.
+        speedup: time in fp32 over time in bf16.
+        cosine: between the two gradients with respect to the picture.
+    """
+
+    precision: str
+    gflops: float
+    speedup: float
+    cosine: float
+
+
+def recall(key: str) -> Verdict | None:
+    """The verdict under this key, if there is one."""
+    return _read().get(key)
+
+
+def latest() -> Verdict | None:
+    """The verdict that was found last, if any."""
+    verdicts = list(_read().values())
+    return verdicts[-1] if verdicts else None
+
+
+def remember(key: str, verdict: Verdict) -> None:
+    """Keep a verdict; a cache that cannot be written only costs the next run a self-test."""
+    known = {name: each for name, each in _read().items() if name != key} | {key: verdict}
+    text = json.dumps({name: asdict(each) for name, each in known.items()}, indent=1)
+    path = _path()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError:
+        return
+
+
+def _path() -> Path:
+    return cache_directory() / "machine.json"
+
+
+def _read() -> dict[str, Verdict]:
+    """Remembered verdicts in the order they were found; a damaged file counts as none."""
+    try:
+        document = json.loads(_path().read_text())
+        return {key: Verdict(**value) for key, value in document.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,104 @@
+"""Where a result goes, decided and tried before the long run."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
+from pathlib import Path
+
+from stylize.errors import OutputError
+from stylize.images.atomic import check_writable
+from stylize.images.encoding import format_of
+
+__all__ = ["check_writable", "resolve_output"]
+
+# File systems allow 255 for a name; the number and the suffix come on top.
+_MAX_STEM_BYTES, _MAX_WORDS_BYTES = 150, 80
+
+
+def resolve_output(
+    requested: Path | str | None,
+    *,
+    content: Path | None,
+    suffix_words: str,
+    overwrite: bool,
+    inputs: Sequence[Path],
+) -> Path:
+    """The file that a result will be written to.
+
+    Args:
+        requested: a file, or a folder (also a text that ends in a slash); None for the folder of
+            the content, or the current one without a content.
+        content: the picture the result is made of; lends its stem to a name not requested.
+        suffix_words: what such a name says after the stem, such as ``starry-night``.
+        overwrite: replace an existing file; a name not requested is numbered ``-2``, ``-3`` …
+            otherwise.
+        inputs: files that are read, and never written whatever ``overwrite`` says.
+
+    Raises:
+        OutputError: no such folder, unknown suffix, an input, or a file in the way.
+    """
+    if requested is None:
+        folder = content.parent if content else Path()
+        return _free(folder, content, suffix_words, overwrite, inputs)
+    path = Path(requested)
+    if os.path.isdir(path):
+        return _free(path, content, suffix_words, overwrite, inputs)
+    if os.fspath(requested).endswith(("/", os.sep)):
+        raise _no_folder(path)
+    return _accepted(path, overwrite, inputs)
+
+
+def _accepted(path: Path, overwrite: bool, inputs: Iterable[Path]) -> Path:
+    format_of(path)
+    if not os.path.isdir(path.parent):
+        raise _no_folder(path.parent)
+    if _is_one_of(path, inputs):
+        raise OutputError(f"{path} is an input of this run", hint="write to another file")
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+    return path
+
+
+def _no_folder(folder: Path) -> OutputError:
+    if os.path.lexists(folder):
+        return OutputError(f"{folder} is not a folder")
+    return OutputError(f"there is no folder {folder}", hint="make it first, or name another")
+
+
+def _free(
+    folder: Path, content: Path | None, words: str, overwrite: bool, inputs: Sequence[Path]
+) -> Path:
+    stem = "-".join(part for part in (_stem(content), _slug(words)) if part) or "picture"
+    names = chain([f"{stem}.png"], (f"{stem}-{number}.png" for number in count(2)))
+    paths = (folder / name for name in names)
+    return next(path for path in paths if _is_free(path, overwrite, inputs))
+
+
+def _is_free(path: Path, overwrite: bool, inputs: Sequence[Path]) -> bool:
+    if not os.path.lexists(path):
+        return True
+    return overwrite and not os.path.isdir(path) and not _is_one_of(path, inputs)
+
+
+def _is_one_of(path: Path, inputs: Iterable[Path]) -> bool:
+    """Whether ``path`` is the same file as an input, by whatever link or spelling."""
+    if not os.path.exists(path):
+        return False
+    return any(os.path.samefile(path, other) for other in inputs if os.path.exists(other))
+
+
+def _stem(content: Path | None) -> str:
+    return _clipped(content.stem, _MAX_STEM_BYTES) if content else ""
+
+
+def _slug(words: str) -> str:
+    """``words`` without anything that a file system reads as more than a letter."""
+    return _clipped(re.sub(r"[^\w.]+", "-", words).strip("-."), _MAX_WORDS_BYTES)
+
+
+def _clipped(text: str, max_bytes: int) -> str:
+    data = os.fsencode(text)
+    return text if len(data) <= max_bytes else data[:max_bytes].decode(errors="ignore")

@@ -1,0 +1,128 @@
+"""The recipe in the file: one JSON text, kept where each format keeps such things.
+
+=================  ==========================================================
+PNG                iTXt chunk with the keyword ``stylize``
+JPEG, WebP, AVIF   EXIF UserComment, ASCII if it can be, else UTF-16
+TIFF               ImageDescription, which is ASCII: other letters as ``\\uXXXX``
+=================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin
+
+from stylize import __version__
+from stylize.errors import OutputError
+from stylize.images.opening import opened, pixel_limit, printable
+
+KEYWORD = "stylize"
+SOFTWARE = f"stylize {__version__}"
+MAX_RECIPE_BYTES = 16 * 1024  # EXIF holds 64 kB in all, and UTF-16 may double this
+
+_DESCRIPTION, _SOFTWARE = 270, 305
+_ASCII, _UNICODE = b"ASCII\0\0\0", b"UNICODE\0"
+
+
+def check_recipe(recipe: str) -> None:
+    """Make sure that a recipe fits into every format.
+
+    Raises:
+        OutputError: it takes more than 16 kB of UTF-8.
+    """
+    size = len(recipe.encode())
+    if size > MAX_RECIPE_BYTES:
+        raise OutputError(
+            f"the recipe takes {size} bytes, a picture carries at most {MAX_RECIPE_BYTES}"
+        )
+
+
+def embed(recipe: str | None, format: str) -> dict[str, Any]:
+    """The keyword arguments of Pillow's ``save`` that put a recipe and our name into a file.
+
+    Args:
+        recipe: JSON text of at most 16 kB, or None for our name alone.
+        format: ``png jpeg webp avif tiff``.
+    """
+    if format == "png":
+        return {"pnginfo": _png_info(recipe)}
+    if format == "tiff":
+        description = {} if recipe is None else {_DESCRIPTION: ascii_json(recipe)}
+        return {"tiffinfo": {**description, _SOFTWARE: SOFTWARE}}
+    return {"exif": _exif(recipe)}
+
+
+def ascii_json(text: str) -> str:
+    """The same JSON document in ASCII alone; whatever is not stands within a string there."""
+    return "".join(letter if letter.isascii() else json.dumps(letter)[1:-1] for letter in text)
+
+
+def read_recipe(source: Path | bytes) -> str | None:
+    """The recipe that a picture carries. Untrusted: nobody has checked what it says.
+
+    Returns:
+        The text of a JSON object, or None if there is no such thing in the place for it.
+
+    Raises:
+        PictureError: no picture, or unreadable.
+        MissingExtraError: the format needs a library that is not installed.
+    """
+    title = "the picture" if isinstance(source, bytes) else printable(str(source))
+    with opened(source, title=title, max_pixels=pixel_limit()) as image:
+        try:
+            text = _carried(image)
+        except Exception:  # odd metadata is no recipe, and no reason to fail
+            return None
+    return text if text is not None and _is_json_object(text) else None
+
+
+def _png_info(recipe: str | None) -> PngImagePlugin.PngInfo:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", SOFTWARE)
+    if recipe is not None:
+        info.add_itxt(KEYWORD, recipe)
+    return info
+
+
+def _exif(recipe: str | None) -> Image.Exif:
+    exif = Image.Exif()
+    exif[_SOFTWARE] = SOFTWARE
+    if recipe is not None:
+        comment = (
+            _ASCII + recipe.encode("ascii")
+            if recipe.isascii()
+            else _UNICODE + recipe.encode("utf-16-be")
+        )
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    return exif
+
+
+def _carried(image: ImageFile.ImageFile) -> str | None:
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        text = image.info.get(KEYWORD)
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
+        text = image.tag_v2.get(_DESCRIPTION)
+    else:
+        text = _user_comment(image.getexif())
+    return str(text) if isinstance(text, str) else None
+
+
+def _user_comment(exif: Image.Exif) -> str | None:
+    comment = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.UserComment)
+    if not isinstance(comment, bytes):
+        return None
+    if comment.startswith(_UNICODE):
+        return comment.removeprefix(_UNICODE).decode("utf-16-be")
+    return comment.removeprefix(_ASCII).decode("ascii") if comment.startswith(_ASCII) else None
+
+
+def _is_json_object(text: str) -> bool:
+    if len(text) > 6 * MAX_RECIPE_BYTES:  # \uXXXX takes six
+        return False
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -1,0 +1,159 @@
+"""Named settings in TOML files: data only, checked like everything that comes from outside."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import stylize
+from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.settings import TransferSettings, from_document, to_document
+
+TECHNIQUES: dict[str, type[Any]] = {"transfer": TransferSettings}
+DEFAULTS = {"transfer": "balanced"}
+MAX_BYTES = 64 * 1024
+_SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_KEYS = ("name", "description", "technique", "settings")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A look with a name.
+
+    Attributes:
+        name: a slug.
+        technique: ``transfer`` …
+        description: one sentence on the look.
+        settings: the values that differ from the defaults, as plain data.
+    """
+
+    name: str
+    technique: str
+    description: str
+    settings: Mapping[str, Any]
+
+    def apply(self, overrides: Mapping[str, Any] | None = None) -> Any:
+        """Settings: the defaults, under the preset's values, under ``overrides``."""
+        kind = TECHNIQUES[self.technique]
+        return from_document(kind, overrides or {}, from_document(kind, self.settings))
+
+
+@cache
+def preset_directory() -> Path:
+    """Where the presets of the program lie: in the package, or beside it in a checkout.
+
+    An editable install links the package only, which is why the second place is needed.
+    """
+    packaged = Path(str(resources.files("stylize") / "_presets"))
+    if packaged.is_dir():
+        return packaged
+    return Path(stylize.__file__).resolve().parent.parent / "presets"
+
+
+def preset_names(technique: str) -> list[str]:
+    """Names of the program's own presets, the default first."""
+    names = sorted(path.stem for path in (preset_directory() / technique).glob("*.toml"))
+    return sorted(names, key=lambda name: name != DEFAULTS[technique])
+
+
+def find_preset(technique: str, wanted: str) -> Preset:
+    """A preset by name, or by the path of a user's file.
+
+    Args:
+        technique: what the preset is for.
+        wanted: a name, or a path: anything with a separator or ending in ``.toml``.
+
+    Raises:
+        UnknownNameError: no preset of that name.
+        UsageError: the file cannot be read, or is no preset of this technique.
+    """
+    if "/" in wanted or "\\" in wanted or wanted.endswith(".toml"):
+        return read_preset(Path(wanted), technique)
+    if wanted not in preset_names(technique):
+        raise UnknownNameError("preset", wanted, preset_names(technique))
+    return read_preset(preset_directory() / technique / f"{wanted}.toml", technique)
+
+
+def read_preset(path: Path, technique: str) -> Preset:
+    """Read and check one file.
+
+    Raises:
+        UsageError: it cannot be read, is no TOML, or holds what no preset may hold.
+    """
+    document = _parse(path)
+    for key in document:
+        if key not in _KEYS:
+            raise UnknownNameError(f"key in {path.name}", key, _KEYS)
+    name, settings = document.get("name", path.stem), document.get("settings", {})
+    if not isinstance(name, str) or not _SLUG.fullmatch(name):
+        raise UsageError(f"{path}: the name {name!r} is not of the form my-preset-2")
+    if document.get("technique", technique) != technique:
+        raise UsageError(f"{path} is a preset for {document['technique']}, not for {technique}")
+    if not isinstance(settings, Mapping):
+        raise UsageError(f"{path}: [settings] is not a table")
+    preset = Preset(name, technique, str(document.get("description", "")), settings)
+    try:
+        preset.apply()
+    except UsageError as error:
+        raise UsageError(f"{path.name}: {error.message}", hint=error.hint) from error
+    return preset
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        content = path.read_bytes()
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{path} is too large for a preset", hint=f"at most {MAX_BYTES} bytes")
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint="see 'stylize presets list'") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def to_toml(preset: Preset) -> str:
+    """The preset as a file's text, the inverse of :func:`read_preset`."""
+    lines = [
+        f"name = {_value(preset.name)}",
+        f"technique = {_value(preset.technique)}",
+        f"description = {_value(preset.description)}",
+    ]
+    if preset.settings:
+        lines += ["", "[settings]"]
+        lines += [f"{key} = {_value(value)}" for key, value in preset.settings.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A TOML value: the few kinds that settings have."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return '"' + "".join(map(_escaped, value)) + '"'
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_value(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    raise SettingError(f"{value!r} has no place in a preset")
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if ord(character) < 32 or ord(character) == 127:
+        return f"\\u{ord(character):04x}"
+    return character
+
+
+def changes(settings: Any) -> dict[str, Any]:
+    """The values that differ from the defaults, as plain data."""
+    default = to_document(type(settings)())
+    return {key: value for key, value in to_document(settings).items() if default.get(key) != value}
