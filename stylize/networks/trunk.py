@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from stylize.networks.store import Weights
 
 # A mean over 2×2 rectified activations is smaller than their maximum; without a factor every
-# pooling would damp what the deeper layers, trained with maxima, receive. Measured on the
-# sample photographs as the ratio of the root mean squares of both poolings' outputs.
-AVERAGE_POOLING_GAIN = 1.5
+# pooling would damp what the deeper layers, trained with maxima, receive. One for each pooling:
+# the ratio of root mean squares of the two, averaged over the sample photographs at 256 px.
+AVERAGE_POOLING_GAINS = {"vgg16": (1.14, 1.52, 1.60, 1.76), "vgg19": (1.13, 1.56, 1.39, 1.89)}
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
@@ -84,10 +84,11 @@ class Trunk:
         """
         found = {}
         x = self._first(image)
+        gains = iter(AVERAGE_POOLING_GAINS[self.architecture])
         for index, layer in enumerate(self._convolutions):
             if index:
                 if layer.pooled:
-                    x = self._pool(x)
+                    x = self._pool(x, next(gains))
                 weight, bias = self._parameters[index]
                 x = F.conv2d(x, weight, bias, padding=1)
             if layer.name in self.layers:
@@ -105,10 +106,8 @@ class Trunk:
         x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
         return x.to(DTYPES[self.precision])
 
-    def _pool(self, x: Tensor) -> Tensor:
-        if self.pooling == "max":
-            return F.max_pool2d(x, 2)
-        return F.avg_pool2d(x, 2) * AVERAGE_POOLING_GAIN
+    def _pool(self, x: Tensor, gain: float) -> Tensor:
+        return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2) * gain
 
     @staticmethod
     def _parameters_of(weights: Weights, name: str) -> tuple[Tensor, Tensor]:

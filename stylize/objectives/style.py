@@ -86,8 +86,8 @@ class MomentsTerm:
         tiny = torch.finfo(torch.float32).tiny
         energy = target.mean.square().sum().clamp_min(tiny**0.5)
         self._mean_scale = 1 / energy
-        self._covariance_scale = 1 / (
-            self._covariance.square().sum() + (self._FLAT * energy).square()
+        self._covariance_scale = 1 / torch.maximum(
+            self._covariance.square().sum(), (self._FLAT * energy).square()
         ).clamp_min(tiny)
 
     def sums(self, features: Tensor) -> Sums:

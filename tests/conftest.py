@@ -1,0 +1,86 @@
+"""What all tests share: a cache of their own, small pictures, the real networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylize.images import Picture, read_picture, resize
+from stylize.networks.store import Weights, load_weights
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test touches the user's own cache; the self-test of the machine runs once."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLIZE_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def vgg16() -> Weights:
+    return load_weights("vgg16")
+
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def cat(side: int = 128) -> torch.Tensor:
+    """A real photograph's middle, ``(1, 3, side, side)``."""
+    pixels = read_picture(SAMPLES / "photos" / "chelsea.jpg").pixels
+    top, left = (pixels.shape[2] - 256) // 2, (pixels.shape[3] - 256) // 2
+    return resize(pixels[..., top : top + 256, left : left + 256], (side, side)).clamp(0, 1)
+
+
+def photo(height: int = 64, width: int = 64) -> torch.Tensor:
+    """A smooth scene with a dark disc on a gradient, ``(1, 3, H, W)``."""
+    y = torch.linspace(0, 1, height).view(-1, 1).expand(height, width)
+    x = torch.linspace(0, 1, width).view(1, -1).expand(height, width)
+    disc = ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.06).float()
+    planes = [0.3 + 0.5 * x - 0.3 * disc, 0.6 - 0.3 * y, 0.8 * y + 0.1 * (1 - disc)]
+    return torch.stack(planes)[None].clamp(0, 1)
+
+
+def strokes(height: int = 64, width: int = 64, period: float = 8.0) -> torch.Tensor:
+    """Diagonal stripes in warm colours, ``(1, 3, H, W)``."""
+    y = torch.arange(height).view(-1, 1).float()
+    x = torch.arange(width).view(1, -1).float()
+    wave = 0.5 + 0.5 * torch.sin(2 * torch.pi * (x + y) / period)
+    return torch.stack([0.3 + 0.6 * wave, 0.15 + 0.5 * wave, 0.4 - 0.3 * wave])[None]
+
+
+def as_picture(pixels: torch.Tensor, name: str = "test.png", alpha: torch.Tensor | None = None):
+    return Picture(pixels=pixels, alpha=alpha, name=name, sha256="0" * 64, notes=())
+
+
+@pytest.fixture
+def content() -> Picture:
+    return as_picture(photo(), "photo.png")
+
+
+@pytest.fixture
+def style() -> Picture:
+    return as_picture(strokes(), "strokes.png")
+
+
+def save(pixels: torch.Tensor, path: Path) -> Path:
+    levels = (pixels[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+    Image.fromarray(levels).save(path)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """A content and a style file in a folder of their own."""
+    return save(photo(), tmp_path / "photo.png"), save(strokes(), tmp_path / "strokes.png")
+
+
+@pytest.fixture
+def pictures() -> Callable[..., Picture]:
+    return as_picture

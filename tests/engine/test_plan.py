@@ -1,0 +1,59 @@
+import pytest
+
+from stylize.engine.plan import (
+    bytes_per_px,
+    evaluated_px,
+    network_flop_per_px,
+    style_flop_per_px,
+    transfer_cost,
+)
+from stylize.optimize.schedule import Scale, schedule
+from stylize.settings import TransferSettings
+
+STYLE = tuple(f"relu{block}_1" for block in range(1, 6))
+
+
+def test_vgg16_by_hand() -> None:
+    # 9·3·64 + 9·64² + (9·64·128 + 9·128²)/4 + (9·128·256 + 2·9·256²)/16
+    # + (9·256·512 + 2·9·512²)/64 + 9·512²/256, forward and backward, 2 operations each.
+    macs = 1728 + 36864 + (73728 + 147456) / 4 + (294912 + 2 * 589824) / 16
+    macs += (1179648 + 2 * 2359296) / 64 + 2359296 / 256
+    assert network_flop_per_px("vgg16", STYLE) == 4 * macs
+
+
+def test_vgg19_matches_the_published_count() -> None:
+    # 361,152 multiply-accumulates a pixel to relu5_1, forward.
+    assert network_flop_per_px("vgg19", STYLE) == 4 * 361_152
+
+
+def test_style_statistics_by_hand() -> None:
+    assert style_flop_per_px("vgg16", STYLE) == 4 * 17_408
+
+
+def test_deeper_costs_more_and_bf16_holds_less() -> None:
+    assert network_flop_per_px("vgg16", ("relu5_1",)) > network_flop_per_px("vgg16", ("relu4_1",))
+    assert bytes_per_px("vgg16", STYLE, "bf16") < bytes_per_px("vgg16", STYLE, "fp32")
+
+
+def test_evaluated_pixels_add_up() -> None:
+    assert evaluated_px([Scale(10, 20, 3), Scale(100, 200, 1)]) == 600 + 20_000
+
+
+def cost(gflops: float | None, **changes: object):
+    settings = TransferSettings(**changes)
+    scales = schedule(384, 512, steps=settings.steps, final_steps=settings.steps_at_the_end)
+    return transfer_cost(settings, scales, architecture="vgg16", precision="bf16", gflops=gflops)
+
+
+def test_time_needs_a_measured_machine() -> None:
+    assert cost(None).seconds is None
+    slow, fast = cost(100), cost(400)
+    assert slow.seconds is not None
+    assert fast.seconds is not None
+    assert slow.seconds > fast.seconds > 0
+    assert slow.tflop == pytest.approx(fast.tflop)
+
+
+def test_layers_of_no_weight_cost_nothing() -> None:
+    shallow = (("relu1_1", 1.0), ("relu5_1", 0.0))
+    assert cost(100, style_layers=shallow, content_weight=0.0).tflop < cost(100).tflop / 5

@@ -1,0 +1,44 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylize.optimize.schedule import Scale, schedule
+
+
+def test_the_usual_one() -> None:
+    scales = schedule(384, 512, steps=100, final_steps=30)
+    assert [s.width for s in scales] == [128, 181, 256, 362, 512]
+    assert [s.height for s in scales] == [96, 136, 192, 272, 384]
+    assert [s.steps for s in scales] == [100, 74, 55, 41, 30]
+
+
+def test_a_picture_smaller_than_the_coarsest_scale_gets_one() -> None:
+    assert schedule(64, 64, steps=100, final_steps=30) == [Scale(64, 64, 100)]
+
+
+def test_a_narrow_picture_does_not_vanish() -> None:
+    assert min(s.height for s in schedule(60, 4000, steps=10, final_steps=5)) >= 32
+
+
+@given(
+    st.integers(1, 9000),
+    st.integers(1, 9000),
+    st.integers(1, 500),
+    st.integers(1, 500),
+    st.integers(32, 600),
+)
+def test_sizes_grow_to_the_one_asked_for(
+    height: int, width: int, steps: int, final_steps: int, coarsest: int
+) -> None:
+    scales = schedule(height, width, steps=steps, final_steps=final_steps, coarsest=coarsest)
+    assert scales[-1].size == (height, width)
+    assert scales[0].steps == steps
+    assert scales[-1].steps == (final_steps if len(scales) > 1 else steps)
+    low, high = sorted((steps, final_steps))
+    for one, two in zip(scales, scales[1:], strict=False):
+        assert one.height <= two.height
+        assert one.width <= two.width
+        assert max(two.size) == pytest.approx(max(one.size) * 2**0.5, abs=1.5)
+        assert low <= two.steps <= high
+    if len(scales) > 1:
+        assert max(scales[0].size) >= coarsest - 1
