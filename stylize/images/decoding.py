@@ -105,7 +105,8 @@ def _cover_hidden(colour: Plane, alpha: Plane) -> None:
 
 def _upright(planes: Plane, orientation: int) -> Plane:
     turn = _UPRIGHT.get(orientation)
-    return np.ascontiguousarray(turn(planes)) if turn else planes
+    # A copy, since torch takes no negative strides, not even along an axis of length 1.
+    return turn(planes).copy() if turn else planes
 
 
 def _orientation(image: Image.Image) -> int:

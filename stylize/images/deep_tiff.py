@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -88,11 +87,7 @@ def encode(values: NDArray[np.uint16], *, description: str | None, software: str
 
 
 def _tifffile() -> Any:
-    module = optional_module("tifffile", what="16-bit TIFF", extra="tiff")
-    logger = logging.getLogger("tifffile")
-    if not logger.handlers:  # without any, Python prints its remarks on the terminal
-        logger.addHandler(logging.NullHandler())
-    return module
+    return optional_module("tifffile", what="16-bit TIFF", extra="tiff")
 
 
 def _decoded(page: Any) -> NDArray[np.uint16]:

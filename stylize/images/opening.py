@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
 import warnings
@@ -28,6 +29,11 @@ from stylize.images.extras import optional_module
 from stylize.images.recognition import HEAD_BYTES, READABLE, recognise, recognise_foreign
 
 DEFAULT_MAX_PIXELS = 80_000_000
+
+# Their remarks on odd files are for whoever configures logging; with no handler at all, Python
+# would print them on the terminal.
+for _library in ("PIL", "tifffile"):
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _limit = {"max_pixels": DEFAULT_MAX_PIXELS}
 

@@ -91,9 +91,7 @@ def test_style_does_not_depend_on_the_number_of_positions(kind: type) -> None:
 def test_style_does_not_depend_on_the_scale_of_a_layer(kind: type) -> None:
     plain = kind("relu1_1", exact_moments(random(5)), 1.0)
     scaled = kind("relu1_1", exact_moments(100 * random(5)), 1.0)
-    torch.testing.assert_close(
-        evaluate(scaled, 100 * random(4))[0], evaluate(plain, random(4))[0]
-    )
+    torch.testing.assert_close(evaluate(scaled, 100 * random(4))[0], evaluate(plain, random(4))[0])
 
 
 def test_gram_cannot_tell_contrast_from_mean_and_moments_can() -> None:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylize.errors import OutputError
+from stylize.images import check_writable, read_picture, write_picture
+
+SMOOTH = torch.linspace(0.1, 0.9, 32).expand(1, 3, 24, 32)
+
+
+class TestFiles:
+    @staticmethod
+    def _refuse(monkeypatch, error: BaseException, function: str = "fsync") -> None:
+        def refuse(*_, **__):
+            raise error
+
+        monkeypatch.setattr(os, function, refuse)
+
+    @pytest.mark.parametrize("function", ["fsync", "replace"])
+    @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+    def test_a_refusal_leaves_everything_as_it_was(self, tmp_path, monkeypatch, function, code):
+        path = tmp_path / "out.png"
+        path.write_bytes(b"the one before")
+        self._refuse(monkeypatch, OSError(code, os.strerror(code)), function)
+        with pytest.raises(OutputError) as caught:
+            write_picture(path, SMOOTH)
+        assert str(caught.value) == f"cannot write {path}: {os.strerror(code).lower()}"
+        assert os.listdir(tmp_path) == ["out.png"]
+        assert path.read_bytes() == b"the one before"
+
+    def test_an_interrupt_leaves_nothing(self, tmp_path, monkeypatch):
+        self._refuse(monkeypatch, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            write_picture(tmp_path / "out.png", SMOOTH)
+        assert not os.listdir(tmp_path)
+
+    def test_a_file_is_replaced(self, tmp_path):
+        path = tmp_path / "out.png"
+        write_picture(path, SMOOTH)
+        write_picture(path, 1 - SMOOTH)
+        assert (read_picture(path).pixels - (1 - SMOOTH)).abs().max() < 0.01
+        assert os.listdir(tmp_path) == ["out.png"]
+
+    @pytest.mark.skipif(os.name == "nt", reason="permissions are of another kind there")
+    @pytest.mark.parametrize("mask", [0o022, 0o077])
+    def test_the_umask_is_honoured(self, tmp_path, mask):
+        before = os.umask(mask)
+        try:
+            write_picture(tmp_path / "out.png", SMOOTH)
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((tmp_path / "out.png").stat().st_mode) == 0o666 & ~mask
+
+    def test_a_symbolic_link_stays_one(self, tmp_path):
+        (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+        write_picture(tmp_path / "link.png", SMOOTH)
+        assert (tmp_path / "link.png").is_symlink()
+        assert read_picture(tmp_path / "real.png").size == (24, 32)
+
+    @pytest.mark.parametrize("write", [check_writable, lambda path: write_picture(path, SMOOTH)])
+    class TestPlaces:
+        def test_no_folder(self, tmp_path, write):
+            with pytest.raises(OutputError, match="no such file or directory"):
+                write(tmp_path / "gone" / "out.png")
+
+        def test_a_folder_in_the_way(self, tmp_path, write):
+            (tmp_path / "out.png").mkdir()
+            with pytest.raises(OutputError, match="not a regular file"):
+                write(tmp_path / "out.png")
+
+        @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+        def test_a_pipe_is_not_replaced(self, tmp_path, write):
+            os.mkfifo(tmp_path / "out.png")
+            with pytest.raises(OutputError, match="not a regular file"):
+                write(tmp_path / "out.png")
+            assert stat.S_ISFIFO((tmp_path / "out.png").stat().st_mode)
+
+        def test_a_name_too_long(self, tmp_path, write):
+            with pytest.raises(OutputError, match="name too long"):
+                write(tmp_path / f"{'n' * 300}.png")
+            assert not os.listdir(tmp_path)
+
+        def test_no_permission(self, tmp_path, monkeypatch, write):
+            def refuse(*_):
+                raise PermissionError(errno.EACCES, "Permission denied")
+
+            monkeypatch.setattr(Path, "open", refuse)
+            with pytest.raises(OutputError, match="permission denied"):
+                write(tmp_path / "out.png")
+
+    def test_trying_leaves_nothing(self, tmp_path):
+        check_writable(tmp_path / "out.png")
+        assert not os.listdir(tmp_path)
+        (tmp_path / "out.png").write_bytes(b"kept")
+        check_writable(tmp_path / "out.png")
+        assert (tmp_path / "out.png").read_bytes() == b"kept"
+
+    def test_a_stream_that_refuses(self):
+        class Full(io.BytesIO):
+            def write(self, _):
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with pytest.raises(OutputError, match="No space left"):
+            write_picture(Full(), SMOOTH)

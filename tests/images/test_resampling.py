@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylize.images import resize
+
+
+def test_the_same_size_is_the_same_tensor():
+    image = torch.rand(1, 3, 5, 7)
+    assert resize(image, (5, 7)) is image
+
+
+@pytest.mark.parametrize("size", [(3, 4), (20, 31), (1, 1)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_constant_stays_constant(size, dtype):
+    resized = resize(torch.full((2, 3, 10, 12), 0.3, dtype=dtype), size)
+    assert resized.shape == (2, 3, *size)
+    assert resized.dtype == dtype
+    torch.testing.assert_close(resized, torch.full_like(resized, 0.3))
+
+
+def test_shrinking_averages_instead_of_picking():
+    checkers = torch.arange(64).remainder(2).float()
+    image = (checkers[:, None] != checkers[None]).float()[None, None]
+    torch.testing.assert_close(
+        resize(image, (8, 8)), torch.full((1, 1, 8, 8), 0.5), atol=0.02, rtol=0
+    )
+
+
+def test_overshoot_is_kept():
+    step = (torch.arange(32) >= 16).float().expand(1, 1, 32, 32)
+    resized = resize(step, (64, 64))
+    assert 1.02 < resized.max() < 1.1
+    assert -0.1 < resized.min() < -0.02
