@@ -107,13 +107,15 @@ def read_preset(path: Path, technique: str) -> Preset:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        content = path.read_bytes()
-        if len(content) > MAX_BYTES:
-            raise UsageError(f"{path} is too large for a preset", hint=f"at most {MAX_BYTES} bytes")
-        return tomllib.loads(content.decode())
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", hint="see 'stylize presets list'") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{path} is too large for a preset", hint=f"at most {MAX_BYTES} bytes")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # also numbers of more digits than Python takes
         raise UsageError(f"{path} is not TOML: {error}") from error
 
 
@@ -146,11 +148,10 @@ def _value(value: Any) -> str:
 
 
 def _escaped(character: str) -> str:
+    """As it may stand in a file and on a terminal."""
     if character in '"\\':
         return "\\" + character
-    if ord(character) < 32 or ord(character) == 127:
-        return f"\\u{ord(character):04x}"
-    return character
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def changes(settings: Any) -> dict[str, Any]:

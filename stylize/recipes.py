@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from stylize.images import Picture
 
 SCHEMA = 1
+# So that many inputs fit into the 16 kB that every format carries.
+MAX_NAME_BYTES = 80
 _REQUIRED = {"schema": int, "technique": str, "settings": dict, "inputs": list, "resolved": dict}
 
 
@@ -65,7 +67,7 @@ def _described(role: str, picture: Picture) -> dict[str, Any]:
     height, width = picture.size
     return {
         "role": role,
-        "name": picture.name[:80],
+        "name": picture.name.encode()[:MAX_NAME_BYTES].decode(errors="ignore"),
         "sha256": picture.sha256,
         "size": [width, height],
     }

@@ -14,11 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from stylize.errors import SettingError, UnknownNameError
-from stylize.images.sizes import SizeSpec
+from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.architecture import find_layer
 
 # Layer names and their weights, in the order given.
 LayerWeights = tuple[tuple[str, float], ...]
+
+# What the recipe in the picture has room for, with all their names and hashes.
+MAX_STYLES = 40
+# Beyond any sense, and far from where sums and products of weights leave the floats.
+MAX_WEIGHT = 1e9
 
 
 def setting(
@@ -29,6 +34,7 @@ def setting(
     high: float | None = None,
     above: float | None = None,
     choices: tuple[str, ...] | None = None,
+    option: str | None = None,
 ) -> Any:
     """A field with its documentation and its range.
 
@@ -38,9 +44,10 @@ def setting(
         low, high: inclusive bounds.
         above: exclusive lower bound.
         choices: the values allowed.
+        option: its spelling on the command line, if not that of the field.
     """
     limits = {"low": low, "high": high, "above": above, "choices": choices}
-    return field(default=default, metadata={"help": help, **limits})
+    return field(default=default, metadata={"help": help, "option": option, **limits})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +58,17 @@ class TransferSettings:
         "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
     )
     style_size: int | None = setting(
-        None, "Long side of the style picture; smaller gives finer strokes. [as the result]", low=32
+        None,
+        "Long side of the style picture; smaller gives finer strokes. [as the result]",
+        low=32,
+        high=MAX_SIDE_PX,
     )
     style_weights: tuple[float, ...] = setting(
-        (), "Share of each style, in the order of the styles. [equal]", low=0
+        (),
+        "Share of each style, in the order of the styles. [equal]",
+        low=0,
+        high=MAX_WEIGHT,
+        option="--style-weight",
     )
     style_loss: str = setting(
         "moments",
@@ -65,15 +79,25 @@ class TransferSettings:
         (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 1)),
         "Layers of the style and their weights, as NAME:WEIGHT,…; normalised.",
         low=0,
+        high=MAX_WEIGHT,
     )
     content_layers: LayerWeights = setting(
-        (("relu4_2", 1),), "Layers of the content and their weights; normalised.", low=0
+        (("relu4_2", 1),),
+        "Layers of the content and their weights; normalised.",
+        low=0,
+        high=MAX_WEIGHT,
     )
     content_weight: float = setting(
-        0.05, "Weight of the content beside the style; 0 leaves it to the start alone.", low=0
+        0.05,
+        "Weight of the content beside the style; 0 leaves it to the start alone.",
+        low=0,
+        high=MAX_WEIGHT,
     )
     smoothness: float = setting(
-        0.5, "Weight of the total variation: more is smoother, with fewer fine strokes.", low=0
+        0.5,
+        "Weight of the total variation: more is smoother, with fewer fine strokes.",
+        low=0,
+        high=MAX_WEIGHT,
     )
     init: str = setting(
         "content",
@@ -89,7 +113,10 @@ class TransferSettings:
         None, "Steps at the finest scale. [three tenths of --steps]", low=1, high=1_000_000
     )
     min_size: int = setting(
-        128, "Long side of the coarsest scale; the scales grow by √2 from there.", low=32
+        128,
+        "Long side of the coarsest scale; the scales grow by √2 from there.",
+        low=32,
+        high=MAX_SIDE_PX,
     )
     learning_rate: float = setting(
         0.02, "Step of a pixel in Adam, as a share of the range of values.", above=0, high=1
@@ -111,11 +138,11 @@ class TransferSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         SizeSpec.parse(self.size)
-        for name in ("style_layers", "content_layers"):
-            if not sum(weight for _, weight in getattr(self, name)) > 0:
-                raise SettingError(f"{option_name(name)} needs a layer with a weight above 0")
-        if self.style_weights and not sum(self.style_weights) > 0:
-            raise SettingError("--style-weights are all 0", hint="give one style a weight above 0")
+        for each in dataclasses.fields(self):
+            if each.type == "LayerWeights" and not any(w for _, w in getattr(self, each.name)):
+                raise SettingError(f"{option_name(each)} needs a layer with a weight above 0")
+        if self.style_weights and not any(self.style_weights):
+            raise SettingError("--style-weight: all are 0", hint="give one style a weight above 0")
 
     def check_layers(self, architecture: str) -> None:
         """Check the layers' names against a network.
@@ -125,6 +152,17 @@ class TransferSettings:
         """
         for name, _ in self.style_layers + self.content_layers:
             find_layer(architecture, name)
+
+    def check_styles(self, count: int) -> None:
+        """Check the number of style pictures.
+
+        Raises:
+            SettingError: none, too many for one recipe, or not as many as there are weights.
+        """
+        if not 1 <= count <= MAX_STYLES:
+            raise SettingError(f"{count} style pictures", hint=f"1 to {MAX_STYLES} can be blended")
+        if self.style_weights and len(self.style_weights) != count:
+            raise SettingError(f"{len(self.style_weights)} style weights for {count} styles")
 
     @property
     def steps_at_the_end(self) -> int:
@@ -150,9 +188,9 @@ class Execution:
             raise UnknownNameError("device", self.device, ("auto", "cpu", "cuda", "cuda:0", "mps"))
 
 
-def option_name(name: str) -> str:
+def option_name(each: dataclasses.Field[Any]) -> str:
     """The command-line spelling of a field: ``--content-weight``."""
-    return "--" + name.replace("_", "-")
+    return each.metadata["option"] or "--" + each.name.replace("_", "-")
 
 
 def check_fields(settings: Any) -> None:
@@ -190,7 +228,7 @@ def _check_kind(each: dataclasses.Field[Any], value: Any) -> None:
             "tuple[float, ...]": "numbers",
             "LayerWeights": "layers with weights",
         }[kind]
-        raise SettingError(f"{option_name(each.name)}: {value!r} is not {wanted}")
+        raise SettingError(f"{option_name(each)}: {value!r} is not {wanted}")
 
 
 def _is_number(value: object) -> bool:
@@ -207,20 +245,25 @@ def _is_layer_weight(item: object) -> bool:
 
 
 def _check_range(each: dataclasses.Field[Any], value: Any) -> None:
-    name, limits = option_name(each.name), each.metadata
+    name, limits = option_name(each), each.metadata
     if limits["choices"] and value not in limits["choices"]:
         raise UnknownNameError(f"value of {name}", str(value), limits["choices"])
     if not _is_number(value):
         return
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{name}: {value} is not a finite number")
     low, high, above = limits["low"], limits["high"], limits["above"]
     if low is not None and value < low:
-        raise SettingError(f"{name}: {value:g} is too small", hint=f"at least {low:g}")
+        raise SettingError(f"{name}: {_figure(value)} is too small", hint=f"at least {low:g}")
     if above is not None and value <= above:
-        raise SettingError(f"{name}: {value:g} is too small", hint=f"more than {above:g}")
+        raise SettingError(f"{name}: {_figure(value)} is too small", hint=f"more than {above:g}")
     if high is not None and value > high:
-        raise SettingError(f"{name}: {value:g} is too large", hint=f"at most {high:g}")
+        raise SettingError(f"{name}: {_figure(value)} is too large", hint=f"at most {high:.12g}")
+
+
+def _figure(value: float) -> str:
+    """A number as a message shows it; integers can be larger than any float, and than a line."""
+    return f"{value:.12g}" if abs(value) < 1e300 else "the number"
 
 
 def to_document(settings: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from stylize import __version__
-from stylize.errors import StylizeError
+from stylize.errors import StylizeError, UnknownNameError
 
 # Name, and the module whose attribute of the same name is the command: imported when used.
 COMMANDS = {
@@ -40,6 +41,14 @@ class Commands(click.Group):
         command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's own, but able to suggest commands that are not imported yet."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UnknownNameError("command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
 
     def main(
         self,
@@ -72,7 +81,7 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
-        say(f"stylize: {error.format_message().rstrip('.')}")
+        explain(error, advised(error), words)
         sys.exit(error.exit_code)
     except StylizeError as error:
         explain(error, str(error), words)
@@ -89,9 +98,20 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
         sys.exit(1)
 
 
+def advised(error: click.ClickException) -> str:
+    """What click found wrong on the command line, and where help stands."""
+    line = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or "Did you mean" in line:
+        return line
+    return f"{line} (see '{context.command_path} --help')"
+
+
 def describe(error: Exception) -> str:
     """One line for an error that nobody foresaw, or that the machine's limits caused."""
-    text = " ".join(str(error).split())
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError) or "memory" in text:
         return "the machine's memory does not hold a picture of this size (a smaller --size does)"
     return f"internal error: {type(error).__name__}: {text[:300]} (-vv shows where)"
@@ -99,9 +119,15 @@ def describe(error: Exception) -> str:
 
 def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     """The line, and with -vv the way there."""
-    if any(word.startswith("-vv") for word in words):
+    if verbosity(words) > 1:
         say("".join(traceback.format_exception(error)).rstrip())
-    say(f"stylize: {line}")
+    say(f"stylize: {' '.join(line.split())}")
+
+
+def verbosity(words: Sequence[str]) -> int:
+    """How often -v was said, even among words that make no command."""
+    flags = (re.match(r"-[qv]+", word) for word in words)
+    return words.count("--verbose") + sum(flag[0].count("v") for flag in flags if flag)
 
 
 def say(text: str) -> None:

@@ -8,19 +8,26 @@ from typing import Any
 
 import click
 
+from stylize.errors import RecipeError
 from stylize.recipes import load_recipe
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The recipe as one JSON document.")
 def info(file: Path, as_json: bool) -> None:
     """Show the recipe that a picture carries: how it was made."""
     recipe = load_recipe(file)
     if as_json:
-        click.echo(json.dumps(recipe, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(recipe, indent=2))
         return
-    for line in describe(recipe):
+    try:
+        lines = describe(recipe)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"{file.name} carries a damaged recipe", hint="--json shows it"
+        ) from error
+    for line in lines:
         click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
 
 

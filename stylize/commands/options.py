@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,7 +62,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def option_for(each: dataclasses.Field[Any], name: str | None = None) -> click.Option:
+def option_for(each: dataclasses.Field[Any]) -> click.Option:
     """The option of one settings field; its value is None unless the user gives one."""
     kind = str(each.type).removesuffix(" | None")
     choices = each.metadata["choices"]
@@ -70,7 +71,7 @@ def option_for(each: dataclasses.Field[Any], name: str | None = None) -> click.O
     if each.default not in (None, ()):
         help_text += f"  [{_shown(each.default)}]"
     return click.Option(
-        [name or option_name(each.name), each.name],
+        [option_name(each), each.name],
         type=click.Choice(choices) if choices and "file" not in choices else _TYPES[kind],
         multiple=repeated,
         default=None,
@@ -85,15 +86,12 @@ def _shown(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def settings_options(
-    kind: type[Any], *, renamed: dict[str, str] | None = None
-) -> Callable[[Decorated], Decorated]:
+def settings_options(kind: type[Any]) -> Callable[[Decorated], Decorated]:
     """Decorator that gives a command one option for each field of a settings class."""
 
     def decorate(function: Decorated) -> Decorated:
         for each in reversed(dataclasses.fields(kind)):
-            option = option_for(each, (renamed or {}).get(each.name))
-            _append(function, option)
+            _append(function, option_for(each))
         return function
 
     return decorate
@@ -153,7 +151,7 @@ output_options = group_of(
             help="Format on stdout; a file's suffix decides otherwise.  [png]",
         ),
         click.option(
-            "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel."
+            "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel.  [8]"
         ),
         click.option(
             "--quality",
@@ -208,9 +206,12 @@ def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) 
     """Refuse requests in which two things want the same stream.
 
     Raises:
-        SettingError: two inputs from stdin, or a picture and JSON on stdout.
+        SettingError: two inputs from stdin, a picture and JSON on stdout, or a picture on a
+            terminal.
     """
     if list(sources).count("-") > 1:
         raise SettingError("stdin can give only one picture")
     if output == "-" and as_json:
         raise SettingError("-o - and --json both want stdout", hint="write the picture to a file")
+    if output == "-" and sys.stdout.isatty():
+        raise SettingError("stdout is a terminal, which shows no picture", hint="-o - > FILE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Listener = Callable[["Iterate"], None]
 PREVIEW_EVERY = 10
+PREVIEW_NAMES = "scale-*-step-*.png"
 
 
 @contextmanager
@@ -116,17 +118,22 @@ def json_steps() -> Listener:
             size=[width, height],
             step=event.step,
             steps=event.steps,
-            total=float(f"{event.total:.6g}"),
-            losses={name: float(f"{value:.6g}") for name, value in event.losses.items()},
+            total=_brief(event.total),
+            losses={name: _brief(value) for name, value in event.losses.items()},
             seconds=round(event.seconds, 3),
         )
 
     return listen
 
 
+def _brief(value: float) -> float | None:
+    """Six digits; null for what JSON cannot say."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
 def emit(event: str, **values: Any) -> None:
     """One JSON line on stdout."""
-    click.echo(json.dumps({"event": event, **values}, ensure_ascii=False))
+    click.echo(json.dumps({"event": event, **values}))
     sys.stdout.flush()
 
 

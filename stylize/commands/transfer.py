@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from stylize.commands.options import (
     settings_options,
 )
 from stylize.commands.progress import (
+    PREVIEW_NAMES,
     all_of,
     emit,
     json_steps,
@@ -32,6 +34,7 @@ from stylize.commands.progress import (
 )
 from stylize.errors import OutputError, PictureError, SettingError, UnknownNameError
 from stylize.images import check_writable, resolve_output, set_pixel_limit
+from stylize.images.atomic import write_atomically
 from stylize.images.encoding import check_request, format_of
 from stylize.presets import DEFAULTS, Preset, changes, find_preset, to_toml
 from stylize.settings import Execution, TransferSettings
@@ -83,7 +86,7 @@ class Request:
     metavar="FILE",
     help="Write the settings of this run as a preset.",
 )
-@settings_options(TransferSettings, renamed={"style_weights": "--style-weight"})
+@settings_options(TransferSettings)
 @settings_options(Execution)
 @input_options
 @message_options
@@ -104,9 +107,14 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     check_streams(options["output"], request.sources, as_json=options["as_json"])
     target = choose_target(request, options)
     if options["save_preset"]:
-        save_preset(options["save_preset"], request.settings, overwrite=options["overwrite"])
+        check_new_preset(options["save_preset"], overwrite=options["overwrite"])
     started = time.perf_counter()
     job = prepare(request, options)
+    # Not before: a request that fails leaves nothing behind.
+    if options["save_preset"]:
+        save_preset(options["save_preset"], request.settings)
+    if options["save_steps"]:
+        make_folder(options["save_steps"], request.files)
     painting = run(job, options)
     deliver(painting, target, options)
     report(painting, target, time.perf_counter() - started, options)
@@ -119,13 +127,14 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     start = None
     if said.get("init") not in (None, *STARTS):
         start, said["init"] = said["init"], "file"
-        if start != "-" and not Path(start).exists():
+        if start != "-" and not os.path.exists(start):
             raise UnknownNameError("start", start, (*STARTS, "or a picture file"))
     execution = Execution(**given(Execution, options))
     preset = find_preset("transfer", options["preset"])
     settings: TransferSettings = preset.apply(said)
     if settings.init == "file" and start is None:
         raise SettingError("the preset starts from a picture", hint="name it with --init FILE")
+    settings.check_styles(len(styles))
     from stylize.networks.store import find_model
 
     settings.check_layers(find_model(settings.network).architecture)
@@ -136,12 +145,12 @@ def choose_target(request: Request, options: dict[str, Any]) -> Path | None:
     """The file to write, proved writable; None for stdout. Nothing has been read yet."""
     depth, output = int(options["depth"]), options["output"]
     for path in request.files:
-        if not path.exists():
+        if not os.path.exists(path):
             raise PictureError(f"{path}: there is no such file")
     if output == "-":
         check_request(options["format"] or "png", depth=depth, quality=options["quality"])
         return None
-    if options["format"] and output is None:
+    if options["format"]:
         raise SettingError("--format is for -o -", hint="a file's suffix says its format")
     content = Path(request.content) if request.content != "-" else None
     words = "-".join(Path(style).stem if style != "-" else "stdin" for style in request.styles)
@@ -154,30 +163,35 @@ def choose_target(request: Request, options: dict[str, Any]) -> Path | None:
     )
     check_request(format_of(target), depth=depth, quality=options["quality"])
     check_writable(target)
-    if options["save_steps"]:
-        make_folder(options["save_steps"])
     return target
 
 
-def make_folder(folder: Path) -> None:
-    """A folder that exists and can be written to."""
+def make_folder(folder: Path, inputs: list[Path]) -> None:
+    """A folder for previews that exists, can be written to, and holds no input by such a name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     check_writable(folder / "preview.png")
+    for path in inputs:
+        if path.match(PREVIEW_NAMES) and os.path.samefile(path.parent, folder):
+            raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
 
 
-def save_preset(path: Path, settings: TransferSettings, *, overwrite: bool) -> None:
-    """Write the settings of this run as a file that ``--preset`` takes."""
-    if path.exists() and not overwrite:
+def check_new_preset(path: Path, *, overwrite: bool) -> None:
+    """Make sure that a preset can be written there, and be told from a name by ``--preset``."""
+    if path.suffix != ".toml":
+        raise SettingError(f"--save-preset: {path} does not end in .toml")
+    if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+    check_writable(path)
+
+
+def save_preset(path: Path, settings: TransferSettings) -> None:
+    """Write the settings of this run as a file that ``--preset`` takes."""
     name = "".join(c if c.isalnum() and c.isascii() else " " for c in path.stem.lower()).split()
     preset = Preset("-".join(name) or "mine", "transfer", "Saved from a run", changes(settings))
-    try:
-        path.write_text(to_toml(preset), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    write_atomically(path, to_toml(preset).encode())
 
 
 def prepare(request: Request, options: dict[str, Any]) -> Transfer:
@@ -186,7 +200,7 @@ def prepare(request: Request, options: dict[str, Any]) -> Transfer:
     content = open_picture(request.content, options)
     styles = [open_picture(style, options) for style in request.styles]
     start = open_picture(request.start, options) if request.start else None
-    # Only now torch: a bad picture is told without waiting for its import.
+    # Late, so that errors in the arguments do not wait for it.
     import torch
 
     from stylize.techniques.transfer import Transfer

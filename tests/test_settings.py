@@ -1,0 +1,228 @@
+"""The settings: every one is documented, bounded, and survives the way to a file and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.networks.architecture import layer_names
+from stylize.settings import (
+    MAX_STYLES,
+    Execution,
+    TransferSettings,
+    from_document,
+    option_name,
+    to_document,
+)
+
+FIELDS = [
+    pytest.param(kind, each, id=f"{kind.__name__}.{each.name}")
+    for kind in (TransferSettings, Execution)
+    for each in dataclasses.fields(kind)
+]
+NUMBERS = [
+    case for case in FIELDS if "int" in case.values[1].type or "float" in case.values[1].type
+]
+LAYERS = ("style_layers", "content_layers")
+
+
+def numbers(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
+    """Values within a field's own bounds."""
+    limits = each.metadata
+    low = limits["low"] if limits["low"] is not None else limits["above"]
+    if each.type.startswith("int"):
+        return st.integers(low, limits["high"])
+    return st.floats(low, limits["high"], exclude_min=limits["above"] is not None)
+
+
+def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
+    """Good values of a field."""
+    if each.metadata["choices"]:
+        return st.sampled_from(each.metadata["choices"])
+    if each.type == "LayerWeights":
+        pairs = st.tuples(st.sampled_from(layer_names("vgg19")), st.floats(0.001, 1e6))
+        return st.lists(pairs, min_size=1, unique_by=lambda pair: pair[0]).map(tuple)
+    if each.type.startswith("tuple"):
+        return st.lists(st.floats(0.001, 1e6)).map(tuple)
+    if each.name == "size":
+        return st.sampled_from(["1", "512", "640x480", "0.5MP", "12mp", "original"])
+    if each.name == "device":
+        return st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:3"])
+    if each.type == "str":
+        return st.text()
+    return st.none() | numbers(each) if "None" in each.type else numbers(each)
+
+
+def objects(kind: type[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(kind, **{each.name: values(each) for each in dataclasses.fields(kind)})
+
+
+@pytest.mark.parametrize(("kind", "each"), FIELDS)
+def test_every_field_is_documented(kind: type[Any], each: dataclasses.Field[Any]) -> None:
+    words = each.metadata["help"]
+    assert len(words.split()) >= 3
+    assert words.endswith((".", "]"))
+    assert words[0].isupper() or words.startswith("auto")
+
+
+@pytest.mark.parametrize(("kind", "each"), NUMBERS)
+def test_every_number_has_two_ends(kind: type[Any], each: dataclasses.Field[Any]) -> None:
+    limits = each.metadata
+    assert (limits["low"] is None) != (limits["above"] is None)
+    assert limits["high"] is not None
+
+
+def one(each: dataclasses.Field[Any], number: Any) -> dict[str, Any]:
+    """A number as the value of a field, however it holds numbers."""
+    if each.name in LAYERS:
+        return {each.name: (("relu1_1", 1.0), ("relu2_1", number))}
+    return {each.name: (number,) if each.type.startswith("tuple") else number}
+
+
+@pytest.mark.parametrize(("kind", "each"), NUMBERS)
+def test_bounds(kind: type[Any], each: dataclasses.Field[Any]) -> None:
+    limits, name = each.metadata, option_name(each)
+    kind(**one(each, limits["high"]))
+    with pytest.raises(SettingError, match=f"{name}: .* is too large .at most "):
+        kind(**one(each, limits["high"] + 1))
+    if limits["above"] is not None:
+        with pytest.raises(SettingError, match=f"{name}: 0 is too small .more than 0"):
+            kind(**one(each, limits["above"]))
+        return
+    if each.name != "style_weights":
+        kind(**one(each, limits["low"]))
+    with pytest.raises(SettingError, match=f"{name}: .* is too small .at least "):
+        kind(**one(each, limits["low"] - 1))
+
+
+@pytest.mark.parametrize(("kind", "each"), NUMBERS)
+@pytest.mark.parametrize(
+    "number", [math.nan, math.inf, -math.inf, True, "3", None, [1], 10**400, -(16**9000)], ids=type
+)
+def test_what_is_no_number(kind: type[Any], each: dataclasses.Field[Any], number: Any) -> None:
+    if number is None and "None" in each.type:
+        kind(**one(each, number))
+        return
+    with pytest.raises(SettingError, match=option_name(each)):
+        kind(**one(each, number))
+
+
+@pytest.mark.parametrize(
+    ("kind", "each"), [case for case in FIELDS if case.values[1].type.startswith("int")]
+)
+def test_whole_numbers_are_whole(kind: type[Any], each: dataclasses.Field[Any]) -> None:
+    with pytest.raises(SettingError, match=r"40\.0 is not a whole number"):
+        kind(**{each.name: 40.0})
+
+
+@pytest.mark.parametrize(
+    ("kind", "each"), [case for case in FIELDS if case.values[1].type == "str"]
+)
+@pytest.mark.parametrize("value", [3, None, b"auto", ("a",)])
+def test_texts_are_texts(kind: type[Any], each: dataclasses.Field[Any], value: Any) -> None:
+    with pytest.raises(SettingError, match=f"{option_name(each)}: .* is not a text"):
+        kind(**{each.name: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "each"), [case for case in FIELDS if case.values[1].metadata["choices"]]
+)
+def test_a_misspelt_choice_is_recognised(kind: type[Any], each: dataclasses.Field[Any]) -> None:
+    for choice in each.metadata["choices"]:
+        assert getattr(kind(**{each.name: choice}), each.name) == choice
+        with pytest.raises(UnknownNameError, match=f"did you mean .*{choice}"):
+            kind(**{each.name: choice + "x"})
+
+
+def test_a_misspelt_device_is_recognised() -> None:
+    with pytest.raises(UnknownNameError, match="unknown device 'cdua' .did you mean cuda"):
+        Execution(device="cdua")
+
+
+@pytest.mark.parametrize("size", ["0", "0x5", "-3", "1e3", "big", "", "512 px", "0MP", "9" * 13])
+def test_no_such_size(size: str) -> None:
+    with pytest.raises(SettingError, match=f"size.*'{size}'"):
+        TransferSettings(size=size)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    ("layers", "complaint"),
+    [
+        ((), "needs a layer with a weight above 0"),
+        ((("relu1_1", 0.0),), "needs a layer with a weight above 0"),
+        ((("relu1_1",),), "is not layers with weights"),
+        ((("relu1_1", "1"),), "is not layers with weights"),
+        (((1, 1.0),), "is not layers with weights"),
+        ("relu1_1", "is not layers with weights"),
+    ],
+)
+def test_layers_that_mean_nothing(name: str, layers: Any, complaint: str) -> None:
+    with pytest.raises(SettingError, match=complaint):
+        TransferSettings(**{name: layers})
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_checked_against_the_network(name: str) -> None:
+    TransferSettings(**{name: (("conv4_4", 1),)}).check_layers("vgg19")
+    with pytest.raises(UnknownNameError, match="conv4_4.*did you mean conv4_"):
+        TransferSettings(**{name: (("conv4_4", 1),)}).check_layers("vgg16")
+
+
+def test_styles_are_counted() -> None:
+    TransferSettings().check_styles(MAX_STYLES)
+    TransferSettings(style_weights=(1, 2)).check_styles(2)
+    with pytest.raises(SettingError, match="2 style weights for 3 styles"):
+        TransferSettings(style_weights=(1, 2)).check_styles(3)
+    for count in (0, MAX_STYLES + 1):
+        with pytest.raises(SettingError, match=f"1 to {MAX_STYLES}"):
+            TransferSettings().check_styles(count)
+
+
+def test_weights_that_are_all_zero() -> None:
+    with pytest.raises(SettingError, match="all are 0"):
+        TransferSettings(style_weights=(0.0, 0.0))
+
+
+@given(steps=st.integers(1, 1_000_000), final=st.none() | st.integers(1, 1_000_000))
+def test_the_final_steps(steps: int, final: int | None) -> None:
+    found = TransferSettings(steps=steps, final_steps=final).steps_at_the_end
+    assert found >= 1
+    assert found == (final or max(1, round(0.3 * steps)))
+
+
+@pytest.mark.parametrize("kind", [TransferSettings, Execution])
+@given(data=st.data())
+def test_to_a_document_and_back(kind: type[Any], data: st.DataObject) -> None:
+    settings = data.draw(objects(kind))
+    document = json.loads(json.dumps(to_document(settings), allow_nan=False))
+    assert from_document(kind, document) == settings
+
+
+@given(settings=objects(TransferSettings))
+def test_a_document_stands_on_a_base(settings: TransferSettings) -> None:
+    found = from_document(TransferSettings, {"steps": 7}, settings)
+    assert found == dataclasses.replace(settings, steps=7)
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ({"stepz": 3}, "unknown setting 'stepz' .did you mean steps"),
+        ({"steps": True}, "True is not a whole number"),
+        ({"style_layers": ["relu1_1"]}, "is not a table of layers and weights"),
+        ({"style_layers": {"relu1_1": "much"}}, "is not layers with weights"),
+        ({"style_weights": ["1"]}, "is not numbers"),
+        ({"size": 512}, "512 is not a text"),
+    ],
+)
+def test_documents_are_not_trusted(document: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        from_document(TransferSettings, document)
