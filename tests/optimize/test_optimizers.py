@@ -36,7 +36,7 @@ def minimise(optimizer: Adam | LBFGS, evaluate: Callable[[Tensor], Evaluation], 
     return optimizer.result(image), totals
 
 
-@pytest.mark.parametrize("make", [lambda: Adam(0.05), lambda: LBFGS()])
+@pytest.mark.parametrize("make", [lambda: Adam(0.05), LBFGS])
 def test_finds_an_inner_minimum(make: Callable[[], Adam | LBFGS]) -> None:
     target = 0.2 + 0.6 * random(1)
     found, totals = minimise(make(), bowl(target), 150)
@@ -44,7 +44,7 @@ def test_finds_an_inner_minimum(make: Callable[[], Adam | LBFGS]) -> None:
     assert totals[-1] < 1e-3 * totals[0]
 
 
-@pytest.mark.parametrize("make", [lambda: Adam(0.05), lambda: LBFGS()])
+@pytest.mark.parametrize("make", [lambda: Adam(0.05), LBFGS])
 def test_respects_the_box(make: Callable[[], Adam | LBFGS]) -> None:
     target = 3 * random(2) - 1
     optimizer, image = make(), random(0)
@@ -119,7 +119,7 @@ def test_without_averaging_the_result_is_the_last_iterate() -> None:
     assert torch.equal(optimizer.result(image), image)
 
 
-@pytest.mark.parametrize("make", [lambda: Adam(), lambda: LBFGS()])
+@pytest.mark.parametrize("make", [Adam, LBFGS])
 def test_the_result_is_a_copy(make: Callable[[], Adam | LBFGS]) -> None:
     optimizer, image = make(), random(0)
     optimizer.step(image, bowl(random(1)))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_sizes_grow_to_the_one_asked_for(
     assert scales[0].steps == steps
     assert scales[-1].steps == (final_steps if len(scales) > 1 else steps)
     low, high = sorted((steps, final_steps))
-    for one, two in zip(scales, scales[1:], strict=False):
+    for one, two in pairwise(scales):
         assert one.height <= two.height
         assert one.width <= two.width
         assert max(two.size) == pytest.approx(max(one.size) * 2**0.5, abs=1.5)

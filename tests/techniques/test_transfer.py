@@ -52,7 +52,7 @@ def test_style_comes_closer_and_the_photo_remains(content: Picture, style: Pictu
     painting = paint(content, style, listener=events.append, steps=30)
     assert events[-1].total < 0.3 * events[0].total
     assert painting.pixels.shape == (1, 3, 64, 64)
-    assert 0 <= float(painting.pixels.min())
+    assert float(painting.pixels.min()) >= 0
     assert float(painting.pixels.max()) <= 1
     assert losses(painting, "content") < 0.05 * 2
 

@@ -1,0 +1,41 @@
+"""What hypothesis may try."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from hypothesis import strategies as st
+
+from stylize.networks.architecture import layer_names
+
+
+def numbers(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
+    """Values within a field's own bounds."""
+    limits = each.metadata
+    low = limits["low"] if limits["low"] is not None else limits["above"]
+    if each.type.startswith("int"):
+        return st.integers(low, limits["high"])
+    return st.floats(low, limits["high"], exclude_min=limits["above"] is not None)
+
+
+def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
+    """Good values of a field."""
+    if each.metadata["choices"]:
+        return st.sampled_from(each.metadata["choices"])
+    pairs = st.tuples(st.sampled_from(layer_names("vgg19")), st.floats(0.001, 1e6))
+    special = {
+        "LayerWeights": st.lists(pairs, min_size=1, unique_by=lambda pair: pair[0]).map(tuple),
+        "tuple[float, ...]": st.lists(st.floats(0.001, 1e6)).map(tuple),
+        "size": st.sampled_from(["1", "512", "640x480", "0.5MP", "12mp", "original"]),
+        "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:3"]),
+        "network": st.text(),
+    }
+    key = each.name if each.name in special else each.type
+    found = special[key] if key in special else numbers(each)
+    return st.none() | found if "None" in each.type else found
+
+
+def objects(kind: type[Any]) -> st.SearchStrategy[Any]:
+    """Settings, any that are allowed."""
+    return st.builds(kind, **{each.name: values(each) for each in dataclasses.fields(kind)})
