@@ -105,7 +105,7 @@ class TransferSettings:
         choices=("content", "noise", "style", "file"),
     )
     seed: int = setting(0, "Seed of the noise.", low=0, high=2**63 - 1)
-    optimizer: str = setting("adam", "How the gradient is followed.", choices=("adam", "lbfgs"))
+    optimizer: str = setting("lbfgs", "How the gradient is followed.", choices=("lbfgs", "adam"))
     steps: int = setting(
         100, "Steps at the coarsest scale; they fall to the final steps.", low=1, high=1_000_000
     )

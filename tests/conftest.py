@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,21 @@ from PIL import Image
 
 from stylize.images import Picture, read_picture, resize
 from stylize.networks.store import Weights, load_weights
+
+
+# Reasons for which a test may be skipped in CI.
+SKIPS: tuple[str, ...] = ()
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    """In CI a skipped test is a failed run, unless its reason is listed above."""
+    if not os.environ.get("CI"):
+        return
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    unlisted = [each for each in reasons if not any(reason in each for reason in SKIPS)]
+    if unlisted:
+        terminalreporter.write_line(f"skipped without a listed reason: {unlisted}", red=True)
+        terminalreporter._session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -146,8 +146,11 @@ def test_a_picture_without_a_recipe(files: tuple[Path, Path]) -> None:
     ("changed", "complaint"),
     [
         ({"tool": "gimp"}, "a recipe of another program"),
-        ({"schema": 99}, f"schema 99, this version reads {SCHEMA} .use the version of stylize"),
-        ({"schema": None}, "schema None"),
+        (
+            {"schema": 99},
+            f"a recipe of schema 99, this version reads {SCHEMA} .use the version of stylize",
+        ),
+        ({"schema": None}, "a recipe of schema None"),
         ({"settings": [1]}, "a damaged recipe: no settings"),
         ({"inputs": {}}, "a damaged recipe: no inputs"),
         ({"resolved": None}, "a damaged recipe: no resolved"),

@@ -33,12 +33,19 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
     return FLOP_PER_MAC * sum(layer.channels**2 / layer.stride**2 for layer in found)
 
 
-def bytes_per_px(architecture: str, layers: Sequence[str], precision: str) -> float:
-    """Memory at the peak of one evaluation, per pixel, with Adam.
+# float32 images that the loop holds beside the one that is evaluated, with its gradient: two
+# moments, the average and temporaries; or ten pairs, two points, a gradient and temporaries.
+STATE_IMAGES = {"adam": 6, "lbfgs": 27}
+
+
+def bytes_per_px(
+    architecture: str, layers: Sequence[str], precision: str, optimizer: str = "lbfgs"
+) -> float:
+    """Memory at the peak of one evaluation, per pixel.
 
     Autograd keeps every convolution's rectified output and every pooling's input (the same
     tensor) and output with 8-byte indices. On top stand the largest float32 copies of style
-    features with their seeds, and the image, its gradient, two moments and the average.
+    features with their seeds, and what the optimiser remembers.
     """
     size = BYTES[precision]
     kept = 0.0
@@ -56,7 +63,7 @@ def bytes_per_px(architecture: str, layers: Sequence[str], precision: str) -> fl
         found.channels / found.stride**2
         for found in (find_layer(architecture, name) for name in layers)
     )
-    return kept + seeds + 2 * 4 * widest + 3 * 4 * 8
+    return kept + seeds + 2 * 4 * widest + 3 * 4 * (2 + STATE_IMAGES[optimizer])
 
 
 def evaluated_px(scales: Iterable[Scale]) -> float:
@@ -109,6 +116,6 @@ def transfer_cost(
         seconds += SECONDS_PER_STEP * sum(scale.steps for scale in scales)
     return Cost(
         tflop=pixels * (network + statistics) / 1e12,
-        peak_bytes=largest * bytes_per_px(architecture, layers, precision),
+        peak_bytes=largest * bytes_per_px(architecture, layers, precision, settings.optimizer),
         seconds=seconds,
     )

@@ -1,0 +1,161 @@
+"""The command line in this process, with the painting itself replaced where it does not matter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+import stylize
+from stylize.commands import cli
+from stylize.engine.plan import Cost
+from stylize.images import Picture
+from stylize.images.opening import pixel_limit, set_pixel_limit
+from stylize.optimize.events import Iterate
+from stylize.optimize.schedule import Scale
+from stylize.recipes import compose
+from stylize.settings import Execution, TransferSettings, to_document
+from stylize.techniques import transfer as transfer_module
+from stylize.techniques.painting import Painting
+
+Run = Callable[..., Result]
+# Words that make a run with the real network short.
+QUICK = ("--size", 32, "--min-size", 32, "--steps", 2, "--precision", "fp32")
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """``run("transfer", photo, style, …)``; what a run sets for its whole process is undone."""
+    ours, pillows = pixel_limit(), Image.MAX_IMAGE_PIXELS
+    threads = torch.get_num_threads()
+
+    def invoke(*words: object, **extra: Any) -> Result:
+        extra = {"prog_name": "stylize"} | extra
+        return CliRunner().invoke(cli, [str(word) for word in words], **extra)
+
+    yield invoke
+    set_pixel_limit(ours)
+    Image.MAX_IMAGE_PIXELS = pillows
+    torch.set_flush_denormal(False)
+    torch.set_num_threads(threads)
+
+
+class Sketch:
+    """In the place of ``Transfer``: keeps what it was given and paints a grey picture at once.
+
+    Attributes:
+        made: every instance, in order.
+        failure: raised by :meth:`run` if it is set.
+        interrupted: what the painting says of itself.
+        losses: of the steps that listeners are told of.
+    """
+
+    made: ClassVar[list[Sketch]]
+    failure: ClassVar[BaseException | None]
+    interrupted: ClassVar[bool]
+    losses: ClassVar[dict[str, float]]
+
+    def __init__(
+        self,
+        content: Picture,
+        styles: list[Picture],
+        settings: TransferSettings,
+        execution: Execution,
+        *,
+        start: Picture | None,
+        preset: str | None,
+    ) -> None:
+        self.content, self.styles, self.start = content, styles, start
+        self.settings, self.execution, self.preset = settings, execution, preset
+        self.scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
+        self.machine = SimpleNamespace(device="cpu", precision="fp32", threads=3)
+        self.made.append(self)
+
+    def cost(self) -> Cost:
+        return Cost(tflop=1.25, peak_bytes=7 * 2**20, seconds=42.0)
+
+    def run(self, listener: Callable[[Iterate], None], stop: Callable[[], bool]) -> Painting:
+        if self.failure is not None:
+            raise self.failure
+        for number, scale in enumerate(self.scales, 1):
+            for step in range(1, scale.steps + 1):
+                listener(iterate(self.scales, number, step, self.losses))
+        recipe = compose(
+            "transfer",
+            to_document(self.settings),
+            [("content", self.content)],
+            weights={},
+            resolved={"size": [64, 48]},
+            losses={},
+            interrupted=self.interrupted,
+            preset=self.preset,
+        )
+        return Painting(torch.full((1, 3, 48, 64), 0.5), None, recipe, self.interrupted)
+
+
+def iterate(scales: list[Scale], number: int, step: int, losses: dict[str, float]) -> Iterate:
+    """What the loop would say of one step."""
+    scale = scales[number - 1]
+    return Iterate(
+        scale=number,
+        scales=len(scales),
+        size=scale.size,
+        step=step,
+        steps=scale.steps,
+        total=sum(losses.values()),
+        losses=losses,
+        seconds=0.5,
+        picture=lambda: torch.full((1, 3, *scale.size), 0.5),
+    )
+
+
+@pytest.fixture
+def sketch(monkeypatch: pytest.MonkeyPatch) -> type[Sketch]:
+    """Transfers are sketches; ``sketch.made[-1]`` is the last one."""
+
+    losses = {"style relu1_1": 0.25, "style relu2_1": 0.5, "content relu4_2": 0.125}
+    fresh = {"made": [], "failure": None, "interrupted": False, "losses": losses}
+    kind = type("FreshSketch", (Sketch,), fresh)
+    monkeypatch.setattr(transfer_module, "Transfer", kind)
+    return kind
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def complaint(result: Result, code: int) -> str:
+    """The one line on stderr of a run that failed as it should."""
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("stylize: ")
+    return line.removeprefix("stylize: ")
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Width and height of a picture file."""
+    with Image.open(path) as image:
+        return image.size
+
+
+def program(*words: object) -> dict[str, Any]:
+    """For :mod:`subprocess`: this program in a process of its own, from wherever it is imported."""
+    home = str(Path(stylize.__file__).resolve().parent.parent)
+    return {
+        "args": [sys.executable, "-m", "stylize", *map(str, words)],
+        "env": os.environ | {"PYTHONPATH": home},
+    }

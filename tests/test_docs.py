@@ -1,0 +1,80 @@
+"""What the documents say is what the program does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from stylize.commands import cli
+from stylize.presets import preset_names
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands_in(page: Path) -> list[str]:
+    """Every ``stylize …`` line in the code blocks of a page, continuation lines joined."""
+    blocks = re.findall(r"```(?:console|sh|bash)\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    parts = [part.strip() for line in lines for part in line.split("#")[0].split("&&")]
+    return [part for part in parts if part.startswith("stylize ")]
+
+
+EXAMPLES = [(page.name, line) for page in PAGES for line in commands_in(page)]
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 10
+
+
+@pytest.mark.parametrize(("page", "line"), EXAMPLES)
+def test_every_example_parses(page: str, line: str) -> None:
+    words = shlex.split(re.split(r"[<>|]", line)[0])[1:]
+    command: click.Command = cli
+    context = click.Context(cli, info_name="stylize")
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None, line
+        command = found
+    command.make_context(command.name, words)
+
+
+@pytest.mark.parametrize(("page", "line"), EXAMPLES)
+def test_samples_in_examples_exist(page: str, line: str) -> None:
+    for word in shlex.split(re.split(r"[<>|]", line)[0]):
+        if word.startswith("samples/"):
+            assert (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_reference_is_what_help_says() -> None:
+    tool = runpy.run_path(str(ROOT / "tools" / "make_cli_docs.py"))
+    assert (ROOT / "docs" / "cli.md").read_text() == tool["page"](), (
+        "run python tools/make_cli_docs.py"
+    )
+
+
+def test_every_preset_is_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for name in preset_names("transfer"):
+        assert f"`{name}`" in text
+
+
+def test_the_changelog_has_a_place_for_what_comes() -> None:
+    assert "## Unreleased" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_pictures_in_the_repository_are_small() -> None:
+    for path in [*ROOT.glob("samples/**/*"), *ROOT.glob("docs/**/*")]:
+        if path.suffix in {".jpg", ".png", ".webp"}:
+            assert path.stat().st_size < 300_000, path

@@ -1,0 +1,88 @@
+"""What must be instant does not import torch, and the program starts however it is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import stylize
+from tests.commands.conftest import program
+
+CHECKOUT = Path(__file__).parent.parent
+HEAVY = ("torch", "torchvision", "scipy", "safetensors")
+
+# Runs several commands in one process, and says of each which heavy modules it brought.
+PROBE = """
+import contextlib, io, sys
+from stylize.commands import cli
+for words in sys.argv[2:]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            cli.main(words.split(","), "stylize")
+        except SystemExit as exit:
+            code = exit.code
+    print(code, *(name for name in sys.argv[1].split(",") if name in sys.modules))
+"""
+
+
+def loaded(heavy: tuple[str, ...], *commands: str) -> list[str]:
+    """For each command, words with commas between them: its exit code and what it imported."""
+    call = program()
+    call["args"] = [sys.executable, "-c", PROBE, ",".join(heavy), *commands]
+    return subprocess.check_output(**call, text=True, timeout=60).splitlines()
+
+
+def test_help_is_cheap() -> None:
+    assert loaded(HEAVY, "--help", "--version") == ["0", "0"]
+
+
+def test_nothing_but_painting_needs_torch(tmp_path: Path) -> None:
+    here = str(Path(__file__))
+    commands = {
+        "transfer,--help": "0",
+        "presets,list": "0",
+        "presets,show,bold": "0",
+        "models,list": "0",
+        "models,verify,vgg19": "0",
+        "models,path,vgg16": "0",
+        "info,--help": "0",
+        "trasnfer": "2",
+        "transfer": "2",
+        "transfer,a.png,b.png,--steps,0": "2",
+        "transfer,a.png,b.png,--style-layers,relu9_9": "2",
+        "transfer,a.png,b.png,--preset,blod": "2",
+        f"transfer,{tmp_path}/gone.png,{here}": "1",
+        f"transfer,{here},{here},-o,{tmp_path}/gone/out.png": "1",
+    }
+    assert loaded(("torch",), *commands) == list(commands.values())
+
+
+def test_the_package_itself_is_cheap() -> None:
+    call = program()
+    probe = "import sys, stylize; print('torch' in sys.modules, 'click' in sys.modules)"
+    call["args"] = [sys.executable, "-c", probe]
+    assert subprocess.check_output(**call, text=True) == "False False\n"
+
+
+def test_public_names() -> None:
+    assert list(stylize.__all__) == sorted(stylize.__all__)
+    assert len(set(stylize.__all__)) == len(stylize.__all__)
+    for name in stylize.__all__:
+        assert getattr(stylize, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'stylise'"):
+        stylize.stylise  # noqa: B018
+
+
+def test_as_a_module_from_another_folder(tmp_path: Path) -> None:
+    output = subprocess.check_output(**program("presets", "list"), cwd=tmp_path, text=True)
+    assert "balanced" in output
+
+
+@pytest.mark.skipif(not (CHECKOUT / "cli.py").exists(), reason="tests run outside a checkout")
+def test_the_launcher_of_a_checkout(tmp_path: Path) -> None:
+    command = [sys.executable, str(CHECKOUT / "cli.py"), "--version"]
+    output = subprocess.check_output(command, cwd=tmp_path, text=True)
+    assert output == f"stylize, version {stylize.__version__}\n"
