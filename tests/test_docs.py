@@ -36,12 +36,14 @@ def test_there_are_examples() -> None:
 def test_every_example_parses(page: str, line: str) -> None:
     words = shlex.split(re.split(r"[<>|]", line)[0])[1:]
     command: click.Command = cli
-    context = click.Context(cli, info_name="stylize")
+    # A command remembers the help option of its first context.
+    names = cli.context_settings["help_option_names"]
+    context = click.Context(cli, info_name="stylize", help_option_names=names)
     while isinstance(command, click.Group):
         found = command.get_command(context, words.pop(0))
         assert found is not None, line
         command = found
-    command.make_context(command.name, words)
+    command.make_context(command.name, words, parent=context)
 
 
 @pytest.mark.parametrize(("page", "line"), EXAMPLES)

@@ -203,7 +203,8 @@ def test_the_presets_of_an_installed_package(
     folder = tmp_path / "stylize" / "_presets" / "transfer"
     folder.mkdir(parents=True)
     (folder / "balanced.toml").write_text('description = "packaged"')
-    assert preset_names("transfer") == ["balanced"]
+    (folder / "aquarelle.toml").touch()
+    assert preset_names("transfer") == ["balanced", "aquarelle"], "the default comes first"
     assert find_preset("transfer", "balanced").description == "packaged"
 
 

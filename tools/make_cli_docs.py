@@ -23,8 +23,13 @@ What `stylize … --help` says, collected by `tools/make_cli_docs.py`.
 
 def sections(command: click.Command, words: tuple[str, ...]) -> Iterator[str]:
     """A heading and the help of a command and of all below it."""
-    context = click.Context(command, info_name=" ".join(words), terminal_width=100)
-    context.max_content_width = 100
+    context = click.Context(
+        command,
+        info_name=" ".join(words),
+        terminal_width=100,
+        max_content_width=100,
+        help_option_names=cli.context_settings["help_option_names"],
+    )
     help_text = command.get_help(context)
     yield f"## `{' '.join(words)}`\n\n```text\n{help_text}\n```\n"
     if isinstance(command, click.Group):

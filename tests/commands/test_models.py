@@ -6,10 +6,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from stylize.commands import cli
 from stylize.commands.models import models
 from stylize.errors import SettingError, UnknownNameError, WeightsError
 from stylize.networks import additions, store
 from stylize.networks.formats import trunk_shapes
+
+# A command remembers the help option of its first context, so that has to be the program's.
+HELP = {"help_option_names": cli.context_settings["help_option_names"]}
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +23,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run():
-    return lambda *arguments: CliRunner().invoke(models, arguments)
+    return lambda *arguments: CliRunner().invoke(models, arguments, **HELP)
 
 
 @pytest.fixture
@@ -114,5 +118,5 @@ def test_options_for_files_are_refused_for_downloads(run, option):
 
 def test_names_are_completed():
     parameter = next(p for p in models.commands["path"].params if p.name == "name")
-    context = models.commands["path"].make_context("path", ["vgg16"])
+    context = models.commands["path"].make_context("path", ["vgg16"], **HELP)
     assert [item.value for item in parameter.shell_complete(context, "vgg1")] == ["vgg16", "vgg19"]

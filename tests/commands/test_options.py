@@ -27,7 +27,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "smoothness": (["1e-3"], 0.001),
     "init": (["noise"], "noise"),
     "seed": (["17"], 17),
-    "optimizer": (["lbfgs"], "lbfgs"),
+    "optimizer": (["adam"], "adam"),
     "steps": (["31"], 31),
     "final_steps": (["9"], 9),
     "min_size": (["96"], 96),
@@ -103,6 +103,17 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
     files = "output overwrite format depth quality save_steps"
     assert own == {*plumbing.split(), *files.split()}
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [("depth", "8"), ("quality", 95), ("max_input_pixels", 80_000_000), ("preset", "balanced")],
+)
+def test_defaults_beside_the_settings_are_shown(name: str, default: object) -> None:
+    (option,) = options_of(name)
+    assert option.default == default
+    assert option.help is not None
+    assert option.help.endswith(f"  [{default}]")
 
 
 def test_several_styles_with_their_weights(
