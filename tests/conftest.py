@@ -15,7 +15,6 @@ from PIL import Image
 from stylize.images import Picture, read_picture, resize
 from stylize.networks.store import Weights, load_weights
 
-
 # Reasons for which a test may be skipped in CI.
 SKIPS: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -265,14 +266,23 @@ def run(job: Transfer, options: dict[str, Any]) -> Painting:
 
 
 def deliver(painting: Painting, target: Path | None, options: dict[str, Any]) -> None:
-    """Write the picture."""
+    """Write the picture; where that fails after all, keep it elsewhere."""
     depth, quality = int(options["depth"]), options["quality"]
     if target is None:
         stream = sys.stdout.buffer
         painting.save(stream, format=options["format"] or "png", depth=depth, quality=quality)
         stream.flush()
-    else:
+        return
+    try:
         painting.save(target, depth=depth, quality=quality)
+    except OutputError as error:
+        refuge = Path(tempfile.gettempdir()) / f"stylize-{os.getpid()}.png"
+        try:
+            painting.save(refuge)
+        except OutputError:
+            raise error from None
+        message = f"{error.message}; the picture is kept as {refuge}"
+        raise OutputError(message, hint=error.hint) from error
 
 
 def report(

@@ -84,11 +84,7 @@ class Transfer:
         self._trunk = self._build_trunk()
 
     def _check(self) -> None:
-        given, wanted = len(self.settings.style_weights), len(self.styles)
-        if not self.styles:
-            raise SettingError("a transfer needs at least one style picture")
-        if given not in (0, wanted):
-            raise SettingError(f"{given} style weights for {wanted} style pictures")
+        self.settings.check_styles(len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
             raise SettingError("init 'file' and a picture to start from go together")
 

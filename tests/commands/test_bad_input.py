@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stylize.errors import NumericalError
+from stylize.errors import NumericalError, OutputError
 from stylize.networks import store
+from stylize.recipes import load_recipe
+from stylize.techniques.painting import Painting
 from tests.commands.conftest import QUICK, Run, Sketch, complaint, listing
 from tests.conftest import photo, save
 
@@ -179,6 +181,31 @@ def test_a_full_disk(
     assert complaint(result, 1) == f"cannot write {out}: no space left on device"
     assert sketch.made
     assert listing(tmp_path) == before
+
+
+def test_a_picture_that_cannot_be_written_in_the_end_is_kept_elsewhere(
+    run: Run,
+    sketch: type[Sketch],
+    files: Files,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The folder could be written to before the run, and cannot after it."""
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(refuge))
+    save = Painting.save
+
+    def full(painting: Painting, target: Path, **options: int) -> None:
+        if target.parent != refuge:
+            raise OutputError(f"cannot write {target}: no space left on device")
+        save(painting, target, **options)
+
+    monkeypatch.setattr(Painting, "save", full)
+    line = complaint(run("transfer", *files, "-o", tmp_path / "out.png"), 1)
+    (kept,) = refuge.iterdir()
+    assert line.endswith(f"no space left on device; the picture is kept as {kept}")
+    assert load_recipe(kept)["technique"] == "transfer"
 
 
 @pytest.mark.parametrize("option", ["--save-preset", "--save-steps"])

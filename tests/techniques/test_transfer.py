@@ -334,7 +334,7 @@ def test_requests_that_make_no_sense(
 
 
 def test_a_transfer_needs_a_style(content: Picture) -> None:
-    with pytest.raises(SettingError, match="at least one style"):
+    with pytest.raises(SettingError, match="0 style pictures"):
         paint(content)
 
 
