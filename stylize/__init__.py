@@ -1,7 +1,7 @@
 """Neural style transfer and DeepDream: offline, fast on a CPU, replayable.
 
 >>> from stylize import transfer
->>> transfer("photo.jpg", "style.jpg", size="640").save("painting.png")
+>>> transfer("photo.jpg", "style.jpg", size=640).save("painting.png")
 """
 
 from __future__ import annotations

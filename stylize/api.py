@@ -47,7 +47,7 @@ def transfer(
 
     Example:
         >>> from stylize import transfer
-        >>> painting = transfer("photo.jpg", "style.jpg", size="1024", content_weight=0.1)
+        >>> painting = transfer("photo.jpg", "style.jpg", size=1024, content_weight=0.1)
         >>> painting.save("painting.png")
     """
     styles = [style] if isinstance(style, str | Path | Picture) else list(style)

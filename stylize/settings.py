@@ -59,13 +59,13 @@ class TransferSettings:
     )
     style_size: int | None = setting(
         None,
-        "Long side of the style picture; smaller gives finer strokes. [as the result]",
+        "Long side of the style picture; smaller gives finer strokes.  [as the result]",
         low=32,
         high=MAX_SIDE_PX,
     )
     style_weights: tuple[float, ...] = setting(
         (),
-        "Share of each style, in the order of the styles. [equal]",
+        "Share of each style, in the order of the styles.  [equal]",
         low=0,
         high=MAX_WEIGHT,
         option="--style-weight",
@@ -110,7 +110,7 @@ class TransferSettings:
         100, "Steps at the coarsest scale; they fall to the final steps.", low=1, high=1_000_000
     )
     final_steps: int | None = setting(
-        None, "Steps at the finest scale. [three tenths of --steps]", low=1, high=1_000_000
+        None, "Steps at the finest scale.  [three tenths of --steps]", low=1, high=1_000_000
     )
     min_size: int = setting(
         128,
@@ -180,7 +180,7 @@ class Execution:
         "Precision of the convolutions; auto measures which is faster and exact enough.",
         choices=("auto", "bf16", "fp32"),
     )
-    threads: int | None = setting(None, "CPU threads. [all cores]", low=1, high=1024)
+    threads: int | None = setting(None, "CPU threads.  [all cores]", low=1, high=1024)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -307,4 +307,6 @@ def _from_plain(each: dataclasses.Field[Any], value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise SettingError(f"{each.name}: {value!r} is not a table of layers and weights")
         return tuple(value.items())
+    if each.name == "size" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,78 @@
+"""Paint the README's gallery: real outputs of the commands it shows.
+
+    python tools/make_gallery.py docs/gallery
+
+Every picture is the output of one ``stylize transfer`` on the samples, saved as JPEG;
+``overview.jpg`` shows three of them beside their photographs and styles.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+SAMPLES = Path("samples")
+# Photograph, style, further words of the command.
+PAINTINGS = [
+    ("coffee", "brushwork", ()),
+    ("chelsea", "ukiyo", ()),
+    ("astronaut", "mosaic", ()),
+    ("rocket", "pastel", ()),
+    ("chelsea", "woodcut", ()),
+    ("astronaut", "stained-glass", ("--preset", "faithful")),
+    ("coffee", "ink-wash", ()),
+    ("chelsea", "marbling", ("--preset", "bold")),
+]
+OVERVIEW = PAINTINGS[:3]
+CELL, GAP = (360, 270), 6
+
+
+def paint(photo: str, style: str, words: tuple[str, ...], folder: Path) -> Path:
+    """Run the command, unless its picture is there already."""
+    target = folder / f"{photo}-{style}.jpg"
+    if not target.exists():
+        inputs = (SAMPLES / "photos" / f"{photo}.jpg", SAMPLES / "styles" / f"{style}.jpg")
+        command = ["stylize", "transfer", *map(str, inputs), *words, "-o", str(target)]
+        print(" ".join(command))
+        subprocess.run([*command, "--quality", "88"], check=True)
+    return target
+
+
+def cell(path: Path) -> Image.Image:
+    """A picture scaled and cropped to one cell of the overview."""
+    with Image.open(path) as image:
+        picture = image.convert("RGB")
+    grow = max(CELL[0] / picture.width, CELL[1] / picture.height)
+    picture = picture.resize((round(picture.width * grow), round(picture.height * grow)))
+    left, top = (picture.width - CELL[0]) // 2, (picture.height - CELL[1]) // 3
+    return picture.crop((left, top, left + CELL[0], top + CELL[1]))
+
+
+def overview(folder: Path) -> Image.Image:
+    """Rows of photograph, style and painting."""
+    width, height = CELL[0] + GAP, CELL[1] + GAP
+    sheet = Image.new("RGB", (3 * width - GAP, len(OVERVIEW) * height - GAP), "white")
+    for row, (photo, style, _) in enumerate(OVERVIEW):
+        paths = (
+            SAMPLES / "photos" / f"{photo}.jpg",
+            SAMPLES / "styles" / f"{style}.jpg",
+            folder / f"{photo}-{style}.jpg",
+        )
+        for column, path in enumerate(paths):
+            sheet.paste(cell(path), (column * width, row * height))
+    return sheet
+
+
+def main(folder: Path) -> None:
+    """Paint what is missing, then the overview."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for photo, style, words in PAINTINGS:
+        paint(photo, style, words, folder)
+    overview(folder).save(folder / "overview.jpg", quality=85, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
