@@ -20,7 +20,6 @@ PAINTINGS = [
     ("coffee", "brushwork", ()),
     ("chelsea", "ukiyo", ()),
     ("astronaut", "mosaic", ()),
-    ("rocket", "pastel", ()),
     ("chelsea", "woodcut", ()),
     ("astronaut", "stained-glass", ("--preset", "faithful")),
     ("coffee", "ink-wash", ()),
