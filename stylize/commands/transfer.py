@@ -248,7 +248,7 @@ def describe(job: Transfer) -> Iterator[str]:
     machine, cost = job.machine, job.cost()
     yield f"device {machine.device}, {machine.precision}, {machine.threads} threads"
     yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in job.scales)
-    line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 2**20:.0f} MB at the peak"
+    line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 1e9:.1f} GB of memory"
     yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")
 
 
