@@ -26,7 +26,7 @@ PAINTINGS = [
     ("chelsea", "marbling", ("--preset", "bold")),
 ]
 OVERVIEW = PAINTINGS[:3]
-CELL, GAP = (360, 270), 6
+CELL, GAP = (340, 255), 6
 
 
 def paint(photo: str, style: str, words: tuple[str, ...], folder: Path) -> Path:
@@ -70,7 +70,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for photo, style, words in PAINTINGS:
         paint(photo, style, words, folder)
-    overview(folder).save(folder / "overview.jpg", quality=85, optimize=True)
+    overview(folder).save(folder / "overview.jpg", quality=80, optimize=True)
 
 
 if __name__ == "__main__":

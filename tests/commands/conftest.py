@@ -80,7 +80,7 @@ class Sketch:
         self.made.append(self)
 
     def cost(self) -> Cost:
-        return Cost(tflop=1.25, peak_bytes=7 * 2**20, seconds=42.0)
+        return Cost(tflop=1.25, peak_bytes=0.7e9, seconds=42.0)
 
     def run(self, listener: Callable[[Iterate], None], stop: Callable[[], bool]) -> Painting:
         if self.failure is not None:

@@ -29,7 +29,7 @@ def test_verbose(run: Run, sketch: type[Sketch], files: Files) -> None:
     assert lines[:3] == [
         "device cpu, fp32, 3 threads",
         "scales 32×24: 20, 64×48: 10",
-        "1.2 TFLOP, about 7 MB at the peak, about 42 s",
+        "1.2 TFLOP, about 0.7 GB of memory, about 42 s",
     ]
     assert len(run("transfer", *files).stderr.splitlines()) == 1
 
