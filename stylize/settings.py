@@ -125,7 +125,7 @@ class TransferSettings:
         0.9, "Decay of the average of iterates in Adam; 0 takes the last.", low=0, high=0.9999
     )
     tolerance: float = setting(
-        0.0,
+        0.001,
         "End a scale when ten steps improve it by less than this share; 0 never.",
         low=0,
         high=1,

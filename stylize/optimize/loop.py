@@ -56,7 +56,7 @@ class Descent:
     Args:
         optimizer: keeps its state across scales.
         scales: the whole schedule.
-        tolerance: a scale ends early when ten steps together improved the mean of the
+        tolerance: a scale ends early when ten steps together improved the best value of the
             objective by less than this share; 0 for never.
         listener: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
@@ -110,8 +110,8 @@ class Descent:
     def _converged(self, totals: list[Tensor]) -> bool:
         if self._tolerance == 0 or len(totals) < 2 * WINDOW or len(totals) % WINDOW:
             return False
-        before = float(torch.stack(totals[-2 * WINDOW : -WINDOW]).mean())
-        now = float(torch.stack(totals[-WINDOW:]).mean())
+        before = float(torch.stack(totals[:-WINDOW]).min())
+        now = float(torch.stack(totals[-WINDOW:]).min())
         return before - now < self._tolerance * before
 
     def _tell(
