@@ -11,6 +11,7 @@
     ├── MissingExtraError        an optional library is not installed
     ├── UsageError               exit code 2: the request makes no sense
     │   ├── SettingError         a setting's value is out of its range
+    │   │   └── ExpressionError  an expression cannot be read; says at which column
     │   └── UnknownNameError     no such layer, preset, model …; names the nearest ones
     └── InterruptedRunError      exit code 130: stopped by the user
 
@@ -74,6 +75,24 @@ class UsageError(StylizeError):
 
 class SettingError(UsageError):
     """A setting's value is of the wrong kind or out of its range."""
+
+
+class ExpressionError(SettingError):
+    """An expression cannot be read, or speaks of what does not exist.
+
+    Args:
+        message: what is wrong.
+        expression: the whole text.
+        position: 0-based column of what is wrong; the length of the text where its end is.
+        hint: the remedy.
+    """
+
+    def __init__(
+        self, message: str, expression: str, position: int, *, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.expression = expression
+        self.position = position
 
 
 class UnknownNameError(UsageError):

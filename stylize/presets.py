@@ -13,10 +13,11 @@ from typing import Any
 
 import stylize
 from stylize.errors import SettingError, UnknownNameError, UsageError
-from stylize.settings import TransferSettings, from_document, to_document
+from stylize.settings import DreamSettings, TransferSettings, from_document, to_document
 
-TECHNIQUES: dict[str, type[Any]] = {"transfer": TransferSettings}
-DEFAULTS = {"transfer": "balanced"}
+TECHNIQUES: dict[str, type[Any]] = {"transfer": TransferSettings, "dream": DreamSettings}
+DEFAULTS = {"transfer": "balanced", "dream": "dogs"}
+DEFAULT_TECHNIQUE = "transfer"
 MAX_BYTES = 64 * 1024
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _KEYS = ("name", "description", "technique", "settings")
@@ -73,15 +74,24 @@ def find_preset(technique: str, wanted: str) -> Preset:
         UnknownNameError: no preset of that name.
         UsageError: the file cannot be read, or is no preset of this technique.
     """
-    if "/" in wanted or "\\" in wanted or wanted.endswith(".toml"):
+    if is_path(wanted):
         return read_preset(Path(wanted), technique)
     if wanted not in preset_names(technique):
         raise UnknownNameError("preset", wanted, preset_names(technique))
     return read_preset(preset_directory() / technique / f"{wanted}.toml", technique)
 
 
-def read_preset(path: Path, technique: str) -> Preset:
+def is_path(wanted: str) -> bool:
+    """Whether it names a file, not one of the program's own presets."""
+    return "/" in wanted or "\\" in wanted or wanted.endswith(".toml")
+
+
+def read_preset(path: Path, technique: str | None = None) -> Preset:
     """Read and check one file.
+
+    Args:
+        path: of the file.
+        technique: what the preset has to be for; what the file says, if None.
 
     Raises:
         UsageError: it cannot be read, is no TOML, or holds what no preset may hold.
@@ -93,8 +103,12 @@ def read_preset(path: Path, technique: str) -> Preset:
     name, settings = document.get("name", path.stem), document.get("settings", {})
     if not isinstance(name, str) or not _SLUG.fullmatch(name):
         raise UsageError(f"{path}: the name {name!r} is not of the form my-preset-2")
-    if document.get("technique", technique) != technique:
-        raise UsageError(f"{path} is a preset for {document['technique']}, not for {technique}")
+    told = document.get("technique", technique or DEFAULT_TECHNIQUE)
+    technique = technique or told
+    if technique not in TECHNIQUES:
+        raise UnknownNameError(f"technique in {path.name}", str(technique), TECHNIQUES)
+    if told != technique:
+        raise UsageError(f"{path} is a preset for {told}, not for {technique}")
     if not isinstance(settings, Mapping):
         raise UsageError(f"{path}: [settings] is not a table")
     preset = Preset(name, technique, str(document.get("description", "")), settings)

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
@@ -13,18 +14,22 @@ from typing import Any, NoReturn
 import click
 
 from stylize import __version__
-from stylize.errors import StylizeError, UnknownNameError
+from stylize.errors import ExpressionError, StylizeError, UnknownNameError
 
 # Name, and the module whose attribute of the same name is the command: imported when used.
 COMMANDS = {
     "transfer": "stylize.commands.transfer",
+    "dream": "stylize.commands.dream",
     "presets": "stylize.commands.presets",
+    "layers": "stylize.commands.layers",
     "models": "stylize.commands.models",
     "info": "stylize.commands.info",
 }
 
 EPILOG = "Exit codes: 0 done, 1 a run failed, 2 the request makes no sense, 130 interrupted."
 INTERRUPTED = 130
+# Of an expression in a message; with its indent, a terminal's usual 80.
+WINDOW_COLUMNS = 78
 
 
 class Commands(click.Group):
@@ -125,6 +130,30 @@ def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     if verbosity(words) > 1:
         say("".join(traceback.format_exception(error)).rstrip())
     say(f"stylize: {' '.join(line.split())}")
+    if isinstance(error, ExpressionError):
+        say(pointed(error.expression, error.position))
+
+
+def pointed(expression: str, position: int) -> str:
+    """The part of an expression around a position, and below it a caret, both indented."""
+    first = max(0, min(position - WINDOW_COLUMNS // 2, len(expression) + 1 - WINDOW_COLUMNS))
+    last = first + WINDOW_COLUMNS
+    shown = "".join(map(one_column, expression[first:last]))
+    if first > 0:
+        shown = "…" + shown[1:]
+    if last < len(expression):
+        shown = shown[:-1] + "…"
+    return f"  {shown}\n  {' ' * (position - first)}^"
+
+
+def one_column(character: str) -> str:
+    """The character, or what stands for it if a terminal gives it no column or two."""
+    if character.isspace():
+        return " "
+    marks = unicodedata.category(character) in ("Mn", "Me")
+    wide = unicodedata.east_asian_width(character) in ("W", "F")
+    plain = character.isprintable() and not marks and not wide
+    return character if plain else "\N{REPLACEMENT CHARACTER}"
 
 
 def verbosity(words: Sequence[str]) -> int:
@@ -152,12 +181,13 @@ def say(text: str) -> None:
 )
 @click.version_option(__version__, prog_name="stylize")
 def cli() -> None:
-    """Paint a photograph in the style of any picture, offline, on any machine.
+    """Paint a photograph in the style of any picture, or let a network dream on it.
 
     \b
     Examples:
       stylize transfer photo.jpg painting.jpg -o result.png
       stylize transfer photo.jpg painting.jpg --preset bold --size 1024
+      stylize dream photo.jpg --preset eyes
       stylize info result.png
     """
 

@@ -55,6 +55,7 @@ class LayerWeightsType(click.ParamType[Any]):
 # How a field's type is read from the command line; several values by repetition.
 _TYPES: dict[str, Any] = {
     "str": click.STRING,
+    "bool": click.BOOL,
     "int": click.INT,
     "float": click.FLOAT,
     "tuple[float, ...]": click.FLOAT,
@@ -66,12 +67,13 @@ def option_for(each: dataclasses.Field[Any]) -> click.Option:
     """The option of one settings field; its value is None unless the user gives one."""
     kind = str(each.type).removesuffix(" | None")
     choices = each.metadata["choices"]
-    repeated = kind.startswith("tuple")
+    repeated = kind.startswith("tuple") or each.metadata["joined"]
     help_text = each.metadata["help"]
-    if each.default not in (None, ()):
+    if each.default not in (None, (), False):
         help_text += f"  [{_shown(each.default)}]"
+    name = option_name(each)
     return click.Option(
-        [option_name(each), each.name],
+        [f"{name}/--no-{name.removeprefix('--')}" if kind == "bool" else name, each.name],
         type=click.Choice(choices) if choices and "file" not in choices else _TYPES[kind],
         multiple=repeated,
         default=None,
@@ -110,15 +112,18 @@ def given(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
     """
     found = {each.name: values.pop(each.name) for each in dataclasses.fields(kind)}
     return {
-        name: dict(value) if kind_of(kind, name) == "LayerWeights" else value
-        for name, value in found.items()
-        if value is not None and value != ()
+        each.name: _plain(each, found[each.name])
+        for each in dataclasses.fields(kind)
+        if found[each.name] is not None and found[each.name] != ()
     }
 
 
-def kind_of(kind: type[Any], name: str) -> str:
-    """The declared type of a field, as text."""
-    return next(str(each.type) for each in dataclasses.fields(kind) if each.name == name)
+def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
+    """What stands in a preset for what click gives."""
+    if each.metadata["joined"]:
+        signed = (part if part.lstrip().startswith(("+", "-")) else f"+ {part}" for part in value)
+        return " ".join(signed).removeprefix("+ ")
+    return dict(value) if each.type == "LayerWeights" else value
 
 
 def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated], Decorated]:
@@ -188,13 +193,14 @@ message_options = group_of(
 )
 
 
-def complete_preset(technique: str) -> Callable[..., list[str]]:
+def complete_preset(*techniques: str) -> Callable[..., list[str]]:
     """Completion of preset names for the shell."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
         from stylize.presets import preset_names
 
-        return [name for name in preset_names(technique) if name.startswith(incomplete)]
+        names = [name for technique in techniques for name in preset_names(technique)]
+        return [name for name in names if name.startswith(incomplete)]
 
     return complete
 

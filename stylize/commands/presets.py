@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from stylize.commands.options import complete_preset
 from stylize.engine.calibration import latest
-from stylize.engine.plan import Cost, transfer_cost
+from stylize.engine.plan import Cost, dream_cost, transfer_cost
+from stylize.errors import UnknownNameError
 from stylize.images import SizeSpec
+from stylize.networks.targets import parse_targets
+from stylize.optimize.octaves import dream_octaves
 from stylize.optimize.schedule import schedule
-from stylize.presets import TECHNIQUES, Preset, find_preset, preset_names, to_toml
-from stylize.settings import to_document
+from stylize.presets import (
+    TECHNIQUES,
+    Preset,
+    find_preset,
+    is_path,
+    preset_names,
+    read_preset,
+    to_toml,
+)
+from stylize.settings import DreamSettings, to_document
 
 # A usual photograph, for figures that have to stand without one.
 PHOTO = (3000, 4000)
@@ -39,7 +51,7 @@ def list_command(as_json: bool) -> None:
     for each in rows:
         seconds = f"{each['seconds']:>5.0f} s" if each["seconds"] else "    ? s"
         click.echo(
-            f"{each['technique']:<9} {each['name']:<10} {each['tflop_per_mp']:>5.0f} TFLOP/MP"
+            f"{each['technique']:<9} {each['name']:<13} {each['tflop_per_mp']:>5.0f} TFLOP/MP"
             f" {seconds}  {each['description']}"
         )
 
@@ -59,31 +71,46 @@ def row(preset: Preset) -> dict[str, Any]:
 
 def cost_of(settings: Any) -> tuple[Cost, float]:
     """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
-    height, width = SizeSpec.parse(settings.size).fit(*PHOTO)
+    size = SizeSpec.parse(settings.size).fit(*PHOTO)
+    known = latest()
+    machine: dict[str, Any] = {
+        "architecture": "vgg19" if settings.network.startswith("vgg19") else "vgg16",
+        "precision": known.precision if known else "fp32",
+        "gflops": known.gflops if known else None,
+    }
+    if isinstance(settings, DreamSettings):
+        plan = dream_octaves(settings, size, machine["architecture"])
+        layers = [each.layer for each in parse_targets(settings.layers)]
+        return dream_cost(layers, plan.scales, **machine), size[0] * size[1] / 1e6
     scales = schedule(
-        height,
-        width,
+        *size,
         steps=settings.steps,
         final_steps=settings.steps_at_the_end,
         coarsest=settings.min_size,
     )
-    known = latest()
-    cost = transfer_cost(
-        settings,
-        scales,
-        architecture="vgg19" if settings.network.startswith("vgg19") else "vgg16",
-        precision=known.precision if known else "fp32",
-        gflops=known.gflops if known else None,
-    )
-    return cost, height * width / 1e6
+    return transfer_cost(settings, scales, **machine), size[0] * size[1] / 1e6
+
+
+def find_by_name(name: str) -> Preset:
+    """A preset of whichever technique has one of that name.
+
+    Raises:
+        UnknownNameError: none has.
+    """
+    for technique in TECHNIQUES:
+        if name in preset_names(technique):
+            return find_preset(technique, name)
+    if is_path(name):
+        return read_preset(Path(name))
+    raise UnknownNameError("preset", name, [n for kind in TECHNIQUES for n in preset_names(kind)])
 
 
 @presets.command()
-@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset("transfer"))
+@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset(*TECHNIQUES))
 @click.option("--full", is_flag=True, help="All settings, not only those that differ.")
 def show(name: str, full: bool) -> None:
     """Print a preset as TOML, ready to be changed and used with --preset FILE."""
-    preset = find_preset("transfer", name)
+    preset = find_by_name(name)
     if full:
         settings = to_document(preset.apply())
         preset = Preset(preset.name, preset.technique, preset.description, settings)

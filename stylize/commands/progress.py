@@ -93,12 +93,12 @@ def _grouped(losses: dict[str, float]) -> dict[str, str]:
     return {name: f"{value:.3f}" for name, value in sums.items()}
 
 
-def previews(folder: Path) -> Listener:
-    """Saves the picture on its way, every ten steps and at the end of each scale."""
+def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
+    """Saves the picture on its way, every so many steps and at the end of each scale."""
     from stylize.images import write_picture
 
     def listen(event: Iterate) -> None:
-        if event.step % PREVIEW_EVERY == 0 or event.step == event.steps:
+        if event.step % every == 0 or event.step == event.steps:
             height, width = event.size
             name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
             write_picture(folder / name, event.picture())

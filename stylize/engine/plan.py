@@ -37,8 +37,9 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
 
 
 # float32 images that the loop holds beside the one that is evaluated, with its gradient: two
-# moments, the average and temporaries; or ten pairs, two points, a gradient and temporaries.
-STATE_IMAGES = {"adam": 6, "lbfgs": 27}
+# moments, the average and temporaries; or ten pairs, two points, a gradient and temporaries; or
+# the photograph, its mask and the stages of the gradient's conditioning.
+STATE_IMAGES = {"adam": 6, "lbfgs": 27, "ascent": 8}
 
 
 def bytes_per_px(
@@ -121,5 +122,39 @@ def transfer_cost(
         tflop=pixels * (network + statistics) / 1e12,
         peak_bytes=BASE_BYTES
         + largest * bytes_per_px(architecture, layers, precision, settings.optimizer),
+        seconds=seconds,
+    )
+
+
+def dream_cost(
+    layers: Sequence[str],
+    scales: Sequence[Scale],
+    *,
+    architecture: str,
+    precision: str,
+    gflops: float | None,
+    margin_px: int = 0,
+) -> Cost:
+    """What a dream will cost.
+
+    Args:
+        layers: that it amplifies.
+        scales: its octaves.
+        architecture: of the network.
+        precision: ``bf16`` or ``fp32``.
+        gflops: reached in convolutions by this machine at this precision, if known.
+        margin_px: frame around every octave, of a picture that tiles.
+    """
+    network = network_flop_per_px(architecture, layers)
+    sizes = [(s.height + 2 * margin_px) * (s.width + 2 * margin_px) for s in scales]
+    pixels = sum(size * scale.steps for size, scale in zip(sizes, scales, strict=True))
+    seconds = None
+    if gflops is not None:
+        seconds = pixels * network / gflops / 1e9
+        seconds += SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+    return Cost(
+        tflop=pixels * network / 1e12,
+        peak_bytes=BASE_BYTES
+        + max(sizes) * bytes_per_px(architecture, layers, precision, "ascent"),
         seconds=seconds,
     )

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stylize.images.animation import animation_format, check_animation, write_animation
     from stylize.images.destinations import check_writable, resolve_output
     from stylize.images.metadata import read_recipe
     from stylize.images.opening import set_pixel_limit
@@ -21,24 +22,30 @@ if TYPE_CHECKING:
 __all__ = [
     "Picture",
     "SizeSpec",
+    "animation_format",
+    "check_animation",
     "check_writable",
     "read_picture",
     "read_recipe",
     "resize",
     "resolve_output",
     "set_pixel_limit",
+    "write_animation",
     "write_picture",
 ]
 
 _HOMES = {
     "Picture": "picture",
     "SizeSpec": "sizes",
+    "animation_format": "animation",
+    "check_animation": "animation",
     "check_writable": "destinations",
     "read_picture": "picture",
     "read_recipe": "metadata",
     "resize": "resampling",
     "resolve_output": "destinations",
     "set_pixel_limit": "opening",
+    "write_animation": "animation",
     "write_picture": "writing",
 }
 

@@ -1,9 +1,11 @@
 """The recipe in the file: one JSON text, kept where each format keeps such things.
 
 =================  ==========================================================
-PNG                iTXt chunk with the keyword ``stylize``
+PNG, APNG          iTXt chunk with the keyword ``stylize``
 JPEG, WebP, AVIF   EXIF UserComment, ASCII if it can be, else UTF-16
 TIFF               ImageDescription, which is ASCII: other letters as ``\\uXXXX``
+GIF                comment, a line below our name, in ASCII likewise
+MP4                ``comment``
 =================  ==========================================================
 """
 
@@ -13,11 +15,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin
+from PIL import ExifTags, GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from stylize import __version__
 from stylize.errors import OutputError
+from stylize.images import video
 from stylize.images.opening import opened, pixel_limit, printable
+from stylize.images.recognition import HEAD_BYTES
 
 KEYWORD = "stylize"
 SOFTWARE = f"stylize {__version__}"
@@ -55,13 +59,18 @@ def embed(recipe: str | None, format: str) -> dict[str, Any]:
     return {"exif": _exif(recipe)}
 
 
+def gif_comment(recipe: str | None) -> bytes:
+    """Our name and, a line below it, the recipe; so a stranger's comment is taken for none."""
+    return "\n".join([SOFTWARE] + ([] if recipe is None else [ascii_json(recipe)])).encode("ascii")
+
+
 def ascii_json(text: str) -> str:
     """The same JSON document in ASCII alone; whatever is not stands within a string there."""
     return "".join(letter if letter.isascii() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def read_recipe(source: Path | bytes) -> str | None:
-    """The recipe that a picture carries. Untrusted: nobody has checked what it says.
+    """The recipe that a picture or a film carries. Untrusted: nobody has checked what it says.
 
     Returns:
         The text of a JSON object, or None if there is no such thing in the place for it.
@@ -71,12 +80,32 @@ def read_recipe(source: Path | bytes) -> str | None:
         MissingExtraError: the format needs a library that is not installed.
     """
     title = "the picture" if isinstance(source, bytes) else printable(str(source))
+    if video.is_mp4(_head(source)):
+        text = video.read_comment(source, title)
+    else:
+        text = _picture_recipe(source, title)
+    return text if text is not None and _is_json_object(text) else None
+
+
+def _picture_recipe(source: Path | bytes, title: str) -> str | None:
     with opened(source, title=title, max_pixels=pixel_limit()) as image:
         try:
-            text = _carried(image)
+            return _carried(image)
         except Exception:  # odd metadata is no recipe, and no reason to fail
             return None
-    return text if text is not None and _is_json_object(text) else None
+
+
+def _head(source: Path | bytes) -> bytes:
+    """How a file begins: nothing for a pipe, which is read only once, or what cannot be read."""
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES]
+    try:
+        if not source.is_file():
+            return b""
+        with source.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, ValueError):
+        return b""
 
 
 def _png_info(recipe: str | None) -> PngImagePlugin.PngInfo:
@@ -103,11 +132,20 @@ def _exif(recipe: str | None) -> Image.Exif:
 def _carried(image: ImageFile.ImageFile) -> str | None:
     if isinstance(image, PngImagePlugin.PngImageFile):
         text = image.info.get(KEYWORD)
+    elif isinstance(image, GifImagePlugin.GifImageFile):
+        text = _below_our_name(image.info.get("comment"))
     elif isinstance(image, TiffImagePlugin.TiffImageFile):
         text = image.tag_v2.get(_DESCRIPTION)
     else:
         text = _user_comment(image.getexif())
     return str(text) if isinstance(text, str) else None
+
+
+def _below_our_name(comment: Any) -> str | None:
+    if not isinstance(comment, bytes):
+        return None
+    name, _, recipe = comment.decode("ascii").partition("\n")
+    return recipe if name.startswith(f"{KEYWORD} ") else None
 
 
 def _user_comment(exif: Image.Exif) -> str | None:

@@ -7,6 +7,7 @@ Reference:
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,9 @@ from stylize.errors import UnknownNameError
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
 KERNEL = 3
+
+# Of the smallest picture in which a dream is more than grain.
+LEAST_POSITIONS, LEAST_SIDE_PX = 4, 32
 
 _LAYER = re.compile(r"(conv|relu)([1-5])_([1-4])")
 
@@ -101,3 +105,13 @@ def up_to(architecture: str, names: tuple[str, ...]) -> tuple[Layer, ...]:
     layers = convolutions(architecture)
     deepest = max(layers.index(find_layer(architecture, name)) for name in names)
     return layers[: deepest + 1]
+
+
+def least_octave_px(layer: Layer) -> int:
+    """The shortest side of a picture, in pixels, at which a dream of a layer makes sense.
+
+    Below two thirds of the receptive field, more than half of the area that even the middle
+    position sees is the zeros around the picture, and what grows is the border.
+    """
+    positions = math.ceil(2 * layer.receptive_field_px / (3 * layer.stride))
+    return max(positions * layer.stride, LEAST_POSITIONS * layer.stride, LEAST_SIDE_PX)

@@ -1,6 +1,7 @@
 """What is wanted of the picture, as a sum of named terms that an engine can evaluate."""
 
 from stylize.objectives.content import ContentTerm
+from stylize.objectives.dream import DreamTerm, EnergyTerm, MatchTerm, ResponseTerm
 from stylize.objectives.moments import Moments, blend, moments_of
 from stylize.objectives.objective import FeatureTerm, ImageTerm, Objective
 from stylize.objectives.smoothness import SmoothnessTerm
@@ -8,12 +9,16 @@ from stylize.objectives.style import GramTerm, MomentsTerm
 
 __all__ = [
     "ContentTerm",
+    "DreamTerm",
+    "EnergyTerm",
     "FeatureTerm",
     "GramTerm",
     "ImageTerm",
+    "MatchTerm",
     "Moments",
     "MomentsTerm",
     "Objective",
+    "ResponseTerm",
     "SmoothnessTerm",
     "blend",
     "moments_of",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
 from torch import Tensor
 
-from stylize.images import write_picture
+from stylize.engine.machine import Machine
+from stylize.images import Picture, resize, write_picture
+from stylize.optimize.loop import ScaleOutcome
 from stylize.recipes import to_text
 
 
@@ -50,3 +54,23 @@ class Painting:
             depth=depth,
             quality=quality,
         )
+
+
+def resolution(
+    machine: Machine, size: tuple[int, int], outcomes: Sequence[ScaleOutcome]
+) -> dict[str, Any]:
+    """What a run decided itself, as the recipe tells it."""
+    return {
+        "size": [size[1], size[0]],
+        "device": machine.device,
+        "precision": machine.precision,
+        "threads": machine.threads,
+        "torch": str(torch.__version__),
+        "engine": "whole",
+        "scales": [[each.scale.width, each.scale.height, each.steps_done] for each in outcomes],
+    }
+
+
+def alpha_of(picture: Picture, size: tuple[int, int]) -> Tensor | None:
+    """The transparency of a picture at another size, ``(1, 1, *size)``."""
+    return None if picture.alpha is None else resize(picture.alpha, size).clamp(0, 1)

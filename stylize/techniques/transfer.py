@@ -31,7 +31,7 @@ from stylize.optimize.loop import Descent, Optimizer, ScaleOutcome
 from stylize.optimize.schedule import Scale, schedule
 from stylize.recipes import compose
 from stylize.settings import Execution, LayerWeights, TransferSettings, to_document
-from stylize.techniques.painting import Painting
+from stylize.techniques.painting import Painting, alpha_of, resolution
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
 LEAST_SIDE = 16
@@ -69,6 +69,7 @@ class Transfer:
         self.settings = settings or TransferSettings()
         self.content, self.styles, self.start = content, list(styles), start
         self._preset = preset
+        self.notes: list[str] = []
         self._check()
         self.size = SizeSpec.parse(self.settings.size).fit(*content.size)
         self._require_sides()
@@ -163,14 +164,10 @@ class Transfer:
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Painting(
             pixels=resize(picture, self.size).clamp(0, 1).cpu().contiguous(),
-            alpha=self._alpha(),
+            alpha=alpha_of(self.content, self.size),
             recipe=self._recipe(outcomes, interrupted),
             interrupted=interrupted,
         )
-
-    def _alpha(self) -> Tensor | None:
-        alpha = self.content.alpha
-        return None if alpha is None else resize(alpha, self.size).clamp(0, 1)
 
     def _recipe(self, outcomes: list[ScaleOutcome], interrupted: bool) -> dict[str, Any]:
         inputs = [("content", self.content), *(("style", style) for style in self.styles)]
@@ -181,17 +178,7 @@ class Transfer:
             to_document(self.settings),
             inputs,
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved={
-                "size": [self.size[1], self.size[0]],
-                "device": self.machine.device,
-                "precision": self.machine.precision,
-                "threads": self.machine.threads,
-                "torch": str(torch.__version__),
-                "engine": "whole",
-                "scales": [
-                    [each.scale.width, each.scale.height, each.steps_done] for each in outcomes
-                ],
-            },
+            resolved=resolution(self.machine, self.size, outcomes),
             losses=outcomes[-1].losses,
             interrupted=interrupted,
             preset=self._preset,

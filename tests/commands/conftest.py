@@ -76,6 +76,7 @@ class Sketch:
         self.content, self.styles, self.start = content, styles, start
         self.settings, self.execution, self.preset = settings, execution, preset
         self.scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
+        self.notes: list[str] = []
         self.machine = SimpleNamespace(device="cpu", precision="fp32", threads=3)
         self.made.append(self)
 

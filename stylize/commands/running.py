@@ -1,0 +1,122 @@
+"""A prepared job, from its description to the finished file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from stylize.commands.entry import INTERRUPTED, say
+from stylize.commands.looks import save_preset
+from stylize.commands.progress import (
+    PREVIEW_EVERY,
+    all_of,
+    json_steps,
+    previews,
+    progress_bar,
+    stop_on_interrupt,
+)
+from stylize.commands.results import deliver, make_folder, report
+from stylize.images import set_pixel_limit
+
+if TYPE_CHECKING:
+    from stylize.engine.machine import Machine
+    from stylize.engine.plan import Cost
+    from stylize.optimize.events import Iterate
+    from stylize.optimize.schedule import Scale
+    from stylize.techniques.painting import Painting
+
+
+class Job(Protocol):
+    """A technique that is ready to run: :class:`~stylize.techniques.transfer.Transfer` …"""
+
+    @property
+    def settings(self) -> Any:
+        """How it shall look."""
+
+    @property
+    def scales(self) -> Sequence[Scale]:
+        """Sizes and steps, coarse to fine."""
+
+    @property
+    def machine(self) -> Machine:
+        """Where the work is done."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a user may want to know of the plan."""
+
+    def cost(self) -> Cost:
+        """What the run will cost."""
+
+    def run(self, listener: Callable[[Iterate], None], stop: Callable[[], bool]) -> Painting:
+        """Paint."""
+
+
+def perform(
+    prepare: Callable[[], Job],
+    target: Path | None,
+    files: list[Path],
+    options: dict[str, Any],
+    *,
+    preview_every: int = PREVIEW_EVERY,
+) -> int:
+    """Prepare, paint, write, report; the exit code.
+
+    Args:
+        prepare: opens the pictures and loads the network.
+        target: the file to write, None for stdout.
+        files: the inputs.
+        options: those that all painting commands share.
+        preview_every: steps between two pictures of ``--save-steps``.
+    """
+    started = time.perf_counter()
+    set_pixel_limit(options["max_input_pixels"])
+    job = prepare()
+    if not options["quiet"]:
+        for note in job.notes:
+            say(note)
+    if options["verbose"]:
+        for line in describe(job):
+            say(line)
+    # Not before: a request that fails leaves nothing behind.
+    if options.get("save_preset"):
+        save_preset(options["save_preset"], job.settings)
+    if options["save_steps"]:
+        make_folder(options["save_steps"], files)
+    painting = run(job, options, preview_every)
+    deliver(painting, target, options)
+    report(painting, target, time.perf_counter() - started, options)
+    return INTERRUPTED if painting.interrupted else 0
+
+
+def load_torch() -> None:
+    """Import torch, late, so that errors in the arguments do not wait for it."""
+    import torch
+
+    # Gradients can fade into denormal numbers, which are slow (PyTorch issue 67797).
+    torch.set_flush_denormal(True)
+
+
+def describe(job: Job) -> Iterator[str]:
+    """What was decided, a line each."""
+    machine, cost = job.machine, job.cost()
+    yield f"device {machine.device}, {machine.precision}, {machine.threads} threads"
+    yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in job.scales)
+    line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 1e9:.1f} GB of memory"
+    yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")
+
+
+def run(job: Job, options: dict[str, Any], preview_every: int) -> Painting:
+    """Paint, with the listeners that the options ask for."""
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_interrupt(quiet=options["quiet"]))
+        hidden = options["quiet"] or options["as_json"]
+        listeners = [stack.enter_context(progress_bar(job.scales, quiet=hidden))]
+        if options["save_steps"]:
+            listeners.append(previews(options["save_steps"], preview_every))
+        if options["as_json"]:
+            listeners.append(json_steps())
+        return job.run(all_of(listeners), stop)

@@ -1,0 +1,171 @@
+"""What a dream amplifies: energies of layers, responses of channels, likeness to a guide.
+
+All terms are sums over positions of a function of the activations there, and are to rise.
+
+References:
+    Mordvintsev, Olah and Tyka, "Inceptionism: Going Deeper into Neural Networks" (2015);
+    Olah, Mordvintsev and Schubert, "Feature Visualization" (Distill, 2017).
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Self
+
+import torch
+from torch import Tensor
+
+# Positions whose likeness to all positions of a guide is held in memory at a time.
+_CHUNK = 4096
+
+
+class DreamTerm:
+    """A sum over positions, of which those near the border are left out.
+
+    Args:
+        name: for logs and events.
+        layer: the activations it reads.
+        weight: factor in the total; negative to suppress.
+        border: cells on each side that do not count; the padding of the convolutions would
+            otherwise draw a frame. Fewer where the map is too small.
+    """
+
+    def __init__(self, name: str, layer: str, weight: float, *, border: int = 0) -> None:
+        self.name = name
+        self.layer = layer
+        self.weight = weight
+        self._border = border
+        self._scale = 1.0
+
+    def relative_to(self, features: Tensor) -> Self:
+        """The same term in units of what these activations have, so that layers compare."""
+        relative = copy(self)
+        amount = self.amount(features.float()).abs().sum() / (features.shape[2] * features.shape[3])
+        relative._scale = 1.0 / max(float(amount), torch.finfo(torch.float32).tiny ** 0.5)
+        return relative
+
+    def amount(self, features: Tensor) -> Tensor:
+        """``(1, C, h, w)`` to what is added up at each position, ``(1, 1 or C, h, w)``."""
+        raise NotImplementedError
+
+    def slope(self, features: Tensor) -> Tensor:
+        """Derivative of the amount with respect to ``(1, C, h, w)`` features, a new tensor."""
+        raise NotImplementedError
+
+    def sums(self, features: Tensor) -> Tensor:
+        """Sum over the inner positions."""
+        return self.amount(self._inner(features)).sum()
+
+    def evaluate(self, sums: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+        """Mean over positions, and its slope with respect to the sum."""
+        scale = self._scale / positions
+        return sums * scale, torch.as_tensor(scale, device=sums.device)
+
+    def seed(self, features: Tensor, slope: Tensor) -> Tensor:
+        """The derivative at inner positions, 0 at the border."""
+        seed = torch.zeros_like(features)
+        self._inner(seed).copy_(self.slope(self._inner(features)) * slope)
+        return seed
+
+    def _inner(self, features: Tensor) -> Tensor:
+        height, width = features.shape[2:]
+        down, right = (min(self._border, (side - 1) // 2) for side in (height, width))
+        return features[..., down : height - down, right : width - right]
+
+
+class EnergyTerm(DreamTerm):
+    """Half the squared rectified activations: what the layer sees, it shall see more of.
+
+    Args:
+        channels: ``(C,)`` factors of the channels; None for 1 each.
+
+    Note:
+        Its slope is the activation itself, the whole trick of DeepDream.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        weight: float,
+        *,
+        channels: Tensor | None = None,
+        border: int = 0,
+    ) -> None:
+        super().__init__(name, layer, weight, border=border)
+        self._channels = None if channels is None else channels.view(1, -1, 1, 1)
+
+    def amount(self, features: Tensor) -> Tensor:
+        """``½ w relu(F)²``."""
+        energy = features.clamp_min(0).square_().mul_(0.5)
+        return energy if self._channels is None else energy.mul_(self._channels)
+
+    def slope(self, features: Tensor) -> Tensor:
+        """``w relu(F)``."""
+        rectified = features.clamp_min(0)
+        return rectified if self._channels is None else rectified.mul_(self._channels)
+
+
+class ResponseTerm(DreamTerm):
+    """Activations of some channels before the ReLU, where even a silent channel has a slope.
+
+    Args:
+        channels: indices.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        weight: float,
+        *,
+        channels: tuple[int, ...],
+        border: int = 0,
+    ) -> None:
+        super().__init__(name, layer, weight, border=border)
+        self._channels = list(channels)
+
+    def amount(self, features: Tensor) -> Tensor:
+        """``F`` of the channels."""
+        return features[:, self._channels]
+
+    def slope(self, features: Tensor) -> Tensor:
+        """1 in the channels, 0 elsewhere."""
+        slope = torch.zeros_like(features)
+        slope[:, self._channels] = 1
+        return slope
+
+
+class MatchTerm(DreamTerm):
+    """Likeness to the position of a guide that is most alike, ``max_j F·G_j``.
+
+    Args:
+        guide: ``(1, C, h, w)`` activations of the guide picture.
+
+    Note:
+        The guided dream of Google's notebook (google/deepdream, 2015).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        weight: float,
+        *,
+        guide: Tensor,
+        border: int = 0,
+    ) -> None:
+        super().__init__(name, layer, weight, border=border)
+        self._guide = guide.float().flatten(2)[0].T.contiguous()
+
+    def amount(self, features: Tensor) -> Tensor:
+        """The best product at each position."""
+        rows = features.flatten(2)[0].T
+        best = [(chunk @ self._guide.T).amax(1) for chunk in torch.split(rows, _CHUNK)]
+        return torch.cat(best).view(1, 1, *features.shape[2:])
+
+    def slope(self, features: Tensor) -> Tensor:
+        """The guide's activations at the position that fits best."""
+        rows = features.flatten(2)[0].T
+        best = torch.cat([(chunk @ self._guide.T).argmax(1) for chunk in torch.split(rows, _CHUNK)])
+        return self._guide[best].T.reshape(features.shape)

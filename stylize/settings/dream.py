@@ -1,0 +1,102 @@
+"""Settings of DeepDream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from stylize.errors import SettingError
+from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
+from stylize.networks.targets import check_targets, parse_targets
+from stylize.settings.fields import check_fields, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class DreamSettings:
+    """All that decides how a dream looks."""
+
+    size: str = setting(
+        "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
+    )
+    from_noise: str | None = setting(
+        None, "Dream without a photograph, from noise of this size.", option="--from-noise"
+    )
+    layers: str = setting(
+        "conv4_3",
+        "What to amplify: layers, channels, weights; see 'stylize layers'.",
+        option="--layer",
+        joined=True,
+    )
+    strength: float = setting(
+        60.0,
+        "Grey levels travelled in all: 30 subtle, 60 to 80 normal, 200 strong, 600 overdose.",
+        low=0,
+        high=100_000,
+    )
+    octaves: int = setting(4, "Sizes at which the dream is dreamt, small to large.", low=1, high=32)
+    octave_scale: float = setting(1.4, "Ratio of neighbouring octaves.", low=1.05, high=4)
+    min_octave: int | None = setting(
+        None,
+        "Short side of the smallest octave.  [as the layer needs]",
+        low=16,
+        high=MAX_SIDE_PX,
+    )
+    steps: int = setting(10, "Steps at each octave.", low=1, high=1_000_000)
+    carry: str = setting(
+        "detail",
+        "What an octave hands on: the detail it added to the photograph, or its whole picture.",
+        choices=("detail", "rescale"),
+    )
+    palette: str = setting(
+        "natural",
+        "Colours of the dream: those of photographs, or whatever the network likes.",
+        choices=("natural", "neon"),
+    )
+    smoothing: str = setting(
+        "none",
+        "Smoothing of the gradient: none, a cascade of blurs, or equal bands of frequencies.",
+        choices=("none", "cascade", "laplacian"),
+    )
+    guide_mode: str = setting(
+        "match",
+        "How a guide works: its best-matching feature at each place, or its channels' shares.",
+        choices=("match", "channels"),
+    )
+    guide_size: int = setting(
+        224, "Long side of the guide; smaller gives coarser motifs.", low=32, high=4096
+    )
+    keep_colors: bool = setting(False, "Change the brightness only; every colour stays.")
+    fidelity: float = setting(
+        0.0, "Share of the change that each octave takes back; 1 leaves the photo.", low=0, high=1
+    )
+    tileable: bool = setting(False, "Make the edges meet, for a texture without seams.")
+    jitter: int = setting(
+        32, "Pixels by which the picture is shifted at random before a step.", low=0, high=4096
+    )
+    seed: int = setting(0, "Seed of the jitter and of the noise.", low=0, high=2**63 - 1)
+    pooling: str = setting("max", "Pooling between the blocks.", choices=("max", "avg"))
+    network: str = setting("vgg16", "Network that sees the pictures; see 'stylize models list'.")
+
+    TECHNIQUE: ClassVar[str] = "dream"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        SizeSpec.parse(self.size)
+        parse_targets(self.layers)
+        if self.from_noise is not None and SizeSpec.parse(self.from_noise).box_px is None:
+            raise SettingError(
+                f"--from-noise: '{self.from_noise}' is not WxH", hint="for instance 640x480"
+            )
+
+    def check_layers(self, architecture: str) -> None:
+        """Check the layers' names and channels against a network.
+
+        Raises:
+            ExpressionError: the network has no such layer or channel.
+        """
+        check_targets(self.layers, parse_targets(self.layers), architecture)
+
+    @property
+    def noise_size(self) -> tuple[int, int] | None:
+        """``(height, width)`` of the noise to begin from; None for a photograph."""
+        return None if self.from_noise is None else SizeSpec.parse(self.from_noise).box_px

@@ -1,0 +1,27 @@
+"""Settings of the machine's part."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from stylize.errors import UnknownNameError
+from stylize.settings.fields import check_fields, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Where and how precisely the work is done: what a preset does not decide."""
+
+    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.")
+    precision: str = setting(
+        "auto",
+        "Precision of the convolutions; auto measures which is faster and exact enough.",
+        choices=("auto", "bf16", "fp32"),
+    )
+    threads: int | None = setting(None, "CPU threads.  [all cores]", low=1, high=1024)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise UnknownNameError("device", self.device, ("auto", "cpu", "cuda", "cuda:0", "mps"))

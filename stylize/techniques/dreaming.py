@@ -1,0 +1,267 @@
+"""DeepDream on plain tensors: what pictures, films and sheets of dreams have in common.
+
+The method of Mordvintsev, Olah and Tyka, "Inceptionism: Going Deeper into Neural Networks"
+(2015): gradient ascent on the energy of a layer, octave by octave, from small to large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylize.engine.evaluation import Engine
+from stylize.engine.machine import Machine
+from stylize.engine.periodic import PeriodicEngine
+from stylize.engine.plan import Cost, dream_cost
+from stylize.engine.whole import WholeEngine
+from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.images import Picture, resize
+from stylize.networks.architecture import find_layer, rectified
+from stylize.networks.store import Weights
+from stylize.networks.targets import Target, parse_targets, to_text
+from stylize.networks.trunk import Trunk
+from stylize.objectives import DreamTerm, EnergyTerm, MatchTerm, Objective, ResponseTerm
+from stylize.optimize.ascent import Ascent, Bounds, soft_clipped
+from stylize.optimize.conditioning import conditioning
+from stylize.optimize.events import Iterate
+from stylize.optimize.loop import Descent, ScaleOutcome
+from stylize.optimize.octaves import OctavePlan, dream_octaves
+from stylize.optimize.schedule import Scale
+from stylize.settings import DreamSettings
+from stylize.transforms.periodic import periodic_part, resize_periodic
+
+# Positions at the rim of a feature map that see more padding than picture (Keras's DeepDream
+# example leaves out as many).
+BORDER_CELLS = 2
+
+
+@dataclass(frozen=True)
+class Dreamt:
+    """What came of it.
+
+    Attributes:
+        pixels: ``(1, 3, H, W)`` in [0, 1], on the dreamer's device.
+        outcomes: of the octaves that were begun.
+        interrupted: whether it was stopped.
+    """
+
+    pixels: Tensor
+    outcomes: list[ScaleOutcome]
+    interrupted: bool
+
+
+class Dreamer:
+    """The network and the objective of a dream, ready for pictures of any size.
+
+    Args:
+        settings: how it shall look.
+        weights: of the network.
+        machine: where the work is done.
+        guide: a picture whose motifs the dream shall use.
+
+    Raises:
+        ExpressionError: the network has no such layer or channel.
+        PictureError: the guide is smaller than what one position of the layer sees.
+        SettingError: a guide together with channels.
+    """
+
+    def __init__(
+        self,
+        settings: DreamSettings,
+        weights: Weights,
+        machine: Machine,
+        guide: Picture | None = None,
+    ) -> None:
+        settings.check_layers(weights.architecture)
+        self.settings = settings
+        self.machine = machine
+        self._architecture = weights.architecture
+        self._targets = parse_targets(settings.layers)
+        self._guided = guide is not None
+        self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
+        self._trunk = Trunk(
+            weights,
+            tuple(dict.fromkeys(self._read_layer(each) for each in self._targets)),
+            pooling=settings.pooling,
+            precision=machine.precision,
+            device=machine.device,
+        )
+        self._guide = {} if guide is None else self._features_of_guide(guide)
+
+    @property
+    def field_px(self) -> int:
+        """Side of the patch that one position of the deepest layer sees."""
+        return max(layer.receptive_field_px for layer in self._layers)
+
+    def plan(self, size: tuple[int, int]) -> OctavePlan:
+        """The octaves of a picture of ``(height, width)`` pixels."""
+        return dream_octaves(self.settings, size, self._architecture)
+
+    def cost(self, scales: tuple[Scale, ...]) -> Cost:
+        """What a dream of these octaves will cost."""
+        return dream_cost(
+            self._trunk.layers,
+            scales,
+            architecture=self._architecture,
+            precision=self.machine.precision,
+            gflops=self.machine.gflops,
+            margin_px=self._margin_px if self.settings.tileable else 0,
+        )
+
+    @torch.no_grad()
+    def dream(
+        self,
+        photo: Tensor,
+        scales: tuple[Scale, ...],
+        *,
+        mask: Tensor | None = None,
+        levels: float | None = None,
+        generator: torch.Generator | None = None,
+        listener: Callable[[Iterate], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Dreamt:
+        """Dream on a picture.
+
+        Args:
+            photo: ``(1, 3, H, W)`` in [0, 1].
+            scales: its octaves, as :meth:`plan` gives them.
+            mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows where; everywhere
+                where it is 0, the result is ``photo`` to the bit.
+            levels: grey levels a step; the strength, evenly spread, if None.
+            generator: of the jitter; seeded by the settings if None.
+            listener: is told of every step.
+            stop: asked after every step; True ends it with the picture so far.
+
+        Raises:
+            NumericalError: the objective left the finite numbers.
+            InterruptedRunError: stopped before the first step was done.
+        """
+        photo = photo.to(self.machine.device)
+        if self.settings.tileable:
+            photo = periodic_part(photo).clamp(0, 1)
+        ascent = self._ascent(scales, levels, generator)
+        descent = Descent(ascent, list(scales), listener=listener, stop=stop)
+        terms = self._terms(self._resized(photo, scales[0].size))
+        engine = self._engine(Objective(terms))
+        picture, base = None, photo
+        outcomes: list[ScaleOutcome] = []
+        for index, scale in enumerate(scales):
+            if stop is not None and stop():
+                break
+            before, base = base, self._resized(photo, scale.size).clamp(0, 1)
+            image = base.clone() if picture is None else self._carried(picture, before, base)
+            ascent.begin(self._bounds(base, mask))
+            outcomes.append(descent.run(index, image, engine, torch.clone))
+            picture = image
+        if picture is None:
+            raise InterruptedRunError("stopped before the first step")
+        stopped = outcomes[-1].stopped or len(outcomes) < len(scales)
+        return Dreamt(self._finished(picture, base, photo, mask), outcomes, stopped)
+
+    def _finished(
+        self, picture: Tensor, base: Tensor, photo: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        if picture.shape != photo.shape:
+            picture = self._carried(picture, base, photo)
+        if mask is None:
+            return picture
+        return photo + (picture - photo) * mask.to(photo.device)
+
+    def _carried(self, picture: Tensor, before: Tensor, base: Tensor) -> Tensor:
+        """The picture at the next size: the photograph there with the detail added so far."""
+        size = (base.shape[2], base.shape[3])
+        if self.settings.carry == "detail":
+            return soft_clipped(base + self._resized(picture - before, size), base)
+        return self._resized(picture, size).clamp(0, 1)
+
+    def _resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        return (resize_periodic if self.settings.tileable else resize)(image, size)
+
+    def _bounds(self, base: Tensor, mask: Tensor | None) -> Bounds:
+        region = None
+        if mask is not None:
+            size = (base.shape[2], base.shape[3])
+            region = (resize(mask.to(base.device), size) > 0).to(base.dtype)
+        return Bounds(base, self.settings.fidelity, self.settings.keep_colors, region)
+
+    def _ascent(
+        self, scales: tuple[Scale, ...], levels: float | None, generator: torch.Generator | None
+    ) -> Ascent:
+        settings = self.settings
+        if levels is None:
+            levels = settings.strength / sum(scale.steps for scale in scales)
+        return Ascent(
+            levels,
+            steps=max(scale.steps for scale in scales),
+            jitter=settings.jitter,
+            condition=conditioning(
+                settings.palette, settings.smoothing, periodic=settings.tileable
+            ),
+            generator=generator or torch.Generator().manual_seed(settings.seed),
+        )
+
+    @property
+    def _stride(self) -> int:
+        return max(layer.stride for layer in self._layers)
+
+    @property
+    def _margin_px(self) -> int:
+        """The frame of a picture that tiles: half a receptive field, in whole strides."""
+        return -(-self.field_px // (2 * self._stride)) * self._stride
+
+    def _engine(self, objective: Objective) -> Engine:
+        engine = WholeEngine(self._trunk, objective)
+        if not self.settings.tileable:
+            return engine
+        return PeriodicEngine(engine, self._margin_px, self._stride)
+
+    def _terms(self, photo: Tensor) -> list[DreamTerm]:
+        """What to amplify, in units of what a picture has of it."""
+        features = self._trunk(photo)
+        return [
+            self._term(target).relative_to(features[self._read_layer(target)])
+            for target in self._targets
+        ]
+
+    def _read_layer(self, target: Target) -> str:
+        """Whole layers after the ReLU; channels before it, where none of them is dead."""
+        wanted = find_layer(self._architecture, target.layer).name
+        return rectified(wanted) if target.channels is None else wanted
+
+    def _term(self, target: Target) -> DreamTerm:
+        layer = self._read_layer(target)
+        name = f"dream {to_text([target])}"
+        stride = find_layer(self._architecture, layer).stride
+        border = self._margin_px // stride if self.settings.tileable else BORDER_CELLS
+        if target.channels is not None:
+            return ResponseTerm(name, layer, target.weight, channels=target.channels, border=border)
+        if not self._guided:
+            return EnergyTerm(name, layer, target.weight, border=border)
+        guide = self._guide[layer]
+        if self.settings.guide_mode == "match":
+            return MatchTerm(name, layer, target.weight, guide=guide, border=border)
+        shares = guide.float().mean((0, 2, 3))
+        return EnergyTerm(name, layer, target.weight, channels=shares / shares.sum(), border=border)
+
+    @torch.no_grad()
+    def _features_of_guide(self, guide: Picture) -> dict[str, Tensor]:
+        if any(target.channels is not None for target in self._targets):
+            raise SettingError(
+                "a guide works on whole layers", hint="leave the channels out of --layer"
+            )
+        height, width = guide.size
+        if min(height, width) < self.field_px:
+            raise PictureError(
+                f"{guide.name}: {width}×{height} px is too small for a guide",
+                hint=f"the layer sees {self.field_px} px at a time",
+            )
+        shrink = max(
+            self.settings.guide_size / max(height, width), self.field_px / min(height, width)
+        )
+        if shrink < 1:
+            height, width = round(height * shrink), round(width * shrink)
+        pixels = resize(guide.pixels, (height, width)).clamp(0, 1)
+        return self._trunk(pixels.to(self.machine.device))
