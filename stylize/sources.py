@@ -25,7 +25,6 @@ from stylize.directories import cache_directory
 from stylize.errors import PictureError, RecipeError
 from stylize.images.atomic import write_atomically
 from stylize.images.opening import printable
-from stylize.recipes import MAX_NAME_BYTES
 
 MAX_FILES = 2000
 MAX_FILE_BYTES = 500_000_000
@@ -39,6 +38,7 @@ _NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\\0]{1,255}")
 _MAX_LINE_BYTES = 1 << 16  # no system opens a path as long as this
 _MAX_KNOWN = 10  # places tried for one hash
 _MAX_SHOWN = 80
+_MAX_NAME_BYTES = 80  # of stylize.recipes, which would bring numpy with it
 _STDIN = "stdin"
 
 
@@ -352,7 +352,7 @@ def _is_plausible(path: Path) -> bool:
 def _recorded_name(path: Path) -> str:
     """What a recipe would call this file, in the one spelling of accents that names share here."""
     name = printable(re.split(r"[/\\]", path.name)[-1])
-    return normalize("NFC", name.encode()[:MAX_NAME_BYTES].decode(errors="ignore"))
+    return normalize("NFC", name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore"))
 
 
 def _not_needed(strangers: Sequence[Path], places: Sequence[Wanted]) -> RecipeError:

@@ -62,6 +62,7 @@ def perform(
     options: dict[str, Any],
     *,
     preview_every: int = PREVIEW_EVERY,
+    inspect: Callable[[Painting], None] | None = None,
 ) -> int:
     """Prepare, paint, write, report; the exit code.
 
@@ -71,6 +72,7 @@ def perform(
         files: the inputs.
         options: those that all painting commands share.
         preview_every: steps between two pictures of ``--save-steps``.
+        inspect: looks at the painting before it is written.
     """
     started = time.perf_counter()
     set_pixel_limit(options["max_input_pixels"])
@@ -87,6 +89,8 @@ def perform(
     if options["save_steps"]:
         make_folder(options["save_steps"], files)
     painting = run(job, options, preview_every)
+    if inspect is not None:
+        inspect(painting)
     deliver(painting, target, options)
     report(painting, target, time.perf_counter() - started, options)
     return INTERRUPTED if painting.interrupted else 0

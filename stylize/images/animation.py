@@ -100,8 +100,8 @@ def write_animation(
 
     The frames are read one after the other and what is encoded goes straight to a temporary file
     beside ``target``. So one frame is held at a time, for gif, apng and webp in raw and in
-    encoded form; for mp4 also those that the encoder looks ahead, some twenty at 1.5 bytes a
-    pixel.
+    encoded form; for mp4 also those that the encoder looks ahead and back to, some 100 bytes for
+    each pixel of a frame, whatever the film's length.
 
     Args:
         target: replaced if it exists; its suffix says the format.

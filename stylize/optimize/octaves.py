@@ -24,6 +24,20 @@ class OctavePlan:
     dropped: int
     least_side_px: int
 
+    def notes(self, layers: str) -> list[str]:
+        """What a user may want to know of it.
+
+        Args:
+            layers: the expression that needs so much room.
+        """
+        if not self.dropped:
+            return []
+        count = len(self.scales)
+        return [
+            f"{count} octave{'s' if count > 1 else ''} instead of {count + self.dropped}: {layers}"
+            f" needs {self.least_side_px} px on the short side"
+        ]
+
 
 def dream_octaves(settings: DreamSettings, size: tuple[int, int], architecture: str) -> OctavePlan:
     """The octaves of a picture of ``(height, width)`` pixels, none smaller than a layer needs."""

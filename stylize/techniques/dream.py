@@ -61,12 +61,7 @@ class Dream:
         self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide)
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
-        self.notes: list[str] = []
-        if plan.dropped:
-            self.notes.append(
-                f"{len(plan.scales)} octaves instead of {len(plan.scales) + plan.dropped}:"
-                f" {self.settings.layers} needs {plan.least_side_px} px on the short side"
-            )
+        self.notes = plan.notes(self.settings.layers)
 
     def cost(self) -> Cost:
         """What the run will cost."""

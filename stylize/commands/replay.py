@@ -1,0 +1,116 @@
+"""``stylize replay``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylize.commands.entry import say
+from stylize.commands.inputs import open_picture
+from stylize.commands.options import (
+    check_streams,
+    given,
+    input_options,
+    message_options,
+    output_options,
+    settings_options,
+)
+from stylize.commands.results import choose_target
+from stylize.commands.running import load_torch, perform
+from stylize.errors import PictureError, RecipeError
+from stylize.recipes import load_recipe
+from stylize.settings import Execution
+from stylize.sources import find_sources, wanted_of
+
+if TYPE_CHECKING:
+    from stylize.techniques.painting import Painting
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@output_options
+@click.option("--size", metavar="SIZE", help="Another size than the recipe's: 2048, 12MP …")
+@click.option(
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="Where an input lies, or a folder that holds some.",
+)
+@click.option(
+    "--substitute",
+    is_flag=True,
+    help="Let --input files take the places of inputs that are not found.",
+)
+@click.option("--cell", metavar="B3", help="The cell of a contact sheet.")
+@settings_options(Execution)
+@input_options
+@message_options
+def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
+    """Make the picture FILE again, from the recipe inside it.
+
+    \b
+    Examples:
+      stylize replay painting.png
+      stylize replay painting.png --size 2048 -o poster.png
+      stylize replay sheet.png --cell B3 --size 1024
+
+    The inputs are found by their content: among those given with --input, in the folder of FILE,
+    in the current folder, and where they lay when they were last used. With the same version on
+    the same processor with as many threads, every pixel is the same; elsewhere the difference is
+    told.
+    """
+    overrides = given(Execution, options)
+    check_streams(options["output"], (), as_json=options["as_json"])
+    if not file.exists():
+        raise PictureError(f"{file}: there is no such file")
+    recipe = load_recipe(file)
+    wanted = wanted_of(recipe)
+    paths = find_sources(
+        wanted, given=inputs, folders=(file.parent, Path()), substitute=options["substitute"]
+    )
+    known = {path: each.sha256 for path, each in zip(paths, wanted, strict=True)}
+    roles = [each.role for each in wanted]
+    if recipe["technique"] == "tunnel":
+        from stylize.commands.tunnel import replay_tunnel
+
+        return replay_tunnel(file, recipe, list(zip(roles, paths, strict=True)), overrides, options)
+    target = choose_target(str(file), [file, *paths], "replay", options)
+
+    def prepare() -> Any:
+        pictures = [open_picture(str(path), options) for path in paths]
+        for path, picture in zip(paths, pictures, strict=True):
+            if picture.sha256 != known[path] and not options["substitute"]:
+                raise RecipeError(f"{path} has changed since it was found")
+        load_torch()
+        from stylize.techniques import replay as replaying
+
+        chosen = replaying.of_cell(recipe, options["cell"])
+        settings = replaying.settings_of(chosen, options["size"])
+        execution = replaying.execution_of(chosen, overrides)
+        parts = list(zip(roles, pictures, strict=True))
+        job = replaying.prepare(chosen, parts, settings, execution)
+        # A job of this kind is no Tunnel: those were sent elsewhere above.
+        return replaying.Replayed(job, chosen)  # type: ignore[arg-type]
+
+    def compare(painting: Painting) -> None:
+        if not options["quiet"] and not options["cell"]:
+            say(comparison(file, painting))
+
+    return perform(prepare, target, [file, *paths], options, inspect=compare)
+
+
+def comparison(file: Path, painting: Painting) -> str:
+    """How the new picture differs from the old one, in words."""
+    from stylize.images import read_picture
+    from stylize.techniques.replay import difference
+
+    found = difference(read_picture(file), painting)
+    if found is None:
+        return f"of another size than {file.name}"
+    if found[0] == 0:
+        return f"every pixel as in {file.name}"
+    return f"differs from {file.name} by {found[0]:.0f} grey levels at most, {found[1]:.2g} on average"

@@ -1,0 +1,225 @@
+"""A film that dreams its way into a picture: every frame is a step of the camera and of a dream.
+
+After the zooms in Google's notebook (google/deepdream, 2015). Such films used to grow dark, or to
+burn out, within a hundred frames; here brightness and contrast are anchored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylize.engine.machine import resolve
+from stylize.engine.plan import Cost
+from stylize.images import Picture
+from stylize.networks.store import load_weights
+from stylize.optimize.schedule import Scale
+from stylize.recipes import compose
+from stylize.settings import Execution, TunnelSettings, to_document
+from stylize.techniques.dream import picture_size, starting_pixels
+from stylize.techniques.dreaming import Dreamer
+from stylize.techniques.painting import Painting, resolution
+from stylize.transforms.camera import Camera
+
+# Contrast may grow up to this standard deviation, or to the first frame's; a dream from faint
+# noise needs room.
+GROWN_CONTRAST = 0.2
+# By how much a frame's contrast is raised at most where the camera came to a dull place.
+MOST_GAIN = 1.02
+# Rounds in which clipping and brightness come to agree.
+ROUNDS = 4
+# Share of a loop over which its end fades into its beginning.
+FADE_SHARE = 0.25
+# Changes nothing in the frames, only how many there are and how they are shown.
+FREE_SETTINGS = ("frames", "fps", "loop")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Brightness and contrast that a film is held to.
+
+    Attributes:
+        mean: ``(1, 3, 1, 1)``, of each channel in the first frame.
+        contrast: standard deviation of its brightness.
+    """
+
+    mean: Tensor
+    contrast: float
+
+    @classmethod
+    def of(cls, picture: Tensor) -> Anchor:
+        """Taken from ``(1, 3, H, W)``."""
+        return cls(picture.mean((2, 3), keepdim=True), _contrast(picture))
+
+    def hold(self, picture: Tensor) -> Tensor:
+        """The picture with the mean of the first frame and a contrast like its."""
+        now = max(_contrast(picture), 1e-6)
+        most = max(self.contrast, GROWN_CONTRAST)
+        gain = most / now if now > most else min(MOST_GAIN, max(1.0, self.contrast / now))
+        held = picture - picture.mean((2, 3), keepdim=True)
+        held = held * gain + self.mean
+        for _ in range(ROUNDS):
+            inside = held.clamp(0, 1)
+            held = inside + self.mean - inside.mean((2, 3), keepdim=True)
+        return held.clamp(0, 1)
+
+
+def _contrast(picture: Tensor) -> float:
+    return float(picture.mean(1).std())
+
+
+class Tunnel:
+    """One film, prepared.
+
+    Args:
+        photo: the first frame; None for noise.
+        settings: how it shall look and move.
+        execution: where it is done.
+        guide: a picture whose motifs the dream shall use.
+        preset: the name of the preset behind the settings, for the recipe.
+
+    Raises:
+        StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
+    """
+
+    def __init__(
+        self,
+        photo: Picture | None,
+        settings: TunnelSettings,
+        execution: Execution | None = None,
+        *,
+        guide: Picture | None = None,
+        preset: str | None = None,
+    ) -> None:
+        self.settings, self.photo, self.guide = settings, photo, guide
+        self._preset = preset
+        self.size = picture_size(photo, settings)
+        self.weights = load_weights(settings.network)
+        self.machine = resolve(execution or Execution(), self.weights)
+        self._dreamer = Dreamer(settings, self.weights, self.machine, guide)
+        plan = self._dreamer.plan(self.size)
+        steps = max(1, round(settings.steps * settings.pace))
+        self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
+        self.notes = plan.notes(settings.layers)
+        self._camera = Camera(
+            settings.zoom, settings.rotate, settings.pan_x / 100, settings.pan_y / 100
+        )
+
+    @property
+    def raw_frames(self) -> int:
+        """Frames to be dreamt: those of the film, and what a loop fades away."""
+        return self.settings.frames + fade_frames(self.settings)
+
+    def cost(self) -> Cost:
+        """What the whole film will cost."""
+        frame = self._dreamer.cost(tuple(self.scales))
+        count = max(1, self.raw_frames - 1)
+        seconds = None if frame.seconds is None else frame.seconds * count
+        return Cost(frame.tflop * count, frame.peak_bytes, seconds)
+
+    def frames(
+        self,
+        last: Tensor | None = None,
+        number: int = 0,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Painting]:
+        """The frames one by one, each with its recipe; the first is the picture itself.
+
+        Args:
+            last: the last frame that exists, ``(1, 3, H, W)``; None to begin.
+            number: of that frame, counted from 1; 0 to begin.
+            stop: asked after every step; True ends the film with the last whole frame.
+        """
+        first = _quantised(starting_pixels(self.photo, self.settings, self.size))
+        anchor = Anchor.of(first)
+        for index in range(number + 1, self.raw_frames + 1):
+            if stop is not None and stop():
+                return
+            losses: dict[str, float] = {}
+            if last is None:
+                last = first
+            else:
+                found = self._next(last, index, stop)
+                if found is None:
+                    return
+                last, losses = _quantised(anchor.hold(found[0])), found[1]
+            yield Painting(last, None, self.recipe(index, losses), interrupted=False)
+
+    def _next(
+        self, last: Tensor, index: int, stop: Callable[[], bool] | None
+    ) -> tuple[Tensor, dict[str, float]] | None:
+        settings = self.settings
+        scales = tuple(self.scales)
+        found = self._dreamer.dream(
+            self._camera.move(last),
+            scales,
+            levels=settings.strength * settings.pace / sum(each.steps for each in scales),
+            # Of its own for each frame, so that a film can go on at any.
+            generator=torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63),
+            stop=stop,
+        )
+        return None if found.interrupted else (found.pixels.cpu(), found.outcomes[-1].losses)
+
+    def recipe(self, frames: int, losses: dict[str, float]) -> dict[str, Any]:
+        """The document of a film of so many frames."""
+        roles = {"content": self.photo, "guide": self.guide}
+        resolved = resolution(self.machine, self.size, [])
+        resolved["scales"] = [[each.width, each.height, each.steps] for each in self.scales]
+        return compose(
+            self.settings.TECHNIQUE,
+            to_document(self.settings),
+            [(role, picture) for role, picture in roles.items() if picture is not None],
+            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            resolved=resolved | {"frames": frames},
+            losses=losses,
+            interrupted=False,
+            preset=self._preset,
+        )
+
+
+def is_same_film(recipe: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two recipes lead to the same frames, as far as both go."""
+
+    def essence(document: dict[str, Any]) -> dict[str, Any]:
+        settings = {k: v for k, v in document["settings"].items() if k not in FREE_SETTINGS}
+        resolved = {k: v for k, v in document["resolved"].items() if k != "frames"}
+        inputs = [(each["role"], each["sha256"]) for each in document["inputs"]]
+        return {
+            "settings": settings,
+            "resolved": resolved,
+            "inputs": inputs,
+            "weights": document["weights"],
+            "version": document["version"],
+        }
+
+    return essence(recipe) == essence(other)
+
+
+def fade_frames(settings: TunnelSettings) -> int:
+    """Frames over which a loop fades; 0 for a film with an end."""
+    return max(1, round(settings.frames * FADE_SHARE)) if settings.loop else 0
+
+
+def faded(beginning: Tensor, continued: Tensor, share: float) -> Tensor:
+    """A frame between the film's continuation and its beginning.
+
+    Args:
+        beginning: ``(1, 3, H, W)``, a frame of the beginning.
+        continued: the frame that would come at this place if the film went on.
+        share: of the beginning, 0 to 1.
+    """
+    mixed = torch.lerp(continued, beginning, share)
+    # Two pictures that have nothing to do with each other lose contrast where they mix.
+    wanted = (1 - share) * _contrast(continued) + share * _contrast(beginning)
+    mean = mixed.mean((2, 3), keepdim=True)
+    gain = wanted / max(_contrast(mixed), 1e-6)
+    return ((mixed - mean) * gain + mean).clamp(0, 1)
+
+
+def _quantised(picture: Tensor) -> Tensor:
+    """As a frame's file holds it, so that going on from the file is going on."""
+    return (picture * 255).round() / 255
