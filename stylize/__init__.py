@@ -1,7 +1,8 @@
 """Neural style transfer and DeepDream: offline, fast on a CPU, replayable.
 
->>> from stylize import transfer
+>>> from stylize import dream, transfer
 >>> transfer("photo.jpg", "style.jpg", size=640).save("painting.png")
+>>> dream("photo.jpg", preset="eyes").save("dream.png")
 """
 
 from __future__ import annotations
@@ -10,20 +11,31 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stylize.api import transfer
+    from stylize.api import dream, transfer
     from stylize.errors import StylizeError
-    from stylize.settings import Execution, TransferSettings
+    from stylize.settings import DreamSettings, Execution, TransferSettings
     from stylize.techniques.painting import Painting
 
 __version__ = "0.1.0"
 
-__all__ = ["Execution", "Painting", "StylizeError", "TransferSettings", "__version__", "transfer"]
+__all__ = [
+    "DreamSettings",
+    "Execution",
+    "Painting",
+    "StylizeError",
+    "TransferSettings",
+    "__version__",
+    "dream",
+    "transfer",
+]
 
 _HOMES = {
+    "DreamSettings": "stylize.settings",
     "Execution": "stylize.settings",
     "Painting": "stylize.techniques.painting",
     "StylizeError": "stylize.errors",
     "TransferSettings": "stylize.settings",
+    "dream": "stylize.api",
     "transfer": "stylize.api",
 }
 

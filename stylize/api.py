@@ -10,6 +10,7 @@ from stylize.images import Picture, read_picture
 from stylize.optimize.events import Iterate
 from stylize.presets import DEFAULTS, find_preset
 from stylize.settings import Execution
+from stylize.techniques.dream import Dream
 from stylize.techniques.painting import Painting
 from stylize.techniques.transfer import Transfer
 
@@ -60,6 +61,49 @@ def transfer(
         execution,
         start=None if start is None else _read(start),
         preset=preset if preset != DEFAULTS["transfer"] else None,
+    ).run(listener, stop)
+
+
+def dream(
+    photo: PictureLike | None = None,
+    *,
+    preset: str = DEFAULTS["dream"],
+    guide: PictureLike | None = None,
+    mask: PictureLike | None = None,
+    execution: Execution | None = None,
+    listener: Callable[[Iterate], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **settings: Any,
+) -> Painting:
+    """Let a network dream on a photograph, or on noise.
+
+    Args:
+        photo: a path, or a picture that was read before; None with ``from_noise="640x480"``.
+        preset: a name (``stylize presets list``), or the path of a preset file.
+        guide: a picture whose motifs the dream shall use.
+        mask: white where the dream shows, black where the photograph stays.
+        execution: device, precision, threads.
+        listener: is told of every step.
+        stop: asked after every step; True ends the run with the picture so far.
+        settings: fields of :class:`stylize.settings.DreamSettings`; they beat the preset.
+
+    Returns:
+        The picture with its recipe; ``.save("out.png")`` writes both.
+
+    Raises:
+        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+
+    Example:
+        >>> from stylize import dream
+        >>> dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90).save("dream.png")
+    """
+    return Dream(
+        None if photo is None else _read(photo),
+        find_preset("dream", preset).apply(settings),
+        execution,
+        guide=None if guide is None else _read(guide),
+        mask=None if mask is None else _read(mask),
+        preset=preset if preset != DEFAULTS["dream"] else None,
     ).run(listener, stop)
 
 

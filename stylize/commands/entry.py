@@ -20,6 +20,9 @@ from stylize.errors import ExpressionError, StylizeError, UnknownNameError
 COMMANDS = {
     "transfer": "stylize.commands.transfer",
     "dream": "stylize.commands.dream",
+    "tunnel": "stylize.commands.tunnel",
+    "explore": "stylize.commands.explore",
+    "replay": "stylize.commands.replay",
     "presets": "stylize.commands.presets",
     "layers": "stylize.commands.layers",
     "models": "stylize.commands.models",

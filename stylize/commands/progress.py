@@ -26,8 +26,14 @@ PREVIEW_NAMES = "scale-*-step-*.png"
 
 
 @contextmanager
-def stop_on_interrupt(*, quiet: bool) -> Iterator[Callable[[], bool]]:
+def stop_on_interrupt(
+    *, quiet: bool, action: str = "stopping after this step and saving the picture so far"
+) -> Iterator[Callable[[], bool]]:
     """Makes the first Ctrl-C (or SIGTERM) a request to stop, the second an immediate end.
+
+    Args:
+        quiet: do not say so.
+        action: what is said that happens.
 
     Yields:
         A function that tells whether the run shall stop.
@@ -39,7 +45,7 @@ def stop_on_interrupt(*, quiet: bool) -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.append(number)
         if not quiet:
-            say("\nstopping after this step and saving the picture so far (again to quit at once)")
+            say(f"\n{action} (again to quit at once)")
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, handle) for number in numbers]

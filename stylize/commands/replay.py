@@ -113,4 +113,6 @@ def comparison(file: Path, painting: Painting) -> str:
         return f"of another size than {file.name}"
     if found[0] == 0:
         return f"every pixel as in {file.name}"
-    return f"differs from {file.name} by {found[0]:.0f} grey levels at most, {found[1]:.2g} on average"
+    return (
+        f"differs from {file.name} by {found[0]:.0f} grey levels at most, {found[1]:.2g} on average"
+    )

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from stylize.techniques.painting import Painting
 
 
-class Job(Protocol):
-    """A technique that is ready to run: :class:`~stylize.techniques.transfer.Transfer` …"""
+class Plan(Protocol):
+    """A technique of which it is known what it will do."""
 
     @property
     def settings(self) -> Any:
@@ -50,6 +50,10 @@ class Job(Protocol):
 
     def cost(self) -> Cost:
         """What the run will cost."""
+
+
+class Job(Plan, Protocol):
+    """A technique that is ready to run: :class:`~stylize.techniques.transfer.Transfer` …"""
 
     def run(self, listener: Callable[[Iterate], None], stop: Callable[[], bool]) -> Painting:
         """Paint."""
@@ -104,7 +108,7 @@ def load_torch() -> None:
     torch.set_flush_denormal(True)
 
 
-def describe(job: Job) -> Iterator[str]:
+def describe(job: Plan) -> Iterator[str]:
     """What was decided, a line each."""
     machine, cost = job.machine, job.cost()
     yield f"device {machine.device}, {machine.precision}, {machine.threads} threads"

@@ -13,11 +13,9 @@ Reference:
 from __future__ import annotations
 
 import io
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count, pairwise
@@ -28,7 +26,7 @@ from PIL import GifImagePlugin, Image
 
 from stylize.errors import OutputError, PictureError, SettingError
 from stylize.images import video
-from stylize.images.atomic import _partial_name, _refusals_named, _refuse_special
+from stylize.images.atomic import replacing
 from stylize.images.colour import srgb_profile
 from stylize.images.metadata import check_recipe, embed, gif_comment
 from stylize.images.opening import opened, pixel_limit, printable
@@ -126,7 +124,7 @@ def write_animation(
     format, size = animation_format(target), _size(frames[0])
     _check_sides(size, format)
     film = _Film(size, len(frames), fps, recipe, quality)
-    with _replaced(target) as partial:
+    with replacing(target) as partial:
         _WRITERS[format](partial, _pictures(frames, size), film)
 
 
@@ -167,28 +165,6 @@ def _pictures(paths: Iterable[Path], size: tuple[int, int]) -> Iterator[Image.Im
                 )
             picture = image.convert("RGB")
         yield picture
-
-
-@contextmanager
-def _replaced(target: Path) -> Iterator[Path]:
-    """An empty file beside ``target`` to be filled, which then takes its place.
-
-    Raises:
-        OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
-    """
-    final = Path(os.path.realpath(target))
-    with _refusals_named(target):
-        _refuse_special(final)
-        partial = _partial_name(final.parent)
-        try:
-            partial.open("xb").close()
-            yield partial
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, final)
-        finally:
-            with suppress(OSError):
-                partial.unlink()
 
 
 def _write_gif(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:

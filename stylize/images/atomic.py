@@ -21,14 +21,25 @@ def write_atomically(target: Path, data: bytes) -> None:
     Raises:
         OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
     """
+    with replacing(target) as partial, partial.open("wb") as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """An empty file beside ``target`` to be filled, which then takes its place.
+
+    Raises:
+        OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
+    """
     final = Path(os.path.realpath(target))
     with _refusals_named(target):
         _refuse_special(final)
         partial = _partial_name(final.parent)
         try:
-            with partial.open("xb") as file:
-                file.write(data)
-                file.flush()
+            partial.open("xb").close()
+            yield partial
+            with partial.open("rb+") as file:
                 os.fsync(file.fileno())
             os.replace(partial, final)
         finally:

@@ -25,6 +25,7 @@ def resolve_output(
     suffix_words: str,
     overwrite: bool,
     inputs: Sequence[Path],
+    suffix: str | None = None,
 ) -> Path:
     """The file that a result will be written to.
 
@@ -36,23 +37,26 @@ def resolve_output(
         overwrite: replace an existing file; a name not requested is numbered ``-2``, ``-3`` …
             otherwise.
         inputs: files that are read, and never written whatever ``overwrite`` says.
+        suffix: of a name not requested, where the result is no still picture: the caller then
+            has to check a requested name's suffix.
 
     Raises:
         OutputError: no such folder, unknown suffix, an input, or a file in the way.
     """
     if requested is None:
         folder = content.parent if content else Path()
-        return _free(folder, content, suffix_words, overwrite, inputs)
+        return _free(folder, content, suffix_words, overwrite, inputs, suffix)
     path = Path(requested)
     if os.path.isdir(path):
-        return _free(path, content, suffix_words, overwrite, inputs)
+        return _free(path, content, suffix_words, overwrite, inputs, suffix)
     if os.fspath(requested).endswith(("/", os.sep)):
         raise _no_folder(path)
+    if suffix is None:
+        format_of(path)
     return _accepted(path, overwrite, inputs)
 
 
 def _accepted(path: Path, overwrite: bool, inputs: Iterable[Path]) -> Path:
-    format_of(path)
     if not os.path.isdir(path.parent):
         raise _no_folder(path.parent)
     if _is_one_of(path, inputs):
@@ -69,10 +73,16 @@ def _no_folder(folder: Path) -> OutputError:
 
 
 def _free(
-    folder: Path, content: Path | None, words: str, overwrite: bool, inputs: Sequence[Path]
+    folder: Path,
+    content: Path | None,
+    words: str,
+    overwrite: bool,
+    inputs: Sequence[Path],
+    suffix: str | None,
 ) -> Path:
     stem = "-".join(part for part in (_stem(content), _slug(words)) if part) or "picture"
-    names = chain([f"{stem}.png"], (f"{stem}-{number}.png" for number in count(2)))
+    suffix = suffix or ".png"
+    names = chain([f"{stem}{suffix}"], (f"{stem}-{number}{suffix}" for number in count(2)))
     paths = (folder / name for name in names)
     return next(path for path in paths if _is_free(path, overwrite, inputs))
 

@@ -131,9 +131,7 @@ def prepare(
         return Transfer(photo, styles, settings, execution, start=start, preset=preset)
     if isinstance(settings, TunnelSettings):
         return Tunnel(photo, settings, execution, guide=one("guide"), preset=preset)
-    return Dream(
-        photo, settings, execution, guide=one("guide"), mask=one("mask"), preset=preset
-    )
+    return Dream(photo, settings, execution, guide=one("guide"), mask=one("mask"), preset=preset)
 
 
 def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
@@ -191,5 +189,7 @@ def difference(picture: Picture, painting: Painting) -> tuple[float, float] | No
     """Largest and mean difference in grey levels of 255; None for pictures of different sizes."""
     if picture.pixels.shape != painting.pixels.shape:
         return None
-    levels = (painting.pixels.clamp(0, 1) * 255).round() - (picture.pixels * 255).round()
+    # Rounded as a file's values are, see write_picture.
+    new, old = ((each.clamp(0, 1) * 255 + 0.5).floor() for each in (painting.pixels, picture.pixels))
+    levels = new - old
     return float(levels.abs().max()), float(levels.abs().mean())

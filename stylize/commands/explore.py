@@ -1,0 +1,165 @@
+"""``stylize explore``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylize.commands.entry import INTERRUPTED
+from stylize.commands.inputs import files_among, open_picture, require_files
+from stylize.commands.options import (
+    complete_preset,
+    given,
+    input_options,
+    message_options,
+    output_options,
+    settings_options,
+)
+from stylize.commands.progress import emit, stop_on_interrupt
+from stylize.commands.results import choose_target, deliver, report
+from stylize.commands.running import load_torch
+from stylize.errors import SettingError
+from stylize.images import set_pixel_limit
+from stylize.networks.targets import parse_targets
+from stylize.presets import DEFAULTS, find_preset
+from stylize.settings import DreamSettings, Execution
+
+if TYPE_CHECKING:
+    from stylize.images import Picture
+    from stylize.techniques.exploration import Cell
+
+STRENGTHS = (30.0, 60.0, 120.0)
+
+
+@click.group()
+def explore() -> None:
+    """Contact sheets to choose from."""
+
+
+@explore.command("dream")
+@click.argument("photo", metavar="IMAGE")
+@output_options
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="EXPRESSION",
+    help="A row of the sheet, a column for each strength; as in 'stylize dream'. Repeatable.",
+)
+@click.option(
+    "--strength",
+    "strengths",
+    multiple=True,
+    type=click.FLOAT,
+    help="A column of the sheet of layers. Repeatable.  [30, 60, 120]",
+)
+@click.option(
+    "--channels",
+    metavar="LAYER",
+    help="A cell for each of the channels of this layer that IMAGE excites most.",
+)
+@click.option("--top", type=click.IntRange(1, 512), default=20, help="How many channels.  [20]")
+@click.option(
+    "--preset",
+    default=DEFAULTS["dream"],
+    metavar="NAME|FILE",
+    shell_complete=complete_preset("dream"),
+    help=f"All else, for layers and channels.  [{DEFAULTS['dream']}]",
+)
+@click.option("--size", default="256", help="Size of a cell's picture.  [256]")
+@click.option("--columns", type=click.IntRange(1, 100), default=5, help="Cells a row.  [5]")
+@click.option("--seed", type=click.INT, default=0, help="Seed of the jitter.  [0]")
+@settings_options(Execution)
+@input_options
+@message_options
+def explore_dream(photo: str, **options: Any) -> int:
+    """Dream on IMAGE in many small ways, on one sheet.
+
+    \b
+    Examples:
+      stylize explore dream photo.jpg                         all presets
+      stylize explore dream photo.jpg --layer conv3_3 --layer conv4_2 --strength 40 --strength 120
+      stylize explore dream photo.jpg --channels conv5_1 --top 12
+
+    Every cell has a name: 'stylize replay SHEET.png --cell B3 --size 1024' makes it large.
+    """
+    execution = Execution(**given(Execution, options))
+    files = files_among([photo])
+    require_files(files)
+    plan = planned(options, execution)
+    target = choose_target(photo, files, "sheet", options)
+    started = time.perf_counter()
+    set_pixel_limit(options["max_input_pixels"])
+    picture = open_picture(photo, options)
+    load_torch()
+    from stylize.techniques.exploration import Exploration
+
+    exploration = Exploration(picture, plan(picture), execution)
+    with (
+        stop_on_interrupt(quiet=options["quiet"]) as stop,
+        cell_bar(exploration.count, options) as told,
+    ):
+        sheet = exploration.run(told, stop)
+    deliver(sheet, target, options)
+    report(sheet, target, time.perf_counter() - started, options)
+    return INTERRUPTED if sheet.interrupted else 0
+
+
+def planned(options: dict[str, Any], execution: Execution) -> Callable[[Picture], list[list[Cell]]]:
+    """What goes onto the sheet, once there is a picture; errors in the request come out now."""
+    common = {"size": options["size"], "seed": options["seed"]}
+    layers, channels = options["layers"], options["channels"]
+    if layers and channels:
+        raise SettingError("--layer and --channels", hint="ask for one sheet at a time")
+    settings: DreamSettings = find_preset("dream", options["preset"]).apply(common)
+    for layer in (*layers, *([channels] if channels else [])):
+        check_layer(layer, settings)
+    if channels and (len(parse_targets(channels)) > 1 or parse_targets(channels)[0].channels):
+        raise SettingError(
+            f"--channels: '{channels}' is not one layer", hint="for instance conv5_1"
+        )
+
+    def rows(picture: Picture) -> list[list[Cell]]:
+        from stylize.techniques import exploration as exploring
+
+        if layers:
+            strengths = options["strengths"] or STRENGTHS
+            return exploring.layer_cells(settings, layers, strengths)
+        if channels:
+            cells = exploring.channel_cells(picture, settings, channels, options["top"], execution)
+        else:
+            cells = exploring.preset_cells(common)
+        return exploring.in_rows(cells, options["columns"])
+
+    return rows
+
+
+def check_layer(layer: str, settings: DreamSettings) -> None:
+    """Make sure that a layer expression makes sense for the network."""
+    import dataclasses
+
+    from stylize.networks.store import find_model
+
+    architecture = find_model(settings.network).architecture
+    dataclasses.replace(settings, layers=layer).check_layers(architecture)
+
+
+@contextmanager
+def cell_bar(cells: int, options: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+    """A bar over the cells on stderr, if it is a terminal; or JSON lines on stdout."""
+    from tqdm import tqdm
+
+    hidden = options["quiet"] or options["as_json"]
+    with tqdm(total=cells, disable=True if hidden else None, leave=False, unit="cell") as bar:
+
+        def told(label: str) -> None:
+            bar.update()
+            bar.set_postfix_str(label)
+            if options["as_json"]:
+                emit("cell", label=label, cells=cells)
+
+        yield told
