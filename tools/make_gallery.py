@@ -3,7 +3,8 @@
     python tools/make_gallery.py docs/gallery
 
 Every picture is the output of one ``stylize transfer`` on the samples, saved as JPEG;
-``overview.jpg`` shows three of them beside their photographs and styles.
+``overview.jpg`` shows three of them beside their photographs and styles, ``dreams.jpg`` is the sheet
+of all dream presets.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ def paint(photo: str, style: str, words: tuple[str, ...], folder: Path) -> Path:
     return target
 
 
+def dream(folder: Path) -> None:
+    """Dream on the cat in all ways, unless that is there already."""
+    target = folder / "dreams.jpg"
+    if not target.exists():
+        command = ["stylize", "explore", "dream", str(SAMPLES / "photos" / "chelsea.jpg")]
+        command += ["--size", "320", "--quality", "85", "-o", str(target)]
+        print(" ".join(command))
+        subprocess.run(command, check=True)
+
+
 def cell(path: Path) -> Image.Image:
     """A picture scaled and cropped to one cell of the overview."""
     with Image.open(path) as image:
@@ -70,6 +81,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for photo, style, words in PAINTINGS:
         paint(photo, style, words, folder)
+    dream(folder)
     overview(folder).save(folder / "overview.jpg", quality=80, optimize=True)
 
 
