@@ -8,7 +8,7 @@ from typing import Any
 
 from stylize.images import Picture, read_picture
 from stylize.optimize.events import Iterate
-from stylize.presets import DEFAULTS, find_preset
+from stylize.presets import DEFAULTS, Preset, find_preset
 from stylize.settings import Execution
 from stylize.techniques.dream import Dream
 from stylize.techniques.painting import Painting
@@ -52,15 +52,16 @@ def transfer(
         >>> painting.save("painting.png")
     """
     styles = [style] if isinstance(style, str | Path | Picture) else list(style)
+    look = find_preset("transfer", preset)
     if start is not None:
         settings["init"] = "file"
     return Transfer(
         _read(content),
         [_read(each) for each in styles],
-        find_preset("transfer", preset).apply(settings),
+        look.apply(settings),
         execution,
         start=None if start is None else _read(start),
-        preset=preset if preset != DEFAULTS["transfer"] else None,
+        preset=_recorded(look),
     ).run(listener, stop)
 
 
@@ -97,14 +98,20 @@ def dream(
         >>> from stylize import dream
         >>> dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90).save("dream.png")
     """
+    look = find_preset("dream", preset)
     return Dream(
         None if photo is None else _read(photo),
-        find_preset("dream", preset).apply(settings),
+        look.apply(settings),
         execution,
         guide=None if guide is None else _read(guide),
         mask=None if mask is None else _read(mask),
-        preset=preset if preset != DEFAULTS["dream"] else None,
+        preset=_recorded(look),
     ).run(listener, stop)
+
+
+def _recorded(preset: Preset) -> str | None:
+    """What the recipe says of it: its name, never a path; nothing of the default."""
+    return preset.name if preset.name != DEFAULTS[preset.technique] else None
 
 
 def _read(picture: PictureLike) -> Picture:

@@ -7,14 +7,19 @@ no host, no user, no clock.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylize import __version__
-from stylize.errors import RecipeError
-from stylize.images import read_recipe
+from stylize.errors import RecipeError, UnknownNameError, UsageError, WeightsError
+from stylize.images import SizeSpec, read_recipe
+from stylize.images.opening import pixel_limit
+from stylize.images.sheet import cell_name, parse_cell
+from stylize.networks.store import find_model
+from stylize.settings import DreamSettings, TransferSettings, TunnelSettings, from_document
 
 if TYPE_CHECKING:
     from stylize.images import Picture
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 # So that many inputs fit into the 16 kB that every format carries.
 MAX_NAME_BYTES = 80
+KINDS = {kind.TECHNIQUE: kind for kind in (TransferSettings, DreamSettings, TunnelSettings)}
 _REQUIRED = {"schema": int, "technique": str, "settings": dict, "inputs": list, "resolved": dict}
 
 
@@ -108,3 +114,91 @@ def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]
         if not isinstance(document.get(key), kind):
             raise RecipeError(f"{name} carries a damaged recipe: no {key}")
     return document
+
+
+def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
+    """The recipe of one cell of a sheet, or of a picture that is no sheet.
+
+    Args:
+        recipe: of the file.
+        cell: such as ``B3``; None for a picture.
+
+    Raises:
+        RecipeError: a sheet without a cell, a cell without a sheet, or no such cell.
+        SettingError: the cell's name is none.
+    """
+    cells = recipe.get("cells")
+    if not isinstance(cells, Mapping):
+        if cell is not None:
+            raise RecipeError("the picture is no sheet", hint="leave --cell out")
+        return dict(recipe)
+    if cell is None:
+        raise RecipeError("the picture is a sheet", hint=f"choose with --cell: {', '.join(cells)}")
+    found = cells.get(cell_name(*parse_cell(cell)))
+    if not isinstance(found, Mapping) or not isinstance(found.get("settings"), Mapping):
+        raise RecipeError(f"the sheet has no cell {cell}", hint=f"it has: {', '.join(cells)}")
+    settings = {**recipe["settings"], **found["settings"]}
+    # A sheet that was stopped holds whole cells.
+    whole = {"technique": recipe.get("of"), "interrupted": False}
+    return {**recipe, **whole, "settings": settings}
+
+
+def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
+    """The settings that a recipe holds, checked.
+
+    Args:
+        recipe: untrusted.
+        size: another size, as ``--size`` takes it.
+
+    Raises:
+        RecipeError: a technique or a setting that this version does not know.
+        WeightsError: the network is not there.
+        SettingError: the size is none.
+    """
+    technique = recipe.get("technique")
+    if not isinstance(technique, str) or technique not in KINDS:
+        raise RecipeError(f"a recipe for '{technique}' cannot be replayed")
+    try:
+        settings = from_document(KINDS[technique], recipe["settings"])
+        settings.check_layers(_architecture(settings.network))
+    except UsageError as error:
+        raise not_followed(recipe, error) from error
+    if size is not None:
+        settings = _resized(settings, size)
+    _check_noise(settings)
+    return settings
+
+
+def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:
+    """What is wrong in a recipe is not the user's request."""
+    return RecipeError(
+        f"this version cannot follow the recipe: {error.message}",
+        hint=f"stylize {recipe.get('version')} made it",
+    )
+
+
+def _architecture(network: str) -> str:
+    try:
+        return find_model(network).architecture
+    except UnknownNameError as error:
+        raise WeightsError(
+            f"the recipe's network '{network}' is not there",
+            hint="add it with 'stylize models add'",
+        ) from error
+
+
+def _check_noise(settings: Any) -> None:
+    """Nothing but the recipe vouches for the size of noise."""
+    height, width = getattr(settings, "noise_size", None) or (1, 1)
+    if height * width > pixel_limit():
+        raise RecipeError(
+            f"the recipe begins from {width}×{height} pixels of noise",
+            hint="allow so many with --max-input-pixels",
+        )
+
+
+def _resized(settings: Any, size: str) -> Any:
+    if getattr(settings, "noise_size", None) is None:
+        return dataclasses.replace(settings, size=size)
+    height, width = SizeSpec.parse(size).fit(*settings.noise_size, enlarge=True)
+    return dataclasses.replace(settings, from_noise=f"{width}x{height}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,18 @@ def vgg16() -> Weights:
     return load_weights("vgg16")
 
 
+@pytest.fixture
+def network(vgg16: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of the usual network is read and verified once for all pictures of the tests."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("stylize.techniques.") and hasattr(module, "load_weights"):
+            monkeypatch.setattr(
+                module,
+                "load_weights",
+                lambda name: vgg16 if name == vgg16.name else load_weights(name),
+            )
+
+
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 
@@ -72,7 +86,8 @@ def strokes(height: int = 64, width: int = 64, period: float = 8.0) -> torch.Ten
 
 
 def as_picture(pixels: torch.Tensor, name: str = "test.png", alpha: torch.Tensor | None = None):
-    return Picture(pixels=pixels, alpha=alpha, name=name, sha256="0" * 64, notes=())
+    digest = hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
+    return Picture(pixels=pixels, alpha=alpha, name=name, sha256=digest, notes=())
 
 
 @pytest.fixture

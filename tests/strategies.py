@@ -27,9 +27,14 @@ def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
     special = {
         "LayerWeights": st.lists(pairs, min_size=1, unique_by=lambda pair: pair[0]).map(tuple),
         "tuple[float, ...]": st.lists(st.floats(0.001, 1e6)).map(tuple),
+        "bool": st.booleans(),
         "size": st.sampled_from(["1", "512", "640x480", "0.5MP", "12mp", "original"]),
         "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:3"]),
         "network": st.text(),
+        "from_noise": st.sampled_from(["640x480", "16X16", "1×100000"]),
+        "layers": st.sampled_from(
+            ["conv4_3", "relu1_1", "conv5_1:7,21-26", "0.5*conv3_3:30-40 - conv1_2"]
+        ),
     }
     key = each.name if each.name in special else each.type
     found = special[key] if key in special else numbers(each)

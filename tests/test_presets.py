@@ -20,6 +20,7 @@ from stylize.errors import UnknownNameError, UsageError
 from stylize.presets import (
     DEFAULTS,
     MAX_BYTES,
+    TECHNIQUES,
     Preset,
     changes,
     find_preset,
@@ -31,7 +32,7 @@ from stylize.presets import (
 from stylize.settings import TransferSettings
 from tests.strategies import objects
 
-SHIPPED = sorted((Path(__file__).parent.parent / "presets" / "transfer").glob("*.toml"))
+SHIPPED = sorted((Path(__file__).parent.parent / "presets").glob("*/*.toml"))
 SLUGS = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True)
 
 
@@ -55,11 +56,12 @@ def fresh_lookup() -> Iterator[None]:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_what_ships_is_sound(path: Path) -> None:
-    preset = find_preset("transfer", path.stem)
+    preset = find_preset(path.parent.name, path.stem)
     assert preset.name == path.stem
-    assert preset.technique == "transfer"
+    assert preset.technique == path.parent.name
     assert 20 <= len(preset.description) <= 80
-    assert preset.apply() == dataclasses.replace(TransferSettings(), **changes(preset.apply()))
+    defaults = TECHNIQUES[preset.technique]()
+    assert preset.apply() == dataclasses.replace(defaults, **changes(preset.apply()))
     assert changes(preset.apply()) == preset.settings, "a preset holds only what differs"
 
 
@@ -67,13 +69,19 @@ def test_the_promised_looks_are_there() -> None:
     names = preset_names("transfer")
     assert names[0] == "balanced"
     assert {"draft", "balanced", "fine", "faithful", "bold"} <= set(names)
-    assert len(names) == len(SHIPPED)
+    dreams = preset_names("dream")
+    assert dreams[0] == "dogs"
+    assert {"subtle", "classic", "swirls", "eyes", "birds"} <= set(dreams)
+    assert {"dreamy", "bad-trip", "impressionist", "takeover"} <= set(dreams)
+    assert len(names) + len(dreams) == len(SHIPPED)
+    assert not set(names) & set(dreams), "'presets show NAME' finds each"
 
 
-def test_the_default_preset_changes_nothing() -> None:
-    path = preset_directory() / "transfer" / f"{DEFAULTS['transfer']}.toml"
+@pytest.mark.parametrize("technique", TECHNIQUES)
+def test_the_default_preset_changes_nothing(technique: str) -> None:
+    path = preset_directory() / technique / f"{DEFAULTS[technique]}.toml"
     assert set(tomllib.loads(path.read_text("utf-8"))) == {"name", "description"}
-    assert find_preset("transfer", DEFAULTS["transfer"]).apply() == TransferSettings()
+    assert find_preset(technique, DEFAULTS[technique]).apply() == TECHNIQUES[technique]()
 
 
 def test_the_looks_differ_as_their_names_say() -> None:

@@ -61,7 +61,7 @@ def test_what_it_says() -> None:
     assert found["inputs"][0] == {
         "role": "content",
         "name": "photo.png",
-        "sha256": "0" * 64,
+        "sha256": as_picture(photo(48, 64)).sha256,
         "size": [64, 48],
     }
     assert found["losses"] == {"style relu1_1": 0.1235}

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.errors import ExpressionError, SettingError, UnknownNameError, UsageError
 from stylize.settings import (
     MAX_STYLES,
+    DreamSettings,
     Execution,
     TransferSettings,
+    TunnelSettings,
     from_document,
     option_name,
     to_document,
@@ -24,7 +26,7 @@ from tests.strategies import objects
 
 FIELDS = [
     pytest.param(kind, each, id=f"{kind.__name__}.{each.name}")
-    for kind in (TransferSettings, Execution)
+    for kind in (TransferSettings, DreamSettings, TunnelSettings, Execution)
     for each in dataclasses.fields(kind)
 ]
 NUMBERS = [
@@ -167,7 +169,7 @@ def test_the_final_steps(steps: int, final: int | None) -> None:
     assert found == (final or max(1, round(0.3 * steps)))
 
 
-@pytest.mark.parametrize("kind", [TransferSettings, Execution])
+@pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings, Execution])
 @given(data=st.data())
 def test_to_a_document_and_back(kind: type[Any], data: st.DataObject) -> None:
     settings = data.draw(objects(kind))
@@ -199,3 +201,62 @@ def test_documents_are_not_trusted(document: dict[str, Any], complaint: str) -> 
 
 def test_a_size_may_be_a_number() -> None:
     assert from_document(TransferSettings, {"size": 640}) == TransferSettings(size="640")
+
+
+@pytest.mark.parametrize("kind", [DreamSettings, TunnelSettings])
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"size": "0"}, "size '0'"),
+        ({"from_noise": "640"}, "--from-noise: '640' is not WxH .for instance 640x480"),
+        ({"from_noise": "original"}, "is not WxH"),
+        ({"from_noise": "12MP"}, "is not WxH"),
+        ({"from_noise": "0x480"}, "a side is 1 to"),
+        ({"from_noise": ""}, "no such size: ''"),
+        ({"from_noise": 640}, "--from-noise: 640 is not a text"),
+        ({"keep_colors": 1}, "--keep-colors: 1 is not true or false"),
+        ({"tileable": "yes"}, "--tileable: 'yes' is not true or false"),
+        ({"strength": math.nan}, "--strength: nan is not a finite number"),
+        ({"octaves": -1}, "--octaves: -1 is too small"),
+        ({"octave_scale": 1.0}, "--octave-scale: 1 is too small"),
+    ],
+)
+def test_no_such_dream(kind: type[Any], changes: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(SettingError, match=complaint):
+        kind(**changes)
+
+
+@pytest.mark.parametrize(
+    ("layers", "position"), [("", 0), ("conv4_3 +", 9), ("conv4_3:9-2", 8), ("conv4_3 conv1_1", 8)]
+)
+def test_an_expression_is_read_at_once(layers: str, position: int) -> None:
+    with pytest.raises(ExpressionError) as raised:
+        DreamSettings(layers=layers)
+    assert (raised.value.expression, raised.value.position) == (layers, position)
+
+
+@pytest.mark.parametrize(
+    ("layers", "position", "complaint"),
+    [
+        ("conv4_3 + conv4_4", 10, "unknown layer of vgg16 'conv4_4'.*did you mean"),
+        ("conv1_1 - conv5_1:7,500-512", 20, "no channel 512: conv5_1 of vgg16 has 512 channels"),
+    ],
+)
+def test_an_expression_is_checked_against_the_network(
+    layers: str, position: int, complaint: str
+) -> None:
+    settings = DreamSettings(layers=layers)
+    with pytest.raises(ExpressionError, match=complaint) as raised:
+        settings.check_layers("vgg16")
+    assert raised.value.position == position
+
+
+def test_the_noise_has_a_height_and_a_width() -> None:
+    assert DreamSettings().noise_size is None
+    assert DreamSettings(from_noise="640x480").noise_size == (480, 640)
+
+
+def test_a_film_dreams_as_a_picture_does() -> None:
+    """A preset for dreams is one for films: every setting, with the same default."""
+    picture, film = to_document(DreamSettings()), to_document(TunnelSettings())
+    assert film.items() > picture.items()

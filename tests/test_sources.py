@@ -250,10 +250,11 @@ class TestRecipe:
     def test_one_of_ours(self) -> None:
         names = {"content": "photo.jpg", "style": "猫" * 90, "init": "stdin"}
         document = recipe(**{role: as_picture(strokes(), name) for role, name in names.items()})
+        sha256 = as_picture(strokes()).sha256
         assert wanted_of(document) == [
-            Wanted("content", "photo.jpg", "0" * 64),
-            Wanted("style", "猫" * 26, "0" * 64),
-            Wanted("init", "stdin", "0" * 64),
+            Wanted("content", "photo.jpg", sha256),
+            Wanted("style", "猫" * 26, sha256),
+            Wanted("init", "stdin", sha256),
         ]
         assert wanted_of({"inputs": []}) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +13,12 @@ import click
 from stylize.commands.entry import INTERRUPTED
 from stylize.commands.inputs import files_among, open_picture, require_files
 from stylize.commands.options import (
+    check_streams,
     complete_preset,
     given,
     input_options,
     message_options,
-    output_options,
+    result_options,
     settings_options,
 )
 from stylize.commands.progress import emit, stop_on_interrupt
@@ -33,6 +35,14 @@ if TYPE_CHECKING:
     from stylize.techniques.exploration import Cell
 
 STRENGTHS = (30.0, 60.0, 120.0)
+TOP = 20
+COLUMNS = 5
+# What makes no difference on a sheet of this kind.
+IDLE = {
+    "layers": ("top", "columns"),
+    "channels": ("strengths",),
+    "presets": ("strengths", "top", "preset"),
+}
 
 
 @click.group()
@@ -42,7 +52,7 @@ def explore() -> None:
 
 @explore.command("dream")
 @click.argument("photo", metavar="IMAGE")
-@output_options
+@result_options
 @click.option(
     "--layer",
     "layers",
@@ -62,16 +72,15 @@ def explore() -> None:
     metavar="LAYER",
     help="A cell for each of the channels of this layer that IMAGE excites most.",
 )
-@click.option("--top", type=click.IntRange(1, 512), default=20, help="How many channels.  [20]")
+@click.option("--top", type=click.IntRange(1, 512), help=f"How many channels.  [{TOP}]")
 @click.option(
     "--preset",
-    default=DEFAULTS["dream"],
     metavar="NAME|FILE",
     shell_complete=complete_preset("dream"),
     help=f"All else, for layers and channels.  [{DEFAULTS['dream']}]",
 )
 @click.option("--size", default="256", help="Size of a cell's picture.  [256]")
-@click.option("--columns", type=click.IntRange(1, 100), default=5, help="Cells a row.  [5]")
+@click.option("--columns", type=click.IntRange(1, 100), help=f"Cells a row.  [{COLUMNS}]")
 @click.option("--seed", type=click.INT, default=0, help="Seed of the jitter.  [0]")
 @settings_options(Execution)
 @input_options
@@ -89,6 +98,7 @@ def explore_dream(photo: str, **options: Any) -> int:
     """
     execution = Execution(**given(Execution, options))
     files = files_among([photo])
+    check_streams(options["output"], [photo], as_json=options["as_json"])
     require_files(files)
     plan = planned(options, execution)
     target = choose_target(photo, files, "sheet", options)
@@ -113,15 +123,16 @@ def planned(options: dict[str, Any], execution: Execution) -> Callable[[Picture]
     """What goes onto the sheet, once there is a picture; errors in the request come out now."""
     common = {"size": options["size"], "seed": options["seed"]}
     layers, channels = options["layers"], options["channels"]
-    if layers and channels:
-        raise SettingError("--layer and --channels", hint="ask for one sheet at a time")
-    settings: DreamSettings = find_preset("dream", options["preset"]).apply(common)
+    check_kind(options)
+    settings: DreamSettings = find_preset("dream", options["preset"] or DEFAULTS["dream"]).apply(
+        common
+    )
     for layer in (*layers, *([channels] if channels else [])):
         check_layer(layer, settings)
-    if channels and (len(parse_targets(channels)) > 1 or parse_targets(channels)[0].channels):
-        raise SettingError(
-            f"--channels: '{channels}' is not one layer", hint="for instance conv5_1"
-        )
+    for strength in options["strengths"]:
+        dataclasses.replace(settings, strength=strength)
+    if channels:
+        check_whole_layer(channels)
 
     def rows(picture: Picture) -> list[list[Cell]]:
         from stylize.techniques import exploration as exploring
@@ -130,18 +141,35 @@ def planned(options: dict[str, Any], execution: Execution) -> Callable[[Picture]
             strengths = options["strengths"] or STRENGTHS
             return exploring.layer_cells(settings, layers, strengths)
         if channels:
-            cells = exploring.channel_cells(picture, settings, channels, options["top"], execution)
+            top = options["top"] or TOP
+            cells = exploring.channel_cells(picture, settings, channels, top, execution)
         else:
             cells = exploring.preset_cells(common)
-        return exploring.in_rows(cells, options["columns"])
+        return exploring.in_rows(cells, options["columns"] or COLUMNS)
 
     return rows
 
 
+def check_kind(options: dict[str, Any]) -> None:
+    """Make sure that one kind of sheet is asked for, and nothing that has no place on it."""
+    if options["layers"] and options["channels"]:
+        raise SettingError("--layer and --channels", hint="ask for one sheet at a time")
+    kind = "layers" if options["layers"] else "channels" if options["channels"] else "presets"
+    for name in IDLE[kind]:
+        if options[name]:
+            option = "--strength" if name == "strengths" else f"--{name}"
+            raise SettingError(f"{option} makes no difference on a sheet of {kind}")
+
+
+def check_whole_layer(text: str) -> None:
+    """Make sure that an expression is the name of one layer."""
+    targets = parse_targets(text)
+    if len(targets) > 1 or targets[0].channels is not None or targets[0].weight != 1:
+        raise SettingError(f"--channels: '{text}' is not one layer", hint="for instance conv5_1")
+
+
 def check_layer(layer: str, settings: DreamSettings) -> None:
     """Make sure that a layer expression makes sense for the network."""
-    import dataclasses
-
     from stylize.networks.store import find_model
 
     architecture = find_model(settings.network).architecture

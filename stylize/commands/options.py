@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from stylize.errors import SettingError
 from stylize.networks.architecture import layer_names
@@ -42,11 +43,11 @@ class LayerWeightsType(click.ParamType[Any]):
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[click.shell_completion.CompletionItem]:
+    ) -> list[CompletionItem]:
         """Layer names for the part after the last comma."""
         done, comma, begun = incomplete.rpartition(",")
         return [
-            click.shell_completion.CompletionItem(done + comma + name)
+            CompletionItem(done + comma + name)
             for name in layer_names("vgg19")
             if name.startswith(begun)
         ]
@@ -69,7 +70,7 @@ def option_for(each: dataclasses.Field[Any]) -> click.Option:
     choices = each.metadata["choices"]
     repeated = kind.startswith("tuple") or each.metadata["joined"]
     help_text = each.metadata["help"]
-    if each.default not in (None, (), False):
+    if each.default not in (None, ()) and each.default is not False:
         help_text += f"  [{_shown(each.default)}]"
     name = option_name(each)
     return click.Option(
@@ -138,7 +139,8 @@ def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated]
     return decorate
 
 
-output_options = group_of(
+# Of every command that makes a picture.
+result_options = group_of(
     [
         click.option(
             "-o",
@@ -161,11 +163,18 @@ output_options = group_of(
             default=95,
             help="Of JPEG, WebP and AVIF.  [95]",
         ),
+    ]
+)
+
+# Of those that make one picture, step by step.
+output_options = group_of(
+    [
+        result_options,
         click.option(
             "--save-steps",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
-            help="Save the picture on its way every ten steps.",
+            help="Save the picture on its way: each step of a dream, every tenth of a transfer.",
         ),
     ]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,13 @@ from stylize.commands.options import (
 from stylize.commands.results import choose_target
 from stylize.commands.running import load_torch, perform
 from stylize.errors import PictureError, RecipeError
-from stylize.recipes import load_recipe
-from stylize.settings import Execution
-from stylize.sources import find_sources, wanted_of
+from stylize.images import set_pixel_limit
+from stylize.recipes import load_recipe, of_cell, settings_of
+from stylize.settings import Execution, TunnelSettings
+from stylize.sources import Wanted, find_sources, wanted_of
 
 if TYPE_CHECKING:
+    from stylize.images import Picture
     from stylize.techniques.painting import Painting
 
 
@@ -64,43 +67,65 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     told.
     """
     overrides = given(Execution, options)
+    Execution(**overrides)
     check_streams(options["output"], (), as_json=options["as_json"])
     if not file.exists():
         raise PictureError(f"{file}: there is no such file")
-    recipe = load_recipe(file)
+    set_pixel_limit(options["max_input_pixels"])
+    recipe = of_cell(load_recipe(file), options["cell"])
+    settings = settings_of(recipe, options["size"])
     wanted = wanted_of(recipe)
     paths = find_sources(
         wanted, given=inputs, folders=(file.parent, Path()), substitute=options["substitute"]
     )
-    known = {path: each.sha256 for path, each in zip(paths, wanted, strict=True)}
-    roles = [each.role for each in wanted]
-    if recipe["technique"] == "tunnel":
-        from stylize.commands.tunnel import replay_tunnel
-
-        return replay_tunnel(file, recipe, list(zip(roles, paths, strict=True)), overrides, options)
-    target = choose_target(str(file), [file, *paths], "replay", options)
 
     def prepare() -> Any:
-        pictures = [open_picture(str(path), options) for path in paths]
-        for path, picture in zip(paths, pictures, strict=True):
-            if picture.sha256 != known[path] and not options["substitute"]:
-                raise RecipeError(f"{path} has changed since it was found")
+        parts = open_parts(wanted, paths, options)
         load_torch()
         from stylize.techniques import replay as replaying
 
-        chosen = replaying.of_cell(recipe, options["cell"])
-        settings = replaying.settings_of(chosen, options["size"])
-        execution = replaying.execution_of(chosen, overrides)
-        parts = list(zip(roles, pictures, strict=True))
-        job = replaying.prepare(chosen, parts, settings, execution)
-        # A job of this kind is no Tunnel: those were sent elsewhere above.
-        return replaying.Replayed(job, chosen)  # type: ignore[arg-type]
+        execution = replaying.execution_of(recipe, overrides)
+        return replaying.prepare(recipe, parts, settings, execution)
+
+    if isinstance(settings, TunnelSettings):
+        from stylize.commands.tunnel import replay_tunnel
+
+        return replay_tunnel(file, prepare, settings, paths, options)
+    return replay_picture(file, recipe, prepare, paths, options)
+
+
+def open_parts(
+    wanted: Sequence[Wanted], paths: Sequence[Path], options: dict[str, Any]
+) -> list[tuple[str, Picture]]:
+    """The pictures with the part each plays."""
+    pictures = [open_picture(str(path), options) for path in paths]
+    for each, path, picture in zip(wanted, paths, pictures, strict=True):
+        if picture.sha256 != each.sha256 and not options["substitute"]:
+            raise RecipeError(f"{path} has changed since it was found")
+    return [(each.role, picture) for each, picture in zip(wanted, pictures, strict=True)]
+
+
+def replay_picture(
+    file: Path,
+    recipe: Mapping[str, Any],
+    prepare: Callable[[], Any],
+    inputs: Sequence[Path],
+    options: dict[str, Any],
+) -> int:
+    """Make a picture again and compare it with the old one."""
+    files = [file, *inputs]
+    target = choose_target(str(file), files, "replay", options)
+
+    def replayed() -> Any:
+        from stylize.techniques.replay import Replayed
+
+        return Replayed(prepare(), recipe)
 
     def compare(painting: Painting) -> None:
         if not options["quiet"] and not options["cell"]:
             say(comparison(file, painting))
 
-    return perform(prepare, target, [file, *paths], options, inspect=compare)
+    return perform(replayed, target, files, options, inspect=compare)
 
 
 def comparison(file: Path, painting: Painting) -> str:
@@ -108,7 +133,10 @@ def comparison(file: Path, painting: Painting) -> str:
     from stylize.images import read_picture
     from stylize.techniques.replay import difference
 
-    found = difference(read_picture(file), painting)
+    try:
+        found = difference(read_picture(file), painting)
+    except PictureError as error:  # which is no reason to lose the new one
+        return error.message
     if found is None:
         return f"of another size than {file.name}"
     if found[0] == 0:

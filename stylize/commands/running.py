@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -81,12 +81,7 @@ def perform(
     started = time.perf_counter()
     set_pixel_limit(options["max_input_pixels"])
     job = prepare()
-    if not options["quiet"]:
-        for note in job.notes:
-            say(note)
-    if options["verbose"]:
-        for line in describe(job):
-            say(line)
+    announce(job, options)
     # Not before: a request that fails leaves nothing behind.
     if options.get("save_preset"):
         save_preset(options["save_preset"], job.settings)
@@ -106,6 +101,16 @@ def load_torch() -> None:
 
     # Gradients can fade into denormal numbers, which are slow (PyTorch issue 67797).
     torch.set_flush_denormal(True)
+
+
+def announce(job: Plan, options: Mapping[str, Any]) -> None:
+    """Say what a user may want to know of the plan."""
+    if not options["quiet"]:
+        for note in job.notes:
+            say(note)
+    if options["verbose"]:
+        for line in describe(job):
+            say(line)
 
 
 def describe(job: Plan) -> Iterator[str]:

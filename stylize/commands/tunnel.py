@@ -17,6 +17,7 @@ from stylize.commands.entry import INTERRUPTED, say
 from stylize.commands.inputs import files_among, open_picture, require_files
 from stylize.commands.looks import recorded
 from stylize.commands.options import (
+    check_streams,
     complete_preset,
     given,
     input_options,
@@ -24,7 +25,7 @@ from stylize.commands.options import (
     settings_options,
 )
 from stylize.commands.progress import emit, stop_on_interrupt
-from stylize.commands.running import describe, load_torch
+from stylize.commands.running import announce, load_torch
 from stylize.errors import OutputError, SettingError
 from stylize.images import check_writable, resolve_output, set_pixel_limit
 from stylize.presets import DEFAULTS, find_preset
@@ -104,6 +105,7 @@ def tunnel(photo: str | None, **options: Any) -> int:
 
     settings.check_layers(find_model(settings.network).architecture)
     sources = {"content": photo, "guide": options["guide"]}
+    check_streams(None, [each for each in sources.values() if each], as_json=False)
     files = files_among(sources.values())
     require_files(files)
     output = choose_output(photo, files, f"tunnel-{preset.name}", settings, options)
@@ -138,13 +140,13 @@ def choose_output(
     from stylize.images import check_animation
 
     wanted = options["output"]
-    if wanted == "-":
-        raise SettingError("a film cannot go to stdout", hint="name a file, or a folder for frames")
+    _refuse_stdout(wanted)
     if wanted is not None and not wanted.lower().endswith(FILM_SUFFIXES):
         folder = Path(wanted)
         if folder.suffix and not folder.is_dir():
             check_animation(folder, fps=settings.fps)  # says which suffixes there are
-        return Output(None, _made(folder))
+        _check_folder(folder)
+        return Output(None, folder)
     target = resolve_output(
         wanted,
         content=Path(photo) if photo and photo != "-" else None,
@@ -154,8 +156,29 @@ def choose_output(
         suffix=".webp",
     )
     check_animation(target, fps=settings.fps, quality=options["quality"])
+    return _film_at(target)
+
+
+def _refuse_stdout(output: str | None) -> None:
+    if output == "-":
+        raise SettingError("a film cannot go to stdout", hint="name a file, or a folder for frames")
+
+
+def _film_at(target: Path) -> Output:
     check_writable(target)
-    return Output(target, target.with_name(f"{target.name}.frames"))
+    folder = target.with_name(f"{target.name}.frames")
+    _check_folder(folder)
+    return Output(target, folder)
+
+
+def _check_folder(folder: Path) -> None:
+    """Make sure that a folder is there and can be written to, or that it can be made."""
+    if folder.is_dir():
+        check_writable(folder / "frame-00001.png.part")
+    elif os.path.lexists(folder):
+        raise OutputError(f"{folder} is not a folder")
+    else:
+        check_writable(folder)
 
 
 def _made(folder: Path) -> Path:
@@ -163,7 +186,6 @@ def _made(folder: Path) -> Path:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {(error.strerror or '').lower()}") from error
-    check_writable(folder / "frame-00001.png")
     return folder
 
 
@@ -172,19 +194,8 @@ def shoot(prepare: Callable[[], Tunnel], output: Output, options: dict[str, Any]
     started = time.perf_counter()
     set_pixel_limit(options["max_input_pixels"])
     job = prepare()
-    from stylize.techniques.film import Reel
-
-    if not options["quiet"]:
-        for note in job.notes:
-            say(note)
-    if options["verbose"]:
-        for line in describe(job):
-            say(line)
-    looped_folder = output.film is None and job.settings.loop
-    reel = Reel(_made(output.folder / "raw" if looped_folder else output.folder))
-    if options["overwrite"]:
-        reel.clear()
-        _made(reel.folder)
+    announce(job, options)
+    reel = begin(job, output, overwrite=options["overwrite"])
     with (
         stop_on_interrupt(quiet=options["quiet"], action="stopping after this frame") as stop,
         frame_bar(job.raw_frames, options) as told,
@@ -194,6 +205,26 @@ def shoot(prepare: Callable[[], Tunnel], output: Output, options: dict[str, Any]
         finish(job, reel, output, options)
     report(job, reel, output, time.perf_counter() - started, complete, options)
     return 0 if complete else INTERRUPTED
+
+
+def begin(job: Tunnel, output: Output, *, overwrite: bool) -> Reel:
+    """The frames to go on from: those of this very film, or none."""
+    from stylize.techniques.film import Reel
+
+    folder, reels = output.folder, []
+    if output.film is None and job.settings.loop:
+        # What a loop has faded is of no use for going on.
+        reels.append(Reel(folder, laid_out=True))
+        folder = folder / "raw"
+    reels.append(Reel(folder))
+    for reel in reels:
+        if not overwrite:
+            reel.require(job)
+        elif not reel.is_of(job):
+            reel.clear()
+    _made(output.folder)
+    _made(folder)
+    return reels[-1]
 
 
 def finish(job: Tunnel, reel: Reel, output: Output, options: dict[str, Any]) -> None:
@@ -257,34 +288,33 @@ def report(
 
 def replay_tunnel(
     file: Path,
-    recipe: Mapping[str, Any],
-    parts: Sequence[tuple[str, Path]],
-    overrides: Mapping[str, Any],
+    prepare: Callable[[], Any],
+    settings: TunnelSettings,
+    inputs: Sequence[Path],
     options: dict[str, Any],
 ) -> int:
-    """Make a film again from its recipe, for ``stylize replay``."""
-    suffix = file.suffix if file.suffix.lower() in FILM_SUFFIXES else ".webp"
+    """Make a film again, for ``stylize replay``.
+
+    Args:
+        file: the film, or one of its frames.
+        prepare: opens the pictures and loads the network.
+        settings: of the film.
+        inputs: the pictures.
+        options: of ``stylize replay``.
+    """
+    from stylize.images import check_animation
+
+    _refuse_stdout(options["output"])
+    for name in ("format", "save_steps"):
+        if options[name]:
+            raise SettingError(f"--{name.replace('_', '-')} is not for films")
     target = resolve_output(
         options["output"],
         content=file,
         suffix_words="replay",
         overwrite=options["overwrite"],
-        inputs=[file, *(path for _, path in parts)],
-        suffix=suffix,
+        inputs=[file, *inputs],
+        suffix=file.suffix if file.suffix.lower() in FILM_SUFFIXES else ".webp",
     )
-    from stylize.images import check_animation
-
-    check_animation(target, fps=15, quality=options["quality"])
-    check_writable(target)
-
-    def prepare() -> Any:
-        pictures = [(role, open_picture(str(path), options)) for role, path in parts]
-        load_torch()
-        from stylize.techniques import replay as replaying
-
-        settings = replaying.settings_of(recipe, options["size"])
-        execution = replaying.execution_of(recipe, overrides)
-        return replaying.prepare(recipe, pictures, settings, execution)
-
-    output = Output(target, target.with_name(f"{target.name}.frames"))
-    return shoot(prepare, output, options | {"keep_frames": False})
+    check_animation(target, fps=settings.fps, quality=options["quality"])
+    return shoot(prepare, _film_at(target), options | {"keep_frames": False})

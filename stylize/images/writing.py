@@ -26,6 +26,7 @@ def write_picture(
     format: str | None = None,
     depth: int = 8,
     quality: int = 95,
+    token: str | None = None,
 ) -> None:
     """Write a picture, whole or not at all, with an sRGB profile and its recipe.
 
@@ -37,6 +38,7 @@ def write_picture(
         format: ``png jpeg webp avif tiff``; by default as the suffix says, png for a stream.
         depth: bits a channel, 8 or 16; values are rounded to the nearest.
         quality: 1 to 100, of JPEG, WebP and AVIF.
+        token: of the temporary file, see :func:`stylize.images.atomic.replacing`; not of a stream.
 
     Raises:
         ValueError: the tensors have other shapes.
@@ -52,7 +54,7 @@ def write_picture(
     planes = _planes(pixels, alpha, over_white=format in WITHOUT_ALPHA)
     data = encode(_quantised(planes, depth), format, recipe=recipe, quality=quality)
     if isinstance(target, Path):
-        write_atomically(target, data)
+        write_atomically(target, data, token=token)
     else:
         _write_stream(target, data)
 

@@ -40,7 +40,7 @@ class DreamTerm:
     def relative_to(self, features: Tensor) -> Self:
         """The same term in units of what these activations have, so that layers compare."""
         relative = copy(self)
-        amount = self.amount(features.float()).abs().sum() / (features.shape[2] * features.shape[3])
+        amount = self.amount(_exact(features)).abs().sum() / (features.shape[2] * features.shape[3])
         relative._scale = 1.0 / max(float(amount), torch.finfo(torch.float32).tiny ** 0.5)
         return relative
 
@@ -156,7 +156,7 @@ class MatchTerm(DreamTerm):
         border: int = 0,
     ) -> None:
         super().__init__(name, layer, weight, border=border)
-        self._guide = guide.float().flatten(2)[0].T.contiguous()
+        self._guide = _exact(guide).flatten(2)[0].T.contiguous()
 
     def amount(self, features: Tensor) -> Tensor:
         """The best product at each position."""
@@ -169,3 +169,8 @@ class MatchTerm(DreamTerm):
         rows = features.flatten(2)[0].T
         best = torch.cat([(chunk @ self._guide.T).argmax(1) for chunk in torch.split(rows, _CHUNK)])
         return self._guide[best].T.reshape(features.shape)
+
+
+def _exact(features: Tensor) -> Tensor:
+    """In single precision at least."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from stylize.transforms.blur import blur, map_bands
+from stylize.transforms.periodic import wrap
 
 Condition = Callable[[Tensor, float], Tensor]
 
@@ -19,6 +20,8 @@ _CORRELATION = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 # Share of the low frequencies that is taken out, and where they begin.
 _LOW_SHARE, _LOW_SIGMA_PX = 0.7, 10.0
 _BANDS = 4
+# From how far the coarsest band draws what it is at a place: about four of its pixels.
+_BANDS_REACH_PX = 4 * 2**_BANDS
 # The cascade's widths relative to its middle one, after gordicaleksa/pytorch-deepdream.
 _CASCADE = (0.5, 1.0, 2.0)
 
@@ -52,18 +55,28 @@ def cascade(gradient: Tensor, progress: float, *, periodic: bool = False) -> Ten
     return torch.stack(parts).mean(0)
 
 
-def level_bands(gradient: Tensor) -> Tensor:
+def level_bands(gradient: Tensor, *, periodic: bool = False) -> Tensor:
     """Every band of the Laplacian pyramid divided by its root mean square.
 
     Large smooth shapes come to weigh as much as fine grain (TensorFlow's DeepDream tutorial of
     2015).
+
+    Args:
+        gradient: of the objective.
+        periodic: whether the picture tiles.
     """
-    tiny = torch.finfo(gradient.dtype).tiny ** 0.5
+    if not periodic:
+        return map_bands(gradient, _BANDS, _level)
+    height, width = gradient.shape[2:]
+    framed = wrap(gradient, _BANDS_REACH_PX, (_BANDS_REACH_PX, _BANDS_REACH_PX))
+    levelled = map_bands(framed, _BANDS, _level)
+    down, right = _BANDS_REACH_PX + height, _BANDS_REACH_PX + width
+    return levelled[..., _BANDS_REACH_PX:down, _BANDS_REACH_PX:right]
 
-    def level(band: Tensor) -> Tensor:
-        return band / band.square().mean().sqrt().clamp_min(tiny)
 
-    return map_bands(gradient, _BANDS, level)
+def _level(band: Tensor) -> Tensor:
+    tiny = torch.finfo(band.dtype).tiny ** 0.5
+    return band / band.square().mean().sqrt().clamp_min(tiny)
 
 
 def conditioning(palette: str, smoothing: str, *, periodic: bool = False) -> Condition:
@@ -79,7 +92,7 @@ def conditioning(palette: str, smoothing: str, *, periodic: bool = False) -> Con
         if smoothing == "cascade":
             gradient = cascade(gradient, progress, periodic=periodic)
         elif smoothing == "laplacian":
-            gradient = level_bands(gradient)
+            gradient = level_bands(gradient, periodic=periodic)
         if palette == "natural":
             gradient = without_washes(natural_colours(gradient), periodic=periodic)
         return gradient

@@ -24,17 +24,17 @@ class OctavePlan:
     dropped: int
     least_side_px: int
 
-    def notes(self, layers: str) -> list[str]:
+    def notes(self, reason: str) -> list[str]:
         """What a user may want to know of it.
 
         Args:
-            layers: the expression that needs so much room.
+            reason: what needs so much room: the expression of the layers, or an option.
         """
         if not self.dropped:
             return []
         count = len(self.scales)
         return [
-            f"{count} octave{'s' if count > 1 else ''} instead of {count + self.dropped}: {layers}"
+            f"{count} octave{'s' if count > 1 else ''} instead of {count + self.dropped}: {reason}"
             f" needs {self.least_side_px} px on the short side"
         ]
 

@@ -97,6 +97,11 @@ class DreamSettings:
         check_targets(self.layers, parse_targets(self.layers), architecture)
 
     @property
+    def floor(self) -> str:
+        """What decides how small an octave may be, as a user calls it."""
+        return self.layers if self.min_octave is None else "--min-octave"
+
+    @property
     def noise_size(self) -> tuple[int, int] | None:
         """``(height, width)`` of the noise to begin from; None for a photograph."""
         return None if self.from_noise is None else SizeSpec.parse(self.from_noise).box_px

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -61,7 +62,7 @@ class Dream:
         self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide)
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
-        self.notes = plan.notes(self.settings.layers)
+        self.notes = plan.notes(self.settings.floor)
 
     def cost(self) -> Cost:
         """What the run will cost."""
@@ -140,10 +141,10 @@ def starting_pixels(
 def noise(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Faint noise on grey, of the same strength at every octave, ``(1, 3, *size)``."""
     picture = torch.full((1, 3, *size), 0.5)
-    side = 4
-    while side < 2 * max(size):
-        grain = torch.randn(1, 3, side, side, generator=generator)
-        picture += 0.02 * resize(grain, (max(size), max(size)))[..., : size[0], : size[1]]
+    side, longest = 4, max(size)
+    while side < 2 * longest:
+        cells = [math.ceil(side * each / longest) for each in size]
+        picture += 0.02 * resize(torch.randn(1, 3, *cells, generator=generator), size)
         side *= 2
     return picture.clamp(0, 1)
 

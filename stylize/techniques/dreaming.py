@@ -24,7 +24,7 @@ from stylize.networks.store import Weights
 from stylize.networks.targets import Target, parse_targets, to_text
 from stylize.networks.trunk import Trunk
 from stylize.objectives import DreamTerm, EnergyTerm, MatchTerm, Objective, ResponseTerm
-from stylize.optimize.ascent import Ascent, Bounds, soft_clipped
+from stylize.optimize.ascent import Ascent, Bounds, soft_clipped, with_colours_of
 from stylize.optimize.conditioning import conditioning
 from stylize.optimize.events import Iterate
 from stylize.optimize.loop import Descent, ScaleOutcome
@@ -129,7 +129,8 @@ class Dreamer:
             photo: ``(1, 3, H, W)`` in [0, 1].
             scales: its octaves, as :meth:`plan` gives them.
             mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows where; everywhere
-                where it is 0, the result is ``photo`` to the bit.
+                where it is 0, the result is ``photo`` to the bit; or its periodic part, where
+                the edges shall meet.
             levels: grey levels a step; the strength, evenly spread, if None.
             generator: of the jitter; seeded by the settings if None.
             listener: is told of every step.
@@ -166,6 +167,8 @@ class Dreamer:
     ) -> Tensor:
         if picture.shape != photo.shape:
             picture = self._carried(picture, base, photo)
+            if self.settings.keep_colors:
+                picture = with_colours_of(photo, picture)
         if mask is None:
             return picture
         return photo + (picture - photo) * mask.to(photo.device)
@@ -244,7 +247,9 @@ class Dreamer:
         if self.settings.guide_mode == "match":
             return MatchTerm(name, layer, target.weight, guide=guide, border=border)
         shares = guide.float().mean((0, 2, 3))
-        return EnergyTerm(name, layer, target.weight, channels=shares / shares.sum(), border=border)
+        # A guide in which the layer sees nothing asks for nothing.
+        shares /= shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
+        return EnergyTerm(name, layer, target.weight, channels=shares, border=border)
 
     @torch.no_grad()
     def _features_of_guide(self, guide: Picture) -> dict[str, Tensor]:

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from stylize.engine.machine import resolve
-from stylize.errors import InterruptedRunError
+from stylize.errors import InterruptedRunError, SettingError
 from stylize.images import Picture
+from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.sheet import cell_name, contact_sheet
 from stylize.networks.store import load_weights
 from stylize.networks.targets import Target, parse_targets, to_text
 from stylize.networks.trunk import Trunk
 from stylize.presets import find_preset, preset_names
 from stylize.recipes import compose
+from stylize.recipes import to_text as recipe_text
 from stylize.settings import DreamSettings, Execution, from_document, to_document
 from stylize.techniques.dream import Dream, picture_size, starting_pixels
 from stylize.techniques.painting import Painting
@@ -37,6 +39,8 @@ class Cell:
 
 
 Rows = Sequence[Sequence[Cell]]
+# For what a sheet's recipe says beside its cells: input, weights, machine.
+_HEAD_BYTES = 1500
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:
@@ -94,6 +98,9 @@ class Exploration:
         photo: the picture to dream on; None for noise.
         rows: the cells.
         execution: where it is done.
+
+    Raises:
+        SettingError: so many cells that their recipes do not fit into one picture.
     """
 
     def __init__(
@@ -102,6 +109,16 @@ class Exploration:
         self.photo = photo
         self.rows = rows
         self.execution = execution or Execution()
+        self._check_room()
+
+    def _check_room(self) -> None:
+        shared, own = _documents(dict(self._named()))
+        size = len(recipe_text({"settings": shared, "cells": own}).encode())
+        if size + _HEAD_BYTES > MAX_RECIPE_BYTES:
+            raise SettingError(
+                f"{self.count} cells are too many for one sheet",
+                hint="the picture has no room for all their recipes",
+            )
 
     @property
     def count(self) -> int:
@@ -127,8 +144,8 @@ class Exploration:
         for name, cell in self._named():
             if stop is not None and stop():
                 break
-            painting = Dream(self.photo, cell.settings, self.execution).run(stop=stop)
-            if painting.interrupted:
+            painting = self._dreamt(cell, stop)
+            if painting is None:
                 break
             done[name] = cell, painting
             if told is not None:
@@ -141,6 +158,14 @@ class Exploration:
             recipe=self._recipe(done),
             interrupted=len(done) < self.count,
         )
+
+    def _dreamt(self, cell: Cell, stop: Callable[[], bool] | None) -> Painting | None:
+        """A cell; None if it was stopped, however early."""
+        try:
+            painting = Dream(self.photo, cell.settings, self.execution).run(stop=stop)
+        except InterruptedRunError:
+            return None
+        return None if painting.interrupted else painting
 
     def _named(self) -> Iterator[tuple[str, Cell]]:
         for row, cells in enumerate(self.rows):
@@ -163,13 +188,7 @@ class Exploration:
 
     def _recipe(self, done: Mapping[str, tuple[Cell, Painting]]) -> dict[str, Any]:
         """One recipe for all: what the cells share, and in what each differs."""
-        documents = {name: to_document(cell.settings) for name, (cell, _) in done.items()}
-        first = next(iter(documents.values()))
-        shared = {
-            key: value
-            for key, value in first.items()
-            if all(each.get(key) == value for each in documents.values())
-        }
+        shared, cells = _documents({name: cell for name, (cell, _) in done.items()})
         one = next(iter(done.values()))[1].recipe
         recipe = compose(
             "explore",
@@ -180,11 +199,23 @@ class Exploration:
             losses={},
             interrupted=len(done) < self.count,
         )
-        cells = {
-            name: {
-                "label": done[name][0].label,
-                "settings": {k: v for k, v in document.items() if k not in shared},
-            }
-            for name, document in documents.items()
-        }
         return recipe | {"of": "dream", "cells": cells}
+
+
+def _documents(cells: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings that all cells share; and for each its label and the settings of its own."""
+    documents = {name: to_document(cell.settings) for name, cell in cells.items()}
+    first = next(iter(documents.values()), {})
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(key in each and each[key] == value for each in documents.values())
+    }
+    own = {
+        name: {
+            "label": cells[name].label,
+            "settings": {key: value for key, value in each.items() if key not in shared},
+        }
+        for name, each in documents.items()
+    }
+    return shared, own

@@ -6,16 +6,19 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from stylize.errors import OutputError, StylizeError
+from stylize.errors import OutputError, PictureError, RecipeError
 from stylize.images import read_picture, write_animation, write_picture
 from stylize.images.atomic import write_atomically
 from stylize.recipes import load_recipe, to_text
 from stylize.techniques.tunnel import Tunnel, fade_frames, faded, is_same_film
 
-_FRAME = re.compile(r"frame-(\d{5})\.png")
+_FRAME = re.compile(r"frame-(\d{5}|[1-9]\d{5})\.png")
+# In the recipe of a frame that a loop has faded, which no film can go on from.
+_FADED = "faded"
 
 
 def frame_path(folder: Path, number: int) -> Path:
@@ -24,14 +27,16 @@ def frame_path(folder: Path, number: int) -> Path:
 
 
 class Reel:
-    """A folder of raw frames.
+    """A folder of frames.
 
     Args:
         folder: may not exist yet.
+        laid_out: whether the frames are those of a finished loop, not raw ones.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, laid_out: bool = False) -> None:
         self.folder = folder
+        self._laid_out = laid_out
 
     def numbers(self) -> list[int]:
         """Of all frames that are there."""
@@ -40,12 +45,43 @@ class Reel:
         found = (_FRAME.fullmatch(path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
 
-    def clear(self) -> None:
-        """Remove the frames, and the folder if nothing else is in it."""
+    def clear(self, after: int = 0) -> None:
+        """Remove the frames behind a number, and the folder if nothing else is in it."""
         for number in self.numbers():
-            frame_path(self.folder, number).unlink()
+            if number > after:
+                frame_path(self.folder, number).unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+    def require(self, tunnel: Tunnel) -> None:
+        """Make sure that the frames are a film's own.
+
+        Raises:
+            OutputError: one of them is of another film, or all are damaged.
+        """
+        if not self.is_of(tunnel):
+            raise OutputError(
+                f"{self.folder} holds frames of another film",
+                hint="replace them with --overwrite",
+            )
+
+    def is_of(self, tunnel: Tunnel) -> bool:
+        """Whether there is no frame of another film, and one that is whole if any is there."""
+        film = tunnel.recipe(0, {})
+        verdicts = [self._is_of(number, film) for number in self.numbers()]
+        return False not in verdicts and (True in verdicts or not verdicts)
+
+    def _is_of(self, number: int, film: dict[str, Any]) -> bool | None:
+        """None for a frame so damaged that there is no telling."""
+        try:
+            recipe = load_recipe(frame_path(self.folder, number))
+            if self._laid_out:
+                recipe["resolved"].pop(_FADED, None)
+            return is_same_film(recipe, film)
+        except PictureError:
+            return None
+        except RecipeError:
+            return False
 
     def last_of(self, tunnel: Tunnel) -> int:
         """Number of the last frame up to which the film is there, 0 if there is none.
@@ -53,24 +89,16 @@ class Reel:
         Raises:
             OutputError: the frames are of another film.
         """
-        numbers = set(self.numbers())
-        missing = next(number for number in count(1) if number not in numbers)
-        for number in range(missing - 1, 0, -1):
-            path = frame_path(self.folder, number)
-            try:
-                recipe = load_recipe(path)
-                read_picture(path)
-            except StylizeError:
-                continue  # damaged: the frame is dreamt again
-            if not is_same_film(recipe, tunnel.recipe(number, {})):
-                break
-            return number
-        if numbers:
-            raise OutputError(
-                f"{self.folder} holds frames of another film",
-                hint="replace them with --overwrite",
-            )
-        return 0
+        self.require(tunnel)
+        return next(number for number in count(1) if not self._is_whole(number)) - 1
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a frame can be gone on from; one that is damaged is dreamt again."""
+        try:
+            self.read(number)
+        except PictureError:
+            return False
+        return True
 
     def read(self, number: int) -> Tensor:
         """A frame, ``(1, 3, H, W)``."""
@@ -120,8 +148,9 @@ def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
         share = number / (fade + 1)
         mixed = faded(reel.read(number), reel.read(length + number), share)
         path = frame_path(folder, number)
-        recipe = to_text(tunnel.recipe(number, {}))
-        write_picture(path, mixed, recipe=recipe)
+        recipe = tunnel.recipe(number, {})
+        recipe["resolved"][_FADED] = True
+        write_picture(path, mixed, recipe=to_text(recipe))
         yield path
 
 
@@ -150,7 +179,8 @@ def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int) -> None:
 
 
 def lay_out(tunnel: Tunnel, reel: Reel, folder: Path) -> None:
-    """Put the frames of a finished loop into a folder of their own."""
+    """Put the frames of a finished loop into a folder of their own, in the place of older ones."""
+    Reel(folder, laid_out=True).clear(after=tunnel.settings.frames)
     for number, path in enumerate(cut(tunnel, reel, folder), 1):
         if path.parent != folder:
             write_atomically(frame_path(folder, number), path.read_bytes())

@@ -39,6 +39,7 @@ class Painting:
         format: str | None = None,
         depth: int = 8,
         quality: int = 95,
+        token: str | None = None,
     ) -> None:
         """Write the picture with its recipe inside, see :func:`stylize.images.write_picture`.
 
@@ -53,6 +54,7 @@ class Painting:
             format=format,
             depth=depth,
             quality=quality,
+            token=token,
         )
 
 

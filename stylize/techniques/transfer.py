@@ -15,12 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.engine.canvas import Canvas
-from stylize.engine.machine import resolve
 from stylize.engine.plan import Cost, transfer_cost
 from stylize.engine.whole import WholeEngine
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, SizeSpec, resize
-from stylize.networks.store import load_weights
 from stylize.networks.trunk import Trunk
 from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend, moments_of
 from stylize.objectives.style import STYLE_TERMS
@@ -32,6 +30,7 @@ from stylize.optimize.schedule import Scale, schedule
 from stylize.recipes import compose
 from stylize.settings import Execution, LayerWeights, TransferSettings, to_document
 from stylize.techniques.painting import Painting, alpha_of, resolution
+from stylize.techniques.studio import Studio
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
 LEAST_SIDE = 16
@@ -51,6 +50,7 @@ class Transfer:
         execution: where it is done.
         start: the picture to start from, for ``init="file"``.
         preset: the name of the preset behind the settings, for the recipe.
+        studio: what is shared with other pictures.
 
     Raises:
         StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
@@ -65,8 +65,10 @@ class Transfer:
         *,
         start: Picture | None = None,
         preset: str | None = None,
+        studio: Studio | None = None,
     ) -> None:
         self.settings = settings or TransferSettings()
+        self._studio = studio or Studio()
         self.content, self.styles, self.start = content, list(styles), start
         self._preset = preset
         self.notes: list[str] = []
@@ -79,9 +81,9 @@ class Transfer:
             final_steps=self.settings.steps_at_the_end,
             coarsest=self.settings.min_size,
         )
-        self.weights = load_weights(self.settings.network)
+        self.weights = self._studio.weights(self.settings.network)
         self.settings.check_layers(self.weights.architecture)
-        self.machine = resolve(execution or Execution(), self.weights)
+        self.machine = self._studio.machine(execution or Execution(), self.weights)
         self._trunk = self._build_trunk()
 
     def _check(self) -> None:
@@ -101,13 +103,7 @@ class Transfer:
         layers = [name for name, weight in self.settings.style_layers if weight]
         if self.settings.content_weight:
             layers += [name for name, weight in self.settings.content_layers if weight]
-        return Trunk(
-            self.weights,
-            tuple(dict.fromkeys(layers)),
-            pooling=self.settings.pooling,
-            precision=self.machine.precision,
-            device=self.machine.device,
-        )
+        return self._studio.trunk(self.weights, layers, self.settings.pooling, self.machine)
 
     def cost(self) -> Cost:
         """What the run will cost."""
@@ -246,9 +242,20 @@ class Transfer:
         shrink = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
         if shrink < 1:
             height, width = round(height * shrink), round(width * shrink)
-        features = self._trunk(
-            resize(style.pixels, (height, width)).clamp(0, 1).to(self.machine.device)
+        size = (height, width)
+        key = (
+            style.sha256,
+            size,
+            tuple(name for name, _ in shares(self.settings.style_layers)),
+            self.settings.pooling,
+            self.weights.sha256,
+            self.machine,
         )
+        return self._studio.statistics(key, lambda: self._measured(style, size))
+
+    def _measured(self, style: Picture, size: tuple[int, int]) -> StyleTargets:
+        pixels = resize(style.pixels, size).clamp(0, 1).to(self.machine.device)
+        features = self._trunk(pixels)
         return {name: moments_of(features[name]) for name, _ in shares(self.settings.style_layers)}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylize.engine.machine import resolve
 from stylize.engine.plan import Cost
+from stylize.errors import InterruptedRunError
 from stylize.images import Picture
 from stylize.networks.store import load_weights
 from stylize.optimize.schedule import Scale
@@ -30,8 +31,9 @@ from stylize.transforms.camera import Camera
 GROWN_CONTRAST = 0.2
 # By how much a frame's contrast is raised at most where the camera came to a dull place.
 MOST_GAIN = 1.02
-# Rounds in which clipping and brightness come to agree.
-ROUNDS = 4
+# Rounds in which clipping and brightness come to agree; each leaves of the difference the share
+# of what is clipped, which in a dark film is half of it.
+ROUNDS = 12
 # Share of a loop over which its end fades into its beginning.
 FADE_SHARE = 0.25
 # Changes nothing in the frames, only how many there are and how they are shown.
@@ -104,7 +106,7 @@ class Tunnel:
         plan = self._dreamer.plan(self.size)
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
-        self.notes = plan.notes(settings.layers)
+        self.notes = plan.notes(settings.floor)
         self._camera = Camera(
             settings.zoom, settings.rotate, settings.pan_x / 100, settings.pan_y / 100
         )
@@ -154,14 +156,19 @@ class Tunnel:
     ) -> tuple[Tensor, dict[str, float]] | None:
         settings = self.settings
         scales = tuple(self.scales)
-        found = self._dreamer.dream(
-            self._camera.move(last),
-            scales,
-            levels=settings.strength * settings.pace / sum(each.steps for each in scales),
-            # Of its own for each frame, so that a film can go on at any.
-            generator=torch.Generator().manual_seed((settings.seed * 1_000_003 + index) % 2**63),
-            stop=stop,
-        )
+        try:
+            found = self._dreamer.dream(
+                self._camera.move(last),
+                scales,
+                levels=settings.strength * settings.pace / sum(each.steps for each in scales),
+                # Of its own for each frame, so that a film can go on at any.
+                generator=torch.Generator().manual_seed(
+                    (settings.seed * 1_000_003 + index) % 2**63
+                ),
+                stop=stop,
+            )
+        except InterruptedRunError:  # before its first step
+            return None
         return None if found.interrupted else (found.pixels.cpu(), found.outcomes[-1].losses)
 
     def recipe(self, frames: int, losses: dict[str, float]) -> dict[str, Any]:
@@ -182,7 +189,12 @@ class Tunnel:
 
 
 def is_same_film(recipe: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two recipes lead to the same frames, as far as both go."""
+    """Whether two recipes lead to the same frames, as far as both go.
+
+    Args:
+        recipe: of a file; untrusted.
+        other: of the film to be made.
+    """
 
     def essence(document: dict[str, Any]) -> dict[str, Any]:
         settings = {k: v for k, v in document["settings"].items() if k not in FREE_SETTINGS}
@@ -196,7 +208,10 @@ def is_same_film(recipe: dict[str, Any], other: dict[str, Any]) -> bool:
             "version": document["version"],
         }
 
-    return essence(recipe) == essence(other)
+    try:
+        return essence(recipe) == essence(other)
+    except (KeyError, TypeError):
+        return False
 
 
 def fade_frames(settings: TunnelSettings) -> int:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -15,7 +18,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import stylize
-from stylize.commands import cli
+from stylize.commands import cli, running
 from stylize.engine.plan import Cost
 from stylize.images import Picture
 from stylize.images.opening import pixel_limit, set_pixel_limit
@@ -27,8 +30,13 @@ from stylize.techniques import transfer as transfer_module
 from stylize.techniques.painting import Painting
 
 Run = Callable[..., Result]
+StopAfter = Callable[[int], None]
+tunnel_command = import_module("stylize.commands.tunnel")
+explore_command = import_module("stylize.commands.explore")
 # Words that make a run with the real network short.
 QUICK = ("--size", 32, "--min-size", 32, "--steps", 2, "--precision", "fp32")
+# The same for a dream: one step at one size.
+BRIEF = ("--octaves", 1, "--steps", 1, "--layer", "conv2_2", "--precision", "fp32")
 
 
 @pytest.fixture
@@ -46,6 +54,22 @@ def run() -> Iterator[Run]:
     Image.MAX_IMAGE_PIXELS = pillows
     torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """``stop_after(5)``: runs from now on are told to stop when they ask for the sixth time."""
+
+    def patch(times: int) -> None:
+        @contextmanager
+        def stop_on_interrupt(**options: Any) -> Iterator[Callable[[], bool]]:
+            asked = count(1)
+            yield lambda: next(asked) > times
+
+        for module in (running, tunnel_command, explore_command):
+            monkeypatch.setattr(module, "stop_on_interrupt", stop_on_interrupt)
+
+    return patch
 
 
 class Sketch:
@@ -145,6 +169,23 @@ def complaint(result: Result, code: int) -> str:
     (line,) = result.stderr.splitlines()
     assert line.startswith("stylize: ")
     return line.removeprefix("stylize: ")
+
+
+def done(result: Result, code: int = 0) -> Result:
+    """The same, of a run that went as it should."""
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def pointed_at(result: Result) -> tuple[str, str]:
+    """The message about an expression, and what of it stands from the caret on."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    line, expression, caret = result.stderr.splitlines()
+    assert line.startswith("stylize: ")
+    assert caret.strip() == "^"
+    return line.removeprefix("stylize: "), expression[len(caret) - 1 :]
 
 
 def size_of(path: Path) -> tuple[int, int]:

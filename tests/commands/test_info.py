@@ -52,8 +52,8 @@ def test_for_people(run: Run, carrying: Callable[..., Path]) -> None:
     lines = result.stdout.splitlines()
     assert lines[:7] == [
         f"transfer, made by stylize {recipe()['version']}, preset bold",
-        "content    a cat.jpg, 64×48 px, sha256 000000000000…",
-        "style      test.png, 64×64 px, sha256 000000000000…",
+        f"content    a cat.jpg, 64×48 px, sha256 {as_picture(photo(48, 64)).sha256[:12]}…",
+        f"style      test.png, 64×64 px, sha256 {as_picture(photo()).sha256[:12]}…",
         "network    vgg16, sha256 abababababab…",
         "resolved   512×384 px on cpu, bf16, 2 threads, torch 2.9",
         "steps      256×192: 40, 512×384: 12",

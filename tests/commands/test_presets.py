@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from stylize.engine.calibration import Verdict, remember
-from stylize.presets import find_preset, preset_names, read_preset
+from stylize.presets import TECHNIQUES, find_preset, preset_names, read_preset
 from stylize.settings import TransferSettings, to_document
 from tests.commands.conftest import Run, Sketch, complaint
+
+ALL = [(technique, name) for technique in TECHNIQUES for name in preset_names(technique)]
 
 
 @pytest.fixture
@@ -23,11 +25,11 @@ def test_list(run: Run, new_machine: None) -> None:
     result = run("presets", "list")
     assert (result.exit_code, result.stderr) == (0, "")
     rows = [line.split(maxsplit=4) for line in result.stdout.splitlines()]
-    assert [row[1] for row in rows] == preset_names("transfer")
+    assert [(row[0], row[1]) for row in rows] == ALL
     for technique, name, tflop, unit, rest in rows:
-        assert (technique, unit) == ("transfer", "TFLOP/MP")
+        assert unit == "TFLOP/MP"
         assert float(tflop) > 1
-        assert rest == f"? s  {find_preset('transfer', name).description}"
+        assert rest == f"? s  {find_preset(technique, name).description}"
 
 
 def test_seconds_of_a_known_machine(run: Run, new_machine: None) -> None:
@@ -35,16 +37,16 @@ def test_seconds_of_a_known_machine(run: Run, new_machine: None) -> None:
     for gflops in (100.0, 200.0):
         remember("this", Verdict(precision="fp32", gflops=gflops, speedup=1.0, cosine=1.0))
         rows = json.loads(run("presets", "list", "--json").stdout)
-        seconds.append({row["name"]: row["seconds"] for row in rows})
-    for name in preset_names("transfer"):
-        assert seconds[0][name] > 1.5 * seconds[1][name] > 1
+        seconds.append({(row["technique"], row["name"]): row["seconds"] for row in rows})
+    for preset in ALL:
+        assert seconds[0][preset] > 1.5 * seconds[1][preset] > 1
     figures = [line.split()[4] for line in run("presets", "list").stdout.splitlines()]
     assert figures == [f"{value:.0f}" for value in seconds[1].values()]
 
 
 def test_as_json(run: Run, new_machine: None) -> None:
     rows = json.loads(run("presets", "list", "--json").stdout)
-    assert [row["name"] for row in rows] == preset_names("transfer")
+    assert [(row["technique"], row["name"]) for row in rows] == ALL
     assert rows[0].keys() == {"technique", "name", "description", "tflop_per_mp", "seconds"}
     assert rows[0]["seconds"] is None
 
@@ -59,6 +61,14 @@ def test_what_is_shown_can_be_used(
         assert read_preset(path, "transfer").name == name
         assert run("transfer", *files, "--preset", path, "-q").exit_code == 0
         assert sketch.made[-1].settings == find_preset("transfer", name).apply()
+
+
+@pytest.mark.parametrize("name", preset_names("dream"))
+def test_a_dreams_settings_are_shown(run: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "shown.toml"
+    for option in ((), ("--full",)):
+        path.write_text(run("presets", "show", name, *option).stdout, "utf-8")
+        assert read_preset(path, "dream").apply() == find_preset("dream", name).apply()
 
 
 def test_the_full_text(run: Run) -> None:

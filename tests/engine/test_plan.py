@@ -1,7 +1,9 @@
 import pytest
 
 from stylize.engine.plan import (
+    BASE_BYTES,
     bytes_per_px,
+    dream_cost,
     evaluated_px,
     network_flop_per_px,
     style_flop_per_px,
@@ -57,3 +59,29 @@ def test_time_needs_a_measured_machine() -> None:
 def test_layers_of_no_weight_cost_nothing() -> None:
     shallow = (("relu1_1", 1.0), ("relu5_1", 0.0))
     assert cost(100, style_layers=shallow, content_weight=0.0).tflop < cost(100).tflop / 5
+
+
+def dreamt(*scales: Scale, layers: tuple[str, ...] = ("relu4_3",), **changes: object):
+    options = {"architecture": "vgg16", "precision": "fp32", "gflops": None} | changes
+    return dream_cost(layers, scales, **options)
+
+
+def test_a_dream_by_hand() -> None:
+    # 278 thousand multiply-accumulates a pixel to conv4_3, forward and backward.
+    found = dreamt(Scale(100, 200, 10), Scale(200, 400, 10), gflops=50.0)
+    assert found.tflop == pytest.approx(10 * 100_000 * 4 * 278e3 / 1e12, rel=0.01)
+    assert found.seconds == pytest.approx(found.tflop * 1e3 / 50 + 20 * 0.01)
+    assert dreamt(Scale(100, 200, 10)).seconds is None
+
+
+def test_the_largest_octave_decides_the_memory_of_a_dream() -> None:
+    large = dreamt(Scale(400, 400, 1)).peak_bytes
+    assert dreamt(Scale(100, 100, 9), Scale(400, 400, 1)).peak_bytes == large
+    small = dreamt(Scale(200, 200, 1)).peak_bytes
+    assert large - BASE_BYTES == pytest.approx(4 * (small - BASE_BYTES))
+    assert dreamt(Scale(400, 400, 1), precision="bf16").peak_bytes < large
+
+
+def test_a_frame_is_paid_for() -> None:
+    framed = dreamt(Scale(100, 50, 3), margin_px=20)
+    assert framed == dreamt(Scale(140, 90, 3))

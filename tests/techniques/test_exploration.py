@@ -1,0 +1,152 @@
+"""Sheets: their cells, and that each can be made again from the sheet's recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import count
+
+import pytest
+import torch
+
+from stylize.errors import InterruptedRunError, SettingError
+from stylize.images.metadata import MAX_RECIPE_BYTES
+from stylize.networks.store import Weights
+from stylize.networks.trunk import Trunk
+from stylize.presets import find_preset, preset_names
+from stylize.recipes import of_cell, settings_of, to_text
+from stylize.settings import DreamSettings, Execution
+from stylize.techniques.dream import Dream
+from stylize.techniques.exploration import (
+    Cell,
+    Exploration,
+    channel_cells,
+    in_rows,
+    layer_cells,
+    preset_cells,
+)
+from tests.conftest import as_picture, cat
+
+pytestmark = pytest.mark.usefixtures("network")
+FP32 = Execution(precision="fp32")
+SMALL = DreamSettings(octaves=1, steps=1, size="16", layers="conv1_2")
+
+
+def some(number: int) -> list[Cell]:
+    return [Cell(str(index), SMALL) for index in range(number)]
+
+
+class TestCells:
+    """What stands on a sheet."""
+
+    @pytest.mark.parametrize(
+        ("number", "columns", "lengths"),
+        [(7, 3, [3, 3, 1]), (3, 3, [3]), (2, 9, [2]), (0, 4, []), (3, 1, [1, 1, 1])],
+    )
+    def test_in_rows(self, number: int, columns: int, lengths: list[int]) -> None:
+        cells = some(number)
+        rows = in_rows(cells, columns)
+        assert [len(row) for row in rows] == lengths
+        assert [cell for row in rows for cell in row] == cells
+
+    def test_of_presets(self) -> None:
+        cells = preset_cells({"seed": 8})
+        assert [cell.label for cell in cells] == preset_names("dream")
+        for cell in cells:
+            assert cell.settings == find_preset("dream", cell.label).apply({"seed": 8})
+
+    def test_of_layers(self) -> None:
+        rows = layer_cells(SMALL, ["conv3_3", "conv4_1:3"], [5, 60.5])
+        assert [[cell.label for cell in row] for row in rows] == [
+            ["conv3_3 @ 5", "conv3_3 @ 60.5"],
+            ["conv4_1:3 @ 5", "conv4_1:3 @ 60.5"],
+        ]
+        assert rows[1][0].settings.layers == "conv4_1:3"
+        assert rows[1][0].settings.strength == 5
+        assert rows[1][0].settings.steps == SMALL.steps
+
+    def test_of_channels(self, vgg16: Weights) -> None:
+        """The strongest first; fewer than asked for where there are no more."""
+        cells = channel_cells(as_picture(cat(16)), SMALL, "conv1_2", 4, FP32)
+        trunk = Trunk(vgg16, ("relu1_2",), precision="fp32", device="cpu")
+        with torch.no_grad():
+            energy = trunk(cat(16))["relu1_2"].square().mean((0, 2, 3))
+        order = energy.argsort(descending=True)[:4].tolist()
+        assert [cell.label for cell in cells] == [f"conv1_2:{channel}" for channel in order]
+        assert [cell.settings.layers for cell in cells] == [cell.label for cell in cells]
+        every = channel_cells(as_picture(cat(16)), SMALL, "relu1_1", 512, FP32)
+        assert len({cell.label for cell in every}) == 64
+
+    def test_no_such_layer(self) -> None:
+        with pytest.raises(SettingError, match="conv4_9"):
+            channel_cells(as_picture(cat(16)), SMALL, "conv4_9", 4, FP32)
+
+
+class TestSheet:
+    """Dreamt, and described."""
+
+    def test_every_cell_is_the_dream_its_recipe_makes(self) -> None:
+        photo = as_picture(cat(32))
+        rows = [*layer_cells(SMALL, ["conv1_2"], [5, 50]), [Cell("neon", changed(palette="neon"))]]
+        told: list[str] = []
+        sheet = Exploration(photo, rows, FP32).run(told.append)
+        assert told == ["conv1_2 @ 5", "conv1_2 @ 50", "neon"]
+        assert (sheet.interrupted, sheet.recipe["interrupted"]) == (False, False)
+        assert list(sheet.recipe["cells"]) == ["A1", "B1", "A2"]
+        assert sheet.recipe["cells"]["B1"]["settings"] == {"strength": 50, "palette": "natural"}
+        for name, cell in zip(("A1", "B1", "A2"), [*rows[0], *rows[1]], strict=True):
+            assert settings_of(of_cell(sheet.recipe, name)) == cell.settings
+            picture = Dream(photo, cell.settings, FP32).run().pixels
+            assert contains(sheet.pixels, picture), name
+
+    def test_noise(self) -> None:
+        rows = [[Cell("noise", changed(from_noise="20x16"))]]
+        sheet = Exploration(None, rows, FP32).run()
+        assert sheet.recipe["inputs"] == []
+        assert settings_of(of_cell(sheet.recipe, "A1")).from_noise == "20x16"
+
+    @pytest.mark.parametrize(("asked", "cells"), [(3, 1), (4, 1), (5, 1), (6, 2), (9, 3)])
+    def test_stopped(self, asked: int, cells: int) -> None:
+        rows = layer_cells(SMALL, ["conv1_1", "conv1_2"], [5, 50])
+        calls = count(1)
+        sheet = Exploration(as_picture(cat(16)), rows, FP32).run(stop=lambda: next(calls) > asked)
+        assert sheet.interrupted
+        assert sheet.recipe["interrupted"]
+        assert list(sheet.recipe["cells"]) == ["A1", "B1", "A2"][:cells]
+        assert not of_cell(sheet.recipe, "A1")["interrupted"], "its cells are whole"
+
+    def test_stopped_before_the_first(self) -> None:
+        with pytest.raises(InterruptedRunError, match="before the first cell"):
+            Exploration(as_picture(cat(16)), [some(2)], FP32).run(stop=lambda: True)
+
+    def test_as_many_cells_as_the_recipe_has_room_for(self) -> None:
+        """Told before the first of them is dreamt."""
+        cells = [Cell(f"conv4_1:{n}", changed(layers=f"conv4_1:{n}")) for n in range(400)]
+        photo = as_picture(cat(16), name="ü" * 100)
+        with pytest.raises(SettingError, match="400 cells are too many"):
+            Exploration(photo, [cells], FP32)
+        most = next(n for n in range(399, 0, -1) if fits(photo, cells[:n]))
+        one = Dream(photo, SMALL, FP32).run()
+        recipe = Exploration(photo, [cells[:most]], FP32)._recipe(
+            {str(number): (cell, one) for number, cell in enumerate(cells[:most])}
+        )
+        assert MAX_RECIPE_BYTES - 1500 < len(to_text(recipe).encode()) <= MAX_RECIPE_BYTES
+
+
+def fits(photo: object, cells: list[Cell]) -> bool:
+    try:
+        Exploration(photo, [cells], FP32)  # type: ignore[arg-type]
+    except SettingError:
+        return False
+    return True
+
+
+def changed(**settings: str) -> DreamSettings:
+    return dataclasses.replace(SMALL, **settings)  # type: ignore[arg-type]
+
+
+def contains(sheet: torch.Tensor, picture: torch.Tensor) -> bool:
+    """Whether a picture stands somewhere on a sheet, pixel for pixel."""
+    height, width = picture.shape[-2:]
+    windows = sheet.unfold(2, height, 1).unfold(3, width, 1)
+    same = (windows - picture[:, :, None, None]).abs().amax((0, 1, 4, 5))
+    return bool((same < 1e-6).any())
