@@ -46,7 +46,7 @@ def dream(folder: Path) -> None:
     target = folder / "dreams.jpg"
     if not target.exists():
         command = ["stylize", "explore", "dream", str(SAMPLES / "photos" / "chelsea.jpg")]
-        command += ["--size", "320", "--quality", "85", "-o", str(target)]
+        command += ["--size", "320", "--quality", "78", "-o", str(target)]
         print(" ".join(command))
         subprocess.run(command, check=True)
 

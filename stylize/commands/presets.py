@@ -10,12 +10,9 @@ import click
 
 from stylize.commands.options import complete_preset
 from stylize.engine.calibration import latest
-from stylize.engine.plan import Cost, dream_cost, transfer_cost
+from stylize.engine.plan import Cost, picture_cost
 from stylize.errors import UnknownNameError
 from stylize.images import SizeSpec
-from stylize.networks.targets import parse_targets
-from stylize.optimize.octaves import dream_octaves
-from stylize.optimize.schedule import schedule
 from stylize.presets import (
     TECHNIQUES,
     Preset,
@@ -25,7 +22,7 @@ from stylize.presets import (
     read_preset,
     to_toml,
 )
-from stylize.settings import DreamSettings, to_document
+from stylize.settings import to_document
 
 # A usual photograph, for figures that have to stand without one.
 PHOTO = (3000, 4000)
@@ -73,22 +70,14 @@ def cost_of(settings: Any) -> tuple[Cost, float]:
     """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
     size = SizeSpec.parse(settings.size).fit(*PHOTO)
     known = latest()
-    machine: dict[str, Any] = {
-        "architecture": "vgg19" if settings.network.startswith("vgg19") else "vgg16",
-        "precision": known.precision if known else "fp32",
-        "gflops": known.gflops if known else None,
-    }
-    if isinstance(settings, DreamSettings):
-        plan = dream_octaves(settings, size, machine["architecture"])
-        layers = [each.layer for each in parse_targets(settings.layers)]
-        return dream_cost(layers, plan.scales, **machine), size[0] * size[1] / 1e6
-    scales = schedule(
-        *size,
-        steps=settings.steps,
-        final_steps=settings.steps_at_the_end,
-        coarsest=settings.min_size,
+    cost = picture_cost(
+        settings,
+        size,
+        architecture="vgg19" if settings.network.startswith("vgg19") else "vgg16",
+        precision=known.precision if known else "fp32",
+        gflops=known.gflops if known else None,
     )
-    return transfer_cost(settings, scales, **machine), size[0] * size[1] / 1e6
+    return cost, size[0] * size[1] / 1e6
 
 
 def find_by_name(name: str) -> Preset:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stylize.networks.architecture import find_layer, up_to
-from stylize.optimize.schedule import Scale
-from stylize.settings import TransferSettings
+from stylize.networks.targets import parse_targets
+from stylize.optimize.octaves import dream_octaves
+from stylize.optimize.schedule import Scale, schedule
+from stylize.settings import DreamSettings, TransferSettings
 
 # A forward pass and the backward pass to its input each do the same multiply-accumulates;
 # a frozen network needs no gradient of its weights. Two operations each.
@@ -158,3 +161,46 @@ def dream_cost(
         + max(sizes) * bytes_per_px(architecture, layers, precision, "ascent"),
         seconds=seconds,
     )
+
+
+def picture_cost(
+    settings: TransferSettings | DreamSettings,
+    size: tuple[int, int],
+    *,
+    architecture: str,
+    precision: str,
+    gflops: float | None,
+) -> Cost:
+    """What a picture will cost, by its settings alone.
+
+    Args:
+        settings: how it shall look.
+        size: ``(height, width)`` of the result.
+        architecture: of the network.
+        precision: ``bf16`` or ``fp32``.
+        gflops: reached in convolutions by this machine at this precision, if known.
+    """
+    machine: dict[str, Any] = {
+        "architecture": architecture,
+        "precision": precision,
+        "gflops": gflops,
+    }
+    if isinstance(settings, DreamSettings):
+        layers = [each.layer for each in parse_targets(settings.layers)]
+        scales: Sequence[Scale] = dream_octaves(settings, size, architecture).scales
+        margin_px = frame_px(architecture, layers) if settings.tileable else 0
+        return dream_cost(layers, scales, margin_px=margin_px, **machine)
+    scales = schedule(
+        *size,
+        steps=settings.steps,
+        final_steps=settings.steps_at_the_end,
+        coarsest=settings.min_size,
+    )
+    return transfer_cost(settings, scales, **machine)
+
+
+def frame_px(architecture: str, layers: Iterable[str]) -> int:
+    """The frame around a picture that tiles: half a receptive field, in whole strides."""
+    found = [find_layer(architecture, name) for name in layers]
+    stride = max(layer.stride for layer in found)
+    return -(-max(layer.receptive_field_px for layer in found) // (2 * stride)) * stride

@@ -139,5 +139,5 @@ def _require_finite(total: Tensor, scale: Scale) -> None:
     if not math.isfinite(float(total)):
         raise NumericalError(
             f"the objective became {float(total)} at {scale.width}×{scale.height}",
-            hint="lower --learning-rate or the weights, or try --precision fp32",
+            hint="lower the weights, the step or the strength, or try --precision fp32",
         )

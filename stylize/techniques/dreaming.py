@@ -178,7 +178,7 @@ class Dreamer:
         size = (base.shape[2], base.shape[3])
         if self.settings.carry == "detail":
             return soft_clipped(base + self._resized(picture - before, size), base)
-        return self._resized(picture, size).clamp(0, 1)
+        return soft_clipped(self._resized(picture, size), base)
 
     def _resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         return (resize_periodic if self.settings.tileable else resize)(image, size)

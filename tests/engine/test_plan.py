@@ -5,12 +5,14 @@ from stylize.engine.plan import (
     bytes_per_px,
     dream_cost,
     evaluated_px,
+    frame_px,
     network_flop_per_px,
+    picture_cost,
     style_flop_per_px,
     transfer_cost,
 )
 from stylize.optimize.schedule import Scale, schedule
-from stylize.settings import TransferSettings
+from stylize.settings import DreamSettings, TransferSettings
 
 STYLE = tuple(f"relu{block}_1" for block in range(1, 6))
 
@@ -85,3 +87,21 @@ def test_the_largest_octave_decides_the_memory_of_a_dream() -> None:
 def test_a_frame_is_paid_for() -> None:
     framed = dreamt(Scale(100, 50, 3), margin_px=20)
     assert framed == dreamt(Scale(140, 90, 3))
+
+
+def test_a_picture_by_its_settings() -> None:
+    machine = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
+    assert picture_cost(TransferSettings(), (384, 512), **machine) == cost(100)
+    dream = DreamSettings(layers="conv4_3 + conv3_1", octaves=2, octave_scale=2.0, steps=7)
+    scales = [Scale(150, 200, 7), Scale(300, 400, 7)]
+    found = picture_cost(dream, (300, 400), **machine)
+    assert found == dreamt(*scales, layers=("conv4_3", "conv3_1"), **machine)
+
+
+def test_a_picture_that_tiles_has_its_frame() -> None:
+    # Half of the 92 px that conv4_3 sees, in strides of 8.
+    assert frame_px("vgg16", ["conv1_1", "conv4_3"]) == 48
+    machine = {"architecture": "vgg16", "precision": "fp32", "gflops": None}
+    dream = DreamSettings(layers="conv4_3", octaves=1, steps=3, tileable=True)
+    found = picture_cost(dream, (100, 50), **machine)
+    assert found == dreamt(Scale(196, 146, 3))

@@ -11,6 +11,7 @@ import torch
 
 from stylize.errors import OutputError
 from stylize.images import check_writable, read_picture, write_picture
+from stylize.images.atomic import replacing, stale_partial, write_atomically
 
 SMOOTH = torch.linspace(0.1, 0.9, 32).expand(1, 3, 24, 32)
 
@@ -109,3 +110,91 @@ class TestFiles:
 
         with pytest.raises(OutputError, match="No space left"):
             write_picture(Full(), SMOOTH)
+
+
+class TestTokens:
+    def test_what_a_killed_run_left_is_replaced(self, tmp_path):
+        path = tmp_path / "out.png"
+        partial = stale_partial(path, "a_B-1")
+        assert partial == tmp_path / ".stylize-a_B-1.part"
+        partial.write_bytes(b"half of it")
+        write_picture(path, SMOOTH, token="a_B-1")
+        assert os.listdir(tmp_path) == ["out.png"]
+        assert read_picture(path).size == (24, 32)
+
+    def test_the_temporary_name(self, tmp_path):
+        path = tmp_path / "out.png"
+        with replacing(path, token="one") as partial:
+            assert partial == stale_partial(path, "one")
+            assert partial.read_bytes() == b""
+            with replacing(tmp_path / "other.png", token="two"):
+                assert len(os.listdir(tmp_path)) == 2
+        assert sorted(os.listdir(tmp_path)) == ["other.png", "out.png"]
+
+    def test_a_link_put_there_leads_nowhere(self, tmp_path):
+        (tmp_path / "precious").write_bytes(b"kept")
+        stale_partial(tmp_path / "out.png", "one").symlink_to(tmp_path / "precious")
+        write_atomically(tmp_path / "out.png", b"new", token="one")
+        assert (tmp_path / "precious").read_bytes() == b"kept"
+        assert not (tmp_path / "out.png").is_symlink()
+
+    def test_beside_the_file_that_a_link_means(self, tmp_path):
+        (tmp_path / "there").mkdir()
+        (tmp_path / "out.png").symlink_to(tmp_path / "there" / "real.png")
+        partial = stale_partial(tmp_path / "out.png", "one")
+        assert partial == (tmp_path / "there").resolve() / ".stylize-one.part"
+        partial.write_bytes(b"half of it")
+        write_atomically(tmp_path / "out.png", b"new", token="one")
+        assert os.listdir(tmp_path / "there") == ["real.png"]
+
+    def test_a_folder_in_the_way(self, tmp_path):
+        stale_partial(tmp_path / "out.png", "one").mkdir()
+        with pytest.raises(OutputError, match=r"cannot write .*out\.png"):
+            write_atomically(tmp_path / "out.png", b"new", token="one")
+        assert os.listdir(tmp_path) == [".stylize-one.part"]
+
+    @pytest.mark.parametrize("token", ["", "a/b", "..", "a.b", "é", "a\n", "a" * 81])
+    def test_no_token(self, tmp_path, token):
+        with pytest.raises(ValueError, match="token"):
+            write_atomically(tmp_path / "out.png", b"new", token=token)
+        assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not synced there")
+class TestSync:
+    @pytest.fixture
+    def synced(self, monkeypatch):
+        """What was synced, by inode, in turn."""
+        found, real = [], os.fsync
+
+        def note(descriptor):
+            found.append(os.fstat(descriptor).st_ino)
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", note)
+        return found
+
+    def test_first_the_file_then_the_folder(self, tmp_path, synced):
+        path = tmp_path / "out.png"
+        write_atomically(path, b"new")
+        assert synced == [path.stat().st_ino, tmp_path.stat().st_ino]
+
+    def test_a_folder_that_cannot_be_synced(self, tmp_path, monkeypatch):
+        real = os.fsync
+
+        def refuse(descriptor):
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "Invalid argument")
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", refuse)
+        write_atomically(tmp_path / "out.png", b"new")
+        assert (tmp_path / "out.png").read_bytes() == b"new"
+
+    def test_no_descriptor_is_left_open(self, tmp_path):
+        before = os.dup(0)
+        os.close(before)
+        write_atomically(tmp_path / "out.png", b"new")
+        after = os.dup(0)
+        os.close(after)
+        assert after == before
