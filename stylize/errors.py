@@ -9,6 +9,7 @@
     ├── RecipeError              a file carries no recipe, or one that cannot be followed
     ├── NumericalError           the optimisation left the finite numbers
     ├── MissingExtraError        an optional library is not installed
+    ├── ClusterError             other machines cannot be reached, or cannot do the work
     ├── UsageError               exit code 2: the request makes no sense
     │   ├── SettingError         a setting's value is out of its range
     │   │   └── ExpressionError  an expression cannot be read; says at which column
@@ -65,6 +66,10 @@ class MissingExtraError(StylizeError):
         super().__init__(
             f"{what} needs the extra '{extra}'", hint=f'pip install "stylize[{extra}]"'
         )
+
+
+class ClusterError(StylizeError):
+    """Other machines cannot be reached, or cannot do their part of the work."""
 
 
 class UsageError(StylizeError):

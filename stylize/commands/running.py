@@ -22,6 +22,7 @@ from stylize.commands.results import deliver, make_folder, report
 from stylize.images import set_pixel_limit
 
 if TYPE_CHECKING:
+    from stylize.engine.layout import Layout
     from stylize.engine.machine import Machine
     from stylize.engine.plan import Cost
     from stylize.optimize.events import Iterate
@@ -43,6 +44,10 @@ class Plan(Protocol):
     @property
     def machine(self) -> Machine:
         """Where the work is done."""
+
+    @property
+    def layout(self) -> Layout:
+        """How the picture is held in memory."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -117,6 +122,8 @@ def describe(job: Plan) -> Iterator[str]:
     """What was decided, a line each."""
     machine, cost = job.machine, job.cost()
     yield f"device {machine.device}, {machine.precision}, {machine.threads} threads"
+    if job.layout.tile_px is not None:
+        yield f"large scales in tiles of {job.layout.tile_px} px, to save memory"
     yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in job.scales)
     line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 1e9:.1f} GB of memory"
     yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from stylize.engine.calibration import Verdict, recall, remember
+from stylize.engine.layout import USABLE
+from stylize.engine.memory import available_bytes, parse_bytes
 from stylize.engine.plan import network_flop_per_px
 from stylize.errors import UsageError
 from stylize.networks.store import Weights
@@ -59,6 +61,19 @@ def resolve(execution: Execution, weights: Weights) -> Machine:
     if precision != verdict.precision:
         gflops *= verdict.speedup if precision == "bf16" else 1 / verdict.speedup
     return Machine(device, precision, torch.get_num_threads(), gflops)
+
+
+def budget_bytes(execution: Execution, machine: Machine) -> float | None:
+    """Memory that a run may plan with: what was allowed, or most of what is free now.
+
+    None where nothing is known.
+    """
+    if execution.max_memory is not None:
+        return parse_bytes(execution.max_memory)
+    if machine.device.startswith("cuda"):
+        return USABLE * torch.cuda.mem_get_info(machine.device)[0]
+    free = available_bytes() if machine.device == "cpu" else None
+    return None if free is None else USABLE * free
 
 
 def choose_device(requested: str) -> str:

@@ -40,19 +40,40 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
 
 
 # float32 images that the loop holds beside the one that is evaluated, with its gradient: two
-# moments, the average and temporaries; or ten pairs, two points, a gradient and temporaries; or
-# the photograph, its mask and the stages of the gradient's conditioning.
-STATE_IMAGES = {"adam": 6, "lbfgs": 27, "ascent": 8}
+# moments, the average and temporaries; points, a gradient and temporaries beside the pairs of
+# L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
+STATE_IMAGES = {"adam": 6, "lbfgs": 7, "ascent": 8}
 
 
 def bytes_per_px(
-    architecture: str, layers: Sequence[str], precision: str, optimizer: str = "lbfgs"
+    architecture: str,
+    layers: Sequence[str],
+    precision: str,
+    optimizer: str = "lbfgs",
+    history: int = 10,
 ) -> float:
-    """Memory at the peak of one evaluation, per pixel.
+    """Memory at the peak of one evaluation of a whole picture, per pixel."""
+    network = network_bytes_per_px(architecture, layers, precision)
+    return network + state_bytes_per_px(optimizer, history)
+
+
+def state_bytes_per_px(optimizer: str, history: int = 10) -> float:
+    """Memory of the image and of what the optimiser remembers, per pixel.
+
+    Args:
+        optimizer: ``adam``, ``lbfgs`` or ``ascent``.
+        history: pairs of float32 images that L-BFGS keeps.
+    """
+    pairs = 2 * history if optimizer == "lbfgs" else 0
+    return 3 * 4 * (2 + STATE_IMAGES[optimizer] + pairs)
+
+
+def network_bytes_per_px(architecture: str, layers: Sequence[str], precision: str) -> float:
+    """Memory in the network at the peak of one evaluation, per pixel that is evaluated at once.
 
     Autograd keeps every convolution's rectified output and every pooling's input (the same
     tensor) and output with 8-byte indices. On top stand the largest float32 copies of style
-    features with their seeds, and what the optimiser remembers.
+    features with their seeds.
     """
     size = BYTES[precision]
     kept = 0.0
@@ -62,15 +83,10 @@ def bytes_per_px(
         if layer.pooled:
             kept += (size + 8) * previous / layer.stride**2
         previous = layer.channels
-    seeds = sum(
-        size * found.channels / found.stride**2
-        for found in (find_layer(architecture, name) for name in layers)
-    )
-    widest = max(
-        found.channels / found.stride**2
-        for found in (find_layer(architecture, name) for name in layers)
-    )
-    return kept + seeds + 2 * 4 * widest + 3 * 4 * (2 + STATE_IMAGES[optimizer])
+    found = [find_layer(architecture, name) for name in layers]
+    seeds = sum(size * layer.channels / layer.stride**2 for layer in found)
+    widest = max(layer.channels / layer.stride**2 for layer in found)
+    return kept + seeds + 2 * 4 * widest
 
 
 def evaluated_px(scales: Iterable[Scale]) -> float:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from torch import Tensor
+
+from stylize.engine.tiles import Region
 
 
 class ContentTerm:
@@ -19,6 +23,8 @@ class ContentTerm:
         weight means the same for every picture and size.
     """
 
+    local = True
+
     def __init__(self, layer: str, target: Tensor, weight: float) -> None:
         self.name = f"content {layer}"
         self.layer = layer
@@ -26,6 +32,14 @@ class ContentTerm:
         self._target = target
         energy = target.float().square().sum()
         self._scale = 1 / energy.clamp_min(torch.finfo(torch.float32).tiny)
+
+    def at(self, region: Region) -> ContentTerm:
+        """The term with the target's part there."""
+        part = copy(self)
+        rows = slice(region.top, region.top + region.height)
+        columns = slice(region.left, region.left + region.width)
+        part._target = self._target[..., rows, columns]
+        return part
 
     def sums(self, features: Tensor) -> Tensor:
         """Sum of squared errors."""

@@ -15,6 +15,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from stylize.engine.tiles import Region
+
 # Positions whose likeness to all positions of a guide is held in memory at a time.
 _CHUNK = 4096
 
@@ -30,12 +32,21 @@ class DreamTerm:
             otherwise draw a frame. Fewer where the map is too small.
     """
 
+    local = True
+
     def __init__(self, name: str, layer: str, weight: float, *, border: int = 0) -> None:
         self.name = name
         self.layer = layer
         self.weight = weight
         self._border = border
+        self._region: Region | None = None
         self._scale = 1.0
+
+    def at(self, region: Region) -> Self:
+        """The term for a part of the map; the border is the whole map's."""
+        part = copy(self)
+        part._region = region
+        return part
 
     def relative_to(self, features: Tensor) -> Self:
         """The same term in units of what these activations have, so that layers compare."""
@@ -69,8 +80,15 @@ class DreamTerm:
 
     def _inner(self, features: Tensor) -> Tensor:
         height, width = features.shape[2:]
-        down, right = (min(self._border, (side - 1) // 2) for side in (height, width))
-        return features[..., down : height - down, right : width - right]
+        region = self._region or Region(0, 0, height, width, height, width)
+        rows = self._kept(region.top, height, region.rows)
+        return features[..., rows, self._kept(region.left, width, region.columns)]
+
+    def _kept(self, start: int, length: int, whole: int) -> slice:
+        """What of a part of an axis is not border."""
+        border = min(self._border, (whole - 1) // 2)
+        first = min(max(border - start, 0), length)
+        return slice(first, max(first, min(whole - border - start, length)))
 
 
 class EnergyTerm(DreamTerm):

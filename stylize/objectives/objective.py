@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from stylize.engine.tiles import Region
+
 
 class FeatureTerm(Protocol):
     """One named, weighted term on the activations of one layer.
@@ -22,11 +24,16 @@ class FeatureTerm(Protocol):
         name: for logs and events, unique within an objective.
         layer: the activations it reads.
         weight: factor of its value in the total.
+        local: whether its slope does not depend on the sums: f is a multiple of the identity.
     """
 
     name: str
     layer: str
     weight: float
+    local: bool
+
+    def at(self, region: Region) -> FeatureTerm:
+        """The term for activations of a part of the map; its sums add up to those of the whole."""
 
     def sums(self, features: Tensor) -> Any:
         """What has to be added up over positions.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stylize.engine.tiles import Region
 from stylize.objectives.moments import Moments, by_position
 
 # (Σ F, Σ F Fᵀ) over positions.
@@ -36,12 +37,18 @@ class GramTerm:
         norm it is the fraction of the style that is missing, everywhere.
     """
 
+    local = False
+
     def __init__(self, layer: str, target: Moments, weight: float) -> None:
         self.name = f"style {layer}"
         self.layer = layer
         self.weight = weight
         self._target = target.second
         self._scale = 1 / target.second.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+
+    def at(self, region: Region) -> GramTerm:
+        """The term itself: all positions are alike."""
+        return self
 
     def sums(self, features: Tensor) -> Sums:
         """Sum of activations and of their outer products."""
@@ -73,6 +80,7 @@ class MomentsTerm:
         that door; it costs nothing, since both follow from the same two sums.
     """
 
+    local = False
     # A style without any contrast has a covariance of rounding errors only. This share of the
     # squared mean's norm keeps the quotient finite there and is not felt anywhere else.
     _FLAT = 1e-3
@@ -89,6 +97,10 @@ class MomentsTerm:
         self._covariance_scale = 1 / torch.maximum(
             self._covariance.square().sum(), (self._FLAT * energy).square()
         ).clamp_min(tiny)
+
+    def at(self, region: Region) -> MomentsTerm:
+        """The term itself: all positions are alike."""
+        return self
 
     def sums(self, features: Tensor) -> Sums:
         """Sum of activations and of their outer products."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from stylize.engine.memory import parse_bytes
 from stylize.errors import UnknownNameError
 from stylize.settings.fields import check_fields, setting
 
@@ -20,8 +21,13 @@ class Execution:
         choices=("auto", "bf16", "fp32"),
     )
     threads: int | None = setting(None, "CPU threads.  [all cores]", low=1, high=1024)
+    max_memory: str | None = setting(
+        None, "Memory that may be used, such as 7GB; a large picture is done in tiles.  [the free]"
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.max_memory is not None:
+            parse_bytes(self.max_memory)
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
             raise UnknownNameError("device", self.device, ("auto", "cpu", "cuda", "cuda:0", "mps"))

@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylize.engine.machine import resolve
+from stylize.engine.layout import Layout
+from stylize.engine.machine import budget_bytes
 from stylize.engine.plan import Cost
 from stylize.errors import PictureError, SettingError
 from stylize.images import Picture, SizeSpec, resize
-from stylize.networks.store import load_weights
 from stylize.optimize.events import Iterate
 from stylize.recipes import compose
 from stylize.settings import DreamSettings, Execution, to_document
 from stylize.techniques.dreaming import Dreamer, Dreamt
 from stylize.techniques.painting import Painting, alpha_of, resolution
+from stylize.techniques.studio import Studio
 
 # Below this side the deepest layer has no position.
 LEAST_SIDE = 16
@@ -34,6 +35,7 @@ class Dream:
         guide: a picture whose motifs the dream shall use.
         mask: white where the dream shows, black where the photo stays.
         preset: the name of the preset behind the settings, for the recipe.
+        studio: what is shared with other pictures.
 
     Attributes:
         notes: what a user may want to know of the plan.
@@ -51,18 +53,31 @@ class Dream:
         guide: Picture | None = None,
         mask: Picture | None = None,
         preset: str | None = None,
+        studio: Studio | None = None,
     ) -> None:
+        studio = studio or Studio()
         self.settings = settings or DreamSettings()
         self.photo, self.guide, self.mask = photo, guide, mask
         self._preset = preset
         self.size = picture_size(photo, self.settings)
         self._mask = None if mask is None else mask_weights(mask, self.size)
-        self.weights = load_weights(self.settings.network)
-        self.machine = resolve(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide)
+        self.weights = studio.weights(self.settings.network)
+        self.machine = studio.machine(execution or Execution(), self.weights)
+        self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide, studio)
+        budget = budget_bytes(execution or Execution(), self.machine)
+        self._dreamer.layout = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
         self.notes = plan.notes(self.settings.floor)
+
+    @property
+    def layout(self) -> Layout:
+        """How the picture is held in memory."""
+        return self._dreamer.layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        self._dreamer.layout = layout
 
     def cost(self) -> Cost:
         """What the run will cost."""
@@ -101,7 +116,7 @@ class Dream:
             to_document(self.settings),
             [(role, picture) for role, picture in roles.items() if picture is not None],
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.machine, self.size, found.outcomes),
+            resolved=resolution(self.machine, self.size, found.outcomes, self.layout),
             losses=found.outcomes[-1].losses,
             interrupted=found.interrupted,
             preset=self._preset,

@@ -13,16 +13,17 @@ import torch
 from torch import Tensor
 
 from stylize.engine.evaluation import Engine
+from stylize.engine.fitting import FittingEngine
+from stylize.engine.layout import Demand, Layout, in_layout
 from stylize.engine.machine import Machine
 from stylize.engine.periodic import PeriodicEngine
 from stylize.engine.plan import Cost, dream_cost
-from stylize.engine.whole import WholeEngine
+from stylize.engine.tiled import features_of
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, resize
 from stylize.networks.architecture import find_layer, rectified
 from stylize.networks.store import Weights
 from stylize.networks.targets import Target, parse_targets, to_text
-from stylize.networks.trunk import Trunk
 from stylize.objectives import DreamTerm, EnergyTerm, MatchTerm, Objective, ResponseTerm
 from stylize.optimize.ascent import Ascent, Bounds, soft_clipped, with_colours_of
 from stylize.optimize.conditioning import conditioning
@@ -31,6 +32,7 @@ from stylize.optimize.loop import Descent, ScaleOutcome
 from stylize.optimize.octaves import OctavePlan, dream_octaves
 from stylize.optimize.schedule import Scale
 from stylize.settings import DreamSettings
+from stylize.techniques.studio import Studio
 from stylize.transforms.periodic import periodic_part, resize_periodic
 
 # Positions at the rim of a feature map that see more padding than picture (Keras's DeepDream
@@ -61,6 +63,10 @@ class Dreamer:
         weights: of the network.
         machine: where the work is done.
         guide: a picture whose motifs the dream shall use.
+        studio: what is shared with other pictures.
+
+    Attributes:
+        layout: how pictures are held in memory; set it before a dream.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
@@ -74,21 +80,18 @@ class Dreamer:
         weights: Weights,
         machine: Machine,
         guide: Picture | None = None,
+        studio: Studio | None = None,
     ) -> None:
         settings.check_layers(weights.architecture)
         self.settings = settings
         self.machine = machine
+        self.layout = Layout()
         self._architecture = weights.architecture
         self._targets = parse_targets(settings.layers)
         self._guided = guide is not None
         self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
-        self._trunk = Trunk(
-            weights,
-            tuple(dict.fromkeys(self._read_layer(each) for each in self._targets)),
-            pooling=settings.pooling,
-            precision=machine.precision,
-            device=machine.device,
-        )
+        layers = [self._read_layer(each) for each in self._targets]
+        self._trunk = (studio or Studio()).trunk(weights, layers, settings.pooling, machine)
         self._guide = {} if guide is None else self._features_of_guide(guide)
 
     @property
@@ -102,14 +105,30 @@ class Dreamer:
 
     def cost(self, scales: tuple[Scale, ...]) -> Cost:
         """What a dream of these octaves will cost."""
-        return dream_cost(
+        margin = self._margin_px if self.settings.tileable else 0
+        whole = dream_cost(
             self._trunk.layers,
             scales,
             architecture=self._architecture,
             precision=self.machine.precision,
             gflops=self.machine.gflops,
-            margin_px=self._margin_px if self.settings.tileable else 0,
+            margin_px=margin,
         )
+        framed = [Scale(s.height + 2 * margin, s.width + 2 * margin, s.steps) for s in scales]
+        return in_layout(whole, self._demand, framed, self.layout, passes=2)
+
+    def fit(self, size: tuple[int, int], budget_bytes: float | None) -> Layout:
+        """The layout for a picture of ``(height, width)`` that memory allows.
+
+        Raises:
+            SettingError: none.
+        """
+        margin = self._margin_px if self.settings.tileable else 0
+        return self._demand.choose((size[0] + 2 * margin, size[1] + 2 * margin), budget_bytes)
+
+    @property
+    def _demand(self) -> Demand:
+        return Demand(self._architecture, self._trunk.layers, self.machine.precision, "ascent")
 
     @torch.no_grad()
     def dream(
@@ -146,7 +165,8 @@ class Dreamer:
         ascent = self._ascent(scales, levels, generator)
         descent = Descent(ascent, list(scales), listener=listener, stop=stop)
         terms = self._terms(self._resized(photo, scales[0].size))
-        engine = self._engine(Objective(terms))
+        fitting = FittingEngine(self._trunk, Objective(terms), self.layout)
+        engine = self._wrapped(fitting)
         picture, base = None, photo
         outcomes: list[ScaleOutcome] = []
         for index, scale in enumerate(scales):
@@ -159,6 +179,7 @@ class Dreamer:
             picture = image
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
+        self.layout = fitting.layout
         stopped = outcomes[-1].stopped or len(outcomes) < len(scales)
         return Dreamt(self._finished(picture, base, photo, mask), outcomes, stopped)
 
@@ -215,15 +236,14 @@ class Dreamer:
         """The frame of a picture that tiles: half a receptive field, in whole strides."""
         return -(-self.field_px // (2 * self._stride)) * self._stride
 
-    def _engine(self, objective: Objective) -> Engine:
-        engine = WholeEngine(self._trunk, objective)
+    def _wrapped(self, engine: Engine) -> Engine:
         if not self.settings.tileable:
             return engine
         return PeriodicEngine(engine, self._margin_px, self._stride)
 
     def _terms(self, photo: Tensor) -> list[DreamTerm]:
         """What to amplify, in units of what a picture has of it."""
-        features = self._trunk(photo)
+        features = features_of(self._trunk, photo, self._trunk.layers, self.layout)
         return [
             self._term(target).relative_to(features[self._read_layer(target)])
             for target in self._targets

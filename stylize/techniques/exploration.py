@@ -23,6 +23,7 @@ from stylize.recipes import to_text as recipe_text
 from stylize.settings import DreamSettings, Execution, from_document, to_document
 from stylize.techniques.dream import Dream, picture_size, starting_pixels
 from stylize.techniques.painting import Painting
+from stylize.techniques.studio import Studio
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Exploration:
         self.photo = photo
         self.rows = rows
         self.execution = execution or Execution()
+        self._studio = Studio()
         self._check_room()
 
     def _check_room(self) -> None:
@@ -159,10 +161,13 @@ class Exploration:
             interrupted=len(done) < self.count,
         )
 
+    def _dream(self, cell: Cell) -> Dream:
+        return Dream(self.photo, cell.settings, self.execution, studio=self._studio)
+
     def _dreamt(self, cell: Cell, stop: Callable[[], bool] | None) -> Painting | None:
         """A cell; None if it was stopped, however early."""
         try:
-            painting = Dream(self.photo, cell.settings, self.execution).run(stop=stop)
+            painting = self._dream(cell).run(stop=stop)
         except InterruptedRunError:
             return None
         return None if painting.interrupted else painting

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from stylize.engine.layout import Layout
 from stylize.engine.machine import Machine
 from stylize.images import Picture, resize, write_picture
 from stylize.optimize.loop import ScaleOutcome
@@ -59,16 +60,22 @@ class Painting:
 
 
 def resolution(
-    machine: Machine, size: tuple[int, int], outcomes: Sequence[ScaleOutcome]
+    machine: Machine,
+    size: tuple[int, int],
+    outcomes: Sequence[ScaleOutcome],
+    layout: Layout | None = None,
 ) -> dict[str, Any]:
     """What a run decided itself, as the recipe tells it."""
+    layout = layout or Layout()
     return {
         "size": [size[1], size[0]],
         "device": machine.device,
         "precision": machine.precision,
         "threads": machine.threads,
         "torch": str(torch.__version__),
-        "engine": "whole",
+        "engine": layout.name,
+        "tile_px": layout.tile_px,
+        "history": layout.history,
         "scales": [[each.scale.width, each.scale.height, each.steps_done] for each in outcomes],
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stylize.engine.layout import HISTORIES, TILES_PX, Layout
 from stylize.engine.machine import available_devices, choose_device
 from stylize.errors import RecipeError, UsageError, WeightsError
 from stylize.images import Picture
@@ -63,9 +64,24 @@ def prepare(
         parts.setdefault(role, []).append(picture)
     preset = recipe.get("preset")
     try:
-        return _job(parts, settings, execution, preset if isinstance(preset, str) else None)
+        job = _job(parts, settings, execution, preset if isinstance(preset, str) else None)
     except UsageError as error:
         raise not_followed(recipe, error) from error
+    job.layout = _layout(recipe["resolved"], job)
+    return job
+
+
+def _layout(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) -> Layout:
+    """As the recipe resolved it, where the size is the same and the memory allows."""
+    tile, history = resolved.get("tile_px"), resolved.get("history")
+    chosen = job.layout
+    same = resolved.get("size") == [job.size[1], job.size[0]]
+    if not same or not isinstance(history, int) or history not in HISTORIES:
+        return chosen
+    if tile is None:
+        return chosen if chosen.tile_px is not None else Layout(None, history)
+    fits = tile in TILES_PX and (chosen.tile_px is None or tile <= chosen.tile_px)
+    return Layout(tile, history) if fits else chosen
 
 
 def _job(
@@ -107,6 +123,7 @@ class Replayed:
         self._job = job
         self.settings, self.scales = job.settings, job.scales
         self.machine, self.notes, self.cost = job.machine, job.notes, job.cost
+        self.layout = job.layout
         self._steps = _steps_done(recipe) if recipe.get("interrupted") else None
 
     def run(

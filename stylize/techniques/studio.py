@@ -12,8 +12,10 @@ from stylize.networks.trunk import Trunk
 from stylize.objectives import Moments
 from stylize.settings import Execution
 
-# A style's moments at one scale take 2.4 MB with the default layers; five scales, some styles.
-MOST_STATISTICS = 64
+# For each style. Its moments at one scale take 2.4 MB with the default layers; a picture of
+# 2048 px has nine scales. More would only serve batches whose pictures are of few sizes, but not
+# of one, and would grow where all are of different sizes.
+MOST_STATISTICS = 16
 # Two hundred pictures need the same trunk; two presets may need two.
 MOST_TRUNKS = 4
 
@@ -30,7 +32,7 @@ class Studio:
         self._weights: OrderedDict[Hashable, Weights] = OrderedDict()
         self._machines: OrderedDict[Hashable, Machine] = OrderedDict()
         self._trunks: OrderedDict[Hashable, Trunk] = OrderedDict()
-        self._statistics: OrderedDict[Hashable, dict[str, Moments]] = OrderedDict()
+        self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
     def weights(self, network: str) -> Weights:
         """A network's weights, see :func:`stylize.networks.store.load_weights`."""
@@ -60,15 +62,17 @@ class Studio:
         return _kept(self._trunks, key, load, MOST_TRUNKS)
 
     def statistics(
-        self, key: Hashable, compute: Callable[[], dict[str, Moments]]
+        self, style: str, key: Hashable, compute: Callable[[], dict[str, Moments]]
     ) -> dict[str, Moments]:
         """The moments of a style by layer, computed unless they are known.
 
         Args:
-            key: whatever they depend on.
+            style: SHA-256 of the picture.
+            key: whatever else they depend on.
             compute: gives them.
         """
-        return _kept(self._statistics, key, compute, MOST_STATISTICS)
+        shelf = self._statistics.setdefault(style, OrderedDict())
+        return _kept(shelf, key, compute, MOST_STATISTICS)
 
 
 def _kept(

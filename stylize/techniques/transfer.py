@@ -15,12 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.engine.canvas import Canvas
-from stylize.engine.plan import Cost, transfer_cost
-from stylize.engine.whole import WholeEngine
+from stylize.engine.fitting import FittingEngine
+from stylize.engine.layout import Demand, in_layout
+from stylize.engine.machine import budget_bytes
+from stylize.engine.plan import BYTES, Cost, transfer_cost
+from stylize.engine.tiled import features_of, moments_of_layers
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, SizeSpec, resize
+from stylize.networks.architecture import find_layer
 from stylize.networks.trunk import Trunk
-from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend, moments_of
+from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend
 from stylize.objectives.style import STYLE_TERMS
 from stylize.optimize.adam import Adam
 from stylize.optimize.events import Iterate
@@ -85,6 +89,8 @@ class Transfer:
         self.settings.check_layers(self.weights.architecture)
         self.machine = self._studio.machine(execution or Execution(), self.weights)
         self._trunk = self._build_trunk()
+        budget = budget_bytes(execution or Execution(), self.machine)
+        self.layout = self._demand().choose(self.size, budget)
 
     def _check(self) -> None:
         self.settings.check_styles(len(self.styles))
@@ -105,15 +111,30 @@ class Transfer:
             layers += [name for name, weight in self.settings.content_layers if weight]
         return self._studio.trunk(self.weights, layers, self.settings.pooling, self.machine)
 
+    def _demand(self) -> Demand:
+        content = sum(
+            find_layer(self.weights.architecture, name).channels
+            / find_layer(self.weights.architecture, name).stride ** 2
+            for name, _ in shares(self.settings.content_layers)
+        )
+        return Demand(
+            self.weights.architecture,
+            self._trunk.layers,
+            self.machine.precision,
+            self.settings.optimizer,
+            content * BYTES[self.machine.precision],
+        )
+
     def cost(self) -> Cost:
         """What the run will cost."""
-        return transfer_cost(
+        whole = transfer_cost(
             self.settings,
             self.scales,
             architecture=self.weights.architecture,
             precision=self.machine.precision,
             gflops=self.machine.gflops,
         )
+        return in_layout(whole, self._demand(), self.scales, self.layout, passes=3)
 
     def run(
         self,
@@ -149,8 +170,9 @@ class Transfer:
             image = canvas.extend(resize(picture, scale.size).clamp(0, 1)).contiguous()
             if before is not None:
                 optimizer.resample(_between(before, canvas))
-            engine = WholeEngine(self._trunk, self._objective(scale, canvas))
+            engine = FittingEngine(self._trunk, self._objective(scale, canvas), self.layout)
             outcomes.append(descent.run(index, image, engine, canvas.crop))
+            self.layout = engine.layout
             picture, before = canvas.crop(optimizer.result(image)), canvas
         return self._finish(picture, outcomes)
 
@@ -174,7 +196,7 @@ class Transfer:
             to_document(self.settings),
             inputs,
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.machine, self.size, outcomes),
+            resolved=resolution(self.machine, self.size, outcomes, self.layout),
             losses=outcomes[-1].losses,
             interrupted=interrupted,
             preset=self._preset,
@@ -182,7 +204,7 @@ class Transfer:
 
     def _build_optimizer(self) -> Optimizer:
         if self.settings.optimizer == "lbfgs":
-            return LBFGS()
+            return LBFGS(self.layout.history)
         return Adam(self.settings.learning_rate, average=self.settings.averaging)
 
     def _initial(self, size: tuple[int, int]) -> Tensor:
@@ -211,7 +233,8 @@ class Transfer:
     @torch.no_grad()
     def _content_terms(self, canvas: Canvas) -> list[ContentTerm]:
         content = resize(self.content.pixels, canvas.size).clamp(0, 1).to(self.machine.device)
-        features = self._trunk(canvas.extend(content))
+        names = [name for name, _ in shares(self.settings.content_layers)]
+        features = features_of(self._trunk, canvas.extend(content), names, self.layout)
         return [
             ContentTerm(name, features[name], weight * self.settings.content_weight)
             for name, weight in shares(self.settings.content_layers)
@@ -244,19 +267,19 @@ class Transfer:
             height, width = round(height * shrink), round(width * shrink)
         size = (height, width)
         key = (
-            style.sha256,
             size,
+            self.layout,
             tuple(name for name, _ in shares(self.settings.style_layers)),
             self.settings.pooling,
             self.weights.sha256,
             self.machine,
         )
-        return self._studio.statistics(key, lambda: self._measured(style, size))
+        return self._studio.statistics(style.sha256, key, lambda: self._measured(style, size))
 
     def _measured(self, style: Picture, size: tuple[int, int]) -> StyleTargets:
         pixels = resize(style.pixels, size).clamp(0, 1).to(self.machine.device)
-        features = self._trunk(pixels)
-        return {name: moments_of(features[name]) for name, _ in shares(self.settings.style_layers)}
+        names = [name for name, _ in shares(self.settings.style_layers)]
+        return moments_of_layers(self._trunk, pixels, names, self.layout)
 
 
 def shares(layers: LayerWeights) -> list[tuple[str, float]]:

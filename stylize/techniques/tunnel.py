@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylize.engine.machine import resolve
+from stylize.engine.layout import Layout
+from stylize.engine.machine import budget_bytes, resolve
 from stylize.engine.plan import Cost
 from stylize.errors import InterruptedRunError
 from stylize.images import Picture
@@ -38,6 +39,8 @@ ROUNDS = 12
 FADE_SHARE = 0.25
 # Changes nothing in the frames, only how many there are and how they are shown.
 FREE_SETTINGS = ("frames", "fps", "loop")
+# How a frame is held in memory depends on what else is running, and changes rounding only.
+FREE_RESOLVED = ("frames", "engine", "tile_px", "history")
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Tunnel:
         self.weights = load_weights(settings.network)
         self.machine = resolve(execution or Execution(), self.weights)
         self._dreamer = Dreamer(settings, self.weights, self.machine, guide)
+        budget = budget_bytes(execution or Execution(), self.machine)
+        self._dreamer.layout = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
@@ -115,6 +120,15 @@ class Tunnel:
     def raw_frames(self) -> int:
         """Frames to be dreamt: those of the film, and what a loop fades away."""
         return self.settings.frames + fade_frames(self.settings)
+
+    @property
+    def layout(self) -> Layout:
+        """How a frame is held in memory."""
+        return self._dreamer.layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        self._dreamer.layout = layout
 
     def cost(self) -> Cost:
         """What the whole film will cost."""
@@ -174,7 +188,7 @@ class Tunnel:
     def recipe(self, frames: int, losses: dict[str, float]) -> dict[str, Any]:
         """The document of a film of so many frames."""
         roles = {"content": self.photo, "guide": self.guide}
-        resolved = resolution(self.machine, self.size, [])
+        resolved = resolution(self.machine, self.size, [], self.layout)
         resolved["scales"] = [[each.width, each.height, each.steps] for each in self.scales]
         return compose(
             self.settings.TECHNIQUE,
@@ -198,7 +212,7 @@ def is_same_film(recipe: dict[str, Any], other: dict[str, Any]) -> bool:
 
     def essence(document: dict[str, Any]) -> dict[str, Any]:
         settings = {k: v for k, v in document["settings"].items() if k not in FREE_SETTINGS}
-        resolved = {k: v for k, v in document["resolved"].items() if k != "frames"}
+        resolved = {k: v for k, v in document["resolved"].items() if k not in FREE_RESOLVED}
         inputs = [(each["role"], each["sha256"]) for each in document["inputs"]]
         return {
             "settings": settings,

@@ -19,6 +19,7 @@ from PIL import Image
 
 import stylize
 from stylize.commands import cli, running
+from stylize.engine.layout import Layout
 from stylize.engine.plan import Cost
 from stylize.images import Picture
 from stylize.images.opening import pixel_limit, set_pixel_limit
@@ -101,6 +102,7 @@ class Sketch:
         self.settings, self.execution, self.preset = settings, execution, preset
         self.scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
         self.notes: list[str] = []
+        self.layout = Layout()
         self.machine = SimpleNamespace(device="cpu", precision="fp32", threads=3)
         self.made.append(self)
 

@@ -12,6 +12,7 @@ import torch
 from stylize.errors import OutputError
 from stylize.images import check_writable, read_picture, write_picture
 from stylize.images.atomic import replacing, stale_partial, write_atomically
+from stylize.techniques.painting import Painting
 
 SMOOTH = torch.linspace(0.1, 0.9, 32).expand(1, 3, 24, 32)
 
@@ -121,6 +122,11 @@ class TestTokens:
         write_picture(path, SMOOTH, token="a_B-1")
         assert os.listdir(tmp_path) == ["out.png"]
         assert read_picture(path).size == (24, 32)
+
+    def test_a_painting_passes_it_on(self, tmp_path):
+        stale_partial(tmp_path / "out.png", "one").write_bytes(b"half of it")
+        Painting(SMOOTH, None, {"tool": "stylize"}, False).save(tmp_path / "out.png", token="one")
+        assert os.listdir(tmp_path) == ["out.png"]
 
     def test_the_temporary_name(self, tmp_path):
         path = tmp_path / "out.png"

@@ -1,0 +1,1 @@
+"""Many pictures: planned before the first, none lost, finished ones not done again."""

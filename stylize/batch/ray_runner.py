@@ -1,0 +1,340 @@
+"""The pictures of a batch by workers of a Ray cluster.
+
+This process keeps the ledger and the claims, as :class:`~stylize.batch.local.LocalRunner` does;
+the workers, actors of Ray, read, paint and write. Ray restarts and repeats nothing by itself: it
+would not know which picture has killed a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from stylize import __version__
+from stylize.batch.claims import Claim, Claims
+from stylize.batch.ledger import Ledger, Standing
+from stylize.batch.local import Outcome, Saving, one_line
+from stylize.batch.ray_cluster import berth_for
+from stylize.batch.tasks import Task, token_of
+from stylize.batch.worker import Worker, order
+from stylize.errors import ClusterError, OutputError
+from stylize.images.atomic import stale_partial
+from stylize.images.opening import pixel_limit
+from stylize.settings import Execution
+
+# Of pictures at a worker: one in work, one that it need not wait for.
+_AT_A_WORKER = 2
+# A picture that takes so many workers with it is at fault.
+_MOST_DEATHS = 2
+# One worker may be lost as it starts, and another; then something is wrong with all of them.
+_MOST_FALSE_STARTS = 3
+_PATIENCE_S = 0.5
+# For the step in work when a run is stopped; then the worker is killed.
+_GRACE_S = 10.0
+
+
+@dataclass
+class _Job:
+    """A task on its way: what is held for it and known of it."""
+
+    task: Task
+    standing: Standing
+    claim: Claim
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class _Hand:
+    """A worker.
+
+    Attributes:
+        actor: its handle.
+        greeting: what it says when it is ready; None once it has.
+        jobs: what it has been given, the one in work first.
+    """
+
+    actor: Any
+    greeting: Any
+    jobs: dict[Any, _Job] = field(default_factory=dict)
+
+    @property
+    def next(self) -> Any:
+        """What it will say next; None while it has nothing to do."""
+        return self.greeting if self.greeting is not None else next(iter(self.jobs), None)
+
+    def has_room(self, load: int, job: _Job) -> bool:
+        """Whether it can be given a task while it has no more than ``load`` others."""
+        # The answer to the task before may be lost with the worker, and that task blamed. So a
+        # task that has been blamed is given out alone: the second time there is no doubt.
+        alone = any(each.deaths for each in (job, *self.jobs.values()))
+        return self.greeting is None and len(self.jobs) <= (0 if alone else load)
+
+
+class RayRunner:
+    """Works through tasks, many at a time. Use it once.
+
+    Args:
+        ray: of :func:`~stylize.batch.ray_cluster.cluster`.
+        output: the batch's folder, at the same path on all nodes.
+        execution: where the work is done; of a worker's threads there are as many as its cores.
+        ledger: knows what is done.
+        claims: keep other runs off a picture in work.
+        saving: how pictures are written.
+        told: is told what became of each task.
+        stop: asked all the time; True drops the pictures in work and ends the batch.
+        fail_fast: end the batch at the first failure.
+        cpus: cores of a worker, see :func:`~stylize.batch.ray_cluster.berth_for`.
+        environment: variables that the workers' processes get.
+        worker: what the actors are.
+
+    Raises:
+        UsageError: no node has room for a worker.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        ray: Any,
+        output: Path,
+        execution: Execution,
+        ledger: Ledger,
+        claims: Claims,
+        *,
+        saving: Saving,
+        told: Callable[[Outcome], None],
+        stop: Callable[[], bool],
+        fail_fast: bool = False,
+        cpus: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        worker: type[Worker] = Worker,
+    ) -> None:
+        self._ray = ray
+        self._output = output
+        self._ledger = ledger
+        self._claims = claims
+        self._saving = saving
+        self._told = told
+        self._stop = stop
+        self._fail_fast = fail_fast
+        self._failed = False
+        self._berth = berth_for(self._nodes(), execution, cpus)
+        self._execution = replace(execution, threads=execution.threads or self._berth.cpus)
+        # A group of its own for stop(), which must be heard while a picture is in work.
+        self._actor = ray.remote(
+            num_cpus=self._berth.cpus,
+            num_gpus=self._berth.gpus,
+            max_restarts=0,
+            max_task_retries=0,
+            concurrency_groups={"control": 1},
+            runtime_env={"env_vars": dict(environment)} if environment else None,
+        )(worker)
+        self._hands: list[_Hand] = []
+        self._queue: deque[_Job] = deque()
+        self._false_starts = 0
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Do what is to do.
+
+        Raises:
+            OutputError: the disk is full or gone; what is done is safe.
+            ClusterError: there are no workers, or they cannot begin; what is done is safe.
+        """
+        self._todo, self._most = iter(tasks), len(tasks)
+        trouble: OutputError | ClusterError | None = None
+        try:
+            try:
+                self._work()
+            except (OutputError, ClusterError) as error:
+                trouble = error
+            self._dismiss()
+        finally:
+            self._leave()
+        if trouble is not None:
+            raise trouble
+
+    def _work(self) -> None:
+        while not self._over:
+            self._fill()
+            self._hand_out()
+            if not self._queue and not any(hand.jobs for hand in self._hands):
+                return
+            self._hire()
+            self._listen()
+
+    @property
+    def _over(self) -> bool:
+        return self._stop() or (self._fail_fast and self._failed)
+
+    def _fill(self) -> None:
+        """See to it that a claimed task waits for a worker, as long as there are any."""
+        for task in self._todo if not self._queue else ():
+            job = self._claim(task)
+            if job is not None:
+                self._queue.append(job)
+            if self._queue or self._over:
+                return
+
+    def _claim(self, task: Task) -> _Job | None:
+        """Take a task, unless another run has it or it needs no work; says which."""
+        claim = self._claims.take(self._ledger.name(task))
+        if claim is None:
+            self._told(Outcome(task, "elsewhere"))
+            return None
+        standing = self._ledger.standing(task)
+        with suppress(OSError):  # the system may refuse, as it then will the worker
+            stale_partial(task.target, self._token(task)).unlink(missing_ok=True)
+        if standing.state == "todo":
+            return _Job(task, standing, claim)
+        claim.release()
+        if standing.state == "done":
+            self._told(Outcome(task, "skipped"))
+        else:
+            self._failed = True
+            error = standing.error or "another picture is in its place (--overwrite replaces it)"
+            self._told(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
+        return None
+
+    def _token(self, task: Task) -> str:
+        return token_of(self._ledger.name(task))
+
+    def _hand_out(self) -> None:
+        """Give every worker that is ready a task, and then another."""
+        for load in range(_AT_A_WORKER):
+            for hand in self._hands:
+                if self._queue and hand.has_room(load, self._queue[0]):
+                    job = self._queue.popleft()
+                    message = order(job.task, self._token(job.task), self._saving)
+                    hand.jobs[hand.actor.make.remote(message)] = job
+                    self._fill()
+
+    def _hire(self) -> None:
+        """As many workers as there is room for."""
+        places = self._berth.places(self._nodes())
+        while len(self._hands) < min(places, self._most):
+            actor = self._actor.remote(asdict(self._execution), pixel_limit())
+            greeting = actor.greet.remote(os.fsencode(os.path.abspath(self._output)))
+            self._hands.append(_Hand(actor, greeting))
+        if not self._hands:
+            raise ClusterError("no node of the cluster is left that has room for a worker")
+
+    def _nodes(self) -> list[dict[str, float]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _listen(self) -> None:
+        """Wait a moment for what the workers have to say."""
+        awaited = {hand.next: hand for hand in self._hands if hand.next is not None}
+        said, _ = self._ray.wait(list(awaited), num_returns=1, timeout=_PATIENCE_S)
+        for each in said:
+            self._hear(awaited[each], each)
+
+    def _hear(self, hand: _Hand, said: Any) -> None:
+        failures = self._ray.exceptions
+        try:
+            answer = self._ray.get(said)
+        except failures.RayTaskError as error:
+            answer = {"outcome": "failed", "seconds": 0.0, "error": one_line(error.cause)}
+        except failures.RayError as error:
+            self._bury(hand, error)
+            return
+        if hand.greeting is None:
+            self._settle(hand.jobs.pop(said), answer)
+        else:
+            self._welcome(hand, answer)
+
+    def _welcome(self, hand: _Hand, answer: Mapping[str, Any]) -> None:
+        """Take a worker into service.
+
+        Raises:
+            ClusterError: it cannot do the work of this batch.
+        """
+        host = answer.get("host")
+        if host is None:
+            raise ClusterError(f"a worker does not start: {answer['error']}")
+        if answer["version"] != __version__:
+            raise ClusterError(
+                f"{host} has stylize {answer['version']}, this is {__version__}",
+                hint="install the same version on all nodes",
+            )
+        if not answer["sees"]:
+            raise ClusterError(
+                f"{host} does not see {self._output}",
+                hint="all nodes must have the same files at the same paths",
+            )
+        hand.greeting = None
+        self._false_starts = 0
+
+    def _bury(self, hand: _Hand, error: Exception) -> None:
+        """Give up a worker that is dead or out of reach; its tasks wait for another.
+
+        Raises:
+            ClusterError: it has never begun, like those before it.
+        """
+        self._hands.remove(hand)
+        self._kill(hand)
+        if hand.greeting is not None:
+            self._false_starts += 1
+            if self._false_starts >= _MOST_FALSE_STARTS:
+                raise ClusterError(f"workers do not start: {one_line(error)}")
+        jobs = list(hand.jobs.values())
+        if jobs:
+            victim = jobs[0]
+            victim.deaths += 1
+            if victim.deaths >= _MOST_DEATHS:
+                text = f"{victim.deaths} workers died of it (out of memory, perhaps)"
+                self._fail(jobs.pop(0), text)
+            else:
+                attempts = victim.standing.attempts + 1
+                victim.standing = replace(victim.standing, attempts=attempts)
+        self._queue.extendleft(reversed(jobs))
+
+    def _settle(self, job: _Job, answer: Mapping[str, Any]) -> None:
+        """Write down what became of a task.
+
+        Raises:
+            OutputError: the disk is full or gone.
+            ClusterError: no picture can be made there.
+        """
+        seconds = answer["seconds"]
+        if answer["outcome"] in ("dropped", "disk", "unable"):
+            job.claim.release()
+        if answer["outcome"] == "disk":
+            raise OutputError(answer["error"])
+        if answer["outcome"] == "unable":
+            raise ClusterError(f"a worker cannot paint: {answer['error']}")
+        if answer["outcome"] == "failed":
+            self._fail(job, answer["error"], seconds)
+        elif answer["outcome"] == "done":
+            self._ledger.write(job.task, job.standing, seconds=seconds, losses=answer["losses"])
+            job.claim.release()
+            self._told(Outcome(job.task, "done", seconds))
+
+    def _fail(self, job: _Job, error: str, seconds: float = 0.0) -> None:
+        self._failed = True
+        self._ledger.write(job.task, job.standing, seconds=seconds, error=error)
+        job.claim.release()
+        self._told(Outcome(job.task, "failed", seconds, error))
+
+    def _dismiss(self) -> None:
+        """Have the workers drop what they still have in work, and wait until they have."""
+        for hand in self._hands:
+            hand.actor.stop.options(concurrency_group="control").remote()
+        end = time.monotonic() + _GRACE_S
+        while any(hand.jobs for hand in self._hands) and time.monotonic() < end:
+            self._listen()
+
+    def _leave(self) -> None:
+        """End the workers and release what is still held for them."""
+        for hand in self._hands:
+            self._kill(hand)
+        for job in [*self._queue, *(job for hand in self._hands for job in hand.jobs.values())]:
+            job.claim.release()
+
+    def _kill(self, hand: _Hand) -> None:
+        # Of one that is dead already, or of a cluster that is gone, Ray complains.
+        with suppress(Exception):
+            self._ray.kill(hand.actor, no_restart=True)

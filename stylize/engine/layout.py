@@ -1,0 +1,156 @@
+"""Whole or in tiles, and how much the optimiser remembers: what memory allows. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stylize.engine.plan import BASE_BYTES, Cost, network_bytes_per_px, state_bytes_per_px
+from stylize.engine.tiles import deepest_stride, halo_px, spans
+from stylize.errors import SettingError
+from stylize.optimize.schedule import Scale
+
+# Sides of what a tile owns, to choose from; smaller ones spend most of their work on the halo.
+TILES_PX = (2048, 1536, 1024, 768, 512, 256)
+# Pairs of the L-BFGS history: fewer where memory is short, at some cost in convergence.
+HISTORIES = (10, 5, 3, 2)
+# Share of the free memory that a run may plan with.
+USABLE = 0.85
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a picture of any size is held in memory.
+
+    Attributes:
+        tile_px: side of what a tile owns at most; None for no tiles.
+        history: pairs that L-BFGS keeps.
+    """
+
+    tile_px: int | None = None
+    history: int = HISTORIES[0]
+
+    @property
+    def name(self) -> str:
+        """For people and recipes."""
+        return "whole" if self.tile_px is None else "tiles"
+
+    def whole(self, size: tuple[int, int], halo: int) -> bool:
+        """Whether a picture of ``(height, width)`` needs no tiles: it is no larger than one."""
+        if self.tile_px is None:
+            return True
+        return size[0] * size[1] <= (self.tile_px + 2 * halo) ** 2
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What decides the memory of a run.
+
+    Attributes:
+        architecture, layers, precision: of the network.
+        optimizer: ``lbfgs``, ``adam`` or ``ascent``.
+        target_bytes_per_px: of what is kept beside the optimiser's state, such as the content's
+            activations.
+    """
+
+    architecture: str
+    layers: Sequence[str]
+    precision: str
+    optimizer: str
+    target_bytes_per_px: float = 0.0
+
+    def peak_bytes(self, size: tuple[int, int], layout: Layout) -> float:
+        """Resident memory of the whole program at a picture of ``(height, width)``."""
+        network = network_bytes_per_px(self.architecture, self.layers, self.precision)
+        state = state_bytes_per_px(self.optimizer, layout.history) + self.target_bytes_per_px
+        pixels = size[0] * size[1]
+        return BASE_BYTES + pixels * state + self._at_once(size, layout) * network
+
+    def _at_once(self, size: tuple[int, int], layout: Layout) -> int:
+        """Pixels that are in the network at a time."""
+        halo = halo_px(self.architecture, self.layers)
+        if layout.tile_px is None or layout.whole(size, halo):
+            return size[0] * size[1]
+        sides = [min(side, layout.tile_px + 2 * halo) for side in size]
+        return sides[0] * sides[1]
+
+    def work(self, size: tuple[int, int], layout: Layout, *, passes: int) -> float:
+        """How many times the work of a whole picture this takes.
+
+        Args:
+            size: ``(height, width)`` of the picture.
+            layout: of it.
+            passes: through the network, forward or backward: 2 for a whole picture; 3 where the
+                slopes wait for the sums of all tiles.
+        """
+        halo = halo_px(self.architecture, self.layers)
+        if layout.tile_px is None or layout.whole(size, halo):
+            return 1.0
+        stride = deepest_stride(self.architecture, self.layers)
+        sides = [spans(side, layout.tile_px, halo, stride) for side in size]
+        seen = [sum(each.stop - each.start for each in found) for found in sides]
+        return passes / 2 * seen[0] * seen[1] / (size[0] * size[1])
+
+    def choose(self, size: tuple[int, int], budget_bytes: float | None) -> Layout:
+        """The fastest layout that fits.
+
+        Args:
+            size: ``(height, width)`` of the largest picture.
+            budget_bytes: None for no bound.
+
+        Raises:
+            SettingError: none fits; says which size would.
+        """
+        if budget_bytes is None:
+            return Layout()
+        stride = deepest_stride(self.architecture, self.layers)
+        histories = HISTORIES if self.optimizer == "lbfgs" else HISTORIES[:1]
+        for history in histories:
+            for tile in (None, *TILES_PX):
+                layout = Layout(tile, history)
+                if self.peak_bytes(size, layout) <= budget_bytes:
+                    return layout
+        raise SettingError(
+            f"{size[1]}×{size[0]} px need {self._least(size) / 1e9:.2f} GB of memory, even in"
+            f" tiles, and {budget_bytes / 1e9:.2f} GB may be used",
+            hint=self._remedy(size, budget_bytes, stride),
+        )
+
+    def _least(self, size: tuple[int, int]) -> float:
+        last = HISTORIES[-1] if self.optimizer == "lbfgs" else HISTORIES[0]
+        return self.peak_bytes(size, Layout(TILES_PX[-1], last))
+
+    def _remedy(self, size: tuple[int, int], budget_bytes: float, stride: int) -> str:
+        """The long side that would fit."""
+        low, high = stride, max(size)
+        while high - low > stride:
+            middle = (low + high) // 2
+            shrunk = tuple(max(1, math.ceil(side * middle / max(size))) for side in size)
+            fits = self._least((shrunk[0], shrunk[1])) <= budget_bytes
+            low, high = (middle, high) if fits else (low, middle)
+        if low <= stride:
+            return "no size fits; close other programs or raise --max-memory"
+        return f"--size {low // stride * stride} fits"
+
+
+def in_layout(
+    cost: Cost, demand: Demand, scales: Sequence[Scale], layout: Layout, *, passes: int
+) -> Cost:
+    """The cost of a run whose larger scales are done in tiles.
+
+    Args:
+        cost: of the same run without tiles.
+        demand: of its network and optimiser.
+        scales: the schedule.
+        layout: of every scale that does not fit whole.
+        passes: see :meth:`Demand.work`.
+    """
+    work = [each.height * each.width * each.steps for each in scales]
+    share = sum(
+        pixels * demand.work(each.size, layout, passes=passes)
+        for pixels, each in zip(work, scales, strict=True)
+    ) / sum(work)
+    peak = max(demand.peak_bytes(each.size, layout) for each in scales)
+    seconds = None if cost.seconds is None else cost.seconds * share
+    return Cost(cost.tflop * share, peak, seconds)
