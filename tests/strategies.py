@@ -31,6 +31,7 @@ def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         "size": st.sampled_from(["1", "512", "640x480", "0.5MP", "12mp", "original"]),
         "device": st.sampled_from(["auto", "cpu", "mps", "cuda", "cuda:3"]),
         "network": st.text(),
+        "max_memory": st.sampled_from(["7GB", "800 mb", "123456789"]),
         "from_noise": st.sampled_from(["640x480", "16X16", "1×100000"]),
         "layers": st.sampled_from(
             ["conv4_3", "relu1_1", "conv5_1:7,21-26", "0.5*conv3_3:30-40 - conv1_2"]

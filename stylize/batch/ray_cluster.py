@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from stylize.settings import Execution
 _MOST_CPUS = 8
 # Messages are paths and small dicts; by default, Ray sets a third of the memory aside.
 _STORE_BYTES = 80 * 1024**2
+_ANSWER_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ def cluster(address: str | None) -> Iterator[Any]:
         ClusterError: there is no such cluster, or it cannot be started.
     """
     ray = optional_module("ray", what="--runner ray", extra="ray")
+    if address:
+        _require_answer(address)
     start = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
         ray.init(
@@ -105,8 +109,9 @@ def cluster(address: str | None) -> Iterator[Any]:
             **({} if address else start),
         )
     except Exception as error:
-        where = f"the Ray cluster at {address} cannot be reached" if address else "Ray cannot start"
-        raise ClusterError(f"{where}: {one_line(error)}", hint="see docs/cluster.md") from error
+        if address:
+            raise _unreachable(address, error) from error
+        raise ClusterError(f"Ray cannot start: {one_line(error)}") from error
     # Even without log_to_driver Ray prints on stdout what befalls the cluster, in the midst of our
     # own lines. There is no public switch, and what matters comes to us as errors.
     ray._private.worker._worker_logs_enabled = False
@@ -115,3 +120,25 @@ def cluster(address: str | None) -> Iterator[Any]:
     finally:
         ray.shutdown()
         ray._private.worker._worker_logs_enabled = True
+
+
+def nodes(ray: Any) -> list[dict[str, float]]:
+    """Resources of each node that is alive, as Ray names them."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _require_answer(address: str) -> None:
+    """Refuse an address where nobody listens: Ray would ask for more than a minute, aloud."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"the Ray cluster at {address} cannot be reached: {one_line(error)}",
+        hint="HOST:PORT is what 'ray start --head' has printed, or auto",
+    )

@@ -20,7 +20,7 @@ from stylize import __version__
 from stylize.batch.claims import Claim, Claims
 from stylize.batch.ledger import Ledger, Standing
 from stylize.batch.local import Outcome, Saving, one_line
-from stylize.batch.ray_cluster import berth_for
+from stylize.batch.ray_cluster import berth_for, nodes
 from stylize.batch.tasks import Task, token_of
 from stylize.batch.worker import Worker, order
 from stylize.errors import ClusterError, OutputError
@@ -122,7 +122,7 @@ class RayRunner:
         self._stop = stop
         self._fail_fast = fail_fast
         self._failed = False
-        self._berth = berth_for(self._nodes(), execution, cpus)
+        self._berth = berth_for(nodes(ray), execution, cpus)
         self._execution = replace(execution, threads=execution.threads or self._berth.cpus)
         # A group of its own for stop(), which must be heard while a picture is in work.
         self._actor = ray.remote(
@@ -214,16 +214,13 @@ class RayRunner:
 
     def _hire(self) -> None:
         """As many workers as there is room for."""
-        places = self._berth.places(self._nodes())
+        places = self._berth.places(nodes(self._ray))
         while len(self._hands) < min(places, self._most):
             actor = self._actor.remote(asdict(self._execution), pixel_limit())
             greeting = actor.greet.remote(os.fsencode(os.path.abspath(self._output)))
             self._hands.append(_Hand(actor, greeting))
         if not self._hands:
             raise ClusterError("no node of the cluster is left that has room for a worker")
-
-    def _nodes(self) -> list[dict[str, float]]:
-        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def _listen(self) -> None:
         """Wait a moment for what the workers have to say."""

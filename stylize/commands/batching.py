@@ -75,7 +75,7 @@ def perform(request: Request, options: dict[str, Any]) -> int:
         raise UsageError("no pictures among the inputs", hint="-r looks into folders below")
     if options["verbose"]:
         show_plan(tasks, collection, options)
-    with means(options) as ray:
+    with means(options, request.execution) as ray:
         return work(tasks, collection, request, options, ray)
 
 

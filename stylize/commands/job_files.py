@@ -102,7 +102,7 @@ def read_job(path: Path) -> JobFile:
 def _within(folder: Path, text: str) -> str:
     """A path of the file's as one from here; a folder's own brackets make no pattern of it."""
     is_pattern = has_magic(text) and not os.path.lexists(folder / text)
-    return os.path.join(escape(folder), text) if is_pattern else str(folder / text)
+    return os.path.join(escape(str(folder)), text) if is_pattern else str(folder / text)
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -82,10 +82,14 @@ def check_runner(options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def means(options: dict[str, Any]) -> Iterator[Any]:
+def means(options: dict[str, Any], execution: Execution) -> Iterator[Any]:
     """The connection to Ray, if it is to be used; else None.
 
     Enter it before signals are taken over: Ray takes SIGTERM for itself.
+
+    Raises:
+        ClusterError: there is no such cluster.
+        UsageError: it has no room for such workers.
     """
     if options["runner"] == "local":
         yield None
@@ -94,9 +98,10 @@ def means(options: dict[str, Any]) -> Iterator[Any]:
     # on stderr that a future version will leave the GPUs' variables alone.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    from stylize.batch.ray_cluster import cluster
+    from stylize.batch.ray_cluster import berth_for, cluster, nodes
 
     with cluster(_address(options)) as ray:
+        berth_for(nodes(ray), execution, options["cpus_per_worker"])
         yield ray
 
 

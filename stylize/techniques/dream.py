@@ -77,6 +77,7 @@ class Dream:
 
     @layout.setter
     def layout(self, layout: Layout) -> None:
+        """Hold it in another way."""
         self._dreamer.layout = layout
 
     def cost(self) -> Cost:

@@ -128,6 +128,7 @@ class Tunnel:
 
     @layout.setter
     def layout(self, layout: Layout) -> None:
+        """Hold it in another way."""
         self._dreamer.layout = layout
 
     def cost(self) -> Cost:

@@ -94,7 +94,7 @@ class Bench:
                 saving=Saving(),
                 told=self.told.append,
                 began=lambda task: None,
-                stop=lambda: self.stop(),
+                stop=self.stop,
                 fail_fast=fail_fast,
             )
             runner.run(self.tasks if tasks is None else tasks)

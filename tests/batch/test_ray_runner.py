@@ -304,8 +304,9 @@ def test_interrupted(head: Any, batch: Callable[..., Batch]) -> None:
 
 
 @on_ray
-def test_a_cluster_that_is_not_there() -> None:
-    with pytest.raises(ClusterError, match="cannot be reached"), cluster("nonsense"):
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9", "[::1]:9", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there(address: str) -> None:
+    with pytest.raises(ClusterError, match="cannot be reached"), cluster(address):
         pass
 
 

@@ -127,7 +127,7 @@ def test_a_dream_has_no_inputs_in_common(shop: Shop, tmp_path: Path) -> None:
 def test_a_style_that_is_none(shop: Shop, tmp_path: Path) -> None:
     style = tmp_path / "style.png"
     style.write_text("no picture")
-    with pytest.raises(PictureError, match="style.png"):
+    with pytest.raises(PictureError, match=r"style\.png"):
         shop.inputs(paint_task(tmp_path, style).look)
 
 

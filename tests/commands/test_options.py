@@ -39,6 +39,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "device": (["cpu"], "cpu"),
     "precision": (["bf16"], "bf16"),
     "threads": (["1"], 1),
+    "max_memory": (["7GB"], "7GB"),
 }
 FIELDS = [
     pytest.param(kind, each, id=each.name)

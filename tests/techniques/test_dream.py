@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stylize.engine import layout as layout_module
 from stylize.errors import InterruptedRunError, PictureError, SettingError, UnknownNameError
 from stylize.images import Picture, SizeSpec, read_picture, resize
 from stylize.networks.store import Weights
@@ -225,3 +226,19 @@ def test_from_a_file_and_to_a_file(tmp_path: Path) -> None:
     recipe = load_recipe(tmp_path / "dream.png")
     assert recipe["inputs"][0]["sha256"] == read_picture(path).sha256
     assert str(tmp_path) not in str(recipe)
+
+
+@pytest.mark.parametrize("tileable", [False, True])
+def test_tiles_dream_the_same_picture(tileable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout_module, "TILES_PX", (64, 32))
+    monkeypatch.setattr(layout_module, "BASE_BYTES", 0.0)
+    settings = DreamSettings(
+        size="150", layers="conv3_1", octaves=2, steps=2, strength=10, tileable=tileable
+    )
+    found = []
+    for allowed in ("4GB", "20MB"):
+        execution = Execution(precision="fp32", max_memory=allowed)
+        found.append(Dream(as_picture(cat(150)), settings, execution).run())
+    whole, tiled = found
+    assert [each.recipe["resolved"]["engine"] for each in found] == ["whole", "tiles"]
+    assert float((whole.pixels - tiled.pixels).abs().max()) < 2 / 255

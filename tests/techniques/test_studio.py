@@ -209,7 +209,11 @@ def test_many_styles_do_not_crowd_each_other_out() -> None:
     studio, made = Studio(), list[tuple[int, int]]()
 
     def ask(style: int, size: int) -> None:
-        studio.statistics(str(style), size, lambda: {} if made.append((style, size)) else {})
+        def compute() -> dict[str, Any]:
+            made.append((style, size))
+            return {}
+
+        studio.statistics(str(style), size, compute)
 
     for _ in range(3):
         for style in range(20):

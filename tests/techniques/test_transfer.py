@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import stylize
+from stylize.engine import layout as layout_module
 from stylize.errors import InterruptedRunError, PictureError, SettingError, UnknownNameError
 from stylize.images import Picture, read_picture
 from stylize.objectives.smoothness import total_variation
@@ -361,3 +362,38 @@ def test_the_python_function(files: tuple[Path, Path], tmp_path: Path) -> None:
         "strokes.png",
     ]
     assert recipe == painting.recipe
+
+
+def test_tiles_paint_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound on memory changes rounding, not the picture; the recipe tells of the tiles."""
+    monkeypatch.setattr(layout_module, "TILES_PX", (64, 32))
+    monkeypatch.setattr(layout_module, "BASE_BYTES", 0.0)
+    settings = TransferSettings(
+        size="200",
+        steps=2,
+        final_steps=2,
+        min_size=200,
+        style_layers=(("relu1_1", 1), ("relu2_1", 1)),
+        content_layers=(("relu2_2", 1),),
+    )
+    photograph, pattern = as_picture(photo(200, 160)), as_picture(strokes(96, 96))
+    found = []
+    for allowed in ("4GB", "30MB"):
+        execution = Execution(precision="fp32", max_memory=allowed)
+        job = Transfer(photograph, [pattern], settings, execution)
+        found.append((job.cost(), job.run()))
+    (ample, whole), (tight, tiled) = found
+    assert whole.recipe["resolved"]["engine"] == "whole"
+    assert tiled.recipe["resolved"]["engine"] == "tiles"
+    assert tiled.recipe["resolved"]["tile_px"] in (64, 32)
+    assert tight.peak_bytes < ample.peak_bytes
+    assert tight.tflop > ample.tflop
+    assert float((whole.pixels - tiled.pixels).abs().max()) < 2 / 255
+
+
+def test_a_picture_that_fits_in_no_tiles_is_refused() -> None:
+    execution = Execution(precision="fp32", max_memory="100MB")
+    with pytest.raises(SettingError, match="even in tiles"):
+        Transfer(
+            as_picture(photo()), [as_picture(strokes())], TransferSettings(size="64"), execution
+        )
