@@ -15,7 +15,7 @@ from stylize.errors import PictureError, StylizeError
 from stylize.images import read_picture
 from stylize.networks.store import find_model
 from stylize.recipes import load_recipe
-from stylize.sources import digest
+from stylize.sources import digest, remember
 
 State = Literal["todo", "done", "failed", "foreign"]
 
@@ -145,7 +145,9 @@ def _says_done(entry: Entry | None, wanted: str) -> bool:
 def _digest(source: Path) -> tuple[str | None, str | None]:
     """Digest of a file, or why there is none."""
     try:
-        return digest(source), None
+        sha256 = digest(source)
+        remember(source, sha256)  # where 'stylize replay' will look for it
+        return sha256, None
     except PictureError as error:
         return None, str(error)
 

@@ -37,7 +37,7 @@ Status = Literal["done", "skipped", "failed", "elsewhere"]
 # A full or vanished disk is no fault of the picture: the batch ends, and goes on another time.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 # The same of these: every other picture would meet them too.
-_OF_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
+OF_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
 # Pictures that are claimed and decoded before their turn.
 _AHEAD = 1
 
@@ -192,7 +192,7 @@ class LocalRunner:
             painting = self._shop.paint(claimed.task, picture, listener, self._stop)
         except InterruptedRunError:
             painting = None
-        except _OF_ALL_PICTURES as error:
+        except OF_ALL_PICTURES as error:
             # A picture of a format that needs an extra is that picture's own trouble.
             if not isinstance(claimed.picture.exception(), StylizeError):
                 raise
@@ -219,7 +219,7 @@ class LocalRunner:
                 token=self._token(task),
             )
         except Exception as error:
-            if _is_disk(error) or isinstance(error, _OF_ALL_PICTURES):
+            if is_disk(error) or isinstance(error, OF_ALL_PICTURES):
                 raise
             self._fail(claimed, error)
             return
@@ -245,7 +245,7 @@ def one_line(error: Exception) -> str:
     return " ".join(text.split())[:500]
 
 
-def _is_disk(error: BaseException) -> bool:
+def is_disk(error: BaseException) -> bool:
     """Whether the disk is at fault, not the picture."""
     cause = error.__cause__ if isinstance(error, OutputError) else error
     return isinstance(cause, OSError) and cause.errno in _DISK_ERRORS

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from stylize import __version__
-from stylize.batch.local import _OF_ALL_PICTURES, Saving, _is_disk, one_line
+from stylize.batch.local import OF_ALL_PICTURES, Saving, is_disk, one_line
 from stylize.batch.manifest import state_folder
 from stylize.batch.memory import give_back_memory
 from stylize.batch.shop import Shop
@@ -82,9 +82,9 @@ def _read(task: Task) -> Picture:
 
 def _blamed(problem: Exception) -> str:
     """What is at fault for a failure: the disk, the worker, or the picture."""
-    if _is_disk(problem):
+    if is_disk(problem):
         return "disk"
-    return "unable" if isinstance(problem, _OF_ALL_PICTURES) else "failed"
+    return "unable" if isinstance(problem, OF_ALL_PICTURES) else "failed"
 
 
 class Worker:

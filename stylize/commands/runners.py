@@ -44,7 +44,11 @@ runner_options = [
 ]
 
 # What a worker's torch reads when it is loaded; see the program's entry.
-_PASSED_ON = ("THP_MEM_ALLOC_ENABLE", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+_PASSED_ON = (
+    "THP_MEM_ALLOC_ENABLE",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+    "LRU_CACHE_CAPACITY",
+)
 
 
 class Runner(Protocol):

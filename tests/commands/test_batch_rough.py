@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,14 @@ def pictures(output: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in output.glob("[0-9]*.png")}
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Look again and again, but not for ever: the run may have come to grief."""
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def require_whole(output: Path, count: int) -> None:
     """One valid picture for each input, one line that says so, and nothing else."""
     assert set(results(output)) == {f"{number}.png" for number in range(count)}
@@ -126,12 +134,12 @@ def test_killed_ten_times(zygote: Zygote, tmp_path: Path) -> None:
     chance = random.Random(4)
     for _ in range(10):
         pid = zygote.start(tmp_path / "log", *words)
-        goal = len(seen) + chance.choice([0, 1, 2])
-        while len(pictures(output)) < goal:
-            time.sleep(0.001)
+        goal = min(32, len(seen) + chance.choice([0, 1, 2]))
+        wait_until(lambda goal=goal: len(pictures(output)) >= goal)
         time.sleep(chance.uniform(0, 0.05))
         os.kill(pid, signal.SIGKILL)
-        assert zygote.wait(pid) == -signal.SIGKILL
+        # A fast machine may have been through before.
+        assert zygote.wait(pid) in (-signal.SIGKILL, 0)
         assert seen.items() <= pictures(output).items()
         seen = pictures(output)
         counts.append(len(seen))
@@ -161,8 +169,7 @@ def test_interrupted(zygote: Zygote, tmp_path: Path, number: signal.Signals) -> 
     log = tmp_path / "log"
     words = ("batch", "dream", folder, "-o", output, *DREAM, "--steps", 50)
     pid = zygote.start(log, *words)
-    while not (output / "0.png").exists():
-        time.sleep(0.01)
+    wait_until((output / "0.png").exists)
     os.kill(pid, number)
     assert zygote.wait(pid) == 130
     said = log.read_text()

@@ -65,7 +65,13 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
     assert option.help.startswith(each.metadata["help"])
     shown = option.help.removesuffix("]").rpartition("[")[2]
     if each.default in (None, ()):
-        assert shown in ("as the result", "equal", "three tenths of --steps", "all cores")
+        assert shown in (
+            "as the result",
+            "equal",
+            "three tenths of --steps",
+            "all cores",
+            "the free",
+        )
     elif isinstance(each.default, tuple):
         assert shown == ",".join(f"{layer}:{weight}" for layer, weight in each.default)
     else:
