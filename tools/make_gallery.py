@@ -3,8 +3,8 @@
     python tools/make_gallery.py docs/gallery
 
 Every picture is the output of one ``stylize transfer`` on the samples, saved as JPEG;
-``overview.jpg`` shows three of them beside their photographs and styles, ``dreams.jpg`` is the sheet
-of all dream presets.
+``overview.jpg`` shows three of them beside their photographs and styles, ``dreams.jpg`` is the
+sheet of all dream presets.
 """
 
 from __future__ import annotations
