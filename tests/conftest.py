@@ -17,6 +17,8 @@ from PIL import Image
 from stylize.images import Picture, read_picture, resize
 from stylize.networks.store import Weights, load_weights
 
+torch.set_num_threads(1)  # as many processes as cores run the tests
+
 # Reasons for which a test may be skipped in CI. There is no Ray for the newest Python, see the
 # extra 'test'; elsewhere its tests must run.
 SKIPS: tuple[str, ...] = ("ray is not installed",) if sys.version_info >= (3, 15) else ()

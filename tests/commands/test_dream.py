@@ -18,7 +18,7 @@ from stylize.commands.dream import dream
 from stylize.images import read_picture, resize, write_picture
 from stylize.presets import DEFAULTS, read_preset
 from stylize.recipes import load_recipe
-from stylize.settings import DreamSettings, option_name
+from stylize.settings import DreamSettings, Execution, option_name
 from tests.commands.conftest import (
     BRIEF,
     Run,
@@ -233,7 +233,8 @@ class TestOptions:
         assert load_recipe(out)["settings"][each.name] == meant
 
     def test_no_option_beside_the_settings_goes_unnoticed(self) -> None:
-        own = {p.name for p in dream.params} - TYPED.keys() - {"device", "precision", "threads"}
+        execution = {each.name for each in dataclasses.fields(Execution)}
+        own = {p.name for p in dream.params} - TYPED.keys() - execution
         plumbing = "photo guide mask preset save_preset as_json quiet verbose max_input_pixels"
         files = "output overwrite format depth quality save_steps"
         assert own == {*plumbing.split(), *files.split()}
