@@ -30,6 +30,20 @@ COMMANDS = {
     "info": "stylize.commands.info",
 }
 
+# What --help says of each, here so that it need not import them all.
+SUMMARIES = {
+    "transfer": "Paint a photograph in the style of one or several pictures.",
+    "dream": "Let a network dream on a picture: DeepDream.",
+    "tunnel": "Dream one's way into a picture: a film.",
+    "batch": "Whole folders: planned first, nothing lost.",
+    "explore": "Contact sheets to choose from.",
+    "replay": "Make a picture again, from the recipe inside it.",
+    "presets": "The looks that have a name.",
+    "layers": "The layers, and what a dream there looks like.",
+    "models": "List, check and add networks.",
+    "info": "Show the recipe that a picture carries.",
+}
+
 EPILOG = "Exit codes: 0 done, 1 a run failed, 2 the request makes no sense, 130 interrupted."
 INTERRUPTED = 130
 # Of an expression in a message; with its indent, a terminal's usual 80.
@@ -42,6 +56,11 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order of the table above."""
         return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their summaries, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(SUMMARIES.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now."""

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from stylize import __version__
-from stylize.commands.entry import COMMANDS, Commands, cli, main, verbosity
+from stylize.commands.entry import COMMANDS, SUMMARIES, Commands, cli, main, verbosity
 from stylize.errors import StylizeError, UsageError
 from tests.commands.conftest import Run, Sketch, complaint, program
 
@@ -21,6 +21,11 @@ Files = tuple[Path, Path]
 def test_version(run: Run) -> None:
     result = run("--version")
     assert (result.exit_code, result.stdout) == (0, f"stylize, version {__version__}\n")
+
+
+def test_every_command_has_its_summary() -> None:
+    assert list(SUMMARIES) == list(COMMANDS)
+    assert all(text.endswith(".") and len(text) < 66 for text in SUMMARIES.values())
 
 
 @pytest.mark.parametrize("word", ["-h", "--help"])
