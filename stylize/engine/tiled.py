@@ -147,6 +147,8 @@ class TiledEngine:
             outputs = [features[name] for name in self._terms]
             (part,) = torch.autograd.grad(outputs, leaf, seeds)
             tile.cut(gradient).add_(part)
+            # The next window's activations shall not lie beside this one's.
+            del leaf, features, owned, seeds, outputs, part
         return _as_exact(total, image), gradient
 
     @staticmethod
