@@ -8,7 +8,7 @@ from typing import Any
 
 from stylize.images import Picture, read_picture
 from stylize.optimize.events import Iterate
-from stylize.presets import DEFAULTS, Preset, find_preset
+from stylize.presets import DEFAULTS, find_preset
 from stylize.settings import Execution
 from stylize.techniques.dream import Dream
 from stylize.techniques.painting import Painting
@@ -61,7 +61,7 @@ def transfer(
         look.apply(settings),
         execution,
         start=None if start is None else _read(start),
-        preset=_recorded(look),
+        preset=look.recorded,
     ).run(listener, stop)
 
 
@@ -105,13 +105,8 @@ def dream(
         execution,
         guide=None if guide is None else _read(guide),
         mask=None if mask is None else _read(mask),
-        preset=_recorded(look),
+        preset=look.recorded,
     ).run(listener, stop)
-
-
-def _recorded(preset: Preset) -> str | None:
-    """What the recipe says of it: its name, never a path; nothing of the default."""
-    return preset.name if preset.name != DEFAULTS[preset.technique] else None
 
 
 def _read(picture: PictureLike) -> Picture:

@@ -39,6 +39,11 @@ class Preset:
     description: str
     settings: Mapping[str, Any]
 
+    @property
+    def recorded(self) -> str | None:
+        """Its name for a recipe; None for the default, which changes nothing."""
+        return self.name if self.name != DEFAULTS[self.technique] else None
+
     def apply(self, overrides: Mapping[str, Any] | None = None) -> Any:
         """Settings: the defaults, under the preset's values, under ``overrides``."""
         kind = TECHNIQUES[self.technique]

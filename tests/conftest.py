@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,9 @@ from PIL import Image
 from stylize.images import Picture, read_picture, resize
 from stylize.networks.store import Weights, load_weights
 
+# No test may fail for want of speed.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 torch.set_num_threads(1)  # as many processes as cores run the tests
 
 # Reasons for which a test may be skipped in CI. There is no Ray for the newest Python, see the

@@ -161,24 +161,16 @@ class LocalRunner:
 
     def _claim(self, task: Task) -> _Claimed | None:
         """Take a task, unless another run has it or it needs no work; says which."""
-        taken = self._claims.take(self._ledger.name(task))
-        if taken is None:
-            self._told(Outcome(task, "elsewhere"))
+        admitted = admit(task, self._claims, self._ledger, self._tell)
+        if admitted is None:
             return None
-        standing = self._ledger.standing(task)
-        with suppress(OSError):  # the system may refuse, as it then will when the picture is saved
-            stale_partial(task.target, self._token(task)).unlink(missing_ok=True)
-        if standing.state == "todo":
-            picture = self._files.submit(read_picture, task.source)
-            return _Claimed(task, standing, taken, picture)
-        taken.release()
-        if standing.state == "done":
-            self._told(Outcome(task, "skipped"))
-        else:
-            self._failed = True
-            error = standing.error or "another picture is in its place (--overwrite replaces it)"
-            self._told(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
-        return None
+        standing, taken = admitted
+        picture = self._files.submit(read_picture, task.source)
+        return _Claimed(task, standing, taken, picture)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._failed = self._failed or outcome.status == "failed"
+        self._told(outcome)
 
     def _token(self, task: Task) -> str:
         return token_of(self._ledger.name(task))
@@ -243,6 +235,36 @@ def one_line(error: Exception) -> str:
     """An error as a line of the report."""
     text = str(error) if isinstance(error, StylizeError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:500]
+
+
+def admit(
+    task: Task, claims: Claims, ledger: Ledger, told: Callable[[Outcome], None]
+) -> tuple[Standing, Claim] | None:
+    """Take a task that is to be done; of any other, tell why it is not.
+
+    Args:
+        task: from the plan.
+        claims: keep other runs off it.
+        ledger: knows where it stands.
+        told: is told of a task that another run has, that is done, or that failed before.
+    """
+    name = ledger.name(task)
+    taken = claims.take(name)
+    if taken is None:
+        told(Outcome(task, "elsewhere"))
+        return None
+    standing = ledger.standing(task)
+    with suppress(OSError):  # the system may refuse, as it then will when the picture is saved
+        stale_partial(task.target, token_of(name)).unlink(missing_ok=True)
+    if standing.state == "todo":
+        return standing, taken
+    taken.release()
+    if standing.state == "done":
+        told(Outcome(task, "skipped"))
+    else:
+        error = standing.error or "another picture is in its place (--overwrite replaces it)"
+        told(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
+    return None
 
 
 def is_disk(error: BaseException) -> bool:

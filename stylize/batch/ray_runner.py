@@ -19,12 +19,11 @@ from typing import Any
 from stylize import __version__
 from stylize.batch.claims import Claim, Claims
 from stylize.batch.ledger import Ledger, Standing
-from stylize.batch.local import Outcome, Saving, one_line
+from stylize.batch.local import Outcome, Saving, admit, one_line
 from stylize.batch.ray_cluster import berth_for, nodes
 from stylize.batch.tasks import Task, token_of
 from stylize.batch.worker import Worker, order
 from stylize.errors import ClusterError, OutputError
-from stylize.images.atomic import stale_partial
 from stylize.images.opening import pixel_limit
 from stylize.settings import Execution
 
@@ -181,23 +180,12 @@ class RayRunner:
 
     def _claim(self, task: Task) -> _Job | None:
         """Take a task, unless another run has it or it needs no work; says which."""
-        claim = self._claims.take(self._ledger.name(task))
-        if claim is None:
-            self._told(Outcome(task, "elsewhere"))
-            return None
-        standing = self._ledger.standing(task)
-        with suppress(OSError):  # the system may refuse, as it then will the worker
-            stale_partial(task.target, self._token(task)).unlink(missing_ok=True)
-        if standing.state == "todo":
-            return _Job(task, standing, claim)
-        claim.release()
-        if standing.state == "done":
-            self._told(Outcome(task, "skipped"))
-        else:
-            self._failed = True
-            error = standing.error or "another picture is in its place (--overwrite replaces it)"
-            self._told(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
-        return None
+        admitted = admit(task, self._claims, self._ledger, self._tell)
+        return None if admitted is None else _Job(task, *admitted)
+
+    def _tell(self, outcome: Outcome) -> None:
+        self._failed = self._failed or outcome.status == "failed"
+        self._told(outcome)
 
     def _token(self, task: Task) -> str:
         return token_of(self._ledger.name(task))

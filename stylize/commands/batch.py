@@ -12,7 +12,6 @@ import click
 from stylize.batch.tasks import Look
 from stylize.commands.batching import Request, perform, show_status
 from stylize.commands.job_files import read_job
-from stylize.commands.looks import recorded
 from stylize.commands.options import (
     Decorated,
     complete_preset,
@@ -20,6 +19,7 @@ from stylize.commands.options import (
     group_of,
     input_options,
     message_options,
+    saving_options,
     settings_options,
 )
 from stylize.commands.runners import runner_options
@@ -57,15 +57,7 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
                 default="png",
                 help="Format of the results.  [png]",
             ),
-            click.option(
-                "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel.  [8]"
-            ),
-            click.option(
-                "--quality",
-                type=click.IntRange(1, 100),
-                default=95,
-                help="Of JPEG, WebP and AVIF.  [95]",
-            ),
+            *saving_options,
             *run_options,
         ]
     )
@@ -167,7 +159,7 @@ def transfer_looks(
     names = distinct([style.stem for style in styles]) if each else [""]
     document = to_document(settings)
     return [
-        Look(name, "transfer", document, group, recorded(preset))
+        Look(name, "transfer", document, group, preset.recorded)
         for name, group in zip(names, groups, strict=True)
     ]
 
@@ -184,7 +176,7 @@ def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> 
             raise SettingError("--from-noise has no place in a batch")
         check_layers(settings)
         label = name if len(found) > 1 else ""
-        looks.append(Look(label, "dream", to_document(settings), (), recorded(preset)))
+        looks.append(Look(label, "dream", to_document(settings), (), preset.recorded))
     return looks
 
 

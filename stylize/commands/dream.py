@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.looks import check_new_preset, preset_options, recorded
+from stylize.commands.looks import check_new_preset, preset_options
 from stylize.commands.options import (
     check_streams,
     given,
@@ -134,5 +134,5 @@ def prepare(request: Request, options: dict[str, Any]) -> Dream:
         request.execution,
         guide=guide,
         mask=mask,
-        preset=recorded(request.preset),
+        preset=request.preset.recorded,
     )

@@ -54,8 +54,3 @@ def save_preset(path: Path, settings: Any) -> None:
         "-".join(name) or "mine", settings.TECHNIQUE, "Saved from a run", changes(settings)
     )
     write_atomically(path, to_toml(preset).encode())
-
-
-def recorded(preset: Preset) -> str | None:
-    """The preset's name for the recipe; None for the default, which changes nothing."""
-    return preset.name if preset.name != DEFAULTS[preset.technique] else None

@@ -139,6 +139,19 @@ def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated]
     return decorate
 
 
+# How a picture is written, whatever it is.
+saving_options = [
+    click.option(
+        "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel.  [8]"
+    ),
+    click.option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        default=95,
+        help="Of JPEG, WebP and AVIF.  [95]",
+    ),
+]
+
 # Of every command that makes a picture.
 result_options = group_of(
     [
@@ -154,15 +167,7 @@ result_options = group_of(
             type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
             help="Format on stdout; a file's suffix decides otherwise.  [png]",
         ),
-        click.option(
-            "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel.  [8]"
-        ),
-        click.option(
-            "--quality",
-            type=click.IntRange(1, 100),
-            default=95,
-            help="Of JPEG, WebP and AVIF.  [95]",
-        ),
+        *saving_options,
     ]
 )
 

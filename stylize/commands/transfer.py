@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.looks import check_new_preset, preset_options, recorded
+from stylize.commands.looks import check_new_preset, preset_options
 from stylize.commands.options import (
     check_streams,
     given,
@@ -115,5 +115,5 @@ def prepare(request: Request, options: dict[str, Any]) -> Transfer:
         request.settings,
         request.execution,
         start=start,
-        preset=recorded(request.preset),
+        preset=request.preset.recorded,
     )

@@ -15,7 +15,6 @@ import click
 from stylize.commands.dream import check_beginning
 from stylize.commands.entry import INTERRUPTED, say
 from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.looks import recorded
 from stylize.commands.options import (
     check_streams,
     complete_preset,
@@ -123,7 +122,7 @@ def tunnel(photo: str | None, **options: Any) -> int:
             settings,
             execution,
             guide=pictures["guide"],
-            preset=recorded(preset),
+            preset=preset.recorded,
         )
 
     return shoot(prepare, output, options)

@@ -17,7 +17,7 @@ from stylize.engine.fitting import FittingEngine
 from stylize.engine.layout import Demand, Layout, in_layout
 from stylize.engine.machine import Machine
 from stylize.engine.periodic import PeriodicEngine
-from stylize.engine.plan import Cost, dream_cost
+from stylize.engine.plan import Cost, dream_cost, frame_px
 from stylize.engine.tiled import features_of
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, resize
@@ -233,8 +233,8 @@ class Dreamer:
 
     @property
     def _margin_px(self) -> int:
-        """The frame of a picture that tiles: half a receptive field, in whole strides."""
-        return -(-self.field_px // (2 * self._stride)) * self._stride
+        """The frame of a picture that tiles."""
+        return frame_px(self._architecture, self._trunk.layers)
 
     def _wrapped(self, engine: Engine) -> Engine:
         if not self.settings.tileable:
