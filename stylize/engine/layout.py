@@ -6,7 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stylize.engine.plan import BASE_BYTES, Cost, network_bytes_per_px, state_bytes_per_px
+from stylize.engine.plan import (
+    BASE_BYTES,
+    Cost,
+    network_bytes,
+    network_bytes_per_px,
+    state_bytes_per_px,
+)
 from stylize.engine.tiles import deepest_stride, halo_px, spans
 from stylize.errors import SettingError
 from stylize.optimize.schedule import Scale
@@ -62,18 +68,19 @@ class Demand:
 
     def peak_bytes(self, size: tuple[int, int], layout: Layout) -> float:
         """Resident memory of the whole program at a picture of ``(height, width)``."""
-        network = network_bytes_per_px(self.architecture, self.layers, self.precision)
-        state = state_bytes_per_px(self.optimizer, layout.history) + self.target_bytes_per_px
         pixels = size[0] * size[1]
-        return BASE_BYTES + pixels * state + self._at_once(size, layout) * network
+        state = state_bytes_per_px(self.optimizer, layout.history) + self.target_bytes_per_px
+        return BASE_BYTES + pixels * state + self._network_bytes(size, layout)
 
-    def _at_once(self, size: tuple[int, int], layout: Layout) -> int:
-        """Pixels that are in the network at a time."""
+    def _network_bytes(self, size: tuple[int, int], layout: Layout) -> float:
         halo = halo_px(self.architecture, self.layers)
+        network = (self.architecture, self.layers, self.precision)
         if layout.tile_px is None or layout.whole(size, halo):
-            return size[0] * size[1]
+            return network_bytes(*network, size[0] * size[1])
         sides = [min(side, layout.tile_px + 2 * halo) for side in size]
-        return sides[0] * sides[1]
+        # The first pass sees all, but keeps nothing.
+        _, passed = network_bytes_per_px(*network)
+        return size[0] * size[1] * passed + network_bytes(*network, sides[0] * sides[1])
 
     def work(self, size: tuple[int, int], layout: Layout, *, passes: int) -> float:
         """How many times the work of a whole picture this takes.

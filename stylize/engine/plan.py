@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stylize.networks.architecture import find_layer, up_to
+from stylize.engine.tiles import STRIP_BYTES
+from stylize.networks.architecture import find_layer, rectified, up_to
 from stylize.networks.targets import parse_targets
 from stylize.optimize.octaves import dream_octaves
 from stylize.optimize.schedule import Scale, schedule
@@ -26,6 +27,10 @@ SECONDS_PER_STEP = 0.01
 BASE_BYTES = 780e6
 
 BYTES = {"fp32": 4, "bf16": 2}
+# Buffers of a strip that stand at a time, those that the C library keeps included; measured.
+STRIP_COPIES = 10
+# Of the largest activation, in full resolution.
+WIDEST_CHANNELS = 64
 
 
 def network_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
@@ -45,18 +50,6 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
 STATE_IMAGES = {"adam": 6, "lbfgs": 7, "ascent": 8}
 
 
-def bytes_per_px(
-    architecture: str,
-    layers: Sequence[str],
-    precision: str,
-    optimizer: str = "lbfgs",
-    history: int = 10,
-) -> float:
-    """Memory at the peak of one evaluation of a whole picture, per pixel."""
-    network = network_bytes_per_px(architecture, layers, precision)
-    return network + state_bytes_per_px(optimizer, history)
-
-
 def state_bytes_per_px(optimizer: str, history: int = 10) -> float:
     """Memory of the image and of what the optimiser remembers, per pixel.
 
@@ -68,25 +61,40 @@ def state_bytes_per_px(optimizer: str, history: int = 10) -> float:
     return 3 * 4 * (2 + STATE_IMAGES[optimizer] + pairs)
 
 
-def network_bytes_per_px(architecture: str, layers: Sequence[str], precision: str) -> float:
-    """Memory in the network at the peak of one evaluation, per pixel that is evaluated at once.
+def network_bytes(
+    architecture: str, layers: Sequence[str], precision: str, seen_px: float
+) -> float:
+    """Memory in the network at the peak of one evaluation of so many pixels at once."""
+    kept, passed = network_bytes_per_px(architecture, layers, precision)
+    strip = min(STRIP_BYTES, seen_px * BYTES[precision] * WIDEST_CHANNELS)
+    return seen_px * (kept + passed) + STRIP_COPIES * strip
 
-    Autograd keeps every convolution's rectified output and every pooling's input (the same
-    tensor) and output with 8-byte indices. On top stand the largest float32 copies of style
-    features with their seeds.
+
+def network_bytes_per_px(
+    architecture: str, layers: Sequence[str], precision: str
+) -> tuple[float, float]:
+    """Memory of what the way back needs, and of what goes from block to block, per pixel.
+
+    The first is a byte for every activation's sign and for every cell of a pooling, and the
+    activations that the objective reads, but for those of the first convolution, which are
+    computed again. The second is the output of the first two poolings.
     """
     size = BYTES[precision]
+    found = up_to(architecture, tuple(layers))
     kept = 0.0
-    previous = 3
-    for layer in up_to(architecture, tuple(layers)):
-        kept += size * layer.channels / layer.stride**2
-        if layer.pooled:
-            kept += (size + 8) * previous / layer.stride**2
-        previous = layer.channels
-    found = [find_layer(architecture, name) for name in layers]
-    seeds = sum(size * layer.channels / layer.stride**2 for layer in found)
-    widest = max(layer.channels / layer.stride**2 for layer in found)
-    return kept + seeds + 2 * 4 * widest
+    outputs = [0.0, 0.0]
+    for index, layer in enumerate(found):
+        each = layer.channels / layer.stride**2
+        read = [name for name in (layer.name, rectified(layer.name)) if name in layers]
+        before_pooling = index + 1 < len(found) and found[index + 1].pooled
+        if before_pooling:
+            kept += each / 4
+            outputs.append(size * each / 4)
+        if index and read:
+            kept += size * each * len(read)
+        elif index and not before_pooling:
+            kept += each
+    return kept, sum(sorted(outputs)[-2:])
 
 
 def evaluated_px(scales: Iterable[Scale]) -> float:
@@ -140,7 +148,8 @@ def transfer_cost(
     return Cost(
         tflop=pixels * (network + statistics) / 1e12,
         peak_bytes=BASE_BYTES
-        + largest * bytes_per_px(architecture, layers, precision, settings.optimizer),
+        + largest * state_bytes_per_px(settings.optimizer)
+        + network_bytes(architecture, layers, precision, largest),
         seconds=seconds,
     )
 
@@ -174,7 +183,8 @@ def dream_cost(
     return Cost(
         tflop=pixels * network / 1e12,
         peak_bytes=BASE_BYTES
-        + max(sizes) * bytes_per_px(architecture, layers, precision, "ascent"),
+        + max(sizes) * state_bytes_per_px("ascent")
+        + network_bytes(architecture, layers, precision, max(sizes)),
         seconds=seconds,
     )
 

@@ -8,10 +8,15 @@ of the whole is the sum of the windows' gradients, each seeded at owned position
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from stylize.networks.architecture import find_layer, up_to
+
+# Of the largest activation in a strip. Small enough for the C library to keep such buffers
+# instead of returning them to the system, and for processors' caches to help; large enough for
+# the overlap not to matter.
+STRIP_BYTES = 12 << 20
 
 
 @dataclass(frozen=True)
@@ -103,3 +108,47 @@ def owned_region(row: Span, column: Span, size: tuple[int, int], stride: int) ->
     bottom = rows if row.last == size[0] else row.last // stride
     right = columns if column.last == size[1] else column.last // stride
     return Region(top, left, bottom - top, right - left, rows, columns)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A window of a picture, and what of each layer it owns.
+
+    Attributes:
+        row, column: along both axes.
+        regions: what it owns of each layer, in positions of the whole picture.
+        strides: of the layers.
+    """
+
+    row: Span
+    column: Span
+    regions: Mapping[str, Region]
+    strides: Mapping[str, int]
+
+
+def tiles_of(
+    strides: Mapping[str, int], size: tuple[int, int], tile_px: int, halo: int
+) -> Iterator[Tile]:
+    """The tiles of a picture, row by row.
+
+    Args:
+        strides: of the layers that are read.
+        size: ``(height, width)`` of the picture.
+        tile_px: side of what a tile owns at most.
+        halo: pixels around that, as :func:`halo_px` says.
+    """
+    deepest = max(strides.values())
+    for row in spans(size[0], tile_px, halo, deepest):
+        for column in spans(size[1], tile_px, halo, deepest):
+            yield _tile(strides, size, row, column)
+
+
+def whole_tile(strides: Mapping[str, int], size: tuple[int, int]) -> Tile:
+    """The tile that is all of a picture."""
+    row, column = (Span(0, side, 0, side) for side in size)
+    return _tile(strides, size, row, column)
+
+
+def _tile(strides: Mapping[str, int], size: tuple[int, int], row: Span, column: Span) -> Tile:
+    regions = {name: owned_region(row, column, size, each) for name, each in strides.items()}
+    return Tile(row, column, regions, strides)

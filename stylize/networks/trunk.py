@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.networks.architecture import find_layer, rectified, up_to
+from stylize.networks.blocks import Block, Convolution, FirstConvolution, pooled
 
 if TYPE_CHECKING:
     from stylize.networks.store import Weights
@@ -58,7 +61,7 @@ class Trunk:
         self.pooling = pooling
         self.precision = precision
         self.device = torch.device(device)
-        self._memory_format = (
+        self.memory_format = (
             # Convolution's backward pass returns a wrong layout on MPS (PyTorch issue 174269).
             torch.contiguous_format if self.device.type == "mps" else torch.channels_last
         )
@@ -67,6 +70,12 @@ class Trunk:
             self._place(*self._parameters_of(weights, layer.name), first=not index)
             for index, layer in enumerate(self._convolutions)
         ]
+        self._first = FirstConvolution(*self._parameters[0], DTYPES[precision], self.memory_format)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations."""
+        return DTYPES[self.precision]
 
     def strides(self) -> dict[str, int]:
         """Image pixels between neighbouring positions, by layer name."""
@@ -83,12 +92,12 @@ class Trunk:
             of the autograd graph where ``image`` is.
         """
         found = {}
-        x = self._first(image)
+        x = self._first.forward(image)
         gains = iter(AVERAGE_POOLING_GAINS[self.architecture])
         for index, layer in enumerate(self._convolutions):
             if index:
                 if layer.pooled:
-                    x = self._pool(x, next(gains))
+                    x = pooled(x, self.pooling, next(gains))
                 weight, bias = self._parameters[index]
                 x = F.conv2d(x, weight, bias, padding=1)
             if layer.name in self.layers:
@@ -100,14 +109,30 @@ class Trunk:
                 found[rectified(layer.name)] = x
         return found
 
-    def _first(self, image: Tensor) -> Tensor:
-        weight, bias = self._parameters[0]
-        x = image.to(dtype=weight.dtype, memory_format=self._memory_format)
-        x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
-        return x.to(DTYPES[self.precision])
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The same network without autograd, see :mod:`stylize.networks.blocks`."""
+        gains = AVERAGE_POOLING_GAINS[self.architecture]
+        starts = [index for index, layer in enumerate(self._convolutions) if layer.pooled]
+        edges = [0, *starts, len(self._convolutions)]
+        blocks = []
+        for number, (start, stop) in enumerate(pairwise(edges)):
+            last = number == len(edges) - 2
+            blocks.append(
+                Block(
+                    [self._frozen(index) for index in range(start, stop)],
+                    self.layers,
+                    pooling=None if last else self.pooling,
+                    gain=1.0 if last else gains[number],
+                    first=None if number else self._first,
+                )
+            )
+        return tuple(blocks)
 
-    def _pool(self, x: Tensor, gain: float) -> Tensor:
-        return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2) * gain
+    def _frozen(self, index: int) -> Convolution:
+        weight, bias = self._parameters[index]
+        back = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=self.memory_format)
+        return Convolution(self._convolutions[index].name, weight, bias, back)
 
     @staticmethod
     def _parameters_of(weights: Weights, name: str) -> tuple[Tensor, Tensor]:
@@ -121,7 +146,7 @@ class Trunk:
         if first and dtype is torch.bfloat16:
             dtype = torch.float32
         return (
-            weight.to(self.device, dtype).contiguous(memory_format=self._memory_format),
+            weight.to(self.device, dtype).contiguous(memory_format=self.memory_format),
             bias.to(self.device, dtype),
         )
 

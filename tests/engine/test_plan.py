@@ -2,10 +2,11 @@ import pytest
 
 from stylize.engine.plan import (
     BASE_BYTES,
-    bytes_per_px,
     dream_cost,
     evaluated_px,
     frame_px,
+    network_bytes,
+    network_bytes_per_px,
     network_flop_per_px,
     picture_cost,
     style_flop_per_px,
@@ -36,7 +37,26 @@ def test_style_statistics_by_hand() -> None:
 
 def test_deeper_costs_more_and_bf16_holds_less() -> None:
     assert network_flop_per_px("vgg16", ("relu5_1",)) > network_flop_per_px("vgg16", ("relu4_1",))
-    assert bytes_per_px("vgg16", STYLE, "bf16") < bytes_per_px("vgg16", STYLE, "fp32")
+    half, full = (network_bytes("vgg16", STYLE, each, 1e6) for each in ("bf16", "fp32"))
+    assert half < full
+
+
+def test_memory_of_the_way_back_by_hand() -> None:
+    # Codes of four poolings (64/4 + 128/16 + 256/64 + 512/256), signs of conv3_2 (256/16) and
+    # conv4_2 (512/64), and relu2_1, 3_1, 4_1, 5_1 in two bytes; relu1_1 is computed again.
+    kept = 16 + 8 + 4 + 2 + 16 + 8 + 2 * (128 / 4 + 256 / 16 + 512 / 64 + 512 / 256)
+    # 64 channels after the first pooling and 128 after the second.
+    assert network_bytes_per_px("vgg16", STYLE, "bf16") == (kept, 2 * (64 / 4 + 128 / 16))
+
+
+def test_large_pictures_go_by_strips() -> None:
+    """A strip does not grow with the picture."""
+    kept, passed = network_bytes_per_px("vgg16", STYLE, "bf16")
+    one, two = (network_bytes("vgg16", STYLE, "bf16", px) for px in (4e6, 8e6))
+    assert two - one == pytest.approx(4e6 * (kept + passed))
+    # Up to a strip, everything grows with the picture.
+    tenth = network_bytes("vgg16", STYLE, "bf16", 1e3)
+    assert network_bytes("vgg16", STYLE, "bf16", 1e4) == pytest.approx(10 * tenth)
 
 
 def test_evaluated_pixels_add_up() -> None:
@@ -79,8 +99,9 @@ def test_a_dream_by_hand() -> None:
 def test_the_largest_octave_decides_the_memory_of_a_dream() -> None:
     large = dreamt(Scale(400, 400, 1)).peak_bytes
     assert dreamt(Scale(100, 100, 9), Scale(400, 400, 1)).peak_bytes == large
-    small = dreamt(Scale(200, 200, 1)).peak_bytes
-    assert large - BASE_BYTES == pytest.approx(4 * (small - BASE_BYTES))
+    small, smaller = (dreamt(Scale(side, side, 1)).peak_bytes for side in (100, 50))
+    assert small - BASE_BYTES == pytest.approx(4 * (smaller - BASE_BYTES))
+    assert large > small
     assert dreamt(Scale(400, 400, 1), precision="bf16").peak_bytes < large
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.engine.layout import Layout
+import stylize.engine.sweep as sweep_module
 from stylize.engine.periodic import PeriodicEngine
+from stylize.engine.sweep import Sweep
 from stylize.engine.tiled import TiledEngine, features_of, moments_of_layers
 from stylize.engine.tiles import halo_px
 from stylize.engine.whole import WholeEngine
@@ -127,34 +128,39 @@ def test_a_picture_that_tiles_in_tiles(shallow: Trunk) -> None:
 
 def test_local_terms_take_one_pass(shallow: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    plain = Trunk.__call__
+    plain = Sweep.forward
 
-    def spied(self: Trunk, image: Tensor) -> dict[str, Tensor]:
-        seen.append(torch.is_grad_enabled())
-        return plain(self, image)
+    def spied(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+        seen.append(remember)
+        plain(self, image, visit, remember=remember)
 
-    monkeypatch.setattr(Trunk, "__call__", spied)
+    monkeypatch.setattr(Sweep, "forward", spied)
     image = noise(64, 64)
     TiledEngine(shallow, Objective([EnergyTerm("e", "relu3_2", 1.0)]), tile_px=32)(image)
     assert seen == [True] * 4
     seen.clear()
     target = exact_moments(noise(4, 4).repeat(1, 86, 1, 1)[:, :256])
     TiledEngine(shallow, Objective([MomentsTerm("relu3_2", target, 1.0)]), tile_px=32)(image)
-    assert seen == [False] * 4 + [True] * 4
+    assert seen == [False] + [True] * 4
 
 
-def test_activations_and_moments_in_tiles(shallow: Trunk) -> None:
-    names = ("conv3_2", "relu3_2")
-    tight, image = Layout(tile_px=32), noise(90, 84)
-    assert not tight.whole((90, 84), halo_px(shallow.architecture, shallow.layers))
-    whole, tiled = (features_of(shallow, image, names, each) for each in (Layout(), tight))
-    for name in names:
-        torch.testing.assert_close(tiled[name], whole[name], rtol=0, atol=1e-9)
-    one, other = (moments_of_layers(shallow, image, names, each) for each in (Layout(), tight))
-    for name in names:
-        # Whole moments are computed in float32.
-        assert distance(other[name].second, one[name].second.double()) < 1e-5
-    assert features_of(shallow, image, names[:1], Layout()).keys() == {"conv3_2"}
+@pytest.mark.parametrize("size", [(90, 84), (77, 61)])
+def test_activations_and_moments_without_a_gradient(
+    shallow: Trunk, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "LEAST_ROWS", 4)
+    names, image = ("conv3_2", "relu3_2"), noise(*size)
+    with torch.no_grad():
+        expected = shallow(image)
+    for strip_bytes in (1, 1 << 30):
+        found = features_of(shallow, image, names, strip_bytes=strip_bytes)
+        moments = moments_of_layers(shallow, image, names, strip_bytes=strip_bytes)
+        for name in names:
+            torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-9)
+            wanted = exact_moments(expected[name])
+            assert distance(wanted.second, moments[name].second) < 1e-12
+            assert distance(wanted.mean, moments[name].mean) < 1e-12
+    assert features_of(shallow, image, names[:1]).keys() == {"conv3_2"}
 
 
 def test_an_objective_without_features(shallow: Trunk) -> None:
