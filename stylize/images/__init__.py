@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stylize.images.animation import animation_format, check_animation, write_animation
     from stylize.images.destinations import check_writable, resolve_output
+    from stylize.images.footprint import reading_bytes, saving_bytes
     from stylize.images.metadata import read_recipe
     from stylize.images.opening import set_pixel_limit
     from stylize.images.picture import Picture, read_picture
@@ -27,8 +28,10 @@ __all__ = [
     "check_writable",
     "read_picture",
     "read_recipe",
+    "reading_bytes",
     "resize",
     "resolve_output",
+    "saving_bytes",
     "set_pixel_limit",
     "write_animation",
     "write_picture",
@@ -42,8 +45,10 @@ _HOMES = {
     "check_writable": "destinations",
     "read_picture": "picture",
     "read_recipe": "metadata",
+    "reading_bytes": "footprint",
     "resize": "resampling",
     "resolve_output": "destinations",
+    "saving_bytes": "footprint",
     "set_pixel_limit": "opening",
     "write_animation": "animation",
     "write_picture": "writing",

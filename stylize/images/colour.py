@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from functools import cache
 
 from PIL import Image, ImageCms
+
+Converter = Callable[[Image.Image], Image.Image]
 
 _MODE_OF_SPACE = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
 
@@ -31,43 +34,49 @@ def is_srgb(profile: bytes) -> bool:
 
 
 def in_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """A picture in mode RGB and sRGB colours.
+    """A picture in mode RGB and sRGB colours, see :func:`srgb_converter`."""
+    return srgb_converter(image.mode, image.info.get("icc_profile"), notes)(image)
+
+
+def srgb_converter(mode: str, profile: bytes | None, notes: list[str]) -> Converter:
+    """What turns a picture, or any part of it, into mode RGB and sRGB colours.
 
     Args:
-        image: mode L, RGB or CMYK, without transparency; its profile stands in its ``info``.
-        notes: is told when the profile could not be followed.
+        mode: L, RGB or CMYK, without transparency.
+        profile: the file's ICC profile.
+        notes: is told when the profile cannot be followed.
     """
-    profile = image.info.get("icc_profile")
     if profile:
         try:
-            return _applied(image, profile)
+            return _following(mode, profile)
         except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
             notes.append("colour profile unreadable, taken as sRGB")
-    elif image.mode == "CMYK":
+    elif mode == "CMYK":
         notes.append("CMYK without a colour profile, the colours are approximate")
+    return _as_rgb
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _applied(image: Image.Image, data: bytes) -> Image.Image:
+def _following(mode: str, data: bytes) -> Converter:
     profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
-    mode = _MODE_OF_SPACE.get(profile.profile.xcolor_space.strip())
-    if mode == "RGB" and image.mode == "L":
-        image = image.convert("RGB")
-    if mode != image.mode:
+    described = _MODE_OF_SPACE.get(profile.profile.xcolor_space.strip(), "")
+    through_rgb = described == "RGB" and mode == "L"
+    if described != mode and not through_rgb:
         raise ValueError("the profile describes other channels than the picture has")
     if _is_srgb(profile):
-        return image
-    converted = ImageCms.profileToProfile(
-        image,
+        return _as_rgb
+    transform = ImageCms.buildTransform(
         profile,
         ImageCms.createProfile("sRGB"),
+        described,
+        "RGB",
         renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
         flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
-    if converted is None:
-        raise ValueError("the profile was not applied")
-    return converted
+    return lambda image: transform.apply(_as_rgb(image) if through_rgb else image)
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:

@@ -12,7 +12,8 @@ from PIL import ExifTags, Image, ImageFile
 
 from stylize.errors import PictureError
 from stylize.images import deep_tiff
-from stylize.images.colour import in_srgb
+from stylize.images.bands import row_bands
+from stylize.images.colour import srgb_converter
 
 Plane = NDArray[np.float32]
 
@@ -31,16 +32,19 @@ _OPAQUE_MODE = {
     "CMYK": "CMYK",
 }
 
-# By EXIF orientation; the last two axes are height and width.
-_UPRIGHT: dict[int, Callable[[Plane], Plane]] = {
+# By EXIF orientation: the planes as the file stores them, seen in the upright ones. The last two
+# axes are height and width.
+_AS_STORED: dict[int, Callable[[Plane], Plane]] = {
+    1: lambda planes: planes,
     2: lambda planes: planes[..., ::-1],
     3: lambda planes: planes[..., ::-1, ::-1],
     4: lambda planes: planes[..., ::-1, :],
     5: lambda planes: planes.swapaxes(-1, -2),
-    6: lambda planes: planes.swapaxes(-1, -2)[..., ::-1],
+    6: lambda planes: planes.swapaxes(-1, -2)[..., ::-1, :],
     7: lambda planes: planes.swapaxes(-1, -2)[..., ::-1, ::-1],
-    8: lambda planes: planes.swapaxes(-1, -2)[..., ::-1, :],
+    8: lambda planes: planes.swapaxes(-1, -2)[..., ::-1],
 }
+_LYING = {5, 6, 7, 8}
 
 
 @dataclass(frozen=True)
@@ -69,26 +73,60 @@ def decode(image: ImageFile.ImageFile, notes: list[str]) -> Raster:
         Exception: whatever Pillow raises on damaged data.
     """
     if deep_tiff.is_deep_rgb(image):
-        values, orientation = deep_tiff.read(image)
-        colour, alpha = _planes(values[..., :3]), None
-        if values.shape[-1] == 4:
-            alpha = _planes(values[..., 3:])[0]
+        planes = _deep_colour(*deep_tiff.read(image))
     else:
-        image.load()
+        _load(image)
         # Read after loading: Pillow turns a TIFF upright by itself, and then drops the tag.
-        orientation = _orientation(image)
+        planes = _Planes((image.height, image.width), _orientation(image))
         deep = image.mode == "F" or image.mode.startswith("I")
-        colour, alpha = (_deep_grey if deep else _eight_bit)(image, notes)
-    return _finished(colour, alpha, orientation)
+        (_fill_deep_grey if deep else _fill_eight_bit)(planes, image, notes)
+    if planes.alpha is not None:
+        _cover_hidden(planes.colour, planes.alpha)
+    return Raster(planes.colour, planes.alpha)
 
 
-def _finished(colour: Plane, alpha: Plane | None, orientation: int) -> Raster:
-    if alpha is not None and alpha.min() == 1:
-        alpha = None
-    if alpha is not None:
-        _cover_hidden(colour, alpha)
-        alpha = _upright(alpha, orientation)
-    return Raster(_upright(colour, orientation), alpha)
+def _load(image: ImageFile.ImageFile) -> None:
+    image.load()
+    if vars(image).get("_decoder") is not None:  # WebP's and AVIF's, with three copies of its own
+        vars(image).update(_decoder=None, fp=None)
+
+
+class _Planes:
+    """Upright planes, filled band by band with what the file stores.
+
+    Turned while they are filled, since a picture and its turned copy would take twice the memory;
+    and stored in order, since torch takes no negative strides.
+
+    Args:
+        size: ``(height, width)`` as stored.
+        orientation: EXIF's number; 1 for one that does not exist.
+
+    Attributes:
+        colour: ``(3, H, W)`` float32, upright.
+        alpha: ``(H, W)`` float32, upright; None while all that came was opaque.
+    """
+
+    def __init__(self, size: tuple[int, int], orientation: int) -> None:
+        self.bands = row_bands(size)
+        self._size = size[::-1] if orientation in _LYING else size
+        self._as_stored = _AS_STORED[orientation if orientation in _AS_STORED else 1]
+        self.colour = np.empty((3, *self._size), dtype=np.float32)
+        self.alpha: Plane | None = None
+
+    def put(self, rows: slice, values: NDArray[Any], full_scale: float) -> None:
+        """Colours of some stored rows, ``(rows, W, 3)``, or ``(rows, W, 1)`` for grey."""
+        stored = self._as_stored(self.colour)
+        for index, plane in enumerate(stored):
+            channel = values[..., index % values.shape[-1]]
+            np.divide(channel, np.float32(full_scale), out=plane[rows])
+
+    def put_alpha(self, rows: slice, values: NDArray[Any], full_scale: float) -> None:
+        """Alpha of some stored rows, ``(rows, W)``."""
+        if self.alpha is None:
+            if values.min() >= full_scale:
+                return
+            self.alpha = np.ones(self._size, dtype=np.float32)
+        np.divide(values, np.float32(full_scale), out=self._as_stored(self.alpha)[rows])
 
 
 def _cover_hidden(colour: Plane, alpha: Plane) -> None:
@@ -96,17 +134,12 @@ def _cover_hidden(colour: Plane, alpha: Plane) -> None:
 
     Pixels nobody sees may hold any colour; it must reach neither the network nor its statistics.
     """
-    visible = bool(alpha.any())
-    for index in range(len(colour)):
-        mean = np.average(colour[index], weights=alpha) if visible else 0.5
-        colour[index] *= alpha
-        colour[index] += np.float32(mean) * (1 - alpha)
-
-
-def _upright(planes: Plane, orientation: int) -> Plane:
-    turn = _UPRIGHT.get(orientation)
-    # A copy, since torch takes no negative strides, not even along an axis of length 1.
-    return turn(planes).copy() if turn else planes
+    visible = alpha.sum()
+    for plane in colour:
+        np.multiply(plane, alpha, out=plane)
+        mean = np.float32(plane.sum() / visible) if visible else np.float32(0.5)
+        for rows in row_bands(alpha.shape):
+            plane[rows] += mean * (1 - alpha[rows])
 
 
 def _orientation(image: Image.Image) -> int:
@@ -116,47 +149,51 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _planes(values: NDArray[Any]) -> Plane:
-    """``(H, W, C)`` unsigned integers to ``(C, H, W)`` float32 in [0, 1], a plane at a time."""
-    height, width, channels = values.shape
-    planes = np.empty((channels, height, width), dtype=np.float32)
-    full_scale = np.float32(np.iinfo(values.dtype).max)
-    for index, plane in enumerate(planes):
-        np.divide(values[..., index], full_scale, out=plane)
+def _band(image: Image.Image, rows: slice) -> Image.Image:
+    return image.crop((0, rows.start, image.width, rows.stop))
+
+
+def _deep_colour(values: NDArray[np.uint16], orientation: int) -> _Planes:
+    planes = _Planes(values.shape[:2], orientation)
+    for rows in planes.bands:
+        planes.put(rows, values[rows, :, :3], 65535)
+        if values.shape[-1] == 4:
+            planes.put_alpha(rows, values[rows, :, 3], 65535)
     return planes
 
 
-def _eight_bit(image: Image.Image, notes: list[str]) -> tuple[Plane, Plane | None]:
-    alpha = None
+def _fill_eight_bit(planes: _Planes, image: Image.Image, notes: list[str]) -> None:
+    with_alpha = None
     if image.has_transparency_data:
-        image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
-        alpha = _planes(np.asarray(image.getchannel("A"))[..., None])[0]
-    if image.mode not in _OPAQUE_MODE:
+        with_alpha = "LA" if image.mode in _GREY_MODES else "RGBA"
+    mode = _OPAQUE_MODE.get(with_alpha or image.mode)
+    if mode is None:
         raise PictureError(f"is of colour mode {image.mode}, which is not read")
-    image = in_srgb(image.convert(_OPAQUE_MODE[image.mode]), notes)
-    return _planes(np.asarray(image)), alpha
+    to_srgb = srgb_converter(mode, image.info.get("icc_profile"), notes)
+    for rows in planes.bands:
+        band = _band(image, rows)
+        if with_alpha:
+            band = band.convert(with_alpha)
+            planes.put_alpha(rows, np.asarray(band.getchannel("A")), 255)
+        planes.put(rows, np.asarray(to_srgb(band.convert(mode))), 255)
 
 
-def _deep_grey(image: Image.Image, notes: list[str]) -> tuple[Plane, Plane | None]:
+def _fill_deep_grey(planes: _Planes, image: Image.Image, notes: list[str]) -> None:
     """Grey of more than 8 bits, which Pillow itself would cut off at 255."""
-    values = np.asarray(image)
     key = image.info.get("transparency")
-    alpha = (values != key).astype(np.float32) if isinstance(key, int) else None
     if image.info.get("icc_profile"):
         notes.append("colour profile of a grey picture above 8 bits not applied, taken as sRGB")
-    grey = _unit_floats(values, notes) if image.mode == "F" else _unit_integers(values)
-    return np.repeat(grey[None], 3, axis=0), alpha
-
-
-def _unit_integers(values: NDArray[Any]) -> Plane:
-    if values.min() < 0 or values.max() > 65535:
-        raise PictureError("holds grey values of 32 bits", hint="save it with 16 bits")
-    return values.astype(np.float32) / np.float32(65535)
-
-
-def _unit_floats(values: NDArray[Any], notes: list[str]) -> Plane:
-    if not np.isfinite(values).all():
-        raise PictureError("holds values that are not finite")
-    if values.min() < 0 or values.max() > 1:
+    full_scale = 1 if image.mode == "F" else 65535
+    beyond = False
+    for rows in planes.bands:
+        values = np.asarray(_band(image, rows))
+        if isinstance(key, int):
+            planes.put_alpha(rows, values != key, 1)
+        if not np.isfinite(values).all():
+            raise PictureError("holds values that are not finite")
+        beyond = beyond or values.min() < 0 or values.max() > full_scale
+        if beyond and full_scale > 1:
+            raise PictureError("holds grey values of 32 bits", hint="save it with 16 bits")
+        planes.put(rows, values.clip(0, full_scale)[..., None], full_scale)
+    if beyond:
         notes.append("values outside 0 to 1 were cut off")
-    return values.astype(np.float32).clip(0, 1)

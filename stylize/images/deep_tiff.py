@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import zlib
+from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 from PIL import ImageFile, TiffImagePlugin
 
 from stylize.errors import PictureError
+from stylize.images.bands import row_bands
 from stylize.images.colour import is_srgb, srgb_profile
 from stylize.images.extras import optional_module
+from stylize.images.samples import Samples
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _ORIENTATION = 258, 262, 274
 _PHOTOMETRIC_RGB = 2
+_STRIP_BYTES = 2**18  # before compression: what other programs write too
 
 
 def is_deep_rgb(image: ImageFile.ImageFile) -> bool:
@@ -55,35 +59,48 @@ def read(image: ImageFile.ImageFile) -> tuple[NDArray[np.uint16], int]:
         values = _decoded(page)
         orientation = page.tags.valueof(_ORIENTATION, 1)
         if values.shape[-1] == 4 and int(page.extrasamples[0]) == 1:
-            values = _unassociated(values)
+            _unassociate(values)
     return values, orientation
 
 
-def encode(values: NDArray[np.uint16], *, description: str | None, software: str) -> bytes:
-    """A TIFF file with an sRGB profile.
+def encode(file: BinaryIO, samples: Samples, *, description: str | None, software: str) -> None:
+    """Write a TIFF file with an sRGB profile, a strip of rows after the other.
 
     Args:
-        values: ``(H, W, 3 or 4)``; the fourth channel is alpha, not premultiplied.
+        file: empty, and seekable.
+        samples: 16 bits deep; alpha not premultiplied.
         description: ASCII text for the ImageDescription.
         software: ASCII text for the Software tag.
 
     Raises:
         MissingExtraError: tifffile is not installed.
     """
-    buffer = io.BytesIO()
+    height, width = samples.size
+    strip = max(1, _STRIP_BYTES // (2 * samples.channels * width))
     _tifffile().imwrite(
-        buffer,
-        values,
+        file,
+        _strips(samples, strip),
+        shape=(height, width, samples.channels),
+        dtype=np.uint16,
+        byteorder="<",
         photometric="rgb",
-        extrasamples=["unassalpha"] if values.shape[-1] == 4 else None,
+        extrasamples=["unassalpha"] if samples.channels == 4 else None,
         compression="zlib",
         predictor=True,
+        rowsperstrip=strip,
         iccprofile=srgb_profile(),
         description=description,
         software=software,
         metadata=None,
     )
-    return buffer.getvalue()
+
+
+def _strips(samples: Samples, strip: int) -> Iterator[bytes]:
+    """Rows as their differences from pixel to pixel, which is TIFF's predictor 2, deflated."""
+    for top in range(0, samples.size[0], strip):
+        values = samples.rows(slice(top, top + strip))
+        values[:, 1:] -= values[:, :-1].copy()
+        yield zlib.compress(values.astype("<u2").tobytes())
 
 
 def _tifffile() -> Any:
@@ -105,7 +122,10 @@ def _decoded(page: Any) -> NDArray[np.uint16]:
     return np.asarray(values)
 
 
-def _unassociated(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    alpha = np.maximum(values[..., 3:], 1).astype(np.uint32)
-    colour = np.minimum((values[..., :3].astype(np.uint32) * 65535 + alpha // 2) // alpha, 65535)
-    return np.concatenate([colour.astype(np.uint16), values[..., 3:]], axis=-1)
+def _unassociate(values: NDArray[np.uint16]) -> None:
+    """Take the alpha out of premultiplied colours, in place."""
+    for rows in row_bands(values.shape[:2]):
+        band = values[rows].astype(np.uint32)
+        alpha = np.maximum(band[..., 3:], 1)
+        colour = (band[..., :3] * 65535 + alpha // 2) // alpha
+        values[rows, :, :3] = np.minimum(colour, 65535)

@@ -1,19 +1,21 @@
-"""From rows of integers to the bytes of a file."""
+"""From a picture's values to a file."""
 
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from stylize.errors import OutputError, SettingError
 from stylize.images import deep_tiff, png16
 from stylize.images.colour import srgb_profile
 from stylize.images.metadata import KEYWORD, SOFTWARE, ascii_json, embed
+from stylize.images.samples import Samples
 
 FORMATS = ("png", "jpeg", "webp", "avif", "tiff")
 DEEP_FORMATS = ("png", "tiff")
@@ -30,6 +32,12 @@ _SUFFIXES = {
 }
 
 _MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383, "avif": 65_536}  # of the encoders in use
+
+# Noise at the highest quality takes 3.4; what is not filled is never touched.
+_MOST_JPEG_BYTES_PER_PX = 6
+
+# The size of Pillow's buffers belongs to the whole process.
+_roomy = threading.Lock()
 
 
 def format_of(path: Path) -> str:
@@ -65,44 +73,101 @@ def check_request(format: str, *, depth: int, quality: int) -> None:
         raise SettingError(f"the quality is 1 to 100, not {quality}")
 
 
-def encode(
-    values: NDArray[np.uint8 | np.uint16], format: str, *, recipe: str | None, quality: int
-) -> bytes:
-    """A picture file with an sRGB profile and its recipe.
+def check_sides(size: tuple[int, int], format: str) -> None:
+    """Refuse a picture that a format cannot hold.
 
     Args:
-        values: ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA; uint16 for png and tiff only.
-        format: one of :data:`FORMATS`; ``jpeg`` takes no alpha.
+        size: ``(height, width)`` in pixels.
+        format: one of :data:`FORMATS`.
+
+    Raises:
+        OutputError: a side is too long.
+    """
+    limit = _MAX_SIDE_PX.get(format)
+    if limit and max(size) > limit:
+        raise OutputError(
+            f"{format} holds at most {limit} pixels a side, the picture is {size[1]}×{size[0]}",
+            hint="write png or tiff",
+        )
+
+
+def encode(
+    file: BinaryIO, samples: Samples, format: str, *, recipe: str | None, quality: int
+) -> None:
+    """Write a picture with an sRGB profile and its recipe.
+
+    Args:
+        file: empty, and seekable.
+        samples: 16 bits deep for png and tiff only; without alpha for jpeg.
+        format: one of :data:`FORMATS`, whose sides are long enough.
         recipe: JSON text of at most 16 kB.
         quality: 1 to 100, for the lossy formats.
 
     Raises:
-        OutputError: the format cannot hold a picture of this size.
+        OSError: the file cannot be written.
+        OutputError: the encoder fails.
         MissingExtraError: the format needs a library that is not installed.
     """
-    _check_sides(values, format)
-    if values.dtype == np.uint16:
-        return _encode_deep(values.astype(np.uint16, copy=False), format, recipe)
-    buffer = io.BytesIO()
+    if samples.depth == 16:
+        _encode_deep(file, samples, format, recipe)
+        return
+    options = {**_options(format, quality), **embed(recipe, format)}
+    image, outlet = _pillow_image(samples), cast(BinaryIO, _Outlet(file))
     try:
-        Image.fromarray(values).save(
-            buffer,
-            format.upper(),
-            icc_profile=srgb_profile(),
-            **_options(format, quality),
-            **embed(recipe, format),
-        )
+        with _room_for(image.size) if format == "jpeg" else nullcontext():
+            image.save(outlet, format.upper(), icc_profile=srgb_profile(), **options)
     except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise OutputError(f"the {format} encoder failed: {error}") from error
-    return buffer.getvalue()
 
 
-def _encode_deep(values: NDArray[np.uint16], format: str, recipe: str | None) -> bytes:
+class _Outlet(io.BufferedIOBase):
+    """A file that can only be written to.
+
+    Were Pillow given the file itself, its libraries would write to it by number, and would not
+    say why they could not.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Hand bytes on to the file."""
+        return self._file.write(data)
+
+
+@contextmanager
+def _room_for(size: tuple[int, int]) -> Iterator[None]:
+    """Let Pillow's buffer hold any JPEG; what it grants one by itself is too little for noise."""
+    with _roomy:
+        before = ImageFile.MAXBLOCK
+        ImageFile.MAXBLOCK = max(before, _MOST_JPEG_BYTES_PER_PX * size[0] * size[1])
+        try:
+            yield
+        finally:
+            ImageFile.MAXBLOCK = before
+
+
+def _pillow_image(samples: Samples) -> Image.Image:
+    height, width = samples.size
+    image = Image.new("RGB" if samples.channels == 3 else "RGBA", (width, height))
+    for rows, values in samples.bands():
+        image.paste(Image.fromarray(values), (0, rows.start))
+    return image
+
+
+def _encode_deep(file: BinaryIO, samples: Samples, format: str, recipe: str | None) -> None:
     if format == "tiff":
         description = None if recipe is None else ascii_json(recipe)
-        return deep_tiff.encode(values, description=description, software=SOFTWARE)
+        deep_tiff.encode(file, samples, description=description, software=SOFTWARE)
+        return
     texts = {"Software": SOFTWARE} | ({} if recipe is None else {KEYWORD: recipe})
-    return png16.encode(values, profile=srgb_profile(), texts=texts)
+    png16.encode(file, samples, profile=srgb_profile(), texts=texts)
 
 
 def _options(format: str, quality: int) -> dict[str, Any]:
@@ -114,13 +179,3 @@ def _options(format: str, quality: int) -> dict[str, Any]:
         "tiff": {"compression": "tiff_adobe_deflate"},
     }
     return options.get(format, {})
-
-
-def _check_sides(values: NDArray[Any], format: str) -> None:
-    limit = _MAX_SIDE_PX.get(format)
-    if limit and max(values.shape[:2]) > limit:
-        height, width = values.shape[:2]
-        raise OutputError(
-            f"{format} holds at most {limit} pixels a side, the picture is {width}×{height}",
-            hint="write png or tiff",
-        )

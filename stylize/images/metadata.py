@@ -12,6 +12,7 @@ MP4                ``comment``
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from PIL import ExifTags, GifImagePlugin, Image, ImageFile, PngImagePlugin, Tiff
 from stylize import __version__
 from stylize.errors import OutputError
 from stylize.images import video
-from stylize.images.opening import opened, pixel_limit, printable
+from stylize.images.opening import opened, printable
 from stylize.images.recognition import HEAD_BYTES
 
 KEYWORD = "stylize"
@@ -88,7 +89,8 @@ def read_recipe(source: Path | bytes) -> str | None:
 
 
 def _picture_recipe(source: Path | bytes, title: str) -> str | None:
-    with opened(source, title=title, max_pixels=pixel_limit()) as image:
+    # Nothing is decoded: a poster beyond the limit still says how it was made.
+    with opened(source, title=title, max_pixels=sys.maxsize) as image:
         try:
             return _carried(image)
         except Exception:  # odd metadata is no recipe, and no reason to fail

@@ -11,37 +11,54 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stylize.images.samples import Samples
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPE = {3: 2, 4: 6}  # by number of channels
 _FILTER_UP = 2
 _LEVEL = 6
+_LEAST_PIECE_BYTES = 2**16
 
 
-def encode(values: NDArray[np.uint16], *, profile: bytes, texts: Mapping[str, str]) -> bytes:
-    """A PNG file.
+def encode(file: BinaryIO, samples: Samples, *, profile: bytes, texts: Mapping[str, str]) -> None:
+    """Write a PNG file, a band of rows after the other.
 
     Args:
-        values: ``(H, W, 3 or 4)``; the fourth channel is alpha, not premultiplied.
+        file: to be written to, from where it stands.
+        samples: 16 bits deep; alpha not premultiplied.
         profile: ICC profile of the colours.
         texts: what to put in iTXt chunks, by keyword of 1 to 79 Latin-1 letters.
     """
-    height, width, channels = values.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[channels], 0, 0, 0)
-    return b"".join(
-        [
-            _SIGNATURE,
-            _chunk(b"IHDR", header),
-            _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)),
-            *(_chunk(b"iTXt", _international(key, text)) for key, text in texts.items()),
-            _chunk(b"IDAT", zlib.compress(_filtered(values), _LEVEL)),
-            _chunk(b"IEND", b""),
-        ]
-    )
+    height, width = samples.size
+    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[samples.channels], 0, 0, 0)
+    file.write(_SIGNATURE)
+    file.write(_chunk(b"IHDR", header))
+    file.write(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
+    for key, text in texts.items():
+        file.write(_chunk(b"iTXt", _international(key, text)))
+    for data in _compressed(samples):
+        file.write(_chunk(b"IDAT", data))
+    file.write(_chunk(b"IEND", b""))
+
+
+def _compressed(samples: Samples) -> Iterator[bytes]:
+    """The rows as one deflate stream, in pieces."""
+    deflate, piece = zlib.compressobj(_LEVEL), b""
+    above = np.zeros((1, samples.size[1] * samples.channels * 2), dtype=np.uint8)
+    for _, values in samples.bands():
+        rows = values.astype(">u2").view(np.uint8).reshape(len(values), -1)
+        piece += deflate.compress(_filtered(rows, above))
+        if len(piece) >= _LEAST_PIECE_BYTES:
+            yield piece
+            piece = b""
+        above = rows[-1:]
+    yield piece + deflate.flush()
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -53,12 +70,10 @@ def _international(keyword: str, text: str) -> bytes:
     return keyword.encode("latin-1") + b"\0\0\0\0\0" + text.encode()
 
 
-def _filtered(values: NDArray[np.uint16]) -> bytes:
+def _filtered(rows: NDArray[np.uint8], above: NDArray[np.uint8]) -> bytes:
     """Every row as its byte-wise difference from the one above, each behind its filter's number."""
-    height = values.shape[0]
-    rows = values.astype(">u2").view(np.uint8).reshape(height, -1)
-    filtered = np.empty((height, rows.shape[1] + 1), dtype=np.uint8)
+    filtered = np.empty((len(rows), rows.shape[1] + 1), dtype=np.uint8)
     filtered[:, 0] = _FILTER_UP
-    filtered[0, 1:] = rows[0]
+    np.subtract(rows[:1], above, out=filtered[:1, 1:])
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
     return filtered.tobytes()

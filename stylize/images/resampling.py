@@ -5,6 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+# From which size on, before or after, channels are resampled one by one.
+LARGE_PX = 4_000_000
+
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample with an antialiased bicubic filter.
@@ -22,4 +25,15 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if image.shape[-2:] == size:
         return image
+    area = max(image.shape[-2] * image.shape[-1], size[0] * size[1])
+    if area < LARGE_PX or image.shape[1] == 1:
+        return _resampled(image, size)
+    # The filter first makes a picture of which one side is resampled: of one channel, not of all.
+    resized = image.new_empty((*image.shape[:2], *size))
+    for index in range(image.shape[1]):
+        resized[:, index : index + 1] = _resampled(image[:, index : index + 1], size)
+    return resized
+
+
+def _resampled(image: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)

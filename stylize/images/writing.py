@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stylize.errors import NumericalError, OutputError
-from stylize.images.atomic import write_atomically
-from stylize.images.encoding import WITHOUT_ALPHA, check_request, encode, format_of
+from stylize.errors import OutputError
+from stylize.images.atomic import replacing
+from stylize.images.encoding import WITHOUT_ALPHA, check_request, check_sides, encode, format_of
 from stylize.images.metadata import check_recipe
+from stylize.images.samples import Samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +28,9 @@ def write_picture(
     token: str | None = None,
 ) -> None:
     """Write a picture, whole or not at all, with an sRGB profile and its recipe.
+
+    Large pictures are converted and written piece by piece; what that takes beside ``pixels`` is
+    told by :func:`stylize.images.saving_bytes`.
 
     Args:
         target: a file, replaced if it exists; or a stream, which is not closed.
@@ -51,48 +53,18 @@ def write_picture(
     check_request(format, depth=depth, quality=quality)
     if recipe is not None:
         check_recipe(recipe)
-    planes = _planes(pixels, alpha, over_white=format in WITHOUT_ALPHA)
-    data = encode(_quantised(planes, depth), format, recipe=recipe, quality=quality)
+    samples = Samples(pixels, alpha, depth=depth, over_white=format in WITHOUT_ALPHA)
+    check_sides(samples.size, format)
     if isinstance(target, Path):
-        write_atomically(target, data, token=token)
+        with replacing(target, token=token) as partial, partial.open("wb") as file:
+            encode(file, samples, format, recipe=recipe, quality=quality)
     else:
-        _write_stream(target, data)
+        buffer = io.BytesIO()
+        encode(buffer, samples, format, recipe=recipe, quality=quality)
+        _write_stream(target, buffer.getbuffer())
 
 
-def _planes(pixels: Tensor, alpha: Tensor | None, *, over_white: bool) -> NDArray[np.float32]:
-    """``(3 or 4, H, W)``, finite; with ``over_white``, three channels that hide no colour."""
-    colour = _finite(pixels, channels=3)
-    if alpha is None:
-        return colour
-    opacity = _finite(alpha, channels=1)
-    if opacity.shape[1:] != colour.shape[1:]:
-        raise ValueError(f"alpha is {opacity.shape[1:]}, the picture {colour.shape[1:]}")
-    if over_white:
-        opacity = np.clip(opacity, 0, 1)
-        return np.clip(colour, 0, 1) * opacity + (1 - opacity)
-    return np.concatenate([colour, opacity])
-
-
-def _finite(tensor: Tensor, *, channels: int) -> NDArray[np.float32]:
-    if tensor.ndim != 4 or tensor.shape[:2] != (1, channels):
-        raise ValueError(f"expected (1, {channels}, H, W), not {tuple(tensor.shape)}")
-    values: NDArray[np.float32] = tensor.detach().cpu().float().numpy()[0]
-    if not np.isfinite(values).all():
-        raise NumericalError("the picture holds values that are not finite")
-    return values
-
-
-def _quantised(planes: NDArray[np.float32], depth: int) -> NDArray[Any]:
-    """``(C, H, W)`` in [0, 1] to ``(H, W, C)`` integers, to the nearest, a plane at a time."""
-    channels, height, width = planes.shape
-    levels = 2**depth - 1
-    values = np.empty((height, width, channels), dtype=np.uint8 if depth == 8 else np.uint16)
-    for index, plane in enumerate(planes):
-        values[..., index] = np.clip(plane, 0, 1) * levels + 0.5
-    return values
-
-
-def _write_stream(target: BinaryIO, data: bytes) -> None:
+def _write_stream(target: BinaryIO, data: memoryview) -> None:
     try:
         target.write(data)
         target.flush()

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from stylize import __version__
 from stylize.errors import OutputError, PictureError
-from stylize.images import read_picture, read_recipe, write_picture
+from stylize.images import opening, read_picture, read_recipe, write_picture
 from stylize.images.metadata import MAX_RECIPE_BYTES, ascii_json
 
 PIXELS = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -42,6 +42,13 @@ def test_the_longest_recipe_survives(tmp_path, format, depth):
     path = tmp_path / "long.picture"
     path.write_bytes(_written(recipe, format, depth))
     assert json.loads(read_recipe(path)) == json.loads(recipe)
+
+
+def test_a_poster_beyond_the_pixel_limit_says_how_it_was_made(monkeypatch):
+    data = _written(json.dumps(RECIPE), "png")
+    monkeypatch.setitem(opening._limit, "max_pixels", 10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert json.loads(read_recipe(data)) == RECIPE
 
 
 @EVERYWHERE

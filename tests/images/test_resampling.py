@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylize.images import resize
+from stylize.images import resampling, resize
 
 
 def test_the_same_size_is_the_same_tensor():
@@ -26,6 +26,14 @@ def test_shrinking_averages_instead_of_picking():
     torch.testing.assert_close(
         resize(image, (8, 8)), torch.full((1, 1, 8, 8), 0.5), atol=0.02, rtol=0
     )
+
+
+@pytest.mark.parametrize("size", [(31, 40), (90, 70), (50, 70)])
+def test_channel_by_channel_is_the_same(monkeypatch, size):
+    image = torch.rand(2, 3, 50, 61, generator=torch.Generator().manual_seed(0))
+    at_once = resize(image, size)
+    monkeypatch.setattr(resampling, "LARGE_PX", 1)
+    assert torch.equal(resize(image, size), at_once)
 
 
 def test_overshoot_is_kept():

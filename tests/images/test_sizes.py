@@ -82,6 +82,34 @@ def test_nothing_is_enlarged_unless_asked(text):
     assert spec.fit(10, 20, enlarge=True) > (100, 200)
 
 
+@pytest.mark.parametrize(
+    ("text", "size", "fitted"),
+    [
+        ("4096", (900, 1200), (3072, 4096)),
+        ("4096", (1, 1000), (4, 4096)),
+        ("12MP", (900, 1200), (3000, 4000)),
+        ("12MP", (7, 4001), (145, 82818)),
+        ("640x480", (30, 10), (480, 160)),
+        ("original", (30, 10), (30, 10)),
+    ],
+)
+def test_fit_enlarges_when_asked(text, size, fitted):
+    assert SizeSpec.parse(text).fit(*size, enlarge=True) == fitted
+
+
+@given(SPECS, SIDES, SIDES)
+def test_with_leave_to_enlarge_nothing_shrinks_more(text, height, width):
+    spec = SizeSpec.parse(text)
+    without, fitted = spec.fit(height, width), spec.fit(height, width, enlarge=True)
+    assert fitted >= without
+    if max(fitted) <= max(height, width):
+        assert fitted == without
+    if spec.long_side_px:
+        assert max(fitted) == spec.long_side_px
+    if spec.box_px:
+        assert all(side <= bound for side, bound in zip(fitted, spec.box_px, strict=True))
+
+
 @given(SPECS, SIDES, SIDES)
 def test_fit_keeps_its_promises(text, height, width):
     spec = SizeSpec.parse(text)

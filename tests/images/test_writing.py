@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from PIL import Image
+from PIL import Image, ImageFile
 
 from stylize.errors import MissingExtraError, NumericalError, OutputError, SettingError
 from stylize.images import read_picture, write_picture
@@ -135,6 +136,18 @@ class TestFormats:
         image = Image.open(io.BytesIO(_written(SMOOTH, format="jpeg")))
         assert {layer[1:3] for layer in image.layer} == {(1, 1)}
 
+    @pytest.mark.parametrize("quality", [95, 100])
+    def test_noise_fits_into_a_jpeg(self, quality):
+        noise = torch.rand(1, 3, 200, 300, generator=torch.Generator().manual_seed(0))
+        data = _written(noise, format="jpeg", quality=quality)
+        assert len(data) > 2 * 200 * 300
+        assert (read_picture(data).pixels - noise).abs().max() < 0.2
+
+    def test_pillows_buffers_are_as_before(self):
+        before = ImageFile.MAXBLOCK
+        _written(SMOOTH, format="jpeg")
+        assert before == ImageFile.MAXBLOCK
+
     @pytest.mark.parametrize(("format", "side"), [("jpeg", 65_501), ("webp", 16_384)])
     def test_a_side_too_long_for_the_format(self, format, side):
         with pytest.raises(OutputError, match=f"at most {side - 1} pixels a side"):
@@ -186,7 +199,31 @@ class TestAlpha:
         assert abs(float(read.pixels[..., 20:].mean()) - 0.5) < 0.02
 
 
+class _FullDisk(io.BytesIO):
+    def write(self, data):
+        raise OSError(28, "No space left on device")
+
+
 class TestRefusals:
+    @pytest.mark.parametrize(
+        ("suffix", "depth"),
+        [("png", 8), ("jpg", 8), ("webp", 8), ("tif", 8), ("png", 16), ("tif", 16)],
+    )
+    def test_a_full_disk_is_called_so(self, tmp_path, monkeypatch, suffix, depth):
+        target = tmp_path / f"out.{suffix}"
+        target.write_bytes(b"precious")
+        plain = Path.open
+
+        def full(path, mode="r"):
+            return _FullDisk() if mode == "wb" else plain(path, mode)
+
+        monkeypatch.setattr(Path, "open", full)
+        with pytest.raises(OutputError, match=r"cannot write .*: no space left on device"):
+            write_picture(target, SMOOTH, depth=depth)
+        monkeypatch.undo()
+        assert target.read_bytes() == b"precious"
+        assert os.listdir(tmp_path) == [target.name]
+
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
     @pytest.mark.parametrize("format", ["png", "jpeg"])
     def test_values_that_are_no_numbers(self, tmp_path, value, format):

@@ -1,0 +1,75 @@
+"""A picture's values as a file holds them, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stylize.errors import NumericalError
+from stylize.images.bands import row_bands
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Samples:
+    """A finished picture in integers of 8 or 16 bits, a band of rows at a time.
+
+    A copy of the whole in integers would stand beside the picture while it is being saved.
+
+    Args:
+        pixels: ``(1, 3, H, W)`` sRGB; values outside [0, 1] are clamped.
+        alpha: ``(1, 1, H, W)``, likewise.
+        depth: bits a channel, 8 or 16.
+        over_white: composite over white, for a format without alpha.
+
+    Attributes:
+        size: ``(height, width)``.
+        channels: 3, or 4 with alpha.
+
+    Raises:
+        ValueError: the tensors have other shapes.
+        NumericalError: a value is not finite.
+    """
+
+    def __init__(
+        self, pixels: Tensor, alpha: Tensor | None, *, depth: int, over_white: bool
+    ) -> None:
+        self._colour = _finite(pixels, channels=3)
+        self._opacity = None if alpha is None else _finite(alpha, channels=1)
+        self.size: tuple[int, int] = self._colour.shape[1:]
+        if self._opacity is not None and self._opacity.shape[1:] != self.size:
+            raise ValueError(f"alpha is {self._opacity.shape[1:]}, the picture {self.size}")
+        self.depth, self._over_white = depth, over_white
+        self.channels = 3 if self._opacity is None or over_white else 4
+
+    def bands(self) -> Iterator[tuple[slice, NDArray[Any]]]:
+        """Top to bottom: which rows, and their ``(rows, W, channels)`` in uint8 or uint16."""
+        return ((rows, self.rows(rows)) for rows in row_bands(self.size))
+
+    def rows(self, rows: slice) -> NDArray[Any]:
+        """Some rows, ``(rows, W, channels)``, each value rounded to the nearest."""
+        planes = list(self._colour[:, rows])
+        if self._opacity is not None:
+            opacity = np.clip(self._opacity[0, rows], 0, 1)
+            if self._over_white:
+                planes = [np.clip(plane, 0, 1) * opacity + (1 - opacity) for plane in planes]
+            else:
+                planes.append(opacity)
+        kind = np.uint8 if self.depth == 8 else np.uint16
+        values = np.empty((*planes[0].shape, len(planes)), dtype=kind)
+        for index, plane in enumerate(planes):
+            values[..., index] = np.clip(plane, 0, 1) * (2**self.depth - 1) + 0.5
+        return values
+
+
+def _finite(tensor: Tensor, *, channels: int) -> NDArray[np.float32]:
+    if tensor.ndim != 4 or tensor.shape[:2] != (1, channels):
+        raise ValueError(f"expected (1, {channels}, H, W), not {tuple(tensor.shape)}")
+    values: NDArray[np.float32] = tensor.detach().cpu().float().numpy()[0]
+    if not all(np.isfinite(values[:, rows]).all() for rows in row_bands(values.shape[1:])):
+        raise NumericalError("the picture holds values that are not finite")
+    return values

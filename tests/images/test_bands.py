@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import io
+import tracemalloc
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from stylize.images import bands, read_picture, write_picture
+from stylize.images.bands import BAND_PX, row_bands
+from tests.images.test_colour import LINEAR_GREY, WIDE
+
+SIZE = (37, 23)  # in bands of 4 rows, the last of 1
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bands, "BAND_PX", 100)
+
+
+def scene(mode: str = "RGBA") -> Image.Image:
+    values = np.random.default_rng(1).integers(0, 256, (*SIZE, 4), dtype=np.uint8)
+    values[3:9, :, 3] = 0
+    return Image.fromarray(values).convert(mode)
+
+
+@given(st.integers(1, 3000), st.integers(1, 2 * BAND_PX))
+def test_every_row_is_in_one_band(height: int, width: int) -> None:
+    found = list(row_bands((height, width)))
+    assert found[0].start == 0
+    assert found[-1].stop == height
+    assert all(above.stop == below.start for above, below in pairwise(found))
+    assert all(0 < (rows.stop - rows.start) * width <= max(BAND_PX, width) for rows in found)
+
+
+class TestReading:
+    """A picture in many bands is the same as in one."""
+
+    @staticmethod
+    def check(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = read_picture(data)
+        monkeypatch.setattr(bands, "BAND_PX", 100)
+        parts = read_picture(data)
+        assert torch.equal(whole.pixels, parts.pixels)
+        assert parts.notes == whole.notes
+        if whole.alpha is None:
+            assert parts.alpha is None
+        else:
+            assert parts.alpha is not None
+            assert torch.equal(whole.alpha, parts.alpha)
+
+    @pytest.mark.parametrize(
+        ("mode", "options"),
+        [
+            ("1", {}),
+            ("L", {"icc_profile": LINEAR_GREY}),
+            ("L", {"icc_profile": WIDE}),
+            ("LA", {}),
+            ("P", {}),
+            ("P", {"transparency": 7}),
+            ("P", {"transparency": bytes(range(200))}),
+            ("RGB", {"icc_profile": WIDE}),
+            ("RGB", {"icc_profile": b"nonsense"}),
+            ("RGB", {"transparency": (1, 2, 3)}),
+            ("RGBA", {"icc_profile": WIDE}),
+            ("I;16", {}),
+        ],
+    )
+    def test_modes(self, encoded, monkeypatch, mode, options):
+        image = scene("L" if mode == "I;16" else mode)
+        if mode == "I;16":
+            image = Image.fromarray(np.asarray(image).astype(np.uint16) * 201)
+        self.check(encoded(image, "PNG", **options), monkeypatch)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_orientations(self, encoded, monkeypatch, orientation):
+        exif = Image.Exif()
+        exif[274] = orientation
+        self.check(encoded(scene("RGB"), "PNG", exif=exif), monkeypatch)
+
+    @pytest.mark.parametrize("kind", ["unassalpha", "assocalpha"])
+    def test_deep_colour(self, tmp_path, monkeypatch, kind):
+        tifffile = pytest.importorskip("tifffile")
+        values = np.random.default_rng(2).integers(0, 2**16, (*SIZE, 4)).astype(np.uint16)
+        path = tmp_path / "deep.tif"
+        tifffile.imwrite(path, values, photometric="rgb", extrasamples=[kind])
+        self.check(path.read_bytes(), monkeypatch)
+
+    def test_floats(self, encoded, monkeypatch):
+        values = np.linspace(-0.1, 1.1, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)
+        self.check(encoded(Image.fromarray(values), "TIFF"), monkeypatch)
+        assert read_picture(encoded(Image.fromarray(values), "TIFF")).notes == (
+            "values outside 0 to 1 were cut off",
+        )
+
+    def test_what_is_opaque_at_first(self, encoded, narrow):
+        image = Image.new("RGBA", SIZE[::-1], (9, 99, 199, 255))
+        image.putpixel((5, 30), (0, 0, 0, 0))
+        picture = read_picture(encoded(image, "PNG"))
+        assert picture.alpha is not None
+        assert picture.alpha.sum() == SIZE[0] * SIZE[1] - 1
+        assert picture.pixels[0, :, 30, 5].tolist() == pytest.approx([9 / 255, 99 / 255, 199 / 255])
+
+
+class TestWriting:
+    """A file written in many bands holds the same as one written in one."""
+
+    @pytest.mark.parametrize("with_alpha", [False, True])
+    @pytest.mark.parametrize(
+        ("format", "depth"), [("png", 8), ("tiff", 8), ("jpeg", 8), ("png", 16), ("tiff", 16)]
+    )
+    def test_same_picture(self, monkeypatch, format, depth, with_alpha):
+        pytest.importorskip("tifffile")
+        pixels = torch.rand(1, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+        alpha = pixels[:, :1] if with_alpha else None
+
+        def written() -> bytes:
+            stream = io.BytesIO()
+            write_picture(stream, pixels, alpha=alpha, format=format, depth=depth)
+            return stream.getvalue()
+
+        whole = written()
+        monkeypatch.setattr(bands, "BAND_PX", 100)
+        monkeypatch.setattr("stylize.images.deep_tiff._STRIP_BYTES", 1000)
+        whole_picture, picture = read_picture(whole), read_picture(written())
+        assert torch.equal(picture.pixels, whole_picture.pixels)
+        assert (picture.alpha is None) == (alpha is None or format == "jpeg")
+        if format != "tiff" or depth == 8:
+            assert written() == whole
+
+    @pytest.mark.parametrize("format", ["png", "tiff"])
+    def test_16_bits_go_to_the_file_as_they_are_made(self, tmp_path, format):
+        """What is allocated on the way is small beside the 12 MB of numbers in the file."""
+        pytest.importorskip("tifffile")
+        pixels = torch.rand(1, 3, 4000, 500, generator=torch.Generator().manual_seed(0))
+        write_picture(tmp_path / f"warm.{format}", pixels[..., :9, :9], depth=16, format=format)
+        write_picture(tmp_path / f"first.{format}", pixels[..., :100, :], depth=16)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bands, "BAND_PX", 20_000)
+            tracemalloc.start()
+            write_picture(tmp_path / f"out.{format}", pixels, depth=16)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert (tmp_path / f"out.{format}").stat().st_size > 8_000_000
+        assert peak < 3_000_000
