@@ -5,8 +5,9 @@ from the fields here.
 """
 
 from stylize.settings.dream import DreamSettings
-from stylize.settings.execution import Execution
+from stylize.settings.execution import Execution, Safekeeping
 from stylize.settings.fields import LayerWeights, from_document, option_name, to_document
+from stylize.settings.sizes import result_size, size_notes
 from stylize.settings.transfer import MAX_STYLES, TransferSettings
 from stylize.settings.tunnel import TunnelSettings
 
@@ -15,9 +16,12 @@ __all__ = [
     "DreamSettings",
     "Execution",
     "LayerWeights",
+    "Safekeeping",
     "TransferSettings",
     "TunnelSettings",
     "from_document",
     "option_name",
+    "result_size",
+    "size_notes",
     "to_document",
 ]

@@ -18,6 +18,7 @@ class DreamSettings:
     size: str = setting(
         "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
     )
+    enlarge: bool = setting(False, "Let the result be larger than the photograph.")
     from_noise: str | None = setting(
         None, "Dream without a photograph, from noise of this size.", option="--from-noise"
     )

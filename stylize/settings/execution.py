@@ -11,6 +11,18 @@ from stylize.settings.fields import check_fields, setting
 
 
 @dataclass(frozen=True, kw_only=True)
+class Safekeeping:
+    """How often the state of a run is written to its checkpoint."""
+
+    checkpoint_every: float = setting(
+        5.0, "Minutes between two checkpoints of a run that has any.", above=0, high=1e6
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Execution:
     """Where and how precisely the work is done: what a preset does not decide."""
 

@@ -22,6 +22,7 @@ class TransferSettings:
     size: str = setting(
         "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
     )
+    enlarge: bool = setting(False, "Let the result be larger than the photograph.")
     style_size: int | None = setting(
         None,
         "Long side of the style picture; smaller gives finer strokes.  [as the result]",

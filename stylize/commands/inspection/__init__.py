@@ -1,0 +1,1 @@
+"""The commands of ``stylize inspect``, one a module; the computations are elsewhere."""

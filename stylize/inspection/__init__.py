@@ -1,0 +1,1 @@
+"""What the network sees: pictures of its filters, of its answers, of what excites it."""

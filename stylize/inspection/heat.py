@@ -1,0 +1,41 @@
+"""Signed values as colours: from black to warm where positive, to cool where negative."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stylize.inspection.shading import LUMA, RAMP
+
+# The cool half, each as bright as its counterpart of the warm one.
+COOL = (
+    (0.00, 0.00, 0.02),
+    (0.02, 0.11, 0.26),
+    (0.04, 0.26, 0.50),
+    (0.10, 0.48, 0.70),
+    (0.35, 0.74, 0.86),
+    (0.85, 0.98, 0.99),
+)
+
+
+def heat(values: Tensor) -> Tensor:
+    """Values ``(n, 1, h, w)`` in [-1, 1] as colours ``(n, 3, h, w)``; 0 is black."""
+    ramps = torch.tensor((RAMP, COOL), dtype=values.dtype, device=values.device)
+    signs = (values[:, 0] < 0).long()
+    position = values[:, 0].abs().clamp(0, 1) * (len(RAMP) - 1)
+    below = position.floor().clamp_max(len(RAMP) - 2)
+    index = below.long()
+    part = (position - below)[..., None]
+    return torch.lerp(ramps[signs, index], ramps[signs, index + 1], part).permute(0, 3, 1, 2)
+
+
+def overlay(values: Tensor, photo: Tensor) -> Tensor:
+    """The colours over a photo in grey: the larger a value, the more they hide of it.
+
+    Args:
+        values: ``(n, 1, h, w)`` in [-1, 1].
+        photo: ``(1, 3, h, w)`` in [0, 1].
+    """
+    luma = torch.tensor(LUMA, dtype=photo.dtype, device=photo.device).view(1, 3, 1, 1)
+    grey = 0.7 * (photo * luma).sum(1, keepdim=True)
+    return torch.lerp(grey, heat(values), 0.8 * values.abs().clamp(0, 1).sqrt())
