@@ -2,14 +2,16 @@
 
 from stylize.objectives.content import ContentTerm
 from stylize.objectives.dream import DreamTerm, EnergyTerm, MatchTerm, ResponseTerm
+from stylize.objectives.edges import EdgesTerm
 from stylize.objectives.moments import Moments, blend, moments_of
 from stylize.objectives.objective import FeatureTerm, ImageTerm, Objective
 from stylize.objectives.smoothness import SmoothnessTerm
-from stylize.objectives.style import GramTerm, MomentsTerm
+from stylize.objectives.style import GramTerm, MomentsTerm, WassersteinTerm
 
 __all__ = [
     "ContentTerm",
     "DreamTerm",
+    "EdgesTerm",
     "EnergyTerm",
     "FeatureTerm",
     "GramTerm",
@@ -20,6 +22,7 @@ __all__ = [
     "Objective",
     "ResponseTerm",
     "SmoothnessTerm",
+    "WassersteinTerm",
     "blend",
     "moments_of",
 ]

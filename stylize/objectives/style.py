@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from stylize.engine.tiles import Region
+from stylize.objectives.bures import Bures
 from stylize.objectives.moments import Moments, by_position
 
 # (Σ F, Σ F Fᵀ) over positions.
@@ -54,7 +55,7 @@ class GramTerm:
         """Sum of activations and of their outer products."""
         return _sums(features)
 
-    def evaluate(self, sums: Sums, positions: int) -> tuple[Tensor, Tensor]:
+    def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Tensor]:
         """Value, and its slope with respect to ``Σ F Fᵀ``."""
         difference = sums[1] / positions - self._target
         value = difference.square().sum() * self._scale
@@ -106,7 +107,7 @@ class MomentsTerm:
         """Sum of activations and of their outer products."""
         return _sums(features)
 
-    def evaluate(self, sums: Sums, positions: int) -> tuple[Tensor, Sums]:
+    def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
         """Value, and its slopes with respect to ``Σ F`` and ``Σ F Fᵀ``."""
         mean, second = sums[0] / positions, sums[1] / positions
         shift = mean - self._mean
@@ -126,7 +127,63 @@ class MomentsTerm:
         return _like(torch.addmm(by_sum, by_position(features), 2 * by_products), features)
 
 
-STYLE_TERMS: dict[str, type[GramTerm] | type[MomentsTerm]] = {
+class WassersteinTerm:
+    """Wasserstein-2 distance of Gaussian distributions, relative to the target's size.
+
+    ``(|μ−μ*|² + tr C + tr C* − 2 tr (C*^½ C C*^½)^½) / (|μ*|² + tr C*)``: how far activations have
+    to move to be distributed as the style's, beside how far they are from nothing. It is 1 for a
+    picture that the layer does not see.
+
+    Args:
+        layer: the activations it reads.
+        target: moments of the style at that layer.
+        weight: factor in the total.
+
+    Note:
+        A distance in activations, where :class:`MomentsTerm` is one in their squares: what is
+        strong in the style rules less, what is weak in it is not forgotten. The form follows
+        K. Crowson's style-transfer-pytorch; how it is kept finite and fast is said in
+        :class:`~stylize.objectives.bures.Bures`.
+    """
+
+    local = False
+
+    def __init__(self, layer: str, target: Moments, weight: float) -> None:
+        self.name = f"style {layer}"
+        self.layer = layer
+        self.weight = weight
+        self._mean = target.mean
+        self._bures = Bures(target.covariance)
+        self._scale = 1 / target.second.trace().clamp_min(torch.finfo(torch.float32).tiny ** 0.5)
+
+    def at(self, region: Region) -> WassersteinTerm:
+        """The term itself: all positions are alike."""
+        return self
+
+    def sums(self, features: Tensor) -> Sums:
+        """Sum of activations and of their outer products."""
+        return _sums(features)
+
+    def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
+        """Value, and its slopes with respect to ``Σ F`` and ``Σ F Fᵀ``."""
+        mean, second = sums[0] / positions, sums[1] / positions
+        shift = mean - self._mean
+        distance, by_second = self._bures(second - torch.outer(mean, mean))
+        # C depends on the mean as −μμᵀ.
+        by_mean = 2 * shift - 2 * (by_second @ mean)
+        scale = self._scale / positions
+        return (shift.square().sum() + distance) * self._scale, (by_mean * scale, by_second * scale)
+
+    def seed(self, features: Tensor, slope: Sums) -> Tensor:
+        """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position."""
+        by_sum, by_products = slope
+        return _like(torch.addmm(by_sum, by_position(features), 2 * by_products), features)
+
+
+StyleTerm = GramTerm | MomentsTerm | WassersteinTerm
+
+STYLE_TERMS: dict[str, type[GramTerm] | type[MomentsTerm] | type[WassersteinTerm]] = {
     "moments": MomentsTerm,
     "gram": GramTerm,
+    "wasserstein": WassersteinTerm,
 }

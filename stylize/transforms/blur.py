@@ -26,10 +26,10 @@ def blur(image: Tensor, sigma_px: float, *, periodic: bool = False) -> Tensor:
         reach = min(reach, *image.shape[2:])
     offsets = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
     kernel = torch.exp(-offsets.square() / (2 * sigma_px**2))
-    return _separable(image, kernel / kernel.sum(), "circular" if periodic else "replicate")
+    return separable(image, kernel / kernel.sum(), "circular" if periodic else "replicate")
 
 
-def _separable(image: Tensor, kernel: Tensor, mode: str) -> Tensor:
+def separable(image: Tensor, kernel: Tensor, mode: str) -> Tensor:
     """Convolution along both axes with one kernel of odd length; the size is kept."""
     reach = kernel.numel() // 2
     flat = image.flatten(0, 1).unsqueeze(1)

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.objectives import ContentTerm, GramTerm, Moments, MomentsTerm, moments_of
+from stylize.objectives import (
+    ContentTerm,
+    GramTerm,
+    Moments,
+    MomentsTerm,
+    WassersteinTerm,
+    moments_of,
+)
 from stylize.objectives.objective import FeatureTerm
 
 SHAPE = (1, 5, 4, 6)
@@ -79,7 +86,7 @@ def test_style_sums_over_parts_add_up(term: FeatureTerm, loss: object) -> None:
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm])
+@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm, WassersteinTerm])
 def test_style_does_not_depend_on_the_number_of_positions(kind: type) -> None:
     features = random(4)
     term = kind("relu1_1", exact_moments(random(5)), 1.0)
@@ -87,7 +94,7 @@ def test_style_does_not_depend_on_the_number_of_positions(kind: type) -> None:
     torch.testing.assert_close(evaluate(term, larger)[0], evaluate(term, features)[0])
 
 
-@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm])
+@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm, WassersteinTerm])
 def test_style_does_not_depend_on_the_scale_of_a_layer(kind: type) -> None:
     plain = kind("relu1_1", exact_moments(random(5)), 1.0)
     scaled = kind("relu1_1", exact_moments(100 * random(5)), 1.0)
@@ -103,11 +110,44 @@ def test_gram_cannot_tell_contrast_from_mean_and_moments_can() -> None:
     assert float(evaluate(MomentsTerm("relu1_1", target, 1.0), flat)[0]) > 0.5
 
 
-def test_a_style_without_contrast_gives_finite_values() -> None:
+@pytest.mark.parametrize("kind", [MomentsTerm, WassersteinTerm])
+def test_a_style_without_contrast_gives_finite_values(kind: type) -> None:
     flat = moments_of(torch.full(SHAPE, 0.7))
-    value, seed = evaluate(MomentsTerm("relu1_1", flat, 1.0), random(6).float())
+    value, seed = evaluate(kind("relu1_1", flat, 1.0), random(6).float())
     assert torch.isfinite(value)
     assert torch.isfinite(seed).all()
+
+
+def wasserstein(target: Moments) -> WassersteinTerm:
+    return WassersteinTerm("relu1_1", target, 1.0)
+
+
+def test_the_seed_of_wasserstein_is_the_derivative() -> None:
+    """Also of fewer positions than channels."""
+    term = wasserstein(exact_moments(random(1)))
+    for features in (random(2), random(3)[..., :1, :3]):
+        seed, step = evaluate(term, features)[1], 1e-6 * random(7)[..., : features.shape[2], :]
+        step = step[..., : features.shape[3]]
+        change = evaluate(term, features + step)[0] - evaluate(term, features - step)[0]
+        assert float(change) == pytest.approx(float(2 * (seed * step).sum()), rel=1e-5)
+
+
+def test_wasserstein_at_its_target_is_zero() -> None:
+    value, seed = evaluate(wasserstein(exact_moments(random(1))), random(1))
+    assert float(value) == pytest.approx(0, abs=1e-12)
+    assert float(seed.abs().max()) < 1e-10
+
+
+def test_wasserstein_of_a_shift_is_the_shift() -> None:
+    """Distributions of equal shape are as far apart as their means."""
+    target = exact_moments(random(1))
+    found, _ = evaluate(wasserstein(target), random(1) + 0.5)
+    assert float(found) == pytest.approx(float(5 * 0.25 / target.second.trace()), rel=1e-9)
+
+
+def test_wasserstein_of_nothing_is_one() -> None:
+    found, _ = evaluate(wasserstein(exact_moments(random(1))), 0 * random(1))
+    assert float(found) == pytest.approx(1, rel=0.05)
 
 
 def test_dead_activations_give_finite_values() -> None:
@@ -115,6 +155,7 @@ def test_dead_activations_give_finite_values() -> None:
     for term in (
         GramTerm("relu1_1", moments_of(dead), 1.0),
         MomentsTerm("relu1_1", moments_of(dead), 1.0),
+        WassersteinTerm("relu1_1", moments_of(dead), 1.0),
         ContentTerm("relu1_1", dead, 1.0),
     ):
         value, seed = evaluate(term, dead)
