@@ -12,6 +12,7 @@ from stylize.presets import DEFAULTS, find_preset
 from stylize.settings import Execution
 from stylize.techniques.dream import Dream
 from stylize.techniques.painting import Painting
+from stylize.techniques.regions import Parts
 from stylize.techniques.transfer import Transfer
 
 PictureLike = str | Path | Picture
@@ -23,6 +24,7 @@ def transfer(
     *,
     preset: str = DEFAULTS["transfer"],
     start: PictureLike | None = None,
+    parts: Parts | None = None,
     execution: Execution | None = None,
     listener: Callable[[Iterate], None] | None = None,
     stop: Callable[[], bool] | None = None,
@@ -35,6 +37,8 @@ def transfer(
         style: one picture or several, whose styles are blended.
         preset: a name (``stylize presets list``), or the path of a preset file.
         start: the picture to start from; sets ``init``.
+        parts: of the photo with styles of their own, or that stay as they are; masks are read
+            with :func:`stylize.images.read_picture`.
         execution: device, precision, threads.
         listener: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
@@ -61,6 +65,7 @@ def transfer(
         look.apply(settings),
         execution,
         start=None if start is None else _read(start),
+        parts=parts,
         preset=look.recorded,
     ).run(listener, stop)
 

@@ -102,6 +102,20 @@ def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]
             f"{name} carries no recipe", hint="only pictures made by stylize do, if not re-saved"
         )
     document: dict[str, Any] = json.loads(text)
+    check_recipe(document, name)
+    return document
+
+
+def check_recipe(document: Mapping[str, Any], name: str) -> None:
+    """Make sure that a document is a recipe, as far as its outline goes.
+
+    Args:
+        document: untrusted.
+        name: of what carries it.
+
+    Raises:
+        RecipeError: of another program, of another schema, or not whole.
+    """
     if document.get("tool") != "stylize":
         raise RecipeError(f"{name} carries a recipe of another program")
     if document.get("schema") != SCHEMA:
@@ -113,7 +127,6 @@ def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]
     for key, kind in _REQUIRED.items():
         if not isinstance(document.get(key), kind):
             raise RecipeError(f"{name} carries a damaged recipe: no {key}")
-    return document
 
 
 def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
@@ -140,7 +153,18 @@ def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
     settings = {**recipe["settings"], **found["settings"]}
     # A sheet that was stopped holds whole cells.
     whole = {"technique": recipe.get("of"), "interrupted": False}
-    return {**recipe, **whole, "settings": settings}
+    inputs = _inputs_of(found, recipe["inputs"])
+    return {**recipe, **whole, "settings": settings, "inputs": inputs}
+
+
+def _inputs_of(cell: Mapping[str, Any], inputs: list[Any]) -> list[Any]:
+    """Those of a sheet's inputs whose places a cell names; all if it names none."""
+    places = cell.get("inputs", list(range(len(inputs))))
+    if not isinstance(places, list) or not all(
+        isinstance(place, int) and 0 <= place < len(inputs) for place in places
+    ):
+        raise RecipeError("damaged recipe: a cell of inputs that the sheet does not have")
+    return [inputs[place] for place in places]
 
 
 def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:

@@ -22,7 +22,8 @@ def numbers(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
     """Good values of a field."""
     if each.metadata["choices"]:
-        return st.sampled_from(each.metadata["choices"])
+        one = st.sampled_from(each.metadata["choices"])
+        return st.lists(one).map(tuple) if each.type.startswith("tuple") else one
     pairs = st.tuples(st.sampled_from(layer_names("vgg19")), st.floats(0.001, 1e6))
     special = {
         "LayerWeights": st.lists(pairs, min_size=1, unique_by=lambda pair: pair[0]).map(tuple),
@@ -33,6 +34,7 @@ def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         "network": st.text(),
         "max_memory": st.sampled_from(["7GB", "800 mb", "123456789"]),
         "from_noise": st.sampled_from(["640x480", "16X16", "1×100000"]),
+        "dream": st.sampled_from(["dogs", "eyes:0.5", "birds:3e2"]),
         "layers": st.sampled_from(
             ["conv4_3", "relu1_1", "conv5_1:7,21-26", "0.5*conv3_3:30-40 - conv1_2"]
         ),

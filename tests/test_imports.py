@@ -58,7 +58,10 @@ def test_nothing_but_painting_needs_torch(tmp_path: Path) -> None:
         "dream,--help": "0",
         "tunnel,--help": "0",
         "explore,dream,--help": "0",
+        "explore,transfer,--help": "0",
+        "inspect,--help": "0",
         "replay,--help": "0",
+        "resume,--help": "0",
         "layers": "0",
         "dream": "2",
         "dream,--layer,conv9_9,a.png": "2",
@@ -66,8 +69,10 @@ def test_nothing_but_painting_needs_torch(tmp_path: Path) -> None:
         f"dream,{here},-o,{tmp_path}/gone/out.png": "1",
         f"tunnel,{here},-o,{tmp_path}/gone/out.gif": "1",
         f"explore,dream,{here},--layer,conv4_3 +": "2",
+        f"explore,transfer,{here},{here},--presets,blod": "2",
         f"replay,{tmp_path}/gone.png": "1",
         f"replay,{here}": "1",
+        f"resume,{here}": "1",
         f"transfer,{here},{here},-o,{tmp_path}/gone/out.png": "1",
     }
     assert loaded(("torch",), *commands) == list(commands.values())

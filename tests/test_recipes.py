@@ -17,7 +17,7 @@ from stylize.errors import RecipeError
 from stylize.images import Picture, read_recipe, write_picture
 from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.networks.architecture import layer_names
-from stylize.recipes import SCHEMA, compose, load_recipe, to_text
+from stylize.recipes import SCHEMA, compose, load_recipe, of_cell, to_text
 from stylize.settings import MAX_STYLES, TransferSettings, to_document
 from tests.conftest import as_picture, photo, strokes
 
@@ -186,3 +186,22 @@ def test_a_recipe_too_long_is_refused_rather_than_cut(tmp_path: Path) -> None:
             tmp_path / "out.png", torch.zeros(1, 3, 16, 16), recipe='{"a": "%s"}' % ("x" * 17000)
         )
     assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("places", "names"),
+    [(None, ["photo.png", "a.png", "b.png"]), ([0, 2], ["photo.png", "b.png"]), ([], [])],
+)
+def test_the_inputs_of_a_cell(places: list[int] | None, names: list[str]) -> None:
+    styles = [as_picture(strokes(), name) for name in ("a.png", "b.png")]
+    cell = {"label": "x", "settings": {"steps": 7}} | ({} if places is None else {"inputs": places})
+    found = of_cell(recipe(*styles) | {"of": "transfer", "cells": {"A1": cell}}, "a1")
+    assert [each["name"] for each in found["inputs"]] == names
+    assert found["settings"]["steps"] == 7
+
+
+@pytest.mark.parametrize("places", [[2], [-1], ["0"], [0.0], {"0": 1}, 0, "0", [[0]], [None]])
+def test_a_cell_of_inputs_that_are_not_there(places: Any) -> None:
+    cell = {"settings": {}, "inputs": places}
+    with pytest.raises(RecipeError, match="a cell of inputs that the sheet does not have"):
+        of_cell(recipe() | {"cells": {"A1": cell}}, "A1")

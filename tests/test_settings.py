@@ -16,17 +16,20 @@ from stylize.settings import (
     MAX_STYLES,
     DreamSettings,
     Execution,
+    Safekeeping,
     TransferSettings,
     TunnelSettings,
     from_document,
     option_name,
+    result_size,
+    size_notes,
     to_document,
 )
 from tests.strategies import objects
 
 FIELDS = [
     pytest.param(kind, each, id=f"{kind.__name__}.{each.name}")
-    for kind in (TransferSettings, DreamSettings, TunnelSettings, Execution)
+    for kind in (TransferSettings, DreamSettings, TunnelSettings, Execution, Safekeeping)
     for each in dataclasses.fields(kind)
 ]
 NUMBERS = [
@@ -107,9 +110,12 @@ def test_texts_are_texts(kind: type[Any], each: dataclasses.Field[Any], value: A
 )
 def test_a_misspelt_choice_is_recognised(kind: type[Any], each: dataclasses.Field[Any]) -> None:
     for choice in each.metadata["choices"]:
-        assert getattr(kind(**{each.name: choice}), each.name) == choice
+        good, bad = choice, choice + "x"
+        if each.type.startswith("tuple"):
+            good, bad = (choice,), (choice, bad)
+        assert getattr(kind(**{each.name: good}), each.name) == good
         with pytest.raises(UnknownNameError, match=f"did you mean .*{choice}"):
-            kind(**{each.name: choice + "x"})
+            kind(**{each.name: bad})
 
 
 def test_a_misspelt_device_is_recognised() -> None:
@@ -166,7 +172,7 @@ def test_weights_that_are_all_zero() -> None:
 def test_the_final_steps(steps: int, final: int | None) -> None:
     found = TransferSettings(steps=steps, final_steps=final).steps_at_the_end
     assert found >= 1
-    assert found == (final or max(1, round(0.3 * steps)))
+    assert found == (final or max(1, round(steps / 8)))
 
 
 @pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings, Execution])
@@ -251,12 +257,37 @@ def test_an_expression_is_checked_against_the_network(
     assert raised.value.position == position
 
 
+@pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings])
+@pytest.mark.parametrize(
+    ("changes", "size", "told"),
+    [
+        ({}, (90, 120), []),
+        ({"size": "4096"}, (90, 120), ["120×90 px are not made 4096 without --enlarge"]),
+        ({"size": "12MP"}, (90, 120), ["120×90 px are not made 12MP without --enlarge"]),
+        ({"size": "120"}, (90, 120), []),
+        ({"size": "original"}, (90, 120), []),
+        ({"size": "4096", "enlarge": True}, (3072, 4096), []),
+        ({"size": "240x240", "enlarge": True}, (180, 240), []),
+        ({"size": "60", "enlarge": True}, (45, 60), []),
+    ],
+)
+def test_the_size_of_the_result(
+    kind: type[Any], changes: dict[str, Any], size: tuple[int, int], told: list[str]
+) -> None:
+    settings = kind(**changes)
+    assert result_size(settings, (90, 120)) == size
+    assert size_notes(settings, (90, 120)) == told
+
+
 def test_the_noise_has_a_height_and_a_width() -> None:
     assert DreamSettings().noise_size is None
     assert DreamSettings(from_noise="640x480").noise_size == (480, 640)
 
 
 def test_a_film_dreams_as_a_picture_does() -> None:
-    """A preset for dreams is one for films: every setting, with the same default."""
+    """A preset for dreams is one for films: every setting but masks, with the same default."""
     picture, film = to_document(DreamSettings()), to_document(TunnelSettings())
+    del picture["feather"]
     assert film.items() > picture.items()
+    with pytest.raises(UnknownNameError, match="unknown setting 'subject'"):
+        from_document(TunnelSettings, {"subject": "keep"})

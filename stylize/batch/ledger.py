@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -13,8 +14,10 @@ from stylize.batch.manifest import Entry, Manifest, read_all
 from stylize.batch.tasks import Look, Task, identity, identity_of
 from stylize.errors import PictureError, StylizeError
 from stylize.images import read_picture
+from stylize.images.opening import pixel_limit
 from stylize.networks.store import find_model
-from stylize.recipes import load_recipe
+from stylize.recipes import KINDS, load_recipe
+from stylize.settings import from_document, result_size
 from stylize.sources import digest, remember
 
 State = Literal["todo", "done", "failed", "foreign"]
@@ -79,7 +82,8 @@ class Ledger:
         if self._overwrite:
             return Standing("todo", wanted, sha256, attempts)
         if os.path.exists(task.target):
-            state: State = "done" if is_made(task.target, wanted) else "foreign"
+            made = is_made(task.target, wanted, max_pixels=most_pixels(task))
+            state: State = "done" if made else "foreign"
             found = Standing(state, wanted, sha256)
             if state == "done" and not _says_done(past, wanted):
                 self._unsaid.append((task, found))
@@ -152,12 +156,26 @@ def _digest(source: Path) -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def is_made(target: Path, wanted: str) -> bool:
-    """Whether a file opens and carries the recipe of the picture wanted."""
+def most_pixels(task: Task) -> int:
+    """So many as the picture of a task has, or as any may have: what is enlarged may have more."""
+    if task.size is None:
+        return pixel_limit()
+    settings = from_document(KINDS[task.look.technique], task.look.settings)
+    return max(pixel_limit(), math.prod(result_size(settings, task.size)))
+
+
+def is_made(target: Path, wanted: str, *, max_pixels: int | None = None) -> bool:
+    """Whether a file opens and carries the recipe of the picture wanted.
+
+    Args:
+        target: the file.
+        wanted: the identity of the picture.
+        max_pixels: that it may have; by default the limit in force.
+    """
     try:
         if identity_of(load_recipe(target)) != wanted:
             return False
-        read_picture(target)
+        read_picture(target, max_pixels=max_pixels)
     except StylizeError:
         return False
     return True

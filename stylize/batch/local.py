@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from stylize.batch.claims import Claim, Claims
 from stylize.batch.ledger import Ledger, Standing
-from stylize.batch.memory import give_back_memory
 from stylize.batch.shop import Shop
 from stylize.batch.tasks import Task, token_of
+from stylize.engine.allocator import give_back_memory
 from stylize.errors import (
     InterruptedRunError,
     MissingExtraError,

@@ -16,9 +16,8 @@ from stylize.batch.tasks import Look, Task
 from stylize.engine.plan import Cost, picture_cost
 from stylize.errors import SettingError, UsageError
 from stylize.images.opening import printable
-from stylize.images.sizes import SizeSpec
 from stylize.presets import TECHNIQUES
-from stylize.settings import DreamSettings, TransferSettings, from_document
+from stylize.settings import DreamSettings, TransferSettings, from_document, result_size
 
 _MAX_LOOK_BYTES, _MAX_WORD_BYTES = 60, 20
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
@@ -208,7 +207,7 @@ def estimate(
     counts: Counter[tuple[str, tuple[int, int]]] = Counter()
     for task in tasks:
         if task.size:
-            size = SizeSpec.parse(settings[task.look.name].size).fit(*task.size)
+            size = result_size(settings[task.look.name], task.size)
             counts[task.look.name, size] += 1
 
     def cost(name: str, size: tuple[int, int]) -> Cost:

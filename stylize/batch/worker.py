@@ -18,9 +18,9 @@ import torch
 from stylize import __version__
 from stylize.batch.local import OF_ALL_PICTURES, Saving, is_disk, one_line
 from stylize.batch.manifest import state_folder
-from stylize.batch.memory import give_back_memory
 from stylize.batch.shop import Shop
 from stylize.batch.tasks import Look, Task
+from stylize.engine.allocator import give_back_memory
 from stylize.errors import InterruptedRunError, MissingExtraError, PictureError
 from stylize.images import Picture, read_picture, set_pixel_limit
 from stylize.images.atomic import refusals_named

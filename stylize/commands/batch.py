@@ -12,6 +12,7 @@ import click
 from stylize.batch.tasks import Look
 from stylize.commands.batching import Request, perform, show_status
 from stylize.commands.job_files import read_job
+from stylize.commands.masking import no_mask_options
 from stylize.commands.options import (
     Decorated,
     complete_preset,
@@ -23,6 +24,7 @@ from stylize.commands.options import (
     settings_options,
 )
 from stylize.commands.runners import runner_options
+from stylize.commands.transfer import take_parts
 from stylize.errors import SettingError, UsageError
 from stylize.presets import DEFAULTS, Preset, find_preset
 from stylize.settings import DreamSettings, Execution, TransferSettings, to_document
@@ -59,6 +61,7 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
             ),
             *saving_options,
             *run_options,
+            no_mask_options,
         ]
     )
 
@@ -110,9 +113,10 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     it was stopped.
     """
     said = given(TransferSettings, options)
+    paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
     execution = Execution(**given(Execution, options))
     preset = find_preset("transfer", options["preset"])
-    looks = transfer_looks(preset, said, styles, each=options["each"])
+    looks = transfer_looks(preset, said, paths, each=options["each"])
     return perform(Request(inputs, looks, execution), options)
 
 

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.commands.checkpointing import checkpoint_options, read_checkpointing
 from stylize.commands.inputs import files_among, open_picture, require_files
 from stylize.commands.looks import check_new_preset, preset_options
+from stylize.commands.masking import (
+    check_one_mask,
+    read_save_mask,
+    save_mask_option,
+    saving_mask,
+)
 from stylize.commands.options import (
     check_streams,
     given,
@@ -23,6 +30,7 @@ from stylize.commands.running import load_torch, perform
 from stylize.errors import UsageError
 from stylize.presets import Preset, find_preset
 from stylize.settings import DreamSettings, Execution
+from stylize.settings.areas import kept_part
 
 if TYPE_CHECKING:
     from stylize.techniques.dream import Dream
@@ -35,6 +43,7 @@ picture_options = group_of(
             metavar="FILE",
             help="Where the picture is white the dream shows, where it is black the photo stays.",
         ),
+        save_mask_option,
     ]
 )
 
@@ -64,6 +73,7 @@ class Request:
 @click.command(epilog="The settings' defaults are those of the preset 'dogs'.")
 @click.argument("photo", metavar="[IMAGE]", required=False)
 @output_options
+@checkpoint_options
 @preset_options("dream")
 @picture_options
 @settings_options(DreamSettings)
@@ -87,9 +97,18 @@ def dream(photo: str | None, **options: Any) -> int:
     check_streams(options["output"], request.sources, as_json=options["as_json"])
     require_files(files)
     target = choose_target(photo, files, request.words, options)
+    mask = read_save_mask(request.settings, files, target, options)
+    checkpointing = read_checkpointing(target, files, options)
     if options["save_preset"]:
         check_new_preset(options["save_preset"], overwrite=options["overwrite"])
-    return perform(lambda: prepare(request, options), target, files, options, preview_every=1)
+    return perform(
+        saving_mask(lambda: prepare(request, options), mask),
+        target,
+        files,
+        options,
+        preview_every=1,
+        checkpointing=checkpointing,
+    )
 
 
 def read_request(photo: str | None, options: dict[str, Any]) -> Request:
@@ -99,6 +118,7 @@ def read_request(photo: str | None, options: dict[str, Any]) -> Request:
     preset = find_preset("dream", options["preset"])
     settings: DreamSettings = preset.apply(said)
     check_beginning(photo, settings, sized="size" in said)
+    check_one_mask(settings, options["mask"])
     from stylize.networks.store import find_model
 
     settings.check_layers(find_model(settings.network).architecture)
@@ -117,6 +137,10 @@ def check_beginning(photo: str | None, settings: DreamSettings, *, sized: bool) 
         raise UsageError("a picture and --from-noise", hint="leave one of them out")
     if settings.from_noise is not None and sized:
         raise UsageError("--size beside --from-noise", hint="the noise has its own size")
+    if settings.from_noise is not None and kept_part(settings) is not None:
+        raise UsageError(
+            "--subject or --background beside --from-noise", hint="noise has no subject"
+        )
 
 
 def prepare(request: Request, options: dict[str, Any]) -> Dream:

@@ -8,13 +8,13 @@ import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from stylize import __version__
-from stylize.errors import ExpressionError, StylizeError, UnknownNameError
+from stylize.commands.lazy import LazyGroup
+from stylize.errors import ExpressionError, StylizeError
 
 # Name, and the module whose attribute of the same name is the command: imported when used.
 COMMANDS = {
@@ -23,7 +23,9 @@ COMMANDS = {
     "tunnel": "stylize.commands.tunnel",
     "batch": "stylize.commands.batch",
     "explore": "stylize.commands.explore",
+    "inspect": "stylize.commands.inspect",
     "replay": "stylize.commands.replay",
+    "resume": "stylize.commands.resume",
     "presets": "stylize.commands.presets",
     "layers": "stylize.commands.layers",
     "models": "stylize.commands.models",
@@ -37,7 +39,9 @@ SUMMARIES = {
     "tunnel": "Dream one's way into a picture: a film.",
     "batch": "Whole folders: planned first, nothing lost.",
     "explore": "Contact sheets to choose from.",
+    "inspect": "See what the network sees.",
     "replay": "Make a picture again, from the recipe inside it.",
+    "resume": "Go on with a run that was stopped.",
     "presets": "The looks that have a name.",
     "layers": "The layers, and what a dream there looks like.",
     "models": "List, check and add networks.",
@@ -50,33 +54,8 @@ INTERRUPTED = 130
 WINDOW_COLUMNS = 78
 
 
-class Commands(click.Group):
+class Commands(LazyGroup):
     """Loads its commands late, and lets no traceback out unless asked with -vv."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands in the order of the table above."""
-        return list(COMMANDS)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands with their summaries, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(SUMMARIES.items()))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's own, but able to suggest commands that are not imported yet."""
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise UnknownNameError("command", args[0], COMMANDS)
-        return super().resolve_command(ctx, args)
 
     def main(
         self,
@@ -203,6 +182,8 @@ def say(text: str) -> None:
 
 @click.group(
     cls=Commands,
+    modules=COMMANDS,
+    summaries=SUMMARIES,
     epilog=EPILOG,
     context_settings={
         "help_option_names": ["-h", "--help"],

@@ -6,11 +6,13 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from stylize.commands.entry import INTERRUPTED
+from stylize.commands.entry import INTERRUPTED, say
 from stylize.commands.inputs import files_among, open_picture, require_files
 from stylize.commands.options import (
     check_streams,
@@ -22,17 +24,20 @@ from stylize.commands.options import (
     settings_options,
 )
 from stylize.commands.progress import emit, stop_on_interrupt
-from stylize.commands.results import choose_target, deliver, report
+from stylize.commands.results import check_fits, choose_target, deliver, report
 from stylize.commands.running import load_torch
-from stylize.errors import SettingError
+from stylize.commands.strips import explore_blend
+from stylize.errors import SettingError, UsageError
 from stylize.images import set_pixel_limit
 from stylize.networks.targets import parse_targets
-from stylize.presets import DEFAULTS, find_preset
-from stylize.settings import DreamSettings, Execution
+from stylize.presets import DEFAULTS, Preset, find_preset, preset_names
+from stylize.settings import DreamSettings, Execution, TransferSettings
 
 if TYPE_CHECKING:
     from stylize.images import Picture
-    from stylize.techniques.exploration import Cell
+    from stylize.techniques.exploration import Cell, Exploration
+
+Looks = list[list[tuple[str, TransferSettings]]]
 
 STRENGTHS = (30.0, 60.0, 120.0)
 TOP = 20
@@ -48,6 +53,9 @@ IDLE = {
 @click.group()
 def explore() -> None:
     """Contact sheets to choose from."""
+
+
+explore.add_command(explore_blend)
 
 
 @explore.command("dream")
@@ -102,13 +110,175 @@ def explore_dream(photo: str, **options: Any) -> int:
     require_files(files)
     plan = planned(options, execution)
     target = choose_target(photo, files, "sheet", options)
+
+    def prepare() -> Exploration:
+        picture = open_picture(photo, options)
+        load_torch()
+        from stylize.techniques.exploration import Exploration
+
+        return Exploration(picture, plan(picture), execution)
+
+    return make_sheet(prepare, target, options)
+
+
+class NamesType(click.ParamType[Any]):
+    """Names of transfer presets with commas between them."""
+
+    name = "NAME|FILE,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names, in the order given."""
+        names = value if isinstance(value, tuple) else tuple(map(str.strip, value.split(",")))
+        if not all(names):
+            self.fail(f"'{value}' leaves a name out", param, ctx)
+        return names
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Preset names for the part after the last comma."""
+        done, comma, begun = incomplete.rpartition(",")
+        names = complete_preset("transfer")(ctx, param, begun)
+        return [CompletionItem(done + comma + name) for name in names]
+
+
+class WeightsType(click.ParamType[Any]):
+    """Numbers with commas between them."""
+
+    name = "WEIGHT,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The numbers, in the order given."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not numbers with commas between them", param, ctx)
+
+
+@explore.command("transfer")
+@click.argument("content", metavar="CONTENT")
+@click.argument("styles", metavar="STYLE...", nargs=-1, required=True)
+@result_options
+@click.option("--presets", type=NamesType(), help="The columns of the sheet.  [all presets]")
+@click.option(
+    "--strengths",
+    type=WeightsType(),
+    help="A row for each, instead of the presets' own --content-weight: 0.02,0.05,0.1.",
+)
+@click.option("--size", default="256", help="Size of a cell's picture.  [256]")
+@settings_options(Execution)
+@input_options
+@message_options
+def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
+    """Paint CONTENT in each STYLE by itself with every preset, small, on one sheet.
+
+    \b
+    Examples:
+      stylize explore transfer photo.jpg painting.jpg         all presets
+      stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
+      stylize explore transfer photo.jpg a.jpg b.jpg --presets draft --strengths 0.01,0.05,0.2
+
+    A column is a preset, a row a style; with --strengths, each style has a row for each. Presets
+    that differ in nothing else than what --strengths replaces are one column. Every cell has a
+    name: 'stylize replay SHEET.png --cell B3 --size 2048' makes it large.
+    """
+    execution = Execution(**given(Execution, options))
+    files = files_among((content, *styles))
+    check_streams(options["output"], (content, *styles), as_json=options["as_json"])
+    require_files(files)
+    looks = looks_of(options)
+    target = choose_target(content, files, "sheet", options)
+
+    def prepare() -> Exploration:
+        photo, *paintings = [open_picture(source, options) for source in (content, *styles)]
+        load_torch()
+        from stylize.techniques.exploration import Exploration, transfer_cells
+
+        return Exploration(photo, transfer_cells(paintings, looks), execution)
+
+    return make_sheet(prepare, target, options)
+
+
+def looks_of(options: dict[str, Any]) -> Looks:
+    """The columns of the sheet, a row for each strength, or one.
+
+    Raises:
+        UsageError: no such preset, one that has no place on a sheet, or a strength that is none.
+    """
+    names = options["presets"] or preset_names("transfer")
+    presets = [find_preset("transfer", name) for name in names]
+    rows = [{"size": options["size"]}]
+    if options["strengths"]:
+        rows = [row | {"content_weight": each} for row in rows for each in options["strengths"]]
+    presets = different(presets, rows[0], options)
+    looks = [[(preset.name, sheet_settings(preset, row)) for preset in presets] for row in rows]
+    if not options["strengths"]:
+        return looks
+    return [
+        [(f"{name} @ {settings.content_weight:g}", settings) for name, settings in row]
+        for row in looks
+    ]
+
+
+def different(
+    presets: list[Preset], overrides: dict[str, Any], options: dict[str, Any]
+) -> list[Preset]:
+    """Those presets that look different under ``overrides``; says which are left out."""
+    columns: list[tuple[Preset, TransferSettings]] = []
+    for preset in presets:
+        settings = sheet_settings(preset, overrides)
+        same = next((other for other, theirs in columns if theirs == settings), None)
+        if same is None:
+            columns.append((preset, settings))
+        elif not options["quiet"]:
+            say(f"{preset.name} is left out: here it is the same as {same.name}")
+    return [preset for preset, _ in columns]
+
+
+def sheet_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings:
+    """A preset's settings for a cell.
+
+    Raises:
+        UsageError: it needs another picture or several styles, or its network lacks a layer.
+    """
+    from stylize.networks.store import find_model
+
+    settings: TransferSettings = preset.apply(overrides)
+    if settings.init == "file":
+        raise SettingError(
+            f"{preset.name} starts from a picture", hint="a sheet has content and styles alone"
+        )
+    try:
+        settings.check_styles(1)
+        settings.check_layers(find_model(settings.network).architecture)
+    except UsageError as error:
+        raise UsageError(f"{preset.name}: {error.message}", hint=error.hint) from error
+    return settings
+
+
+def make_sheet(
+    prepare: Callable[[], Exploration], target: Path | None, options: dict[str, Any]
+) -> int:
+    """Prepare, make the cells, write, report; the exit code.
+
+    Args:
+        prepare: opens the pictures and lays out the cells.
+        target: the file to write, None for stdout.
+        options: those that both kinds of sheets share.
+    """
     started = time.perf_counter()
     set_pixel_limit(options["max_input_pixels"])
-    picture = open_picture(photo, options)
-    load_torch()
-    from stylize.techniques.exploration import Exploration
-
-    exploration = Exploration(picture, plan(picture), execution)
+    exploration = prepare()
+    check_fits(exploration.size, target, options)
+    seconds = exploration.estimate()
+    if options["verbose"]:
+        say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
     with (
         stop_on_interrupt(quiet=options["quiet"]) as stop,
         cell_bar(exploration.count, options) as told,

@@ -60,6 +60,7 @@ _TYPES: dict[str, Any] = {
     "int": click.INT,
     "float": click.FLOAT,
     "tuple[float, ...]": click.FLOAT,
+    "tuple[str, ...]": click.STRING,
     "LayerWeights": LayerWeightsType(),
 }
 

@@ -12,7 +12,6 @@ from stylize.commands.options import complete_preset
 from stylize.engine.calibration import latest
 from stylize.engine.plan import Cost, picture_cost
 from stylize.errors import UnknownNameError
-from stylize.images import SizeSpec
 from stylize.presets import (
     TECHNIQUES,
     Preset,
@@ -22,7 +21,7 @@ from stylize.presets import (
     read_preset,
     to_toml,
 )
-from stylize.settings import to_document
+from stylize.settings import result_size, to_document
 
 # A usual photograph, for figures that have to stand without one.
 PHOTO = (3000, 4000)
@@ -68,7 +67,7 @@ def row(preset: Preset) -> dict[str, Any]:
 
 def cost_of(settings: Any) -> tuple[Cost, float]:
     """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
-    size = SizeSpec.parse(settings.size).fit(*PHOTO)
+    size = result_size(settings, PHOTO)
     known = latest()
     cost = picture_cost(
         settings,

@@ -85,7 +85,11 @@ def progress_bar(scales: Sequence[Scale], *, quiet: bool) -> Iterator[Listener]:
                 count * scale.steps
                 for count, scale in zip(pixels[: event.scale - 1], scales, strict=False)
             )
-            bar.update(done + pixels[event.scale - 1] * event.step - bar.n)
+            pixels_a_step = pixels[event.scale - 1]
+            done += pixels_a_step * event.step
+            if bar.n == 0:  # what an earlier run has done took none of this one's time
+                bar.initial = bar.n = bar.last_print_n = done - pixels_a_step
+            bar.update(done - bar.n)
 
         yield listen
 

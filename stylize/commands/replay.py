@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from stylize.commands.options import (
     output_options,
     settings_options,
 )
+from stylize.commands.rerun import refuse_inspection
 from stylize.commands.results import choose_target
 from stylize.commands.running import load_torch, perform
 from stylize.errors import PictureError, RecipeError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @output_options
 @click.option("--size", metavar="SIZE", help="Another size than the recipe's: 2048, 12MP …")
+@click.option("--enlarge", is_flag=True, help="Let it be larger than the photograph.")
 @click.option(
     "--input",
     "inputs",
@@ -73,7 +76,10 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
         raise PictureError(f"{file}: there is no such file")
     set_pixel_limit(options["max_input_pixels"])
     recipe = of_cell(load_recipe(file), options["cell"])
+    refuse_inspection(recipe, file)
     settings = settings_of(recipe, options["size"])
+    if options["enlarge"]:
+        settings = dataclasses.replace(settings, enlarge=True)
     wanted = wanted_of(recipe)
     paths = find_sources(
         wanted, given=inputs, folders=(file.parent, Path()), substitute=options["substitute"]

@@ -13,7 +13,7 @@ from stylize.commands.entry import say
 from stylize.commands.progress import PREVIEW_NAMES, emit
 from stylize.errors import OutputError, SettingError
 from stylize.images import check_writable, resolve_output
-from stylize.images.encoding import check_request, format_of
+from stylize.images.encoding import check_request, check_sides, format_of
 
 if TYPE_CHECKING:
     from stylize.techniques.painting import Painting
@@ -46,6 +46,20 @@ def choose_target(
     check_request(format_of(target), depth=depth, quality=options["quality"])
     check_writable(target)
     return target
+
+
+def check_fits(size: tuple[int, int], target: Path | None, options: dict[str, Any]) -> None:
+    """Refuse a picture that its format cannot hold, before it is painted.
+
+    Args:
+        size: ``(height, width)`` of the result in pixels.
+        target: as :func:`choose_target` gives it.
+        options: those given to it.
+
+    Raises:
+        OutputError: a side is too long.
+    """
+    check_sides(size, (options["format"] or "png") if target is None else format_of(target))
 
 
 def make_folder(folder: Path, inputs: list[Path]) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from stylize.commands.checkpointing import Checkpointing, conclude
 from stylize.commands.entry import INTERRUPTED, say
 from stylize.commands.looks import save_preset
 from stylize.commands.progress import (
@@ -18,15 +19,17 @@ from stylize.commands.progress import (
     progress_bar,
     stop_on_interrupt,
 )
-from stylize.commands.results import deliver, make_folder, report
+from stylize.commands.results import check_fits, deliver, make_folder, report
 from stylize.images import set_pixel_limit
 
 if TYPE_CHECKING:
+    from stylize.checkpoints.keeper import Checkpointer
     from stylize.engine.layout import Layout
     from stylize.engine.machine import Machine
     from stylize.engine.plan import Cost
     from stylize.optimize.events import Iterate
     from stylize.optimize.schedule import Scale
+    from stylize.optimize.state import Keeping
     from stylize.techniques.painting import Painting
 
 
@@ -60,8 +63,13 @@ class Plan(Protocol):
 class Job(Plan, Protocol):
     """A technique that is ready to run: :class:`~stylize.techniques.transfer.Transfer` …"""
 
-    def run(self, listener: Callable[[Iterate], None], stop: Callable[[], bool]) -> Painting:
-        """Paint."""
+    def run(
+        self,
+        listener: Callable[[Iterate], None],
+        stop: Callable[[], bool],
+        keeping: Keeping | None = None,
+    ) -> Painting:
+        """Paint; ``keeping`` is given to those jobs only that are kept in a checkpoint."""
 
 
 def perform(
@@ -72,6 +80,7 @@ def perform(
     *,
     preview_every: int = PREVIEW_EVERY,
     inspect: Callable[[Painting], None] | None = None,
+    checkpointing: Checkpointing | None = None,
 ) -> int:
     """Prepare, paint, write, report; the exit code.
 
@@ -82,21 +91,27 @@ def perform(
         options: those that all painting commands share.
         preview_every: steps between two pictures of ``--save-steps``.
         inspect: looks at the painting before it is written.
+        checkpointing: whether the run is kept on its way, and where.
     """
     started = time.perf_counter()
     set_pixel_limit(options["max_input_pixels"])
     job = prepare()
+    check_fits(job.scales[-1].size, target, options)
     announce(job, options)
+    quiet = options["quiet"]
+    keeper = None if checkpointing is None else checkpointing.begin(job, quiet=quiet)
     # Not before: a request that fails leaves nothing behind.
     if options.get("save_preset"):
         save_preset(options["save_preset"], job.settings)
     if options["save_steps"]:
         make_folder(options["save_steps"], files)
-    painting = run(job, options, preview_every)
+    painting = run(job, options, preview_every, keeper)
     if inspect is not None:
         inspect(painting)
     deliver(painting, target, options)
     report(painting, target, time.perf_counter() - started, options)
+    if keeper is not None:
+        conclude(keeper, painting, quiet=quiet)
     return INTERRUPTED if painting.interrupted else 0
 
 
@@ -104,8 +119,11 @@ def load_torch() -> None:
     """Import torch, late, so that errors in the arguments do not wait for it."""
     import torch
 
+    from stylize.engine.allocator import keep_buffers
+
     # Gradients can fade into denormal numbers, which are slow (PyTorch issue 67797).
     torch.set_flush_denormal(True)
+    keep_buffers()
 
 
 def announce(job: Plan, options: Mapping[str, Any]) -> None:
@@ -129,7 +147,9 @@ def describe(job: Plan) -> Iterator[str]:
     yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")
 
 
-def run(job: Job, options: dict[str, Any], preview_every: int) -> Painting:
+def run(
+    job: Job, options: dict[str, Any], preview_every: int, keeper: Checkpointer | None
+) -> Painting:
     """Paint, with the listeners that the options ask for."""
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_interrupt(quiet=options["quiet"]))
@@ -139,4 +159,8 @@ def run(job: Job, options: dict[str, Any], preview_every: int) -> Painting:
             listeners.append(previews(options["save_steps"], preview_every))
         if options["as_json"]:
             listeners.append(json_steps())
-        return job.run(all_of(listeners), stop)
+        if keeper is None:
+            return job.run(all_of(listeners), stop)
+        from stylize.optimize.state import Keeping
+
+        return job.run(all_of(listeners), stop, Keeping(keeper.offer))

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.commands.checkpointing import checkpoint_options, read_checkpointing
 from stylize.commands.inputs import files_among, open_picture, require_files
 from stylize.commands.looks import check_new_preset, preset_options
+from stylize.commands.masking import (
+    PartsRequest,
+    read_parts,
+    read_save_mask,
+    region_options,
+    saving_mask,
+)
 from stylize.commands.options import (
     check_streams,
     given,
@@ -24,6 +33,7 @@ from stylize.commands.running import load_torch, perform
 from stylize.errors import SettingError, UnknownNameError
 from stylize.presets import Preset, find_preset
 from stylize.settings import Execution, TransferSettings
+from stylize.settings.parts import PARTS
 
 if TYPE_CHECKING:
     from stylize.techniques.transfer import Transfer
@@ -38,6 +48,7 @@ class Request:
     content: str
     styles: tuple[str, ...]
     start: str | None
+    parts: PartsRequest
     preset: Preset
     settings: TransferSettings
     execution: Execution
@@ -45,14 +56,17 @@ class Request:
     @property
     def sources(self) -> tuple[str, ...]:
         """All inputs as they were given."""
-        return (self.content, *self.styles, *([self.start] if self.start else []))
+        start = [self.start] if self.start else []
+        return (self.content, *self.styles, *start, *self.parts.sources)
 
 
 @click.command(epilog="The settings' defaults are those of the preset 'balanced'.")
 @click.argument("content", metavar="CONTENT")
 @click.argument("styles", metavar="STYLE...", nargs=-1, required=True)
 @output_options
+@checkpoint_options
 @preset_options("transfer")
+@region_options
 @settings_options(TransferSettings)
 @settings_options(Execution)
 @input_options
@@ -64,6 +78,9 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     Examples:
       stylize transfer photo.jpg painting.jpg
       stylize transfer photo.jpg a.jpg b.jpg --style-weight 2 --style-weight 1 -o mixed.png
+      stylize transfer photo.jpg fine=hatching.jpg coarse=cubes.jpg
+      stylize transfer photo.jpg painting.jpg --mask sky.png=monet.jpg --mask face.png=keep
+      stylize transfer photo.jpg painting.jpg --background keep
       stylize transfer - painting.jpg -o - --format jpeg < photo.jpg > result.jpg
 
     A size is the long side in pixels (--size 1024), a box (640x480), an area (12MP) or
@@ -74,16 +91,26 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     files = files_among(request.sources)
     check_streams(options["output"], request.sources, as_json=options["as_json"])
     require_files(files)
-    words = "-".join(Path(style).stem if style != "-" else "stdin" for style in styles)
+    names = [Path(style).stem if style != "-" else "stdin" for style in request.styles]
+    words = "-".join(names)
     target = choose_target(content, files, words, options)
+    mask = read_save_mask(request.settings, files, target, options)
+    checkpointing = read_checkpointing(target, files, options)
     if options["save_preset"]:
         check_new_preset(options["save_preset"], overwrite=options["overwrite"])
-    return perform(lambda: prepare(request, options), target, files, options)
+    return perform(
+        saving_mask(lambda: prepare(request, options), mask),
+        target,
+        files,
+        options,
+        checkpointing=checkpointing,
+    )
 
 
 def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any]) -> Request:
     """The settings from preset and flags, and which picture plays which part."""
     said = given(TransferSettings, options)
+    styles = take_parts(styles, said)
     start = None
     if said.get("init") not in (None, *STARTS):
         start, said["init"] = said["init"], "file"
@@ -98,7 +125,32 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     from stylize.networks.store import find_model
 
     settings.check_layers(find_model(settings.network).architecture)
-    return Request(content, styles, start, preset, settings, execution)
+    parts = read_parts(settings, options)
+    return Request(content, styles, start, parts, preset, settings, execution)
+
+
+def take_parts(styles: Sequence[str], said: dict[str, Any]) -> tuple[str, ...]:
+    """The styles without the parts written before them, which go into the settings.
+
+    Raises:
+        SettingError: parts are said in both ways.
+    """
+    pairs = [split_part(style) for style in styles]
+    if any(part != "all" for part, _ in pairs):
+        if "style_parts" in said:
+            raise SettingError(
+                "the styles' parts are said twice", hint="leave out --style-part, or fine= …"
+            )
+        said["style_parts"] = tuple(part for part, _ in pairs)
+    return tuple(style for _, style in pairs)
+
+
+def split_part(style: str) -> tuple[str, str]:
+    """``fine=FILE`` as part and file; a file of that very name is a file."""
+    part, equals, file = style.partition("=")
+    if not equals or part not in PARTS or not file or os.path.exists(style):
+        return "all", style
+    return part, file
 
 
 def prepare(request: Request, options: dict[str, Any]) -> Transfer:
@@ -106,6 +158,7 @@ def prepare(request: Request, options: dict[str, Any]) -> Transfer:
     content = open_picture(request.content, options)
     styles = [open_picture(style, options) for style in request.styles]
     start = open_picture(request.start, options) if request.start else None
+    parts = request.parts.open(options)
     load_torch()
     from stylize.techniques.transfer import Transfer
 
@@ -115,5 +168,6 @@ def prepare(request: Request, options: dict[str, Any]) -> Transfer:
         request.settings,
         request.execution,
         start=start,
+        parts=parts,
         preset=request.preset.recorded,
     )

@@ -12,6 +12,7 @@ from stylize.networks.targets import parse_targets
 from stylize.optimize.octaves import dream_octaves
 from stylize.optimize.schedule import Scale, schedule
 from stylize.settings import DreamSettings, TransferSettings
+from stylize.settings.motifs import motif_targets
 
 # A forward pass and the backward pass to its input each do the same multiply-accumulates;
 # a frozen network needs no gradient of its weights. Two operations each.
@@ -137,6 +138,7 @@ def transfer_cost(
     style = [name for name, weight in settings.style_layers if weight]
     content = [name for name, weight in settings.content_layers if weight]
     layers = style + (content if settings.content_weight else [])
+    layers += [each.layer for each in motif_targets(settings.dream)]
     network = network_flop_per_px(architecture, layers)
     statistics = style_flop_per_px(architecture, style)
     pixels = evaluated_px(scales)

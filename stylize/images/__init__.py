@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stylize.images.metadata import read_recipe
     from stylize.images.opening import set_pixel_limit
     from stylize.images.picture import Picture, read_picture
-    from stylize.images.resampling import resize
+    from stylize.images.resampling import resize, resize_clamped
     from stylize.images.sizes import SizeSpec
     from stylize.images.writing import write_picture
 
@@ -30,6 +30,7 @@ __all__ = [
     "read_recipe",
     "reading_bytes",
     "resize",
+    "resize_clamped",
     "resolve_output",
     "saving_bytes",
     "set_pixel_limit",
@@ -47,6 +48,7 @@ _HOMES = {
     "read_recipe": "metadata",
     "reading_bytes": "footprint",
     "resize": "resampling",
+    "resize_clamped": "resampling",
     "resolve_output": "destinations",
     "saving_bytes": "footprint",
     "set_pixel_limit": "opening",

@@ -35,5 +35,19 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     return resized
 
 
+def resize_clamped(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """As :func:`resize`, with values cut to [0, 1]; no more than one copy is made.
+
+    Args:
+        image: ``(N, C, H, W)`` in [0, 1], any floating dtype.
+        size: ``(height, width)`` in pixels.
+
+    Returns:
+        ``(N, C, height, width)``; ``image`` itself if it has that size, so change nothing in it.
+    """
+    resized = resize(image, size)
+    return image if resized is image else resized.clamp_(0, 1)
+
+
 def _resampled(image: Tensor, size: tuple[int, int]) -> Tensor:
     return interpolate(image, size, mode="bicubic", antialias=True, align_corners=False)

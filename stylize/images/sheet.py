@@ -96,7 +96,7 @@ def contact_sheet(
     first = _first_of_equals(cells)
     if gap_px < 0 or max_cell_px < 1:
         raise ValueError(f"gap of {gap_px} px, cells of at most {max_cell_px} px")
-    size = images.SizeSpec(long_side_px=max_cell_px).fit(first.shape[-2], first.shape[-1])
+    size = _cell_size((first.shape[-2], first.shape[-1]), max_cell_px)
     grid = _Grid(size, len(cells), max(map(len, cells)), gap_px, title is not None)
     sheet = first.float().new_full((1, 3, *grid.size), BACKGROUND / 255)
     if title is not None:
@@ -109,6 +109,23 @@ def contact_sheet(
         strip = _strip(words, size[1], grid.label_font)
         _paste(sheet, _as_tensor(strip, sheet), top + size[0], left)
     return sheet
+
+
+def sheet_size(
+    picture: tuple[int, int], rows: int, columns: int, *, gap_px: int = 8, max_cell_px: int = 512
+) -> tuple[int, int]:
+    """``(height, width)`` in pixels of a :func:`contact_sheet` without a title.
+
+    Args:
+        picture: ``(height, width)`` of the pictures.
+        rows, columns: of cells.
+        gap_px, max_cell_px: as there.
+    """
+    return _Grid(_cell_size(picture, max_cell_px), rows, columns, gap_px, titled=False).size
+
+
+def _cell_size(picture: tuple[int, int], max_cell_px: int) -> tuple[int, int]:
+    return images.SizeSpec(long_side_px=max_cell_px).fit(*picture)
 
 
 def _filled(cells: Cells) -> Iterator[tuple[int, int, str, Tensor]]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stylize.engine.evaluation import Evaluation
+from stylize.optimize.state import State, of_shape
 
 
 class Adam:
@@ -89,3 +90,27 @@ class Adam:
             ratio = before / self._first.numel()
             self._first *= ratio
             self._second *= ratio**2
+
+    def state(self) -> State:
+        """What it would have to remember to go on after this step."""
+        moments = {"first": self._first, "second": self._second, "average": self._average}
+        return State(
+            {name: moment for name, moment in moments.items() if moment is not None},
+            {"steps": self._steps, "averaged": self._averaged},
+        )
+
+    def restore(self, state: State, image: Tensor) -> None:
+        """Remember again what :meth:`state` gave.
+
+        Args:
+            state: of another object with the same arguments.
+            image: ``(1, 3, H, W)``, gives size and device.
+
+        Raises:
+            KeyError, ValueError: the state is of another optimiser or size.
+        """
+        kept = of_shape(state, image)
+        self._first, self._second = kept["first"], kept["second"]
+        self._average = kept.get("average")
+        self._steps = int(state.numbers["steps"])
+        self._averaged = int(state.numbers["averaged"])

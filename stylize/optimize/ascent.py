@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stylize.engine.evaluation import Evaluation
 from stylize.optimize.conditioning import Condition
+from stylize.optimize.state import State
 
 # Weights of the luma that keeps its colours (ITU-R BT.601, as in JPEG).
 _LUMA = (0.299, 0.587, 0.114)
@@ -134,6 +135,19 @@ class Ascent:
 
     def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
         """Nothing is remembered between octaves."""
+
+    def state(self) -> State:
+        """What it would have to remember to go on after this step."""
+        return State({"generator": self._generator.get_state()}, {"done": self._done})
+
+    def restore(self, state: State, image: Tensor) -> None:
+        """Remember again what :meth:`state` gave; to be called after :meth:`begin`.
+
+        Raises:
+            KeyError, TypeError, RuntimeError: the state is of another optimiser.
+        """
+        self._generator.set_state(state.tensors["generator"].cpu())
+        self._done = int(state.numbers["done"])
 
     def _evaluate(self, image: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:
         shift = torch.randint(

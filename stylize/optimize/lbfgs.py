@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from stylize.engine.evaluation import Evaluation
+from stylize.optimize.state import State, of_shape
 
 
 class LBFGS:
@@ -103,3 +104,37 @@ class LBFGS:
     def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
         """Forget the history: curvature pairs of another size do not describe this one."""
         self._forget()
+
+    def state(self) -> State:
+        """What it would have to remember to go on after this step."""
+        tensors: dict[str, Tensor] = {}
+        numbers = {"damping": self._damping, "pairs": len(self._pairs)}
+        for index, (step, change, curvature) in enumerate(self._pairs):
+            tensors |= {f"step {index}": step, f"change {index}": change}
+            numbers[f"curvature {index}"] = curvature
+        if self._last is not None:
+            tensors["last"], tensors["gradient"], numbers["last"] = self._last
+        if self._best is not None:
+            tensors["best"], numbers["best"] = self._best
+        return State(tensors, numbers)
+
+    def restore(self, state: State, image: Tensor) -> None:
+        """Remember again what :meth:`state` gave.
+
+        Args:
+            state: of another object with the same arguments.
+            image: ``(1, 3, H, W)``, gives size and device.
+
+        Raises:
+            KeyError, ValueError: the state is of another optimiser or size.
+        """
+        kept, numbers = of_shape(state, image), state.numbers
+        self._forget()
+        for index in range(int(numbers["pairs"])):
+            pair = kept[f"step {index}"], kept[f"change {index}"]
+            self._pairs.append((*pair, numbers[f"curvature {index}"]))
+        self._damping = numbers["damping"]
+        if "last" in kept:
+            self._last = kept["last"], kept["gradient"], numbers["last"]
+        if "best" in kept:
+            self._best = kept["best"], numbers["best"]

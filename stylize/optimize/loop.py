@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from stylize.engine.evaluation import Engine, Evaluation
-from stylize.errors import NumericalError
+from stylize.errors import CheckpointError, NumericalError
 from stylize.optimize.events import Iterate
 from stylize.optimize.schedule import Scale
+from stylize.optimize.state import Keeping, ScaleOutcome, Snapshot, State, Take
 
 # Steps between two looks at the losses for the early stop, and between two checks for NaN.
 WINDOW = 10
@@ -32,22 +33,15 @@ class Optimizer(Protocol):
     def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
         """Carry the state to another size."""
 
+    def state(self) -> State:
+        """What it would have to remember to go on after this step."""
 
-@dataclass(frozen=True)
-class ScaleOutcome:
-    """What happened at one scale.
+    def restore(self, state: State, image: Tensor) -> None:
+        """Remember again; the image gives size and device.
 
-    Attributes:
-        scale: as it was planned.
-        steps_done: fewer than planned where the loop converged or was stopped.
-        losses: weighted value by term name at the last step.
-        stopped: whether a listener asked to stop.
-    """
-
-    scale: Scale
-    steps_done: int
-    losses: dict[str, float]
-    stopped: bool
+        Raises:
+            KeyError, TypeError, ValueError, RuntimeError: the state is of another optimiser.
+        """
 
 
 class Descent:
@@ -60,6 +54,12 @@ class Descent:
             objective by less than this share; 0 for never.
         listener: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
+        keeping: who keeps the run's state, and where it goes on.
+
+    Attributes:
+        resume: where the run goes on; None to begin, or once it has gone on.
+        first: index of the scale to begin with.
+        outcomes: of the scales that are done.
     """
 
     def __init__(
@@ -70,49 +70,115 @@ class Descent:
         tolerance: float = 0.0,
         listener: Callable[[Iterate], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
     ) -> None:
+        keeping = keeping or Keeping()
         self.optimizer = optimizer
         self._scales = scales
         self._tolerance = tolerance
         self._listener = listener
         self._stop = stop
-        self._started = time.perf_counter()
+        self._keep = keeping.keep
+        self._take: Take | None = None
+        self.resume = None if keeping.resume is None else keeping.resume()
+        self.outcomes = [] if self.resume is None else list(self.resume.outcomes[:-1])
+        self.first = len(self.outcomes)
+        before = 0.0 if self.resume is None else self.resume.seconds
+        self._started = time.perf_counter() - before
+
+    def stops(self) -> bool:
+        """Asked between two scales: whether the next is not to be begun.
+
+        A scale that is taken up again is gone on with, so that there is a picture to keep.
+        """
+        if self.outcomes and self.outcomes[-1].stopped:
+            return True
+        if self.resume is not None or self._stop is None or not self._stop():
+            return False
+        if self._keep is not None and self._take is not None:
+            self._keep(self._take, True)
+        return True
 
     def run(
         self, index: int, image: Tensor, engine: Engine, show: Callable[[Tensor], Tensor]
     ) -> ScaleOutcome:
-        """All steps of one scale; changes ``image`` in place.
+        """All steps of one scale, or those that were left; changes ``image`` in place.
 
         Args:
             index: of the scale, from 0.
-            image: ``(1, 3, H, W)`` in [0, 1].
+            image: ``(1, 3, H, W)`` in [0, 1]; that of ``resume`` where it is not None.
             engine: evaluates the objective at this size.
             show: maps an image to what a listener should see of it.
 
         Raises:
             NumericalError: the objective is not finite.
+            CheckpointError: the state to go on from is of another run.
         """
         scale = self._scales[index]
-        totals: list[Tensor] = []
-        for number in range(1, scale.steps + 1):
+        totals, outcome = self._begin(scale, image)
+        while outcome is None:
             found = self.optimizer.step(image, engine)
             totals.append(found.total)
+            number = len(totals)
             self._tell(index, number, found, lambda: show(self.optimizer.result(image)))
             stopped = self._stop is not None and self._stop()
-            last = stopped or number == scale.steps or self._converged(totals)
+            last = stopped or self._complete(scale, totals)
             if last or number % WINDOW == 0:
                 _require_finite(found.total, scale)
+            self._offer(scale, found, totals, image, stopped)
             if last:
-                losses = {name: float(value) for name, value in found.losses.items()}
-                return ScaleOutcome(scale, number, losses, stopped)
-        raise ValueError("a scale needs at least one step")
+                outcome = ScaleOutcome(scale, number, _as_floats(found.losses), stopped)
+        self.outcomes.append(outcome)
+        return outcome
+
+    def _begin(self, scale: Scale, image: Tensor) -> tuple[list[Tensor], ScaleOutcome | None]:
+        """Where the scale is gone on with: its totals, and its outcome if nothing is left to do."""
+        resume, self.resume, self._take = self.resume, None, None
+        if resume is None:
+            return [], None
+        try:
+            self.optimizer.restore(resume.optimizer, image)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError("the checkpoint's state is that of another run") from error
+        totals = list(resume.totals.to(image.device).unbind())
+        if not self._complete(scale, totals):
+            return totals, None
+        return totals, dataclasses.replace(resume.outcomes[-1], stopped=False)
+
+    def _offer(
+        self,
+        scale: Scale,
+        found: Evaluation,
+        totals: list[Tensor],
+        image: Tensor,
+        stopped: bool,
+    ) -> None:
+        if self._keep is None:
+            return
+        before = tuple(self.outcomes)
+
+        def take() -> Snapshot:
+            outcome = ScaleOutcome(scale, len(totals), _as_floats(found.losses), True)
+            return Snapshot(
+                outcomes=(*before, outcome),
+                totals=torch.stack(totals),
+                image=image,
+                optimizer=self.optimizer.state(),
+                seconds=time.perf_counter() - self._started,
+            )
+
+        self._take = take
+        self._keep(take, stopped)
+
+    def _complete(self, scale: Scale, totals: list[Tensor]) -> bool:
+        return len(totals) >= scale.steps or self._converged(totals)
 
     def _converged(self, totals: list[Tensor]) -> bool:
         if self._tolerance == 0 or len(totals) < 2 * WINDOW or len(totals) % WINDOW:
             return False
         before = float(torch.stack(totals[:-WINDOW]).min())
         now = float(torch.stack(totals[-WINDOW:]).min())
-        return before - now < self._tolerance * before
+        return before - now < self._tolerance * abs(before)
 
     def _tell(
         self, index: int, number: int, found: Evaluation, picture: Callable[[], Tensor]
@@ -128,11 +194,15 @@ class Descent:
                 step=number,
                 steps=scale.steps,
                 total=float(found.total),
-                losses={name: float(value) for name, value in found.losses.items()},
+                losses=_as_floats(found.losses),
                 seconds=time.perf_counter() - self._started,
                 picture=picture,
             )
         )
+
+
+def _as_floats(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    return {name: float(value) for name, value in losses.items()}
 
 
 def _require_finite(total: Tensor, scale: Scale) -> None:

@@ -70,6 +70,24 @@ class DreamSettings:
     fidelity: float = setting(
         0.0, "Share of the change that each octave takes back; 1 leaves the photo.", low=0, high=1
     )
+    subject: str | None = setting(
+        None,
+        "What becomes of the subject, which is found in the photo: dreamt on, or kept as it is; "
+        "the background is the other.  [all is dreamt on]",
+        choices=("dream", "keep"),
+    )
+    background: str | None = setting(
+        None,
+        "The same of the background.  [all is dreamt on]",
+        choices=("dream", "keep"),
+    )
+    feather: int = setting(
+        0,
+        "Width of the soft edges of masks, in pixels of the result; beside what is kept, only the "
+        "half that is not.",
+        low=0,
+        high=MAX_SIDE_PX,
+    )
     tileable: bool = setting(False, "Make the edges meet, for a texture without seams.")
     jitter: int = setting(
         32, "Pixels by which the picture is shifted at random before a step.", low=0, high=4096

@@ -75,6 +75,7 @@ def _check_kind(each: dataclasses.Field[Any], value: Any) -> None:
         "int": isinstance(value, int) and not isinstance(value, bool),
         "float": _is_number(value),
         "tuple[float, ...]": isinstance(value, tuple) and all(map(_is_number, value)),
+        "tuple[str, ...]": isinstance(value, tuple) and all(isinstance(v, str) for v in value),
         "LayerWeights": isinstance(value, tuple) and all(map(_is_layer_weight, value)),
     }[kind]
     if not good:
@@ -84,6 +85,7 @@ def _check_kind(each: dataclasses.Field[Any], value: Any) -> None:
             "int": "a whole number",
             "float": "a number",
             "tuple[float, ...]": "numbers",
+            "tuple[str, ...]": "a list of texts",
             "LayerWeights": "layers with weights",
         }[kind]
         raise SettingError(f"{option_name(each)}: {value!r} is not {wanted}")
@@ -165,6 +167,6 @@ def _from_plain(each: dataclasses.Field[Any], value: Any) -> Any:
         if not isinstance(value, Mapping):
             raise SettingError(f"{each.name}: {value!r} is not a table of layers and weights")
         return tuple(value.items())
-    if each.name == "size" and isinstance(value, int) and not isinstance(value, bool):
+    if each.name == "size" and each.type == "str" and type(value) is int:
         return str(value)
     return tuple(value) if isinstance(value, list) else value

@@ -9,7 +9,10 @@ from typing import ClassVar
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.architecture import find_layer
+from stylize.networks.targets import check_targets, to_text
 from stylize.settings.fields import MAX_WEIGHT, LayerWeights, check_fields, option_name, setting
+from stylize.settings.motifs import motif_targets, parse_motif
+from stylize.settings.parts import PARTS, painted_layers
 
 # What the recipe in the picture has room for, with all their names and hashes.
 MAX_STYLES = 40
@@ -36,10 +39,18 @@ class TransferSettings:
         high=MAX_WEIGHT,
         option="--style-weight",
     )
+    style_parts: tuple[str, ...] = setting(
+        (),
+        "Part of each style, in the order of the styles: fine strokes, coarse forms, or all; also "
+        "written before the style, fine=FILE.  [all]",
+        choices=PARTS,
+        option="--style-part",
+    )
     style_loss: str = setting(
         "moments",
-        "What a style is: covariance and mean of the activations, or their raw Gram matrix.",
-        choices=("moments", "gram"),
+        "What a style is: covariance and mean of the activations, their raw Gram matrix, or "
+        "how far they have to move: less of what is strong, all of what is faint.",
+        choices=("moments", "gram", "wasserstein"),
     )
     style_layers: LayerWeights = setting(
         (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 1)),
@@ -65,10 +76,47 @@ class TransferSettings:
         low=0,
         high=MAX_WEIGHT,
     )
+    edges: float = setting(
+        0.0,
+        "Weight of the photograph's contours, against lost outlines; try 0.02.",
+        low=0,
+        high=MAX_WEIGHT,
+    )
+    color: str = setting(
+        "style",
+        "Whose colours: the style's; the photograph's, of each pixel (luminance) or given to the "
+        "style beforehand (match); or the style's colours in the photograph's places (palette).",
+        choices=("style", "luminance", "match", "palette"),
+    )
+    blend: float = setting(
+        1.0, "Share of the painting in the result; 0 gives the photograph.", low=0, high=1
+    )
+    dream: str | None = setting(
+        None,
+        "A dream within the painting: PRESET or PRESET:WEIGHT of 'stylize dream'.  [no dream]",
+    )
     init: str = setting(
         "content",
         "What the optimisation starts from: content, noise, style, or a picture file.",
         choices=("content", "noise", "style", "file"),
+    )
+    subject: str | None = setting(
+        None,
+        "What becomes of the subject, which is found in the photo: painted in the style, or kept "
+        "as it is; the background is the other.  [all is painted]",
+        choices=("style", "keep"),
+    )
+    background: str | None = setting(
+        None,
+        "The same of the background.  [all is painted]",
+        choices=("style", "keep"),
+    )
+    feather: int = setting(
+        12,
+        "Width of the soft edges of masks, in pixels of the result; beside what is kept, only the "
+        "half that is not.",
+        low=0,
+        high=MAX_SIDE_PX,
     )
     seed: int = setting(0, "Seed of the noise.", low=0, high=2**63 - 1)
     optimizer: str = setting("lbfgs", "How the gradient is followed.", choices=("lbfgs", "adam"))
@@ -76,11 +124,11 @@ class TransferSettings:
         100, "Steps at the coarsest scale; they fall to the final steps.", low=1, high=1_000_000
     )
     final_steps: int | None = setting(
-        None, "Steps at the finest scale.  [three tenths of --steps]", low=1, high=1_000_000
+        None, "Steps at the finest scale.  [an eighth of --steps]", low=1, high=1_000_000
     )
     min_size: int = setting(
         128,
-        "Long side of the coarsest scale; the scales grow by √2 from there.",
+        "Long side of the coarsest scale; three scales double it twice.",
         low=32,
         high=MAX_SIDE_PX,
     )
@@ -107,6 +155,8 @@ class TransferSettings:
         for each in dataclasses.fields(self):
             if each.type == "LayerWeights" and not any(w for _, w in getattr(self, each.name)):
                 raise SettingError(f"{option_name(each)} needs a layer with a weight above 0")
+        if self.dream is not None:
+            parse_motif(self.dream)
         if self.style_weights and not any(self.style_weights):
             raise SettingError("--style-weight: all are 0", hint="give one style a weight above 0")
 
@@ -114,23 +164,37 @@ class TransferSettings:
         """Check the layers' names against a network.
 
         Raises:
-            UnknownNameError: the network has no such layer.
+            UnknownNameError: the network has no such layer, or the program no such dream.
+            ExpressionError: the network has not what is dreamt of.
         """
         for name, _ in self.style_layers + self.content_layers:
             find_layer(architecture, name)
+        if targets := motif_targets(self.dream):
+            check_targets(to_text(targets), targets, architecture)
 
     def check_styles(self, count: int) -> None:
         """Check the number of style pictures.
 
         Raises:
-            SettingError: none, too many for one recipe, or not as many as there are weights.
+            SettingError: none, too many for one recipe, or not as many as there are weights or
+                parts; or none that has any of the layers.
         """
         if not 1 <= count <= MAX_STYLES:
             raise SettingError(f"{count} style pictures", hint=f"1 to {MAX_STYLES} can be blended")
         if self.style_weights and len(self.style_weights) != count:
             raise SettingError(f"{len(self.style_weights)} style weights for {count} styles")
+        if self.style_parts and len(self.style_parts) != count:
+            raise SettingError(f"{len(self.style_parts)} style parts for {count} styles")
+        if not self.painted_layers(count):
+            raise SettingError(
+                "no style is left for any layer", hint="see --style-layers and the styles' parts"
+            )
+
+    def painted_layers(self, count: int) -> LayerWeights:
+        """The layers of the style, of those that any of so many styles is asked for."""
+        return painted_layers(self.style_layers, self.style_parts, self.style_weights, count)
 
     @property
     def steps_at_the_end(self) -> int:
         """Steps at the finest scale."""
-        return self.final_steps or max(1, round(0.3 * self.steps))
+        return self.final_steps or max(1, round(self.steps / 8))

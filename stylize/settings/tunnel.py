@@ -32,4 +32,9 @@ class TunnelSettings(DreamSettings):
     fps: float = setting(15.0, "Frames a second.", low=1, high=120)
     loop: bool = setting(False, "Fade the end into the beginning, for a film without a seam.")
 
+    # Masks are of stills: nothing stays where it was from frame to frame.
+    subject: ClassVar[None] = None  # type: ignore[misc]
+    background: ClassVar[None] = None  # type: ignore[misc]
+    feather: ClassVar[int] = 0  # type: ignore[misc]
+
     TECHNIQUE: ClassVar[str] = "tunnel"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,11 +14,13 @@ from stylize.engine.layout import Layout
 from stylize.engine.machine import budget_bytes
 from stylize.engine.plan import Cost
 from stylize.errors import PictureError, SettingError
-from stylize.images import Picture, SizeSpec, resize
+from stylize.images import Picture, resize, resize_clamped
 from stylize.optimize.events import Iterate
+from stylize.optimize.state import Keeping, ScaleOutcome, Snapshot
 from stylize.recipes import compose
-from stylize.settings import DreamSettings, Execution, to_document
-from stylize.techniques.dreaming import Dreamer, Dreamt
+from stylize.settings import DreamSettings, Execution, result_size, size_notes, to_document
+from stylize.techniques.areas import area_of, doubts, mask_weights, require_some, soft_inside
+from stylize.techniques.dreaming import Dreamer
 from stylize.techniques.painting import Painting, alpha_of, resolution
 from stylize.techniques.studio import Studio
 
@@ -39,6 +42,7 @@ class Dream:
 
     Attributes:
         notes: what a user may want to know of the plan.
+        area: white where the dream shows; None for everywhere.
 
     Raises:
         StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
@@ -60,7 +64,9 @@ class Dream:
         self.photo, self.guide, self.mask = photo, guide, mask
         self._preset = preset
         self.size = picture_size(photo, self.settings)
-        self._mask = None if mask is None else mask_weights(mask, self.size)
+        area = area_of(photo, self.settings, mask, execution, studio)
+        self._mask = None if area is None else dream_area(area, self.size, self.settings.feather)
+        self.area = area
         self.weights = studio.weights(self.settings.network)
         self.machine = studio.machine(execution or Execution(), self.weights)
         self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide, studio)
@@ -68,7 +74,8 @@ class Dream:
         self._dreamer.layout = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
-        self.notes = plan.notes(self.settings.floor)
+        self.notes = [] if photo is None else size_notes(self.settings, photo.size)
+        self.notes += [*plan.notes(self.settings.floor), *doubts(area, mask)]
 
     @property
     def layout(self) -> Layout:
@@ -88,38 +95,53 @@ class Dream:
         self,
         listener: Callable[[Iterate], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
     ) -> Painting:
         """Dream.
 
         Args:
             listener: is told of every step.
             stop: asked after every step; True ends the run with the picture so far.
+            keeping: who keeps the run's state, and where it goes on.
 
         Raises:
             NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
+            CheckpointError: what it shall go on from is of another run.
         """
-        photo = starting_pixels(self.photo, self.settings, self.size)
         found = self._dreamer.dream(
-            photo, tuple(self.scales), mask=self._mask, listener=listener, stop=stop
+            starting_pixels(self.photo, self.settings, self.size),
+            tuple(self.scales),
+            mask=self._mask,
+            listener=listener,
+            stop=stop,
+            keeping=(keeping or Keeping()).adding(self._described),
         )
         return Painting(
             pixels=found.pixels.cpu().contiguous(),
             alpha=None if self.photo is None else alpha_of(self.photo, self.size),
-            recipe=self._recipe(found),
+            recipe=self._recipe(found.outcomes, found.interrupted, self.layout),
             interrupted=found.interrupted,
         )
 
-    def _recipe(self, found: Dreamt) -> dict[str, Any]:
+    def _described(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot of the loop with what it takes to prepare the same run again."""
+        layout = dataclasses.replace(self.layout, tile_px=snapshot.tile_px)
+        recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
+        return dataclasses.replace(snapshot, recipe=recipe)
+
+    def _recipe(
+        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
+    ) -> dict[str, Any]:
         roles = {"content": self.photo, "guide": self.guide, "mask": self.mask}
         return compose(
             self.settings.TECHNIQUE,
             to_document(self.settings),
             [(role, picture) for role, picture in roles.items() if picture is not None],
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.machine, self.size, found.outcomes, self.layout),
-            losses=found.outcomes[-1].losses,
-            interrupted=found.interrupted,
+            resolved=resolution(self.machine, self.size, outcomes, layout),
+            losses=outcomes[-1].losses,
+            interrupted=interrupted,
             preset=self._preset,
         )
 
@@ -134,7 +156,7 @@ def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, i
     noise = settings.noise_size
     if (photo is None) == (noise is None):
         raise SettingError("a dream begins from a picture, or else from noise")
-    size = noise if photo is None else SizeSpec.parse(settings.size).fit(*photo.size)
+    size = noise if photo is None else result_size(settings, photo.size)
     assert size is not None
     if min(size) < LEAST_SIDE:
         raise PictureError(
@@ -149,7 +171,7 @@ def starting_pixels(
 ) -> Tensor:
     """The picture before the dream, ``(1, 3, *size)``: the photo resized, or noise."""
     if photo is not None:
-        return resize(photo.pixels, size).clamp(0, 1)
+        return resize_clamped(photo.pixels, size)
     generator = torch.Generator().manual_seed(settings.seed)
     return noise(size, generator)
 
@@ -162,24 +184,15 @@ def noise(size: tuple[int, int], generator: torch.Generator) -> Tensor:
         cells = [math.ceil(side * each / longest) for each in size]
         picture += 0.02 * resize(torch.randn(1, 3, *cells, generator=generator), size)
         side *= 2
-    return picture.clamp(0, 1)
+    return picture.clamp_(0, 1)
 
 
-def mask_weights(mask: Picture, size: tuple[int, int]) -> Tensor:
-    """A mask as weights in [0, 1], ``(1, 1, *size)``; where it is transparent, 0.
+def dream_area(area: Picture, size: tuple[int, int], feather_px: float) -> Tensor:
+    """How much of a dream shows where, ``(1, 1, *size)`` in [0, 1].
 
     Raises:
-        PictureError: its sides have another ratio than the picture's.
+        PictureError: of other sides than the picture, or nowhere.
     """
-    height, width = mask.size
-    scale = max(size) / max(height, width)
-    if abs(height * scale - size[0]) > 1 or abs(width * scale - size[1]) > 1:
-        raise PictureError(
-            f"{mask.name}: a mask of {width}×{height} px does not fit a picture of"
-            f" {size[1]}×{size[0]} px",
-            hint="give it the same ratio of sides",
-        )
-    weights = mask.pixels.mean(1, keepdim=True)
-    if mask.alpha is not None:
-        weights = weights * mask.alpha
-    return resize(weights, size).clamp(0, 1)
+    found = soft_inside(mask_weights(area, size), feather_px)
+    require_some(found, area.name)
+    return found

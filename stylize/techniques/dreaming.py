@@ -20,7 +20,7 @@ from stylize.engine.periodic import PeriodicEngine
 from stylize.engine.plan import Cost, dream_cost, frame_px
 from stylize.engine.tiled import features_of
 from stylize.errors import InterruptedRunError, PictureError, SettingError
-from stylize.images import Picture, resize
+from stylize.images import Picture, resize, resize_clamped
 from stylize.networks.architecture import find_layer, rectified
 from stylize.networks.store import Weights
 from stylize.networks.targets import Target, parse_targets, to_text
@@ -28,10 +28,12 @@ from stylize.objectives import DreamTerm, EnergyTerm, MatchTerm, Objective, Resp
 from stylize.optimize.ascent import Ascent, Bounds, soft_clipped, with_colours_of
 from stylize.optimize.conditioning import conditioning
 from stylize.optimize.events import Iterate
-from stylize.optimize.loop import Descent, ScaleOutcome
+from stylize.optimize.loop import Descent
 from stylize.optimize.octaves import OctavePlan, dream_octaves
 from stylize.optimize.schedule import Scale
+from stylize.optimize.state import Keeping, ScaleOutcome
 from stylize.settings import DreamSettings
+from stylize.techniques.keeping import measured_in, placed
 from stylize.techniques.studio import Studio
 from stylize.transforms.periodic import periodic_part, resize_periodic
 
@@ -141,6 +143,7 @@ class Dreamer:
         generator: torch.Generator | None = None,
         listener: Callable[[Iterate], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
     ) -> Dreamt:
         """Dream on a picture.
 
@@ -154,32 +157,40 @@ class Dreamer:
             generator: of the jitter; seeded by the settings if None.
             listener: is told of every step.
             stop: asked after every step; True ends it with the picture so far.
+            keeping: who keeps the dream's state, and where it goes on.
 
         Raises:
             NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
+            CheckpointError: what it shall go on from is of another dream.
         """
         photo = photo.to(self.machine.device)
         if self.settings.tileable:
-            photo = periodic_part(photo).clamp(0, 1)
+            photo = periodic_part(photo).clamp_(0, 1)
         ascent = self._ascent(scales, levels, generator)
-        descent = Descent(ascent, list(scales), listener=listener, stop=stop)
+        keeping = (keeping or Keeping()).adding(
+            lambda taken: placed(taken, self.layout, fitting.layout)
+        )
+        descent = Descent(ascent, list(scales), listener=listener, stop=stop, keeping=keeping)
+        layout, self.layout = self.layout, measured_in(self.layout, descent.resume)
         terms = self._terms(self._resized(photo, scales[0].size))
-        fitting = FittingEngine(self._trunk, Objective(terms), self.layout)
+        fitting = FittingEngine(self._trunk, Objective(terms), layout)
         engine = self._wrapped(fitting)
         picture, base = None, photo
-        outcomes: list[ScaleOutcome] = []
-        for index, scale in enumerate(scales):
-            if stop is not None and stop():
+        for index in range(descent.first, len(scales)):
+            if descent.stops():
                 break
-            before, base = base, self._resized(photo, scale.size).clamp(0, 1)
-            image = base.clone() if picture is None else self._carried(picture, before, base)
+            before, base = base, self._base(photo, scales[index].size)
+            if descent.resume is not None:
+                image = descent.resume.image.to(base.device)
+            else:
+                image = base.clone() if picture is None else self._carried(picture, before, base)
             ascent.begin(self._bounds(base, mask))
-            outcomes.append(descent.run(index, image, engine, torch.clone))
+            descent.run(index, image, engine, torch.clone)
             picture = image
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
-        self.layout = fitting.layout
+        self.layout, outcomes = fitting.layout, descent.outcomes
         stopped = outcomes[-1].stopped or len(outcomes) < len(scales)
         return Dreamt(self._finished(picture, base, photo, mask), outcomes, stopped)
 
@@ -200,6 +211,11 @@ class Dreamer:
         if self.settings.carry == "detail":
             return soft_clipped(base + self._resized(picture - before, size), base)
         return soft_clipped(self._resized(picture, size), base)
+
+    def _base(self, photo: Tensor, size: tuple[int, int]) -> Tensor:
+        """The photograph at an octave; itself at its own size, so nothing may be changed in it."""
+        resized = self._resized(photo, size)
+        return photo if resized is photo else resized.clamp_(0, 1)
 
     def _resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         return (resize_periodic if self.settings.tileable else resize)(image, size)
@@ -243,7 +259,7 @@ class Dreamer:
 
     def _terms(self, photo: Tensor) -> list[DreamTerm]:
         """What to amplify, in units of what a picture has of it."""
-        features = features_of(self._trunk, photo, self._trunk.layers, self.layout)
+        features = features_of(self._trunk, photo, self._trunk.layers)
         return [
             self._term(target).relative_to(features[self._read_layer(target)])
             for target in self._targets
@@ -288,5 +304,5 @@ class Dreamer:
         )
         if shrink < 1:
             height, width = round(height * shrink), round(width * shrink)
-        pixels = resize(guide.pixels, (height, width)).clamp(0, 1)
+        pixels = resize_clamped(guide.pixels, (height, width))
         return self._trunk(pixels.to(self.machine.device))

@@ -1,9 +1,10 @@
-"""Sheets of small dreams to choose from."""
+"""Sheets of small pictures to choose from: dreams, or transfers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -13,35 +14,44 @@ from stylize.engine.machine import resolve
 from stylize.errors import InterruptedRunError, SettingError
 from stylize.images import Picture
 from stylize.images.metadata import MAX_RECIPE_BYTES
-from stylize.images.sheet import cell_name, contact_sheet
+from stylize.images.sheet import cell_name, contact_sheet, sheet_size
 from stylize.networks.store import load_weights
 from stylize.networks.targets import Target, parse_targets, to_text
 from stylize.networks.trunk import Trunk
 from stylize.presets import find_preset, preset_names
 from stylize.recipes import compose
 from stylize.recipes import to_text as recipe_text
-from stylize.settings import DreamSettings, Execution, from_document, to_document
+from stylize.settings import (
+    DreamSettings,
+    Execution,
+    TransferSettings,
+    from_document,
+    to_document,
+)
 from stylize.techniques.dream import Dream, picture_size, starting_pixels
 from stylize.techniques.painting import Painting
 from stylize.techniques.studio import Studio
+from stylize.techniques.transfer import Transfer
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One dream of a sheet.
+    """One picture of a sheet.
 
     Attributes:
         label: what stands beneath it.
         settings: how it looks.
+        style: what a transfer is painted in; None for a dream.
     """
 
     label: str
-    settings: DreamSettings
+    settings: DreamSettings | TransferSettings
+    style: Picture | None = None
 
 
 Rows = Sequence[Sequence[Cell]]
-# For what a sheet's recipe says beside its cells: input, weights, machine.
-_HEAD_BYTES = 1500
+# For what a sheet's recipe says beside its cells and inputs: weights and machine.
+_HEAD_BYTES = 1000
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:
@@ -67,6 +77,24 @@ def layer_cells(
         ]
         for layer in layers
     ]
+
+
+def transfer_cells(
+    styles: Sequence[Picture], looks: Sequence[Sequence[tuple[str, TransferSettings]]]
+) -> list[list[Cell]]:
+    """For each style a row for each row of looks, which are names and settings.
+
+    The style's name stands on the label where there are several.
+    """
+    return [
+        [Cell(_labelled(name, style, len(styles)), settings, style) for name, settings in row]
+        for style in styles
+        for row in looks
+    ]
+
+
+def _labelled(name: str, style: Picture, styles: int) -> str:
+    return f"{name} · {PurePath(style.name).stem}" if styles > 1 else name
 
 
 @torch.no_grad()
@@ -96,8 +124,8 @@ class Exploration:
     """A sheet, prepared.
 
     Args:
-        photo: the picture to dream on; None for noise.
-        rows: the cells.
+        photo: the picture to work on; None for a dream from noise.
+        rows: the cells, all dreams or all transfers.
         execution: where it is done.
 
     Raises:
@@ -111,12 +139,13 @@ class Exploration:
         self.rows = rows
         self.execution = execution or Execution()
         self._studio = Studio()
+        # In the order of the rows, each once however many cells it is in.
+        self._styles = {cell.style.sha256: cell.style for _, cell in self._named() if cell.style}
         self._check_room()
 
     def _check_room(self) -> None:
-        shared, own = _documents(dict(self._named()))
-        size = len(recipe_text({"settings": shared, "cells": own}).encode())
-        if size + _HEAD_BYTES > MAX_RECIPE_BYTES:
+        document = self._document(dict(self._named()), weights={}, resolved={})
+        if len(recipe_text(document).encode()) + _HEAD_BYTES > MAX_RECIPE_BYTES:
             raise SettingError(
                 f"{self.count} cells are too many for one sheet",
                 hint="the picture has no room for all their recipes",
@@ -127,26 +156,43 @@ class Exploration:
         """Number of cells."""
         return sum(map(len, self.rows))
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of the whole sheet in pixels."""
+        cell = self._job(next(cell for _, cell in self._named())).size
+        return sheet_size(cell, len(self.rows), max(map(len, self.rows)))
+
+    def estimate(self) -> float | None:
+        """Seconds that all cells will take; None where the speed of the machine is not known.
+
+        Every cell is prepared for it: one that cannot be made is found before the first is.
+
+        Raises:
+            StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
+        """
+        seconds = [self._job(cell).cost().seconds for _, cell in self._named()]
+        return sum(each for each in seconds if each) if all(seconds) else None
+
     def run(
         self,
         told: Callable[[str], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Painting:
-        """Dream them all.
+        """Make them all.
 
         Args:
             told: is told the label of every cell that is done.
             stop: asked after every step; True ends the sheet with the whole cells so far.
 
         Raises:
-            StylizeError: a cell cannot be dreamt, see :mod:`stylize.errors`.
+            StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
             InterruptedRunError: stopped before the first cell was done.
         """
         done: dict[str, tuple[Cell, Painting]] = {}
         for name, cell in self._named():
             if stop is not None and stop():
                 break
-            painting = self._dreamt(cell, stop)
+            painting = self._made(cell, stop)
             if painting is None:
                 break
             done[name] = cell, painting
@@ -161,13 +207,18 @@ class Exploration:
             interrupted=len(done) < self.count,
         )
 
-    def _dream(self, cell: Cell) -> Dream:
-        return Dream(self.photo, cell.settings, self.execution, studio=self._studio)
+    def _job(self, cell: Cell) -> Dream | Transfer:
+        if isinstance(cell.settings, DreamSettings):
+            return Dream(self.photo, cell.settings, self.execution, studio=self._studio)
+        assert self.photo is not None and cell.style is not None, "a transfer has both"
+        return Transfer(
+            self.photo, [cell.style], cell.settings, self.execution, studio=self._studio
+        )
 
-    def _dreamt(self, cell: Cell, stop: Callable[[], bool] | None) -> Painting | None:
+    def _made(self, cell: Cell, stop: Callable[[], bool] | None) -> Painting | None:
         """A cell; None if it was stopped, however early."""
         try:
-            painting = self._dream(cell).run(stop=stop)
+            painting = self._job(cell).run(stop=stop)
         except InterruptedRunError:
             return None
         return None if painting.interrupted else painting
@@ -192,19 +243,35 @@ class Exploration:
         return [line for line in grid if any(line)]
 
     def _recipe(self, done: Mapping[str, tuple[Cell, Painting]]) -> dict[str, Any]:
-        """One recipe for all: what the cells share, and in what each differs."""
-        shared, cells = _documents({name: cell for name, (cell, _) in done.items()})
         one = next(iter(done.values()))[1].recipe
+        return self._document(
+            {name: cell for name, (cell, _) in done.items()},
+            weights=one["weights"],
+            resolved={key: value for key, value in one["resolved"].items() if key != "scales"},
+        )
+
+    def _document(
+        self, cells: Mapping[str, Cell], weights: Mapping[str, str], resolved: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """One recipe for all: what the cells share, and in what each differs."""
+        shared, own = _documents(cells)
+        photo = [] if self.photo is None else [("content", self.photo)]
+        if len(self._styles) > 1:
+            places = {sha256: place for place, sha256 in enumerate(self._styles, len(photo))}
+            for name, cell in cells.items():
+                assert cell.style is not None, "all are transfers"
+                own[name]["inputs"] = [0, places[cell.style.sha256]]
         recipe = compose(
             "explore",
             shared,
-            [] if self.photo is None else [("content", self.photo)],
-            weights=one["weights"],
-            resolved={key: value for key, value in one["resolved"].items() if key != "scales"},
+            [*photo, *(("style", style) for style in self._styles.values())],
+            weights=weights,
+            resolved=resolved,
             losses={},
-            interrupted=len(done) < self.count,
+            interrupted=len(cells) < self.count,
         )
-        return recipe | {"of": "dream", "cells": cells}
+        first = next(cell for _, cell in self._named())
+        return recipe | {"of": first.settings.TECHNIQUE, "cells": own}
 
 
 def _documents(cells: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from stylize.engine.layout import Layout
 from stylize.engine.machine import Machine
-from stylize.images import Picture, resize, write_picture
-from stylize.optimize.loop import ScaleOutcome
+from stylize.images import Picture, resize_clamped, write_picture
+from stylize.optimize.state import ScaleOutcome
 from stylize.recipes import to_text
 
 
@@ -82,4 +82,4 @@ def resolution(
 
 def alpha_of(picture: Picture, size: tuple[int, int]) -> Tensor | None:
     """The transparency of a picture at another size, ``(1, 1, *size)``."""
-    return None if picture.alpha is None else resize(picture.alpha, size).clamp(0, 1)
+    return None if picture.alpha is None else resize_clamped(picture.alpha, size)

@@ -18,6 +18,7 @@ from stylize.recipes import not_followed
 from stylize.settings import Execution, TransferSettings, TunnelSettings
 from stylize.techniques.dream import Dream
 from stylize.techniques.painting import Painting
+from stylize.techniques.regions import Parts
 from stylize.techniques.transfer import Transfer
 from stylize.techniques.tunnel import Tunnel
 
@@ -95,7 +96,15 @@ def _job(
         if photo is None:
             raise RecipeError("damaged recipe: a transfer without a content picture")
         styles = parts.get("style", [])
-        return Transfer(photo, styles, settings, execution, start=one("start"), preset=preset)
+        return Transfer(
+            photo,
+            styles,
+            settings,
+            execution,
+            start=one("start"),
+            parts=Parts.of_inputs(parts),
+            preset=preset,
+        )
     if isinstance(settings, TunnelSettings):
         return Tunnel(photo, settings, execution, guide=guide, preset=preset)
     return Dream(photo, settings, execution, guide=guide, mask=one("mask"), preset=preset)

@@ -16,24 +16,39 @@ from torch import Tensor
 
 from stylize.engine.canvas import Canvas
 from stylize.engine.fitting import FittingEngine
-from stylize.engine.layout import Demand, in_layout
+from stylize.engine.layout import Demand, Layout, in_layout
 from stylize.engine.machine import budget_bytes
 from stylize.engine.plan import BYTES, Cost, transfer_cost
 from stylize.engine.tiled import features_of, moments_of_layers
 from stylize.errors import InterruptedRunError, PictureError, SettingError
-from stylize.images import Picture, SizeSpec, resize
+from stylize.images import Picture, resize, resize_clamped
 from stylize.networks.architecture import find_layer
 from stylize.networks.trunk import Trunk
 from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend
+from stylize.objectives.edges import EdgesTerm
+from stylize.objectives.objective import FeatureTerm, ImageTerm
 from stylize.objectives.style import STYLE_TERMS
 from stylize.optimize.adam import Adam
 from stylize.optimize.events import Iterate
 from stylize.optimize.lbfgs import LBFGS
-from stylize.optimize.loop import Descent, Optimizer, ScaleOutcome
+from stylize.optimize.loop import Descent, Optimizer
 from stylize.optimize.schedule import Scale, schedule
+from stylize.optimize.state import Keeping, ScaleOutcome, Snapshot
 from stylize.recipes import compose
-from stylize.settings import Execution, LayerWeights, TransferSettings, to_document
+from stylize.settings import (
+    Execution,
+    LayerWeights,
+    TransferSettings,
+    result_size,
+    size_notes,
+    to_document,
+)
+from stylize.settings.parts import shares_of_styles
+from stylize.techniques.colouring import finished, style_key, style_pixels
+from stylize.techniques.keeping import measured_in, placed
+from stylize.techniques.motifs import motif_layers, motif_terms
 from stylize.techniques.painting import Painting, alpha_of, resolution
+from stylize.techniques.regions import Parts, regions_of, with_photo
 from stylize.techniques.studio import Studio
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
@@ -53,8 +68,12 @@ class Transfer:
         settings: how it shall look.
         execution: where it is done.
         start: the picture to start from, for ``init="file"``.
+        parts: of the photo with styles of their own, or that stay as they are.
         preset: the name of the preset behind the settings, for the recipe.
         studio: what is shared with other pictures.
+
+    Attributes:
+        area: white where the styles of the whole picture apply; None for everywhere.
 
     Raises:
         StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
@@ -68,16 +87,17 @@ class Transfer:
         execution: Execution | None = None,
         *,
         start: Picture | None = None,
+        parts: Parts | None = None,
         preset: str | None = None,
         studio: Studio | None = None,
     ) -> None:
         self.settings = settings or TransferSettings()
         self._studio = studio or Studio()
         self.content, self.styles, self.start = content, list(styles), start
-        self._preset = preset
-        self.notes: list[str] = []
+        self._preset, self._parts = preset, parts or Parts()
         self._check()
-        self.size = SizeSpec.parse(self.settings.size).fit(*content.size)
+        self.size = result_size(self.settings, content.size)
+        self.notes = size_notes(self.settings, content.size)
         self._require_sides()
         self.scales = schedule(
             *self.size,
@@ -88,12 +108,17 @@ class Transfer:
         self.weights = self._studio.weights(self.settings.network)
         self.settings.check_layers(self.weights.architecture)
         self.machine = self._studio.machine(execution or Execution(), self.weights)
+        self._layers = shares(self.settings.painted_layers(len(styles)))
         self._trunk = self._build_trunk()
+        self._regions = regions_of(content, self.settings, self._parts, execution, self._studio)
+        self.notes += self._regions.notes if self._regions else []
+        self.area = self._regions.mask if self._regions else None
         budget = budget_bytes(execution or Execution(), self.machine)
         self.layout = self._demand().choose(self.size, budget)
 
     def _check(self) -> None:
         self.settings.check_styles(len(self.styles))
+        self._parts.check_room(len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
             raise SettingError("init 'file' and a picture to start from go together")
 
@@ -106,9 +131,10 @@ class Transfer:
                 )
 
     def _build_trunk(self) -> Trunk:
-        layers = [name for name, weight in self.settings.style_layers if weight]
+        layers = [name for name, _ in self._layers]
         if self.settings.content_weight:
             layers += [name for name, weight in self.settings.content_layers if weight]
+        layers += motif_layers(self.settings, self.weights.architecture)
         return self._studio.trunk(self.weights, layers, self.settings.pooling, self.machine)
 
     def _demand(self) -> Demand:
@@ -122,7 +148,8 @@ class Transfer:
             self._trunk.layers,
             self.machine.precision,
             self.settings.optimizer,
-            content * BYTES[self.machine.precision],
+            content * BYTES[self.machine.precision]
+            + (self._regions.bytes_per_px if self._regions else 0.0),
         )
 
     def cost(self) -> Cost:
@@ -140,16 +167,19 @@ class Transfer:
         self,
         listener: Callable[[Iterate], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
     ) -> Painting:
         """Paint.
 
         Args:
             listener: is told of every step.
             stop: asked after every step; True ends the run with the picture so far.
+            keeping: who keeps the run's state, and where it goes on.
 
         Raises:
             NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
+            CheckpointError: what it shall go on from is of another run.
         """
         optimizer = self._build_optimizer()
         descent = Descent(
@@ -158,45 +188,76 @@ class Transfer:
             tolerance=self.settings.tolerance,
             listener=listener,
             stop=stop,
+            keeping=(keeping or Keeping()).adding(self._described),
         )
-        picture = self._initial(self.scales[0].size).to(self.machine.device)
         stride = max(self._trunk.strides().values())
-        before: Canvas | None = None
-        outcomes: list[ScaleOutcome] = []
-        for index, scale in enumerate(self.scales):
-            if stop is not None and stop():
+        picture, before = None, None
+        for index in range(descent.first, len(self.scales)):
+            if descent.stops():
                 break
-            canvas = Canvas(scale.size, stride)
-            image = canvas.extend(resize(picture, scale.size).clamp(0, 1)).contiguous()
-            if before is not None:
-                optimizer.resample(_between(before, canvas))
-            engine = FittingEngine(self._trunk, self._objective(scale, canvas), self.layout)
-            outcomes.append(descent.run(index, image, engine, canvas.crop))
-            self.layout = engine.layout
+            canvas = Canvas(self.scales[index].size, stride)
+            if descent.resume is not None:
+                image = descent.resume.image.to(self.machine.device)
+            else:
+                image = self._enlarged(picture, canvas)
+                if before is not None:
+                    optimizer.resample(_between(before, canvas))
+            self._fit(self.scales[index], canvas, descent.resume)
+            descent.run(index, image, self._engine, canvas.crop)
+            self.layout = self._engine.layout
             picture, before = canvas.crop(optimizer.result(image)), canvas
-        return self._finish(picture, outcomes)
+        return self._finish(picture, descent.outcomes)
 
-    def _finish(self, picture: Tensor, outcomes: list[ScaleOutcome]) -> Painting:
-        if not outcomes:
+    def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
+        """The picture of the scale before, or else the initial one, on the next canvas."""
+        if picture is None:
+            picture = self._initial(canvas.size).to(self.machine.device)
+        return canvas.extend(resize_clamped(picture, canvas.size)).contiguous()
+
+    def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
+        """The engine of one scale; ``layout`` is the one its targets are measured in."""
+        layout, self.layout = self.layout, measured_in(self.layout, resume)
+        self._engine = FittingEngine(self._trunk, self._objective(scale, canvas), layout)
+
+    def _described(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot of the loop with what it takes to prepare the same run again."""
+        layout = self._engine.layout
+        recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
+        return placed(snapshot, self.layout, layout, recipe)
+
+    def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Painting:
+        if picture is None:
             raise InterruptedRunError("stopped before the first step")
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Painting(
-            pixels=resize(picture, self.size).clamp(0, 1).cpu().contiguous(),
+            pixels=with_photo(
+                finished(
+                    resize(picture, self.size).clamp_(0, 1).cpu().contiguous(),
+                    self.content,
+                    self.styles,
+                    self.settings,
+                ),
+                self.content,
+                self._regions,
+            ),
             alpha=alpha_of(self.content, self.size),
-            recipe=self._recipe(outcomes, interrupted),
+            recipe=self._recipe(outcomes, interrupted, self.layout),
             interrupted=interrupted,
         )
 
-    def _recipe(self, outcomes: list[ScaleOutcome], interrupted: bool) -> dict[str, Any]:
+    def _recipe(
+        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
+    ) -> dict[str, Any]:
         inputs = [("content", self.content), *(("style", style) for style in self.styles)]
         if self.start is not None:
             inputs.append(("start", self.start))
+        inputs += self._parts.inputs()
         return compose(
             self.settings.TECHNIQUE,
             to_document(self.settings),
             inputs,
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.machine, self.size, outcomes, self.layout),
+            resolved=resolution(self.machine, self.size, outcomes, layout),
             losses=outcomes[-1].losses,
             interrupted=interrupted,
             preset=self._preset,
@@ -213,28 +274,46 @@ class Transfer:
             generator = torch.Generator().manual_seed(self.settings.seed)
             return torch.rand(1, 3, *size, generator=generator)
         if self.settings.init == "style":
-            return cover(self.styles[0].pixels, size).clamp(0, 1)
+            return cover(self._seen(self.styles[0].pixels), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
-        return resize(source.pixels, size).clamp(0, 1)
+        return resize_clamped(source.pixels, size)
 
     def _objective(self, scale: Scale, canvas: Canvas) -> Objective:
         """What is wanted at one scale."""
         settings = self.settings
-        targets = self.style_targets(max(scale.size) / max(self.size))
-        term = STYLE_TERMS[settings.style_loss]
-        features: list[ContentTerm | object] = [
-            term(name, targets[name], weight) for name, weight in shares(settings.style_layers)
-        ]
+        features = [*self._style_terms(max(scale.size) / max(self.size), canvas)]
         if settings.content_weight:
             features += self._content_terms(canvas)
-        pixels = [SmoothnessTerm(settings.smoothness)] if settings.smoothness else []
-        return Objective(features, pixels)  # type: ignore[arg-type]
+        if settings.dream:
+            features += motif_terms(self._trunk, self._photo(canvas), settings)
+        pixels: list[ImageTerm] = []
+        if settings.smoothness:
+            pixels.append(SmoothnessTerm(settings.smoothness))
+        if settings.edges:
+            pixels.append(EdgesTerm(self._photo(canvas), settings.edges))
+        return Objective(features, pixels)
+
+    def _style_terms(self, share: float, canvas: Canvas) -> Sequence[FeatureTerm]:
+        kind, layers = STYLE_TERMS[self.settings.style_loss], self._layers
+        if self._regions is None:
+            targets = self.style_targets(share)
+            return [kind(name, targets[name], weight) for name, weight in layers]
+        side = (self.settings.style_size or max(self.size)) * share
+        parts = {
+            name: self._moments(style, side) if style else self.style_targets(share)
+            for name, style in self._regions.styles.items()
+        }
+        return self._regions.terms(kind, layers, parts, canvas, self.weights.architecture)
+
+    def _photo(self, canvas: Canvas) -> Tensor:
+        """The photograph on the canvas of a scale."""
+        content = resize_clamped(self.content.pixels, canvas.size)
+        return canvas.extend(content.to(self.machine.device))
 
     @torch.no_grad()
     def _content_terms(self, canvas: Canvas) -> list[ContentTerm]:
-        content = resize(self.content.pixels, canvas.size).clamp(0, 1).to(self.machine.device)
         names = [name for name, _ in shares(self.settings.content_layers)]
-        features = features_of(self._trunk, canvas.extend(content), names, self.layout)
+        features = features_of(self._trunk, self._photo(canvas), names)
         return [
             ContentTerm(name, features[name], weight * self.settings.content_weight)
             for name, weight in shares(self.settings.content_layers)
@@ -249,15 +328,14 @@ class Transfer:
                 strokes stay strokes.
         """
         side = (self.settings.style_size or max(self.size)) * share
-        weights = self.settings.style_weights or (1.0,) * len(self.styles)
-        chosen = [
-            (self._moments(style, side), weight)
-            for style, weight in zip(self.styles, weights, strict=True)
-            if weight
-        ]
+        parts, weights = self.settings.style_parts, self.settings.style_weights
         return {
-            name: blend([moments[name] for moments, _ in chosen], [w for _, w in chosen])
-            for name, _ in shares(self.settings.style_layers)
+            name: blend(
+                [self._moments(self.styles[index], side)[name] for index, _ in chosen],
+                [weight for _, weight in chosen],
+            )
+            for name, _ in self._layers
+            if (chosen := shares_of_styles(name, parts, weights, len(self.styles)))
         }
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
@@ -269,17 +347,21 @@ class Transfer:
         key = (
             size,
             self.layout,
-            tuple(name for name, _ in shares(self.settings.style_layers)),
+            tuple(name for name, _ in self._layers),
             self.settings.pooling,
             self.weights.sha256,
             self.machine,
+            style_key(self.content, self.settings),
         )
         return self._studio.statistics(style.sha256, key, lambda: self._measured(style, size))
 
     def _measured(self, style: Picture, size: tuple[int, int]) -> StyleTargets:
-        pixels = resize(style.pixels, size).clamp(0, 1).to(self.machine.device)
-        names = [name for name, _ in shares(self.settings.style_layers)]
-        return moments_of_layers(self._trunk, pixels, names, self.layout)
+        pixels = self._seen(resize_clamped(style.pixels, size)).to(self.machine.device)
+        names = [name for name, _ in self._layers]
+        return moments_of_layers(self._trunk, pixels, names)
+
+    def _seen(self, style: Tensor) -> Tensor:
+        return style_pixels(style, self.content, self.settings)
 
 
 def shares(layers: LayerWeights) -> list[tuple[str, float]]:

@@ -21,7 +21,7 @@ from stylize.images import Picture
 from stylize.networks.store import load_weights
 from stylize.optimize.schedule import Scale
 from stylize.recipes import compose
-from stylize.settings import Execution, TunnelSettings, to_document
+from stylize.settings import Execution, TunnelSettings, size_notes, to_document
 from stylize.techniques.dream import picture_size, starting_pixels
 from stylize.techniques.dreaming import Dreamer
 from stylize.techniques.painting import Painting, resolution
@@ -111,7 +111,8 @@ class Tunnel:
         plan = self._dreamer.plan(self.size)
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
-        self.notes = plan.notes(settings.floor)
+        self.notes = [] if photo is None else size_notes(settings, photo.size)
+        self.notes += plan.notes(settings.floor)
         self._camera = Camera(
             settings.zoom, settings.rotate, settings.pan_x / 100, settings.pan_y / 100
         )

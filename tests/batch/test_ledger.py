@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from stylize.batch import ledger as ledger_module
 from stylize.batch.ledger import Ledger, Standing, is_made
 from stylize.batch.manifest import read_all, state_folder
 from stylize.batch.tasks import Look, Task, identity, identity_of, token_of
 from stylize.images import write_picture
+from stylize.images.opening import pixel_limit, set_pixel_limit
 from stylize.networks.store import find_model
 from stylize.settings import DreamSettings, to_document
 from tests.conftest import photo, save
@@ -63,6 +65,16 @@ def task(tmp_path: Path) -> Task:
     return make_task(tmp_path)
 
 
+@pytest.fixture
+def few_pixels() -> Iterator[None]:
+    """So many as the source has, and no more."""
+    before, pillows = pixel_limit(), Image.MAX_IMAGE_PIXELS
+    set_pixel_limit(24 * 32)
+    yield
+    set_pixel_limit(before)
+    Image.MAX_IMAGE_PIXELS = pillows
+
+
 class TestStanding:
     def test_nothing_is_there(self, task: Task) -> None:
         found = open_ledger(task).standing(task)
@@ -105,6 +117,23 @@ class TestStanding:
         assert is_made(task.target, identity_of(recipe_of(task)) or "")
         task.target.write_bytes(data[: len(data) * 3 // 4])
         assert open_ledger(task).standing(task).state == "foreign"
+
+    @pytest.mark.parametrize(
+        ("size", "state"),
+        [((24, 32), "done"), ((48, 64), "foreign"), (None, "foreign")],
+        ids=["as it was asked for", "larger", "of a source of unknown size"],
+    )
+    def test_it_is_larger_than_a_source_may_be(
+        self, tmp_path: Path, size: tuple[int, int] | None, state: str, few_pixels: None
+    ) -> None:
+        """What is enlarged may be; but no more than that is read."""
+        settings = to_document(DreamSettings(steps=1, size="256", enlarge=True))
+        task = dataclasses.replace(make_task(tmp_path, Look("", "dream", settings)), size=size)
+        task.target.parent.mkdir(parents=True)
+        scale = 1 if size is None else 24 / size[0]
+        pixels = photo(round(192 / scale), round(256 / scale))
+        write_picture(task.target, pixels, recipe=json.dumps(recipe_of(task)))
+        assert open_ledger(task).standing(task).state == state
 
     def test_the_source_has_changed(self, task: Task) -> None:
         paint(task)

@@ -11,9 +11,9 @@ import torch
 
 from stylize.batch import shop as shop_module
 from stylize.batch.ledger import Ledger
-from stylize.batch.memory import give_back_memory
 from stylize.batch.shop import Shop
 from stylize.batch.tasks import Look, Task, identity_of
+from stylize.engine.allocator import give_back_memory
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, read_picture
 from stylize.optimize.events import Iterate

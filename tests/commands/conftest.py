@@ -97,6 +97,7 @@ class Sketch:
         *,
         start: Picture | None,
         preset: str | None,
+        **more: Any,
     ) -> None:
         self.content, self.styles, self.start = content, styles, start
         self.settings, self.execution, self.preset = settings, execution, preset

@@ -14,6 +14,7 @@ import pytest
 from stylize.errors import NumericalError, OutputError
 from stylize.networks import store
 from stylize.recipes import load_recipe
+from stylize.techniques.dream import Dream
 from stylize.techniques.painting import Painting
 from tests.commands.conftest import QUICK, Run, Sketch, complaint, listing
 from tests.conftest import photo, save
@@ -226,6 +227,52 @@ def test_a_full_disk_beside_the_picture(
 def test_a_file_where_previews_should_go(run: Run, sketch: type[Sketch], files: Files) -> None:
     line = complaint(run("transfer", *files, "--save-steps", files[1]), 2)
     assert "strokes.png' is a file" in line
+
+
+@pytest.mark.parametrize(
+    ("sides", "most", "words", "said"),
+    [
+        (
+            "16384x16",
+            "16383x16",
+            ("out.webp",),
+            "webp holds at most 16383 pixels a side, the picture is 163",
+        ),
+        (
+            "16x65536",
+            "16x65500",
+            ("out.jpg",),
+            "jpeg holds at most 65500 pixels a side, the picture is 16×6",
+        ),
+        ("16384x16", "16383x16", ("-", "--format", "webp"), "webp holds at most 16383"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_picture(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sides: str,
+    most: str,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    """Told before the run; the longest side that it can hold is taken."""
+    monkeypatch.chdir(tmp_path)
+    started: list[Dream] = []
+
+    def run_dream(self: Dream, *listeners: object) -> Painting:
+        started.append(self)
+        raise NumericalError("far enough")
+
+    monkeypatch.setattr(Dream, "run", run_dream)
+    brief = ("--layer", "conv1_1", "--octaves", 1, "--steps", 1, "--precision", "fp32")
+    line = complaint(run("dream", "--from-noise", sides, *brief, "-o", *words), 1)
+    assert line.startswith(said)
+    assert line.endswith("(write png or tiff)")
+    assert not started
+    assert listing(tmp_path) == {}
+    complaint(run("dream", "--from-noise", most, *brief, "-o", *words), 1)
+    assert len(started) == 1
 
 
 def test_an_objective_that_explodes(

@@ -35,6 +35,7 @@ pytestmark = pytest.mark.usefixtures("network")
 # What is typed for each setting, and what it means.
 TYPED: dict[str, tuple[list[object], Any]] = {
     "size": ([24], "24"),
+    "enlarge": ([], True),
     "from_noise": (["24x20"], "24x20"),
     "layers": (["conv1_2", "0.5*conv2_1:3"], "conv1_2 + 0.5*conv2_1:3"),
     "strength": ([7.5], 7.5),
@@ -49,6 +50,9 @@ TYPED: dict[str, tuple[list[object], Any]] = {
     "guide_size": ([100], 100),
     "keep_colors": ([], True),
     "fidelity": ([0.25], 0.25),
+    "subject": (["keep"], "keep"),
+    "background": (["keep"], "keep"),
+    "feather": ([3], 3),
     "tileable": ([], True),
     "jitter": ([3], 3),
     "seed": ([5], 5),
@@ -236,8 +240,9 @@ class TestOptions:
         execution = {each.name for each in dataclasses.fields(Execution)}
         own = {p.name for p in dream.params} - TYPED.keys() - execution
         plumbing = "photo guide mask preset save_preset as_json quiet verbose max_input_pixels"
-        files = "output overwrite format depth quality save_steps"
-        assert own == {*plumbing.split(), *files.split()}
+        files = "output overwrite format depth quality save_steps save_mask"
+        safety = "checkpoint no_checkpoint checkpoint_every"
+        assert own == {*plumbing.split(), *files.split(), *safety.split()}
 
     def test_the_mask_keeps_the_photo(self, run: Run, scene: Path, tmp_path: Path) -> None:
         white = torch.zeros(1, 3, 96, 96)

@@ -20,6 +20,7 @@ from tests.conftest import SAMPLES, save
 def glance(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network sees less: how well a subject is found is another file's matter."""
     monkeypatch.setattr(subject, "SEEN_PX", 128)
+    monkeypatch.setattr(subject, "PROPOSED_PX", 80)
 
 
 @pytest.fixture

@@ -116,3 +116,19 @@ def test_listeners_are_told_in_order() -> None:
     listen = all_of([lambda _: told.append("first"), lambda _: told.append("second")])
     listen(None)  # type: ignore[arg-type]
     assert told == ["first", "second"]
+
+
+def test_a_run_that_goes_on_is_not_the_faster_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left is judged by the steps of this run: two, of which each took its time."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    scales = [Scale(10, 10, 100)]
+    with progress_bar(scales, quiet=False) as listen:
+        for step in (50, 51):
+            time.sleep(0.15)
+            listen(iterate(scales, 1, step, {}))
+        shown = screen.getvalue()
+    assert " 51%|" in shown
+    left_s = int(shown.rpartition("< 00:")[2][:2])
+    assert left_s >= 49 * 0.15 // 1

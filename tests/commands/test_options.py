@@ -18,6 +18,7 @@ from tests.commands.conftest import Run, Sketch, complaint
 # For each field: what is typed, and what must arrive.
 TYPED: dict[str, tuple[list[str], Any]] = {
     "size": (["640x480"], "640x480"),
+    "enlarge": ([], True),
     "style_size": (["300"], 300),
     "style_weights": (["2.5"], (2.5,)),
     "style_loss": (["gram"], "gram"),
@@ -25,7 +26,15 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "content_layers": (["relu3_2:0.5"], (("relu3_2", 0.5),)),
     "content_weight": (["0"], 0.0),
     "smoothness": (["1e-3"], 0.001),
+    "edges": (["0.02"], 0.02),
+    "color": (["match"], "match"),
+    "blend": (["0.5"], 0.5),
+    "dream": (["dogs:2"], "dogs:2"),
+    "style_parts": (["fine"], ("fine",)),
     "init": (["noise"], "noise"),
+    "subject": (["keep"], "keep"),
+    "background": (["keep"], "keep"),
+    "feather": (["5"], 5),
     "seed": (["17"], 17),
     "optimizer": (["adam"], "adam"),
     "steps": (["31"], 31),
@@ -53,22 +62,30 @@ def options_of(name: str) -> list[click.Option]:
 
 
 def spelling(name: str) -> str:
-    return "--style-weight" if name == "style_weights" else "--" + name.replace("_", "-")
+    repeated = {"style_weights": "--style-weight", "style_parts": "--style-part"}
+    return repeated.get(name, "--" + name.replace("_", "-"))
 
 
 @pytest.mark.parametrize(("kind", "each"), FIELDS)
 def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Field[Any]) -> None:
     (option,) = options_of(each.name)
     assert option.opts == [spelling(each.name)]
+    assert option.secondary_opts == ([f"--no-{each.name}"] if each.type == "bool" else [])
     assert option.default is None, "only the settings know defaults"
     assert option.help is not None
     assert option.help.startswith(each.metadata["help"])
+    if each.default is False:
+        assert option.help == each.metadata["help"]
+        return
     shown = option.help.removesuffix("]").rpartition("[")[2]
     if each.default in (None, ()):
         assert shown in (
             "as the result",
             "equal",
-            "three tenths of --steps",
+            "all",
+            "all is painted",
+            "no dream",
+            "an eighth of --steps",
             "all cores",
             "the free",
         )
@@ -109,7 +126,11 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     own = {p.name for p in transfer.params} - {case.values[1].name for case in FIELDS}
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
     files = "output overwrite format depth quality save_steps"
-    assert own == {*plumbing.split(), *files.split()}
+    # Of these, tests/commands/test_masking.py.
+    masks = "masks segments colours save_mask"
+    # Of these, tests/commands/test_resume.py.
+    safety = "checkpoint no_checkpoint checkpoint_every"
+    assert own == {*plumbing.split(), *files.split(), *safety.split(), *masks.split()}
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,15 @@ class TestChanged:
         done(run("dream", "cat.png", *BRIEF, "--size", 24, "-o", "large.png"))
         assert torch.equal(pixels_of(folder / "large.png"), pixels_of(folder / "out-replay.png"))
 
+    def test_larger_than_the_photo_where_that_is_asked_for(self, run: Run, folder: Path) -> None:
+        done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
+        result = done(run("replay", "out.png", "--size", 64, "-o", "as-is.png"))
+        assert "32×32 px are not made 64 without --enlarge" in result.stderr
+        assert size_of(folder / "as-is.png") == (32, 32)
+        done(run("replay", "out.png", "--size", 64, "--enlarge", "-o", "poster.png"))
+        assert size_of(folder / "poster.png") == (64, 64)
+        assert load_recipe(folder / "poster.png")["settings"]["enlarge"] is True
+
     def test_the_size_of_noise(self, run: Run, folder: Path) -> None:
         done(run("dream", "--from-noise", "32x20", *BRIEF, "-o", "out.png"))
         done(run("replay", "out.png", "--size", 64))

@@ -78,7 +78,8 @@ def begin(*words: object) -> subprocess.Popen[str]:
 @POSIX
 def test_the_picture_so_far(files: Files, tmp_path: Path) -> None:
     out = tmp_path / "out.png"
-    process = begin(*files, "--size", 32, "--min-size", 32, "--steps", 100_000, "-o", out)
+    words = ("--size", 32, "--min-size", 32, "--steps", 100_000, "--no-checkpoint")
+    process = begin(*files, *words, "-o", out)
     process.send_signal(signal.SIGINT)
     output, messages = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylize.images import resampling, resize
+from stylize.images import resampling, resize, resize_clamped
 
 
 def test_the_same_size_is_the_same_tensor():
@@ -41,3 +41,21 @@ def test_overshoot_is_kept():
     resized = resize(step, (64, 64))
     assert 1.02 < resized.max() < 1.1
     assert -0.1 < resized.min() < -0.02
+
+
+@pytest.mark.parametrize("size", [(64, 64), (31, 45), (5, 5)])
+def test_clamped_is_resized_and_cut(size):
+    step = (torch.arange(32) >= 16).float().expand(1, 3, 32, 32)
+    before = step.clone()
+    found = resize_clamped(step, size)
+    assert torch.equal(found, resize(step, size).clamp(0, 1))
+    assert torch.equal(step, before)
+
+
+def test_clamped_makes_no_second_copy(monkeypatch):
+    image = torch.rand(1, 3, 8, 8)
+    assert resize_clamped(image, (8, 8)) is image
+    resized = torch.full((1, 3, 4, 4), 1.5)
+    monkeypatch.setattr(resampling, "resize", lambda image, size: resized)
+    assert resize_clamped(image, (4, 4)) is resized
+    assert resized.max() == 1

@@ -17,6 +17,7 @@ from stylize.images.sheet import (
     cell_name,
     contact_sheet,
     parse_cell,
+    sheet_size,
 )
 
 GAP = 8
@@ -200,6 +201,20 @@ def test_all_drawn_letters_are_in_the_font():
     for letter in map(chr, range(ord("!"), 0x250)):
         for drawn in _drawable(letter).replace("?", ""):
             assert bytes(font.getmask(drawn)) != missing, letter
+
+
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 9),
+    st.integers(1, 60),
+)
+def test_its_size_is_known_before(picture, rows, columns, gap_px, max_cell_px):
+    cells = [[("x", torch.zeros(1, 3, *picture))] * columns] * rows
+    sheet = contact_sheet(cells, gap_px=gap_px, max_cell_px=max_cell_px)
+    size = sheet_size(picture, rows, columns, gap_px=gap_px, max_cell_px=max_cell_px)
+    assert sheet.shape == (1, 3, *size)
 
 
 def test_a_title_stands_above_the_grid():

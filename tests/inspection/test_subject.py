@@ -63,6 +63,7 @@ def kitten() -> Picture:
 def glance(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network sees less: for what does not depend on how well a subject is found."""
     monkeypatch.setattr(subject, "SEEN_PX", 128)
+    monkeypatch.setattr(subject, "PROPOSED_PX", 80)
 
 
 @pytest.fixture

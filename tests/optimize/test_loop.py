@@ -1,13 +1,20 @@
+import copy
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from stylize.engine.evaluation import Evaluation
-from stylize.errors import NumericalError
+from stylize.errors import CheckpointError, NumericalError
 from stylize.optimize.adam import Adam
 from stylize.optimize.events import Iterate
+from stylize.optimize.lbfgs import LBFGS
 from stylize.optimize.loop import Descent
 from stylize.optimize.schedule import Scale
+from stylize.optimize.state import Keeping, Snapshot, State, Take
 
 
 def level(image: Tensor) -> Evaluation:
@@ -60,3 +67,51 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 
     with pytest.raises(NumericalError, match=r"nan at 6×4.*precision fp32"):
         descend(broken)
+
+
+@pytest.mark.parametrize("make", [lambda: Adam(0.01), lambda: Adam(0.01, average=0.0), LBFGS])
+@pytest.mark.parametrize("steps", [1, 2, 11, 29, 30])
+def test_a_snapshot_is_all_that_the_rest_needs(make: Callable[[], Any], steps: int) -> None:
+    def run(keeping: Keeping | None, stop_at: int, image: Tensor) -> tuple[Any, Tensor]:
+        events: list[Iterate] = []
+        options = {"listener": events.append, "stop": lambda: len(events) == stop_at}
+        descent = Descent(make(), [Scale(4, 6, 30)], tolerance=1e-9, keeping=keeping, **options)
+        if descent.resume is not None:
+            image = descent.resume.image
+        outcome = descent.run(0, image, level, lambda picture: picture)
+        return outcome, descent.optimizer.result(image)
+
+    start, taken = torch.full((1, 3, 4, 6), 0.2), []
+
+    def keep(take: Take, last: bool) -> None:
+        if last:
+            taken.append(copy.deepcopy(take()))
+
+    outcome, expected = run(None, -1, start.clone())
+    run(Keeping(keep), steps, start.clone())
+    (snapshot,) = taken
+    assert snapshot.outcomes[-1].steps_done == len(snapshot.totals) == steps
+    again, found = run(Keeping(resume=lambda: snapshot), -1, start)
+    assert torch.equal(found, expected)
+    assert again == outcome
+
+
+def test_nothing_is_taken_unless_it_is_wanted() -> None:
+    offers: list[bool] = []
+    descend(steps=5, keeping=Keeping(lambda take, last: offers.append(last)))
+    assert offers == [False] * 5
+
+
+def test_the_state_of_another_optimiser() -> None:
+    taken: list[Snapshot] = []
+    descend(steps=5, keeping=Keeping(lambda take, last: taken.append(take())))
+    good = taken[-1]
+    for state in (
+        State({}, {"steps": 1, "averaged": 0}),
+        State({"first": torch.zeros(1, 3, 4, 6)}, good.optimizer.numbers),
+        State(good.optimizer.tensors, {}),
+        State(dict(good.optimizer.tensors) | {"second": torch.zeros(1, 3, 4, 5)}, {}),
+    ):
+        wrong = dataclasses.replace(good, optimizer=state)
+        with pytest.raises(CheckpointError, match="that of another run"):
+            descend(steps=9, keeping=Keeping(resume=lambda wrong=wrong: wrong))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from itertools import count
+from typing import Any
 
 import pytest
 import torch
 
-from stylize.errors import InterruptedRunError, SettingError
+from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.images import Picture
 from stylize.images.metadata import MAX_RECIPE_BYTES
+from stylize.images.sheet import cell_name
 from stylize.networks.store import Weights
 from stylize.networks.trunk import Trunk
 from stylize.presets import find_preset, preset_names
 from stylize.recipes import of_cell, settings_of, to_text
-from stylize.settings import DreamSettings, Execution
+from stylize.settings import DreamSettings, Execution, TransferSettings
 from stylize.techniques.dream import Dream
 from stylize.techniques.exploration import (
     Cell,
@@ -23,12 +27,17 @@ from stylize.techniques.exploration import (
     in_rows,
     layer_cells,
     preset_cells,
+    transfer_cells,
 )
-from tests.conftest import as_picture, cat
+from stylize.techniques.transfer import Transfer
+from tests.conftest import as_picture, cat, strokes
 
 pytestmark = pytest.mark.usefixtures("network")
 FP32 = Execution(precision="fp32")
 SMALL = DreamSettings(octaves=1, steps=1, size="16", layers="conv1_2")
+PAINT = TransferSettings(steps=1, size="16", style_layers=(("relu1_1", 1),))
+BOLD = dataclasses.replace(PAINT, content_weight=0.0, smoothness=0.0)
+STYLES = [as_picture(strokes(24, 32, period), f"{period}.png") for period in (4, 9)]
 
 
 def some(number: int) -> list[Cell]:
@@ -132,9 +141,109 @@ class TestSheet:
         assert MAX_RECIPE_BYTES - 1500 < len(to_text(recipe).encode()) <= MAX_RECIPE_BYTES
 
 
-def fits(photo: object, cells: list[Cell]) -> bool:
+class TestTransfers:
+    """A row for each style, in each row of looks."""
+
+    def test_cells(self) -> None:
+        looks = [[("a @ 1", PAINT), ("b @ 1", BOLD)], [("a @ 2", BOLD), ("b @ 2", PAINT)]]
+        rows = transfer_cells(STYLES, looks)
+        assert [[cell.label for cell in row] for row in rows] == [
+            ["a @ 1 · 4", "b @ 1 · 4"],
+            ["a @ 2 · 4", "b @ 2 · 4"],
+            ["a @ 1 · 9", "b @ 1 · 9"],
+            ["a @ 2 · 9", "b @ 2 · 9"],
+        ]
+        assert [row[0].style for row in rows] == [STYLES[0]] * 2 + [STYLES[1]] * 2
+        assert rows[2][1].settings == BOLD
+        (row,) = transfer_cells(STYLES[:1], [[("bold", BOLD)]])
+        assert row == [Cell("bold", BOLD, STYLES[0])], "one style needs no name"
+
+    def test_every_cell_is_the_transfer_its_recipe_makes(self) -> None:
+        content = as_picture(cat(32))
+        rows = transfer_cells(STYLES, [[("paint", PAINT), ("bold", BOLD)]])
+        exploration = Exploration(content, rows, FP32)
+        sheet = exploration.run()
+        assert (sheet.recipe["technique"], sheet.recipe["of"]) == ("explore", "transfer")
+        assert [each["name"] for each in sheet.recipe["inputs"]] == ["test.png", "4.png", "9.png"]
+        assert sheet.pixels.shape[2:] == exploration.size
+        for name, cell in zip(("A1", "B1", "A2", "B2"), [*rows[0], *rows[1]], strict=True):
+            assert cell.style is not None
+            recipe = of_cell(sheet.recipe, name)
+            assert settings_of(recipe) == cell.settings
+            parts = [(each["role"], each["sha256"]) for each in recipe["inputs"]]
+            assert parts == [("content", content.sha256), ("style", cell.style.sha256)]
+            settings: Any = cell.settings
+            picture = Transfer(content, [cell.style], settings, FP32).run().pixels
+            assert contains(sheet.pixels, picture), name
+
+    def test_one_style_is_not_named_in_every_cell(self) -> None:
+        rows = transfer_cells(STYLES[:1], [[("paint", PAINT), ("bold", BOLD)]])
+        sheet = Exploration(as_picture(cat(16)), rows, FP32).run()
+        assert "inputs" not in sheet.recipe["cells"]["B1"]
+        assert of_cell(sheet.recipe, "B1")["inputs"] == sheet.recipe["inputs"]
+
+    def test_a_style_is_measured_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: Counter[str] = Counter()
+        measured = Transfer._measured
+
+        def spy(self: Transfer, style: Picture, size: tuple[int, int]) -> Any:
+            seen[style.name] += 1
+            return measured(self, style, size)
+
+        monkeypatch.setattr(Transfer, "_measured", spy)
+        looks = [("a", PAINT), ("b", BOLD), ("c", dataclasses.replace(PAINT, steps=2))]
+        Exploration(as_picture(cat(16)), transfer_cells(STYLES, [looks]), FP32).run()
+        assert seen == {"4.png": 1, "9.png": 1}
+
+    def test_stopped(self) -> None:
+        """In the second row: its first cell is there, and the style of the third is not named."""
+        rows = transfer_cells(STYLES, [[("a", PAINT)], [("b", BOLD)]])
+        told: list[str] = []
+        exploration = Exploration(as_picture(cat(16)), rows, FP32)
+        sheet = exploration.run(told.append, stop=lambda: len(told) == 2)
+        assert sheet.interrupted
+        assert list(sheet.recipe["cells"]) == ["A1", "A2"]
+        assert sheet.pixels.shape[2] < exploration.size[0], "rows without a cell are left out"
+        assert [each["sha256"] for each in of_cell(sheet.recipe, "A2")["inputs"]][1:] == [
+            STYLES[0].sha256
+        ]
+
+    def test_what_cannot_be_painted_is_found_before_anything_is(self) -> None:
+        tiny = as_picture(strokes(8, 8), "tiny.png")
+        rows = transfer_cells([STYLES[0], tiny], [[("a", PAINT)]])
+        with pytest.raises(PictureError, match=r"tiny\.png: 8×8 px is too small"):
+            Exploration(as_picture(cat(16)), rows, FP32).estimate()
+
+    def test_the_time_is_the_sum_of_all(self) -> None:
+        content = as_picture(cat(32))
+        looks = [("a", PAINT), ("b", dataclasses.replace(PAINT, steps=200))]
+        found = Exploration(content, transfer_cells(STYLES[:1], [looks]), FP32).estimate()
+        alone = [
+            Transfer(content, STYLES[:1], settings, FP32).cost().seconds for _, settings in looks
+        ]
+        assert found == (None if None in alone else pytest.approx(sum(map(float, alone))))  # type: ignore[arg-type]
+
+    def test_many_styles_take_their_room(self) -> None:
+        """Their names stand in the recipe, beside the cells."""
+        names = ["ü" * 60 + f"{number}.png" for number in range(200)]
+        styles = [
+            dataclasses.replace(STYLES[0], name=name, sha256=f"{number:064}")
+            for number, name in enumerate(names)
+        ]
+        content = as_picture(cat(16))
+        with pytest.raises(SettingError, match="200 cells are too many"):
+            Exploration(content, transfer_cells(styles, [[("a", PAINT)]]), FP32)
+        cells = [row[0] for row in transfer_cells(styles, [[("a", PAINT)]])]
+        most = next(n for n in range(200, 0, -1) if fits(content, cells[:n]))
+        one = Transfer(content, styles[:1], PAINT, FP32).run()
+        done = {cell_name(0, place): (cell, one) for place, cell in enumerate(cells[:most])}
+        recipe = Exploration(content, [cells[:most]], FP32)._recipe(done)
+        assert MAX_RECIPE_BYTES - 1500 < len(to_text(recipe).encode()) <= MAX_RECIPE_BYTES
+
+
+def fits(photo: Picture, cells: list[Cell]) -> bool:
     try:
-        Exploration(photo, [cells], FP32)  # type: ignore[arg-type]
+        Exploration(photo, [cells], FP32)
     except SettingError:
         return False
     return True

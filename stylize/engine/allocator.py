@@ -1,0 +1,45 @@
+"""How the C library holds memory between the buffers of two steps, and between two pictures."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+# Parameters of mallopt(3) in the GNU C library.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+@cache
+def _function(name: str) -> Any:
+    """What the C library has of that name; None where it is not the GNU one."""
+    if not sys.platform.startswith("linux"):
+        return None
+    with suppress(OSError, AttributeError):
+        return getattr(ctypes.CDLL(None), name)
+    return None
+
+
+def keep_buffers() -> None:
+    """Keep freed buffers of up to 32 MB instead of giving them back to the system at once.
+
+    Every step frees and takes the same few; fetched anew, each of their pages is cleared first: a
+    twentieth of all time, measured. At the end of the heap, at most 256 MB lie free.
+    """
+    mallopt = _function("mallopt")
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 256 << 20)
+
+
+def give_back_memory() -> None:
+    """Return what this process has freed to the system, where the C library can do that.
+
+    Left alone, it keeps holes of the sizes of the last picture, which the next one, of other
+    sizes, does not fit: after 200 pictures of 200 sizes, they came to a tenth of all memory.
+    """
+    trim = _function("malloc_trim")
+    if trim is not None:
+        trim(0)
