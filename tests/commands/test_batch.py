@@ -29,9 +29,9 @@ from stylize.batch.tasks import Look, Task
 from stylize.commands import cli
 from stylize.commands.batch import distinct
 from stylize.commands.batching import Report
+from stylize.engine.sweep import Sweep
 from stylize.errors import UsageError
 from stylize.images import atomic, read_picture
-from stylize.networks.trunk import Trunk
 from stylize.recipes import load_recipe
 from tests.commands.conftest import Run, complaint, done, listing
 from tests.conftest import cat, photo, save, strokes
@@ -261,14 +261,14 @@ def test_statistics_of_styles_are_had_once(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: Counter[tuple[int, ...]] = Counter()
-    call = Trunk.__call__
+    call = Sweep.forward
 
-    def spy(self: Trunk, image: Tensor) -> dict[str, Tensor]:
-        if not image.requires_grad:
+    def spy(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+        if not remember:
             sizes[tuple(image.shape[2:])] += 1
-        return call(self, image)
+        call(self, image, visit, remember=remember)
 
-    monkeypatch.setattr(Trunk, "__call__", spy)
+    monkeypatch.setattr(Sweep, "forward", spy)
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(4):

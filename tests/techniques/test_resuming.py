@@ -30,6 +30,7 @@ REQUEST = Request(None, None, "8", 95, False, 10**6, 5.0)
 CONTENT, STYLE = as_picture(cat(48), "cat.png"), as_picture(strokes(40, 56), "strokes.png")
 HALF = torch.zeros(1, 3, 48, 48)
 HALF[..., :24] = 1
+LARGER = as_picture(cat(72), "larger.png")
 MASK = as_picture(HALF, "mask.png")
 # The networks are loaded once.
 STUDIO = Studio()
@@ -41,8 +42,8 @@ FEW: dict[str, Any] = {
 
 
 def transfer(**changes: Any) -> Job:
-    values = FEW | {"size": "48", "min_size": 16, "steps": 9, "final_steps": 5} | changes
-    return Transfer(CONTENT, [STYLE], TransferSettings(**values), FP32, studio=STUDIO)
+    values = FEW | {"size": "72", "min_size": 40, "steps": 9, "final_steps": 5} | changes
+    return Transfer(LARGER, [STYLE], TransferSettings(**values), FP32, studio=STUDIO)
 
 
 def dream(mask: bool = False, guide: bool = False, photo: bool = True, **changes: Any) -> Job:
@@ -108,12 +109,12 @@ def assert_same(found: Painting, expected: Painting) -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_the_same_pixels(name: str, whole: Any, tmp_path: Path) -> None:
-    """Stopped after the first step, at the end of a scale, on both sides of it, near the end."""
+    """Stopped after the first step, at the end of a scale, right after it, at the very end."""
     expected, steps = whole(name)
     path = tmp_path / "run.checkpoint"
     first = expected.recipe["resolved"]["scales"][0][2]
     assert first < steps, "there is more than one scale"
-    for step in sorted({1, first - 1, first, first + 1, steps - 1, steps}):
+    for step in sorted({1, first, first + 1, steps}):
         partial = stopped(JOBS[name](), step, path)
         assert partial.interrupted
         assert describe(path).recipe == partial.recipe

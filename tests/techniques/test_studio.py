@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from stylize.engine.sweep import Sweep
 from stylize.images import Picture
 from stylize.networks.store import Weights
-from stylize.networks.trunk import Trunk
 from stylize.optimize.schedule import schedule
 from stylize.settings import DreamSettings, Execution, TransferSettings
 from stylize.techniques import studio as studio_module
@@ -46,14 +46,14 @@ def weights(vgg16: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int]]:
     """How often a picture of each size went through a network without a gradient."""
     sizes: Counter[tuple[int, int]] = Counter()
-    call = Trunk.__call__
+    call = Sweep.forward
 
-    def spy(self: Trunk, image: Tensor) -> dict[str, Tensor]:
-        if not image.requires_grad:
+    def spy(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+        if not remember:
             sizes[image.shape[2], image.shape[3]] += 1
-        return call(self, image)
+        call(self, image, visit, remember=remember)
 
-    monkeypatch.setattr(Trunk, "__call__", spy)
+    monkeypatch.setattr(Sweep, "forward", spy)
     return sizes
 
 

@@ -248,9 +248,9 @@ def test_tolerance_ends_a_scale_early(content: Picture, style: Picture) -> None:
 
 
 def test_sizes_and_scales(style: Picture) -> None:
-    painting = paint(as_picture(photo(90, 150)), style, size="100", min_size=64, steps=2)
+    painting = paint(as_picture(photo(90, 150)), style, size="100", min_size=60, steps=9)
     assert painting.pixels.shape == (1, 3, 60, 100)
-    assert painting.recipe["resolved"]["scales"] == [[71, 42, 2], [100, 60, 1]]
+    assert painting.recipe["resolved"]["scales"] == [[63, 38, 9], [100, 60, 1]]
 
 
 def test_nothing_is_enlarged(style: Picture) -> None:
@@ -298,7 +298,7 @@ def test_a_stop_gives_the_picture_so_far(content: Picture, style: Picture) -> No
     )
     assert painting.interrupted
     assert painting.recipe["interrupted"] is True
-    assert painting.recipe["resolved"]["scales"] == [[32, 32, 3]]
+    assert painting.recipe["resolved"]["scales"] == [[40, 40, 3]]
     assert painting.pixels.shape == (1, 3, 64, 64)
 
 
