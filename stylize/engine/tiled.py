@@ -60,9 +60,10 @@ class TiledEngine:
     def __call__(self, image: Tensor) -> Evaluation:
         """The objective and its gradient at ``(1, 3, H, W)`` RGB pixels in [0, 1]."""
         losses: dict[str, Tensor] = {}
-        gradient = torch.zeros_like(image)
         if self._objective.features:
             gradient = self._through_network(image, losses)
+        else:
+            gradient = torch.zeros_like(image)
         for term in self._objective.pixels:
             value, slope = term.value_and_gradient(image)
             losses[term.name] = term.weight * value
