@@ -48,7 +48,7 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
 # float32 images that the loop holds beside the one that is evaluated, with its gradient: two
 # moments, the average and temporaries; points, a gradient and temporaries beside the pairs of
 # L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
-STATE_IMAGES = {"adam": 8, "lbfgs": 9, "ascent": 9}
+STATE_IMAGES = {"adam": 8, "lbfgs": 7, "ascent": 8}
 
 
 def state_bytes_per_px(optimizer: str, history: int = 10) -> float:
