@@ -197,6 +197,15 @@ input_options = group_of(
     ]
 )
 
+found_inputs_option = click.option(
+    "--input",
+    "inputs",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="PATH",
+    help="Where an input lies, or a folder that holds some.",
+)
+
 message_options = group_of(
     [
         click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout."),

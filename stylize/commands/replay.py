@@ -13,6 +13,7 @@ from stylize.commands.entry import say
 from stylize.commands.inputs import open_picture
 from stylize.commands.options import (
     check_streams,
+    found_inputs_option,
     given,
     input_options,
     message_options,
@@ -38,14 +39,7 @@ if TYPE_CHECKING:
 @output_options
 @click.option("--size", metavar="SIZE", help="Another size than the recipe's: 2048, 12MP …")
 @click.option("--enlarge", is_flag=True, help="Let it be larger than the photograph.")
-@click.option(
-    "--input",
-    "inputs",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="PATH",
-    help="Where an input lies, or a folder that holds some.",
-)
+@found_inputs_option
 @click.option(
     "--substitute",
     is_flag=True,

@@ -13,6 +13,7 @@ from stylize.checkpoints.description import Description, Request, describe
 from stylize.commands.checkpointing import Checkpointing
 from stylize.commands.options import (
     check_streams,
+    found_inputs_option,
     given,
     message_options,
     settings_options,
@@ -35,14 +36,7 @@ _ESSENCE = ("technique", "settings", "inputs", "weights")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", metavar="FILE", help="Another output than the run began for.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-@click.option(
-    "--input",
-    "inputs",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="PATH",
-    help="Where an input lies, or a folder that holds some.",
-)
+@found_inputs_option
 @click.option(
     "--save-steps",
     type=click.Path(file_okay=False, path_type=Path),

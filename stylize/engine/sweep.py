@@ -2,20 +2,19 @@
 
 A block of convolutions is done strip by strip, so that what is large, the shallow activations in
 full, never stands in memory as a whole; what goes from block to block, and what the way back
-needs, does. A strip sees as many rows more, above and below, as its block has convolutions; the
-sums of overlapping windows are exact, as for tiles (see :mod:`stylize.engine.tiles`).
+needs, does. A strip is a span of rows; it sees as many more, above and below, as its block has
+convolutions. The sums of overlapping windows are exact, as for tiles (:mod:`stylize.engine.tiles`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from stylize.engine.tiles import STRIP_BYTES, Region, Tile
+from stylize.engine.tiles import STRIP_BYTES, Region, Span, Tile
 from stylize.networks.blocks import Block, Memory
 from stylize.networks.trunk import Trunk
 
@@ -23,21 +22,6 @@ LEAST_ROWS = 16
 
 Visit = Callable[[str, Tensor, Region], None]
 Seed = Callable[[str, Tensor, Region], Tensor]
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Rows of a block's activations.
-
-    Attributes:
-        start, stop: of the window.
-        first, last: of what it owns, ``last`` excluded.
-    """
-
-    start: int
-    stop: int
-    first: int
-    last: int
 
 
 class Sweep:
@@ -53,7 +37,7 @@ class Sweep:
         self._trunk = trunk
         self._tile = tile
         self._strip_bytes = strip_bytes
-        self._remembered: list[tuple[list[Strip], list[Memory]]] = []
+        self._remembered: list[tuple[list[Span], list[Memory]]] = []
 
     @torch.no_grad()
     def forward(self, image: Tensor, visit: Visit, *, remember: bool = True) -> None:
@@ -111,7 +95,7 @@ class Sweep:
         assert gradient is not None
         return gradient
 
-    def _cut(self, block: Block, x: Tensor) -> list[Strip]:
+    def _cut(self, block: Block, x: Tensor) -> list[Span]:
         """Strips of what a block sees."""
         rows, halo = x.shape[2], -(-len(block.convolutions) // 2) * 2
         weight = block.convolutions[0].weight
@@ -122,11 +106,11 @@ class Sweep:
         each = -(-rows // (2 * count)) * 2
         edges = [*range(0, max(1, rows - rows % 2), each), rows]
         return [
-            Strip(max(0, first - halo), min(rows, last + halo), first, last)
+            Span(max(0, first - halo), min(rows, last + halo), first, last)
             for first, last in pairwise(edges)
         ]
 
-    def _owned(self, name: str, strip: Strip) -> tuple[slice, slice, Region] | None:
+    def _owned(self, name: str, strip: Span) -> tuple[slice, slice, Region] | None:
         """Rows and columns of a window of ``name`` that are owned, and where they lie."""
         region, stride = self._tile.regions[name], self._tile.strides[name]
         above, left = self._tile.row.start // stride, self._tile.column.start // stride
@@ -139,13 +123,13 @@ class Sweep:
         columns = slice(region.left - left, region.left - left + region.width)
         return slice(top - shift, bottom - shift), columns, here
 
-    def _show(self, visit: Visit, name: str, features: Tensor, strip: Strip) -> None:
+    def _show(self, visit: Visit, name: str, features: Tensor, strip: Span) -> None:
         owned = self._owned(name, strip)
         if owned is not None:
             rows, columns, region = owned
             visit(name, exact(features[:, :, rows, columns]), region)
 
-    def _sower(self, seed: Seed, strip: Strip) -> Callable[[str, Tensor], Tensor]:
+    def _sower(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
         """The seed of a whole window: zero where it is not owned."""
 
         def sow(name: str, features: Tensor) -> Tensor:
@@ -169,7 +153,7 @@ def exact(features: Tensor) -> Tensor:
     return features.float() if features.dtype is torch.bfloat16 else features
 
 
-def _collected(out: Tensor | None, part: Tensor, strip: Strip, rows: int) -> Tensor:
+def _collected(out: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:
     """A pooling's output for all rows, with the owned ones of a strip filled in."""
     if strip.last - strip.first == rows:
         return part
@@ -180,7 +164,7 @@ def _collected(out: Tensor | None, part: Tensor, strip: Strip, rows: int) -> Ten
     return out
 
 
-def _of_window(gradient: Tensor | None, memory: Memory, strip: Strip) -> Tensor | None:
+def _of_window(gradient: Tensor | None, memory: Memory, strip: Span) -> Tensor | None:
     """The gradient of a pooling's output in a window: zero outside the owned rows."""
     rows = memory.size[0] // 2
     if gradient is None or gradient.shape[2] == rows:
@@ -191,7 +175,7 @@ def _of_window(gradient: Tensor | None, memory: Memory, strip: Strip) -> Tensor 
     return window
 
 
-def _overlapped(below: Tensor | None, part: Tensor, strip: Strip, rows: int) -> Tensor:
+def _overlapped(below: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:
     """The gradient for all rows, with that of a window added."""
     if part.shape[2] == rows:
         return part

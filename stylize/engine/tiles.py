@@ -21,7 +21,7 @@ STRIP_BYTES = 12 << 20
 
 @dataclass(frozen=True)
 class Span:
-    """One tile along one axis, in pixels.
+    """One tile along one axis, in pixels; or a strip, in rows of a feature map.
 
     Attributes:
         start, stop: of the window.
