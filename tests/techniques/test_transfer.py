@@ -76,7 +76,7 @@ def test_bf16_comes_as_close_as_fp32(style: Picture) -> None:
     """Pixels may differ, the objective reached may not."""
     totals = []
     for precision in ("fp32", "bf16"):
-        settings = TransferSettings(size="64", min_size=64, steps=20)
+        settings = TransferSettings(size="64", min_size=64, steps=40)
         execution = Execution(device="cpu", precision=precision)
         painting = Transfer(as_picture(cat(64)), [style], settings, execution).run()
         totals.append(losses(painting, ""))
