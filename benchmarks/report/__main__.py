@@ -128,7 +128,7 @@ def variants(pairs: Sequence[Pair], runner: Runner, judge: Judge) -> str:
             (name, f"{fmean(each.evaluations for each in results):.1f}", f"{seconds:.1f}",
              f"{objective:.4f}", f"{verdict.style:.4f}", f"{verdict.content:.3f}", f"{grid:.1f}")
         )  # fmt: skip
-        if some is pairs:
+        if some is pairs and variant.same_objective:
             points[variant.name] = (seconds, objective)
         print(rows[-1], flush=True)
     scatter(PLOTS / "objective.svg", points, x="seconds a picture", y="objective", logarithmic=True)
@@ -137,8 +137,8 @@ def variants(pairs: Sequence[Pair], runner: Runner, judge: Judge) -> str:
             "## Ways to paint",
             "Means over the pairs. *Evaluations* counts those of the finest size that the run was"
             " worth; *objective* is\nthat of the default recipe at the result (geometric mean),"
-            " whatever the variant wanted; *grid* is what\nstands out at periods of 2 to 16 px, in"
-            " dB (photographs: −1 to 0.5).",
+            " whatever the variant wanted\n(the plot has those that want the same); *grid* is what"
+            "\nstands out at periods of 2 to 16 px, in dB (photographs: −1 to 0.5).",
             table(("", "evaluations", "seconds", "objective", "style", "content", "grid"), rows),
             "![Objective against seconds](benchmarks/objective.svg)",
         ]

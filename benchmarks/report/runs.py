@@ -38,6 +38,11 @@ class Variant:
     settings: dict[str, Any] = field(default_factory=dict)
     precision: str = "auto"
 
+    @property
+    def same_objective(self) -> bool:
+        """Whether it wants what the default wants, and differs only in how it gets there."""
+        return not self.settings.keys() & {"content_weight", "style_loss", "network"}
+
 
 def of_preset(name: str) -> Variant:
     """A preset as a variant."""

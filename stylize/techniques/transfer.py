@@ -150,7 +150,12 @@ class Transfer:
             self.settings.optimizer,
             content * BYTES[self.machine.precision]
             + (self._regions.bytes_per_px if self._regions else 0.0),
+            held_bytes=sum(picture.nbytes for picture in self._pictures()),
         )
+
+    def _pictures(self) -> list[Picture]:
+        """All that were read, but for those of single parts."""
+        return [self.content, *self.styles, *([self.start] if self.start else [])]
 
     def cost(self) -> Cost:
         """What the run will cost."""
