@@ -21,6 +21,9 @@ from stylize.optimize.schedule import Scale
 TILES_PX = (2048, 1536, 1024, 768, 512, 256)
 # Pairs of the L-BFGS history: fewer where memory is short. Ten or twenty gain nothing over five.
 HISTORIES = (5, 3, 2)
+# Memory in the network of a whole picture, over what its strips hold at a time: the C library
+# keeps what they leave behind. Measured from 1 to 16 MP; tiles are too small for it to matter.
+LEFT_OVER = 1.4
 # Share of the free memory that a run may plan with.
 USABLE = 0.85
 
@@ -79,7 +82,7 @@ class Demand:
         halo = halo_px(self.architecture, self.layers)
         network = (self.architecture, self.layers, self.precision)
         if layout.tile_px is None or layout.whole(size, halo):
-            return network_bytes(*network, size[0] * size[1])
+            return LEFT_OVER * network_bytes(*network, size[0] * size[1])
         sides = [min(side, layout.tile_px + 2 * halo) for side in size]
         # The first pass sees all, but keeps nothing.
         _, passed = network_bytes_per_px(*network)

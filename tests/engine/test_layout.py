@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.engine.layout import HISTORIES, TILES_PX, Demand, Layout, in_layout
+from stylize.engine.layout import HISTORIES, LEFT_OVER, TILES_PX, Demand, Layout, in_layout
 from stylize.engine.plan import (
     BASE_BYTES,
     STATE_IMAGES,
@@ -32,7 +32,7 @@ def test_without_a_bound_nothing_is_tiled() -> None:
 
 def test_a_whole_picture_needs_what_the_plan_says() -> None:
     peak = DEMAND.peak_bytes((512, 384), Layout())
-    network = network_bytes("vgg16", LAYERS, "bf16", 512 * 384)
+    network = LEFT_OVER * network_bytes("vgg16", LAYERS, "bf16", 512 * 384)
     state = 512 * 384 * (state_bytes_per_px("lbfgs") + 16)
     assert peak == pytest.approx(BASE_BYTES + state + network)
 
