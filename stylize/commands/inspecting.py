@@ -164,7 +164,10 @@ def choose_page(
         OutputError: one of these exists and shall not be replaced, or what that raises.
     """
     photos = [photo.path for photo in album.photos]
-    target = choose_target(os.path.abspath(album.folder), photos, words, options)
+    # What has no name of its own, such as the current folder, has one from the root on.
+    folder = os.path.normpath(album.folder)
+    named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
+    target = choose_target(named, photos, words, options)
     companions = [] if target is None else [path_for(target) for path_for in beside]
     for path in companions:
         if os.path.lexists(path) and not options["overwrite"]:

@@ -167,7 +167,7 @@ def _inversions(
 
 def _strip(photo: Tensor, found: dict[str, Inversion]) -> Tensor:
     """The photo and what was found of it, with their names."""
-    cells = [(f"{name}  {each.psnr_db:.1f} dB", each.pixels) for name, each in found.items()]
+    cells = [(f"{name} · {each.psnr_db:.1f} dB", each.pixels) for name, each in found.items()]
     return contact_sheet([[("the photo", photo), *cells]])
 
 
