@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from stylize.engine.tiles import STRIP_BYTES, Region, Span, Tile
+from stylize.engine.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Region, Span, Tile
 from stylize.networks.blocks import Block, Memory
 from stylize.networks.trunk import Trunk
 
@@ -30,13 +30,14 @@ class Sweep:
     Args:
         trunk: gives the activations.
         tile: what is seen and what of it is owned; what is owned is shown and seeded.
-        strip_bytes: of the largest activation in a strip.
+        strip_bytes: of the largest activation in a strip; what suits the device, if None.
     """
 
-    def __init__(self, trunk: Trunk, tile: Tile, *, strip_bytes: int = STRIP_BYTES) -> None:
+    def __init__(self, trunk: Trunk, tile: Tile, *, strip_bytes: int | None = None) -> None:
         self._trunk = trunk
         self._tile = tile
-        self._strip_bytes = strip_bytes
+        on_cpu = trunk.device.type == "cpu"
+        self._strip_bytes = strip_bytes or (STRIP_BYTES if on_cpu else DEVICE_STRIP_BYTES)
         self._remembered: list[tuple[list[Span], list[Memory]]] = []
 
     @torch.no_grad()
@@ -45,8 +46,8 @@ class Sweep:
 
         Args:
             image: ``(1, 3, h, w)`` RGB in [0, 1], the tile's window.
-            visit: gets the name of a layer, a part of its activations, float32 or more precise,
-                and where in the whole picture it lies.
+            visit: gets the name of a layer, a part of its activations in the trunk's precision, and
+                where in the whole picture it lies.
             remember: what :meth:`backward` needs.
         """
         x = image
@@ -127,7 +128,7 @@ class Sweep:
         owned = self._owned(name, strip)
         if owned is not None:
             rows, columns, region = owned
-            visit(name, exact(features[:, :, rows, columns]), region)
+            visit(name, features[:, :, rows, columns], region)
 
     def _sower(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
         """The seed of a whole window: zero where it is not owned."""
@@ -138,7 +139,7 @@ class Sweep:
                 return torch.zeros_like(features)
             rows, columns, region = owned
             part = features[:, :, rows, columns]
-            slope = seed(name, exact(part), region)
+            slope = seed(name, part, region)
             if part.shape == features.shape:
                 return slope.to(features.dtype)
             sown = torch.zeros_like(features)
@@ -146,11 +147,6 @@ class Sweep:
             return sown
 
         return sow
-
-
-def exact(features: Tensor) -> Tensor:
-    """Activations in at least single precision."""
-    return features.float() if features.dtype is torch.bfloat16 else features
 
 
 def _collected(out: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:

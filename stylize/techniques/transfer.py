@@ -211,8 +211,23 @@ class Transfer:
     def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
         """The picture of the scale before, or else the initial one, on the next canvas."""
         if picture is None:
-            picture = self._initial(canvas.size).to(self.machine.device)
-        return canvas.extend(resize_clamped(picture, canvas.size)).contiguous()
+            image = self._initial(canvas.size).to(self.machine.device)
+        else:
+            image = self._grown(picture, canvas.size)
+        return canvas.extend(image.clamp(0, 1)).contiguous()
+
+    def _grown(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """The picture enlarged, with a share of what its own size could not show of the start.
+
+        It spares the finer scale the steps to find the contours again (after the Laplacian pyramid
+        of Kolkin et al., "Style Transfer by Relaxed Optimal Transport", CVPR 2019).
+        """
+        grown = resize(picture, size)
+        if self.settings.detail and self.settings.init in ("content", "file"):
+            fine = self._initial(size).to(grown.device)
+            seen = resize(fine, (picture.shape[2], picture.shape[3]))
+            grown = grown.add(fine - resize(seen, size), alpha=self.settings.detail)
+        return grown
 
     def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
         """The engine of one scale; ``layout`` is the one its targets are measured in."""
