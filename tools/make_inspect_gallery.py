@@ -23,7 +23,7 @@ from stylize.images.sheet import contact_sheet
 
 CAT, ASTRONAUT = "samples/photos/chelsea.jpg", "samples/photos/astronaut.jpg"
 YARN, EYES = "feature conv5_3:100 --size 192", "relu5_1:178"
-QUALITY = 82
+QUALITY = 75
 # What one command writes.
 ALONE = {
     "filters": "filters",

@@ -224,37 +224,37 @@ class TestInspection:
         assert said in complaint(run("inspect", *words), 2)
 
 
+@pytest.fixture(scope="module")
+def classifier() -> torch.nn.Module:
+    """Torchvision's own layers, with random weights and narrow between the first and last."""
+    with torch.device("meta"):
+        layers = torchvision.models.vgg16().classifier
+    torch.manual_seed(0)
+    layers[0], layers[3], layers[6] = (
+        torch.nn.Linear(*sides) for sides in ((512 * 7 * 7, 24), (24, 24), (24, 1000))
+    )
+    narrow: torch.nn.Module = layers.eval()
+    return narrow
+
+
+@pytest.fixture(scope="module")
+def imagenet(
+    vgg16: Weights, classifier: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a model that was added from a state dict in torchvision's format."""
+    state = {torchvision_names("vgg16")[name]: each for name, each in vgg16.tensors.items()}
+    state |= {f"classifier.{name}": each for name, each in classifier.state_dict().items()}
+    with torch.device("meta"):
+        assert set(state) == set(torchvision.models.vgg16().state_dict())
+    path = tmp_path_factory.mktemp("imagenet") / "whole.pth"
+    torch.save(state, path)
+    yield add_file(path, preprocessing="caffe").name
+    for made in user_directory().glob("whole.*"):
+        made.unlink()
+
+
 class TestTorchvision:
     """A whole VGG-16 in torchvision's format: its names, 7 × 7 cells, three layers, ImageNet."""
-
-    @pytest.fixture(scope="class")
-    def classifier(self) -> torch.nn.Module:
-        """Torchvision's own layers, with random weights and narrow between the first and last."""
-        with torch.device("meta"):
-            layers = torchvision.models.vgg16().classifier
-        torch.manual_seed(0)
-        layers[0], layers[3], layers[6] = (
-            torch.nn.Linear(*sides) for sides in ((512 * 7 * 7, 24), (24, 24), (24, 1000))
-        )
-        return layers.eval()
-
-    @pytest.fixture(scope="class")
-    def imagenet(
-        self,
-        vgg16: Weights,
-        classifier: torch.nn.Module,
-        tmp_path_factory: pytest.TempPathFactory,
-    ) -> Iterator[str]:
-        """The name of the model, added from a state dict."""
-        state = {torchvision_names("vgg16")[name]: each for name, each in vgg16.tensors.items()}
-        state |= {f"classifier.{name}": each for name, each in classifier.state_dict().items()}
-        with torch.device("meta"):
-            assert set(state) == set(torchvision.models.vgg16().state_dict())
-        path = tmp_path_factory.mktemp("imagenet") / "whole.pth"
-        torch.save(state, path)
-        yield add_file(path, preprocessing="caffe").name
-        for made in user_directory().glob("whole.*"):
-            made.unlink()
 
     @pytest.mark.parametrize("size", [(4, 6), (14, 14), (31, 17)])
     def test_scores_are_those_of_torchvision(
