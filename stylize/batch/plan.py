@@ -15,6 +15,7 @@ from stylize.batch.names import caseless, natural_key, safe_name, shortened
 from stylize.batch.tasks import Look, Task
 from stylize.engine.plan import Cost, picture_cost
 from stylize.errors import SettingError, UsageError
+from stylize.images.footprint import reading_bytes
 from stylize.images.opening import printable
 from stylize.presets import TECHNIQUES
 from stylize.settings import DreamSettings, TransferSettings, from_document, result_size
@@ -223,7 +224,8 @@ def estimate(
         / 1e6,
         tflop=sum(count * each.tflop for count, each in costs),
         seconds=None if gflops is None else sum(n * (each.seconds or 0) for n, each in costs),
-        peak_bytes=max((each.peak_bytes for _, each in costs), default=0.0),
+        peak_bytes=max((each.peak_bytes for _, each in costs), default=0.0)
+        + max((reading_bytes(task.size) for task in tasks if task.size), default=0.0),
     )
 
 

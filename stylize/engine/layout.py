@@ -58,6 +58,7 @@ class Demand:
         optimizer: ``lbfgs``, ``adam`` or ``ascent``.
         target_bytes_per_px: of what is kept beside the optimiser's state, such as the content's
             activations.
+        held_bytes: of the pictures that were read, whatever the size of the result.
     """
 
     architecture: str
@@ -65,12 +66,14 @@ class Demand:
     precision: str
     optimizer: str
     target_bytes_per_px: float = 0.0
+    held_bytes: float = 0.0
 
     def peak_bytes(self, size: tuple[int, int], layout: Layout) -> float:
         """Resident memory of the whole program at a picture of ``(height, width)``."""
         pixels = size[0] * size[1]
         state = state_bytes_per_px(self.optimizer, layout.history) + self.target_bytes_per_px
-        return BASE_BYTES + pixels * state + self._network_bytes(size, layout)
+        network = self._network_bytes(size, layout)
+        return BASE_BYTES + self.held_bytes + pixels * state + network
 
     def _network_bytes(self, size: tuple[int, int], layout: Layout) -> float:
         halo = halo_px(self.architecture, self.layers)

@@ -150,6 +150,7 @@ def self_test(device: str, weights: Weights) -> Verdict:
     return Verdict(precision, flop / found[precision][1] / 1e9, speedup, cosine)
 
 
+@torch.enable_grad()
 def _probe(device: str, weights: Weights, precision: str, image: Tensor) -> tuple[Tensor, float]:
     """Gradient of the deepest layer's energy, and the best of three times, in seconds."""
     trunk = Trunk(weights, (PROBE_LAYER,), precision=precision, device=device)

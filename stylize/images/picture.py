@@ -43,6 +43,11 @@ class Picture:
         """``(height, width)`` in pixels."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the pixels, with their transparency."""
+        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
 
 def read_picture(
     source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None

@@ -28,7 +28,8 @@ class TransferSettings:
     enlarge: bool = setting(False, "Let the result be larger than the photograph.")
     style_size: int | None = setting(
         None,
-        "Long side of the style picture; smaller gives finer strokes.  [as the result]",
+        "Long side of the style picture: smaller gives finer strokes, larger gives coarser ones.  "
+        "[as the result]",
         low=32,
         high=MAX_SIDE_PX,
     )
@@ -53,7 +54,7 @@ class TransferSettings:
         choices=("moments", "gram", "wasserstein"),
     )
     style_layers: LayerWeights = setting(
-        (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 1)),
+        (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 0.3)),
         "Layers of the style and their weights, as NAME:WEIGHT,…; normalised.",
         low=0,
         high=MAX_WEIGHT,

@@ -69,7 +69,7 @@ class Dream:
         self.area = area
         self.weights = studio.weights(self.settings.network)
         self.machine = studio.machine(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide, studio)
+        self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide, studio, photo)
         budget = budget_bytes(execution or Execution(), self.machine)
         self._dreamer.layout = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)

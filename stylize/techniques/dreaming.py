@@ -66,6 +66,7 @@ class Dreamer:
         machine: where the work is done.
         guide: a picture whose motifs the dream shall use.
         studio: what is shared with other pictures.
+        photo: the picture, if there is one, that stays in memory beside the dream.
 
     Attributes:
         layout: how pictures are held in memory; set it before a dream.
@@ -83,6 +84,7 @@ class Dreamer:
         machine: Machine,
         guide: Picture | None = None,
         studio: Studio | None = None,
+        photo: Picture | None = None,
     ) -> None:
         settings.check_layers(weights.architecture)
         self.settings = settings
@@ -91,6 +93,7 @@ class Dreamer:
         self._architecture = weights.architecture
         self._targets = parse_targets(settings.layers)
         self._guided = guide is not None
+        self._held_bytes = sum(each.nbytes for each in (photo, guide) if each is not None)
         self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
         layers = [self._read_layer(each) for each in self._targets]
         self._trunk = (studio or Studio()).trunk(weights, layers, settings.pooling, machine)
@@ -130,7 +133,13 @@ class Dreamer:
 
     @property
     def _demand(self) -> Demand:
-        return Demand(self._architecture, self._trunk.layers, self.machine.precision, "ascent")
+        return Demand(
+            self._architecture,
+            self._trunk.layers,
+            self.machine.precision,
+            "ascent",
+            held_bytes=self._held_bytes,
+        )
 
     @torch.no_grad()
     def dream(

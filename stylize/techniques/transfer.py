@@ -19,12 +19,12 @@ from stylize.engine.fitting import FittingEngine
 from stylize.engine.layout import Demand, Layout, in_layout
 from stylize.engine.machine import budget_bytes
 from stylize.engine.plan import BYTES, Cost, transfer_cost
-from stylize.engine.tiled import features_of, moments_of_layers
+from stylize.engine.tiled import features_of
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, resize, resize_clamped
 from stylize.networks.architecture import find_layer
 from stylize.networks.trunk import Trunk
-from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend
+from stylize.objectives import ContentTerm, Objective, SmoothnessTerm, blend
 from stylize.objectives.edges import EdgesTerm
 from stylize.objectives.objective import FeatureTerm, ImageTerm
 from stylize.objectives.style import STYLE_TERMS
@@ -44,7 +44,8 @@ from stylize.settings import (
     to_document,
 )
 from stylize.settings.parts import shares_of_styles
-from stylize.techniques.colouring import finished, style_key, style_pixels
+from stylize.techniques.colouring import finished
+from stylize.techniques.gauge import Gauge, StyleTargets
 from stylize.techniques.keeping import measured_in, placed
 from stylize.techniques.motifs import motif_layers, motif_terms
 from stylize.techniques.painting import Painting, alpha_of, resolution
@@ -53,10 +54,6 @@ from stylize.techniques.studio import Studio
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
 LEAST_SIDE = 16
-# A style is not shrunk below this short side, however coarse the scale.
-LEAST_STYLE_SIDE = 32
-
-StyleTargets = dict[str, Moments]
 
 
 class Transfer:
@@ -110,6 +107,9 @@ class Transfer:
         self.machine = self._studio.machine(execution or Execution(), self.weights)
         self._layers = shares(self.settings.painted_layers(len(styles)))
         self._trunk = self._build_trunk()
+        self._gauge = Gauge(
+            self.weights, self._trunk, self.content, self.settings, self.machine, self._studio
+        )
         self._regions = regions_of(content, self.settings, self._parts, execution, self._studio)
         self.notes += self._regions.notes if self._regions else []
         self.area = self._regions.mask if self._regions else None
@@ -150,7 +150,12 @@ class Transfer:
             self.settings.optimizer,
             content * BYTES[self.machine.precision]
             + (self._regions.bytes_per_px if self._regions else 0.0),
+            held_bytes=sum(picture.nbytes for picture in self._pictures()),
         )
+
+    def _pictures(self) -> list[Picture]:
+        """All that were read, but for those of single parts."""
+        return [self.content, *self.styles, *([self.start] if self.start else [])]
 
     def cost(self) -> Cost:
         """What the run will cost."""
@@ -289,7 +294,7 @@ class Transfer:
             generator = torch.Generator().manual_seed(self.settings.seed)
             return torch.rand(1, 3, *size, generator=generator)
         if self.settings.init == "style":
-            return cover(self._seen(self.styles[0].pixels), size).clamp(0, 1)
+            return cover(self._gauge.seen(self.styles[0]), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
         return resize_clamped(source.pixels, size)
 
@@ -354,29 +359,7 @@ class Transfer:
         }
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
-        height, width = style.size
-        shrink = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
-        if shrink < 1:
-            height, width = round(height * shrink), round(width * shrink)
-        size = (height, width)
-        key = (
-            size,
-            self.layout,
-            tuple(name for name, _ in self._layers),
-            self.settings.pooling,
-            self.weights.sha256,
-            self.machine,
-            style_key(self.content, self.settings),
-        )
-        return self._studio.statistics(style.sha256, key, lambda: self._measured(style, size))
-
-    def _measured(self, style: Picture, size: tuple[int, int]) -> StyleTargets:
-        pixels = self._seen(resize_clamped(style.pixels, size)).to(self.machine.device)
-        names = [name for name, _ in self._layers]
-        return moments_of_layers(self._trunk, pixels, names)
-
-    def _seen(self, style: Tensor) -> Tensor:
-        return style_pixels(style, self.content, self.settings)
+        return self._gauge.moments(style, side, [name for name, _ in self._layers], self.layout)
 
 
 def shares(layers: LayerWeights) -> list[tuple[str, float]]:

@@ -105,7 +105,7 @@ class Tunnel:
         self.size = picture_size(photo, settings)
         self.weights = load_weights(settings.network)
         self.machine = resolve(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(settings, self.weights, self.machine, guide)
+        self._dreamer = Dreamer(settings, self.weights, self.machine, guide, photo=photo)
         budget = budget_bytes(execution or Execution(), self.machine)
         self._dreamer.layout = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)

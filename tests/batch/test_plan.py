@@ -15,6 +15,7 @@ from stylize.batch.plan import Estimate, describe, estimate, make_plan, parse_sh
 from stylize.batch.tasks import Look, Task
 from stylize.engine.plan import picture_cost
 from stylize.errors import SettingError, UsageError
+from stylize.images import reading_bytes
 from stylize.settings import DreamSettings, TransferSettings, to_document
 
 PLAIN = Look("", "dream", to_document(DreamSettings()))
@@ -253,7 +254,8 @@ class TestEstimate:
         assert total.megapixels == pytest.approx(2 * (0.005 + 0.08))
         assert total.tflop == pytest.approx(2 * (small.tflop + large.tflop))
         assert total.seconds == pytest.approx(2 * ((small.seconds or 0) + (large.seconds or 0)))
-        assert total.peak_bytes == max(small.peak_bytes, large.peak_bytes)
+        painting = max(small.peak_bytes, large.peak_bytes)
+        assert total.peak_bytes == painting + reading_bytes((200, 400))
 
     def test_time_needs_a_measured_machine(self) -> None:
         tasks = make_plan([found("a.jpg")], [PLAIN], OUT)

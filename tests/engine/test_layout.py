@@ -9,8 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylize.engine.layout import HISTORIES, TILES_PX, Demand, Layout, in_layout
-from stylize.engine.plan import BASE_BYTES, Cost, network_bytes, state_bytes_per_px
+from stylize.engine.plan import (
+    BASE_BYTES,
+    STATE_IMAGES,
+    Cost,
+    network_bytes,
+    state_bytes_per_px,
+)
 from stylize.errors import SettingError
+from stylize.images import saving_bytes
 from stylize.optimize.schedule import Scale
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2")
@@ -105,3 +112,20 @@ def test_a_cost_in_tiles() -> None:
     assert 1.5 * 10 < tiled.tflop < 3.5 * 10
     assert tiled.peak_bytes < plain.peak_bytes
     assert in_layout(Cost(1, 0, None), DEMAND, scales, Layout(), passes=3).seconds is None
+
+
+def test_pictures_that_were_read_count() -> None:
+    holding = dataclasses.replace(DEMAND, held_bytes=1.2e9)
+    for layout in (Layout(), Layout(512)):
+        more = holding.peak_bytes((4096, 4096), layout) - DEMAND.peak_bytes((4096, 4096), layout)
+        assert more == pytest.approx(1.2e9)
+
+
+@pytest.mark.parametrize("optimizer", STATE_IMAGES)
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp", "avif", "tiff"])
+def test_saving_takes_less_than_the_run_did(optimizer: str, depth: int, format: str) -> None:
+    """The optimiser's state is gone by then: no plan has to count the file's encoder."""
+    pixels = 10_000**2
+    state = pixels * state_bytes_per_px(optimizer, HISTORIES[-1])
+    assert pixels * 12 + saving_bytes((10_000, 10_000), depth=depth, format=format) < state

@@ -242,3 +242,9 @@ def test_tiles_dream_the_same_picture(tileable: bool, monkeypatch: pytest.Monkey
     whole, tiled = found
     assert [each.recipe["resolved"]["engine"] for each in found] == ["whole", "tiles"]
     assert float((whole.pixels - tiled.pixels).abs().max()) < 2 / 255
+
+
+def test_a_large_photo_counts_in_the_memory_of_a_small_dream() -> None:
+    settings = DreamSettings(size="64", layers="conv1_2", octaves=1, steps=1)
+    peaks = [Dream(as_picture(cat(side)), settings, FP32).cost().peak_bytes for side in (64, 320)]
+    assert peaks[1] - peaks[0] == 12 * (320**2 - 64**2)

@@ -76,7 +76,7 @@ def test_bf16_comes_as_close_as_fp32(style: Picture) -> None:
     """Pixels may differ, the objective reached may not."""
     totals = []
     for precision in ("fp32", "bf16"):
-        settings = TransferSettings(size="64", min_size=64, steps=20)
+        settings = TransferSettings(size="64", min_size=64, steps=40)
         execution = Execution(device="cpu", precision=precision)
         painting = Transfer(as_picture(cat(64)), [style], settings, execution).run()
         totals.append(losses(painting, ""))
@@ -420,3 +420,13 @@ def test_a_picture_that_fits_in_no_tiles_is_refused() -> None:
         Transfer(
             as_picture(photo()), [as_picture(strokes())], TransferSettings(size="64"), execution
         )
+
+
+def test_a_large_photo_counts_in_the_memory_of_a_small_painting(style: Picture) -> None:
+    peaks = [
+        Transfer(as_picture(photo(side, side)), [style], TransferSettings(size="64"), FP32)
+        .cost()
+        .peak_bytes
+        for side in (64, 640)
+    ]
+    assert peaks[1] - peaks[0] == 12 * (640**2 - 64**2)

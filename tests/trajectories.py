@@ -1,0 +1,65 @@
+"""Short transfers whose losses are recorded: does an edit make convergence worse?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stylize.images import read_picture, resize
+from stylize.optimize.events import Iterate
+from stylize.settings import Execution, TransferSettings
+from stylize.techniques.transfer import Transfer
+from tests.conftest import SAMPLES, as_picture, cat
+
+RECORD = Path(__file__).parent / "optimize" / "convergence.json"
+# Starts that differ by less than a grey level: what they spread over is noise.
+STARTS = range(6)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A transfer of 96 px in float32.
+
+    Attributes:
+        marks: numbers of evaluations at the finest size whose losses count.
+        settings: what differs from the default.
+    """
+
+    marks: tuple[int, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+CASES = {
+    "L-BFGS": Case((20, 40), {"min_size": 96, "steps": 40}),
+    "Adam": Case((5, 10, 20, 40), {"min_size": 96, "steps": 40, "optimizer": "adam"}),
+    "coarse to fine": Case((10,), {"min_size": 48, "steps": 20, "final_steps": 10}),
+    "Gram": Case((25,), {"min_size": 96, "steps": 25, "style_loss": "gram"}),
+}
+
+
+def losses(case: Case, start: int, **changes: Any) -> list[float]:
+    """The objective at the marks.
+
+    Args:
+        case: what is painted.
+        start: a number from :data:`STARTS`.
+        **changes: of its settings.
+    """
+    generator = torch.Generator().manual_seed(start)
+    photo = cat(96)
+    photo = (photo + torch.randn(photo.shape, generator=generator) / 512).clamp(0, 1)
+    style = resize(read_picture(SAMPLES / "styles" / "brushwork.jpg").pixels, (96, 96))
+    settings = TransferSettings(size="96", tolerance=0.0, **case.settings | changes)
+    found: dict[int, float] = {}
+
+    def note(event: Iterate) -> None:
+        if event.scale == event.scales:
+            found[event.step] = event.total
+
+    execution = Execution(device="cpu", precision="fp32")
+    job = Transfer(as_picture(photo), [as_picture(style.clamp(0, 1))], settings, execution)
+    job.run(note)
+    return [found[mark] for mark in case.marks]
