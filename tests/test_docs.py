@@ -32,8 +32,8 @@ def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 10
 
 
-@pytest.mark.parametrize(("page", "line"), EXAMPLES)
-def test_every_example_parses(page: str, line: str) -> None:
+def parse(line: str) -> None:
+    """Read a command as the program does."""
     words = shlex.split(re.split(r"[<>|]", line)[0])[1:]
     command: click.Command = cli
     # A command remembers the help option of its first context.
@@ -47,6 +47,11 @@ def test_every_example_parses(page: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(("page", "line"), EXAMPLES)
+def test_every_example_parses(page: str, line: str) -> None:
+    parse(line)
+
+
+@pytest.mark.parametrize(("page", "line"), EXAMPLES)
 def test_samples_in_examples_exist(page: str, line: str) -> None:
     for word in shlex.split(re.split(r"[<>|]", line)[0]):
         if word.startswith("samples/"):
@@ -57,6 +62,17 @@ def test_samples_in_examples_exist(page: str, line: str) -> None:
 def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_the_pictures_of_inspect_are_made_by_one_tool() -> None:
+    tool = runpy.run_path(str(ROOT / "tools" / "make_inspect_gallery.py"))
+    shown = re.findall(r"gallery/inspect-(\w+)\.jpg", (ROOT / "docs" / "inspect.md").read_text())
+    assert sorted(shown) == sorted([*tool["ALONE"], *tool["SHEETS"]])
+    rows = [row for _, rows in tool["SHEETS"].values() for row in rows]
+    cells = [words for row in rows for words in row.values()]
+    for words in [*tool["ALONE"].values(), *cells]:
+        if not (ROOT / words).exists():
+            parse(f"stylize inspect {words}")
 
 
 def test_the_reference_is_what_help_says() -> None:

@@ -41,22 +41,35 @@ def describe(recipe: dict[str, Any]) -> list[str]:
     ]
     for each in recipe["inputs"]:
         lines.append(
-            f"{each.get('role', 'input'):<10} {each.get('name')}, {_size(each.get('size'))},"
+            f"{each.get('role', 'input'):<10} {each.get('name')}, {_extent(each)},"
             f" sha256 {str(each.get('sha256'))[:12]}…"
         )
     weights = recipe.get("weights", {})
     lines.append(f"network    {weights.get('name')}, sha256 {str(weights.get('sha256'))[:12]}…")
-    lines.append(
-        f"resolved   {_size(resolved.get('size'))} on {resolved.get('device')},"
-        f" {resolved.get('precision')}, {resolved.get('threads')} threads,"
-        f" torch {resolved.get('torch')}"
-    )
-    scales = resolved.get("scales", [])
-    lines.append("steps      " + ", ".join(f"{w}×{h}: {steps}" for w, h, steps in scales))
-    losses = recipe.get("losses", {})
-    lines.append("losses     " + ", ".join(f"{name} {value:g}" for name, value in losses.items()))
+    lines.append(f"resolved   {_size(resolved.get('size'))}{_machine(resolved)}")
+    # An inspection may have neither.
+    if scales := resolved.get("scales", []):
+        lines.append("steps      " + ", ".join(f"{w}×{h}: {steps}" for w, h, steps in scales))
+    if losses := recipe.get("losses", {}):
+        named = (f"{name} {value:g}" for name, value in losses.items())
+        lines.append("losses     " + ", ".join(named))
     lines += [f"{name:<16} {_value(value)}" for name, value in recipe["settings"].items()]
     return lines
+
+
+def _machine(resolved: dict[str, Any]) -> str:
+    """Where it was done; nothing of a picture that no network was run for."""
+    if "device" not in resolved:
+        return ""
+    return (
+        f" on {resolved['device']}, {resolved.get('precision')}, {resolved.get('threads')} threads,"
+        f" torch {resolved.get('torch')}"
+    )
+
+
+def _extent(entry: dict[str, Any]) -> str:
+    """How large an input is: a picture's size, or how many photos there were."""
+    return f"{entry['count']} photos" if "count" in entry else _size(entry.get("size"))
 
 
 def _size(size: Any) -> str:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from stylize.commands.entry import say
+from stylize.commands.inputs import files_among, require_files
 from stylize.commands.options import (
     Decorated,
+    check_streams,
     group_of,
     input_options,
     option_for,
@@ -26,6 +28,7 @@ from stylize.commands.running import load_torch
 from stylize.errors import OutputError
 from stylize.images import set_pixel_limit
 from stylize.inspection.album import write_inventory
+from stylize.networks.store import find_model
 from stylize.settings import Execution
 
 if TYPE_CHECKING:
@@ -64,6 +67,17 @@ def taken(kind: type[Any], options: dict[str, Any], **others: Any) -> Any:
     """Settings of what the user said, which leaves ``options``; and of what else is known."""
     said = {each.name: options.pop(each.name, None) for each in dataclasses.fields(kind)}
     return kind(**{name: value for name, value in said.items() if value is not None} | others)
+
+
+def execution_for(settings: Any, options: dict[str, Any]) -> Execution:
+    """Where it is done, by what the user said, which leaves ``options``.
+
+    Raises:
+        StylizeError: what the user said of it, or a layer that the settings' network has not.
+    """
+    execution: Execution = taken(Execution, options)
+    settings.check_layers(find_model(settings.network).architecture)
+    return execution
 
 
 recursive_option = click.option("-r", "--recursive", is_flag=True, help="Also below FOLDER.")
@@ -117,6 +131,24 @@ def tell(finding: Finding, target: Path | None, seconds: float, options: dict[st
         say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")
 
 
+def choose_picture(
+    photo: str | None, words: str, options: dict[str, Any], *others: str | None
+) -> Path | None:
+    """As :func:`choose_target`, once it is sure that the inputs are there.
+
+    Args:
+        photo: a file or ``-`` that lends its name, if one does.
+        words: what a name not given says beside that.
+        options: those of :data:`inspect_options`.
+        others: further inputs.
+    """
+    sources = [each for each in (photo, *others) if each]
+    files = files_among(sources)
+    check_streams(options["output"], sources, as_json=options["as_json"])
+    require_files(files)
+    return choose_target(photo, files, words, options)
+
+
 def choose_page(
     album: Album, words: str, options: dict[str, Any], *beside: Callable[[Path], Path]
 ) -> Path | None:
@@ -132,7 +164,10 @@ def choose_page(
         OutputError: one of these exists and shall not be replaced, or what that raises.
     """
     photos = [photo.path for photo in album.photos]
-    target = choose_target(os.path.abspath(album.folder), photos, words, options)
+    # What has no name of its own, such as the current folder, has one from the root on.
+    folder = os.path.normpath(album.folder)
+    named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
+    target = choose_target(named, photos, words, options)
     companions = [] if target is None else [path_for(target) for path_for in beside]
     for path in companions:
         if os.path.lexists(path) and not options["overwrite"]:

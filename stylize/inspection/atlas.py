@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,10 +15,11 @@ from stylize.images import SizeSpec, read_picture, resize
 from stylize.images.opening import printable
 from stylize.images.sheet import BACKGROUND
 from stylize.inspection.album import Album, described
-from stylize.inspection.arrangement import embedded, grid_for, require_scikit, snapped
+from stylize.inspection.arrangement import Points, embedded, grid_for, require_scikit, snapped
 from stylize.inspection.finding import Finding, Observer, painting_of
 from stylize.settings import Execution
 from stylize.settings.inspection import MapSettings
+from stylize.techniques.painting import Painting
 from stylize.techniques.studio import Studio
 
 # Of the whole page in pixels: 12 bytes each, and what viewers open without complaint.
@@ -53,6 +53,15 @@ class _Seen:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Layout:
+    """Where the photos lie: on the plane, ``(n, 2)`` in [0, 1], and by row and column."""
+
+    plane: Points
+    grid: tuple[int, int]
+    places: list[tuple[int, int]]
+
+
 def make_map(
     album: Album,
     settings: MapSettings,
@@ -64,8 +73,8 @@ def make_map(
 ) -> Atlas:
     """Lay out photos by what a layer's channels make of them, in the mean over each photo.
 
-    Of each photo its features and its thumbnail are kept, nothing else. Fewer than 5 photos are
-    laid out along their principal components, without t-SNE.
+    Of each photo its features and its thumbnail are kept, nothing else. Fewer than 5 are laid
+    out along their principal components.
 
     Args:
         album: the photos.
@@ -84,29 +93,19 @@ def make_map(
     observer = Observer(settings.network, [settings.layer], execution, studio=studio)
     side = thumbnail_side(settings.thumbnail, len(album.photos))
     seen = _look(album, settings, observer, side, told, warned)
+    layout = _laid_out(seen, settings)
+    painting = _painting(album, settings, observer, seen, layout)
+    numbers, notes = _numbers(seen, layout), _notes(seen, settings, album, side)
+    names = dict(zip(layout.places, seen.names, strict=True))
+    return Atlas(painting, numbers, seen.digests, notes, layout.grid, names, side + GAP_PX)
+
+
+def _laid_out(seen: _Seen, settings: MapSettings) -> _Layout:
     features = torch.stack(seen.features).double().numpy()
     plane = embedded(features, perplexity=settings.perplexity, seed=settings.seed)
     grid = grid_for(len(features))
     places = [(int(row), int(column)) for row, column in snapped(plane, *grid)]
-    page = _page(seen.thumbnails, places, grid)
-    painting = painting_of(
-        page,
-        settings,
-        [],
-        weights=observer.weights,
-        resolved=observer.resolved() | {"thumbnail_px": side, "skipped": len(seen.skipped)},
-    )
-    painting.recipe["inputs"] = [described(album, seen.digests)]
-    names = dict(zip(places, seen.names, strict=True))
-    return Atlas(
-        painting,
-        _numbers(seen, plane, places, grid),
-        seen.digests,
-        _notes(seen, settings, album, side),
-        grid,
-        names,
-        side + GAP_PX,
-    )
+    return _Layout(plane, grid, places)
 
 
 def thumbnail_side(wanted_px: int, photos: int) -> int:
@@ -154,26 +153,37 @@ def thumbnail(pixels: Tensor, side_px: int) -> Tensor:
     return (resize(square, (side_px, side_px)).clamp(0, 1)[0] * 255).round().to(torch.uint8)
 
 
-def _page(thumbnails: list[Tensor], places: list[tuple[int, int]], grid: tuple[int, int]) -> Tensor:
+def _painting(
+    album: Album, settings: MapSettings, observer: Observer, seen: _Seen, layout: _Layout
+) -> Painting:
+    """The page with its recipe."""
+    page = _page(seen.thumbnails, layout)
+    side = seen.thumbnails[0].shape[-1]
+    resolved = observer.resolved() | {"thumbnail_px": side, "skipped": len(seen.skipped)}
+    painting = painting_of(page, settings, [], weights=observer.weights, resolved=resolved)
+    painting.recipe["inputs"] = [described(album, seen.digests)]
+    return painting
+
+
+def _page(thumbnails: list[Tensor], layout: _Layout) -> Tensor:
     side = thumbnails[0].shape[-1]
     pitch = side + GAP_PX
-    height, width = (count * pitch + GAP_PX for count in grid)
+    height, width = (count * pitch + GAP_PX for count in layout.grid)
     page = torch.full((1, 3, height, width), BACKGROUND / 255)
-    for each, (row, column) in zip(thumbnails, places, strict=True):
+    for each, (row, column) in zip(thumbnails, layout.places, strict=True):
         top, left = GAP_PX + row * pitch, GAP_PX + column * pitch
         page[0, :, top : top + side, left : left + side] = each / 255
     return page
 
 
-def _numbers(
-    seen: _Seen, plane: np.ndarray[Any, Any], places: list[tuple[int, int]], grid: tuple[int, int]
-) -> dict[str, Any]:
+def _numbers(seen: _Seen, layout: _Layout) -> dict[str, Any]:
+    photos = zip(seen.names, layout.places, layout.plane, strict=True)
     return {
-        "grid": list(grid),
+        "grid": list(layout.grid),
         "skipped": seen.skipped,
         "photos": [
             {"photo": name, "row": row, "column": column, "at": [round(float(v), 5) for v in at]}
-            for name, (row, column), at in zip(seen.names, places, plane, strict=True)
+            for name, (row, column), at in photos
         ],
     }
 

@@ -109,19 +109,7 @@ def show_caricature(
         StylizeError: the network or the device is not there.
     """
     lens = Lens(settings.network, execution, studio)
-    pixels = lens.pixels(photo, settings.size, (settings.layer,))
-    generator = torch.Generator().manual_seed(settings.seed)
-    image = FourierImage(1, size_of(pixels), generator, decay=settings.decay, device=pixels.device)
-    grown = caricature(
-        lens.trunk((settings.layer,)),
-        pixels,
-        settings.layer,
-        image,
-        Course(settings.steps, RATE * settings.rate, told, stop),
-        power=settings.power,
-        views=VIEWS,
-        generator=generator,
-    )
+    grown = _grown(lens, lens.pixels(photo, settings.size, (settings.layer,)), settings, told, stop)
     painting = lens.painting(
         grown.pictures,
         settings,
@@ -135,3 +123,20 @@ def show_caricature(
         "steps": grown.steps_done,
     }
     return Finding(painting, numbers)
+
+
+def _grown(
+    lens: Lens, photo: Tensor, settings: CaricatureSettings, told: Told | None, stop: Stop | None
+) -> Grown:
+    generator = torch.Generator().manual_seed(settings.seed)
+    image = FourierImage(1, size_of(photo), generator, decay=settings.decay, device=photo.device)
+    return caricature(
+        lens.trunk((settings.layer,)),
+        photo,
+        settings.layer,
+        image,
+        Course(settings.steps, RATE * settings.rate, told, stop),
+        power=settings.power,
+        views=VIEWS,
+        generator=generator,
+    )

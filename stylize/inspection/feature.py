@@ -13,7 +13,8 @@ from stylize.images import Picture
 from stylize.inspection.finding import Finding
 from stylize.inspection.fourier import FourierImage, wave_scales
 from stylize.inspection.growth import Course, Grown, Plain, Stop, Told, grow, grow_plainly
-from stylize.inspection.lens import Lens, brief, class_response, row_of
+from stylize.inspection.lens import Lens, brief, row_of
+from stylize.inspection.question import class_response
 from stylize.inspection.response import (
     Between,
     DirectionResponse,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylize.engine.machine import Machine
 from stylize.errors import PictureError
 from stylize.images import Picture
 from stylize.networks.architecture import find_layer
@@ -79,24 +80,45 @@ class Observer:
         Raises:
             PictureError: the picture is smaller than one position of the deepest layer.
         """
-        height, width = pixels.shape[-2:]
-        for layer in self.layers.values():
-            if min(height, width) < layer.stride:
-                raise PictureError(
-                    f"{name}: {width}×{height} px is too small for {layer.name}",
-                    hint=f"its stride is {layer.stride} px",
-                )
+        size = pixels.shape[-2], pixels.shape[-1]
+        check_room(name, size, self.weights.architecture, tuple(self.layers))
         found = self._trunk(pixels.to(self.machine.device))
         return {layer: maps[0].float().cpu() for layer, maps in found.items()}
 
     def resolved(self) -> dict[str, Any]:
         """What was decided about the machine, as a recipe tells it."""
-        return {
-            "device": self.machine.device,
-            "precision": self.machine.precision,
-            "threads": self.machine.threads,
-            "torch": str(torch.__version__),
-        }
+        return machine_facts(self.machine)
+
+
+def machine_facts(machine: Machine) -> dict[str, Any]:
+    """What was decided about the machine, as a recipe tells it."""
+    return {
+        "device": machine.device,
+        "precision": machine.precision,
+        "threads": machine.threads,
+        "torch": str(torch.__version__),
+    }
+
+
+def check_room(name: str, size: tuple[int, int], architecture: str, layers: Sequence[str]) -> None:
+    """Make sure that a picture holds a position of every layer.
+
+    Args:
+        name: what errors call the picture.
+        size: its ``(height, width)`` in px.
+        architecture: of the network.
+        layers: names of its layers.
+
+    Raises:
+        PictureError: it is smaller than one position of the deepest layer.
+    """
+    strides = {layer: find_layer(architecture, layer).stride for layer in layers}
+    deepest = max(strides, key=lambda layer: strides[layer])
+    if min(size) < strides[deepest]:
+        raise PictureError(
+            f"{name}: {size[1]}×{size[0]} px is too small for {deepest}",
+            hint=f"it needs at least {strides[deepest]} px a side",
+        )
 
 
 def painting_of(

@@ -211,12 +211,8 @@ def grow_plainly(
     values, step = torch.zeros(0), 0
     for step in range(1, course.steps + 1):
         shift = _shift(plain.jitter_px, generator)
-        leaf = image.roll(shift, (2, 3)).requires_grad_()
-        values = response(trunk(leaf + 0.5))
-        (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        gradient = gradient.roll([-each for each in shift], (2, 3))
-        image = _uphill(image, gradient.float(), course.rate)
-        image = _tidied(image, plain, step)
+        values, gradient = _slope(trunk, response, image, shift)
+        image = _tidied(_uphill(image, gradient, course.rate), plain, step)
         if course.ends(step, values):
             break
     return _grown((image + 0.5).cpu(), values, step, course)
@@ -225,6 +221,16 @@ def grow_plainly(
 def _shift(most: int, generator: torch.Generator) -> list[int]:
     shift: list[int] = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
     return shift
+
+
+def _slope(
+    trunk: Trunk, response: Response, image: Tensor, shift: list[int]
+) -> tuple[Tensor, Tensor]:
+    """The responses, and their gradient with respect to a picture that is seen shifted."""
+    leaf = image.roll(shift, (2, 3)).requires_grad_()
+    values = response(trunk(leaf + 0.5))
+    (gradient,) = torch.autograd.grad(values.sum(), leaf)
+    return values, gradient.roll([-each for each in shift], (2, 3)).float()
 
 
 def _uphill(image: Tensor, gradient: Tensor, rate: float) -> Tensor:

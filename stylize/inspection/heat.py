@@ -5,8 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.inspection.shading import LUMA, RAMP
-
+# From nothing to all, in equal steps of the amount; each is brighter than the one before it, so
+# that the order survives a print in grey.
+RAMP = (
+    (0.00, 0.00, 0.02),
+    (0.17, 0.04, 0.36),
+    (0.52, 0.10, 0.43),
+    (0.86, 0.26, 0.24),
+    (0.98, 0.58, 0.10),
+    (0.99, 0.98, 0.75),
+)
 # The cool half, each as bright as its counterpart of the warm one.
 COOL = (
     (0.00, 0.00, 0.02),
@@ -16,6 +24,7 @@ COOL = (
     (0.35, 0.74, 0.86),
     (0.85, 0.98, 0.99),
 )
+LUMA = (0.299, 0.587, 0.114)
 
 
 def heat(values: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 Reference:
     Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
-    CVPR 2015.
+    CVPR 2015. Its penalty on the intensity is left out: the pixels are held to [0, 1].
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,7 @@ def invert(
 
     Args:
         trunk: gives the layer.
-        photo: ``(1, 3, H, W)`` RGB in [0, 1], on the trunk's device; only its activations are
-            used.
+        photo: ``(1, 3, H, W)`` RGB in [0, 1], on the trunk's device.
         layer: the layer's name.
         steps: evaluations.
         smoothness: weight of the total variation beside the relative error, which is 1 for a
@@ -80,28 +79,20 @@ def invert(
 
     Raises:
         NumericalError: the objective is not finite.
-
-    Note:
-        The paper's penalty on the intensity is left out: the pixels are held to [0, 1].
     """
-    with torch.no_grad():
-        target = trunk(photo)[layer].float().contiguous()
-    content = ContentTerm(layer, target, 1.0)
+    content = _content(trunk, photo, layer)
     objective = Objective([content], [SmoothnessTerm(smoothness)] if smoothness else [])
-    height, width = photo.shape[2:]
-    scale = Scale(height, width, steps)
-    optimizer = LBFGS()
+    optimizer, scale = LBFGS(), Scale(photo.shape[2], photo.shape[3], steps)
     descent = Descent(optimizer, [scale], listener=told, stop=stop)
     image = _start(photo, seed)
     outcome = descent.run(0, image, WholeEngine(trunk, objective), lambda shown: shown)
-    found = optimizer.result(image)
-    return Inversion(
-        pixels=found.cpu(),
-        error=outcome.losses[content.name],
-        psnr_db=psnr_db(found, photo),
-        steps_done=outcome.steps_done,
-        interrupted=outcome.stopped,
-    )
+    found, error = optimizer.result(image), outcome.losses[content.name]
+    return Inversion(found.cpu(), error, psnr_db(found, photo), outcome.steps_done, outcome.stopped)
+
+
+@torch.no_grad()
+def _content(trunk: Trunk, photo: Tensor, layer: str) -> ContentTerm:
+    return ContentTerm(layer, trunk(photo)[layer].float().contiguous(), 1.0)
 
 
 def _start(photo: Tensor, seed: int) -> Tensor:
@@ -143,11 +134,25 @@ def show_inversion(
     lens = Lens(settings.network, execution, studio)
     settings.check_layers(lens.weights.architecture)
     pixels = lens.pixels(photo, settings.size, settings.layers)
-    found: dict[str, Inversion] = {}
+    found = dict(_inversions(lens, pixels, settings, told, stop))
+    page = _strip(pixels.cpu(), found) if settings.strip else found[settings.layer].pixels
+    last = list(found.values())[-1]
+    painting = lens.painting(page, settings, [("content", photo)], interrupted=last.interrupted)
+    return Finding(painting, {"layers": [_row(name, each) for name, each in found.items()]})
+
+
+def _inversions(
+    lens: Lens,
+    photo: Tensor,
+    settings: InversionSettings,
+    told: Callable[[Iterate], None] | None,
+    stop: Callable[[], bool] | None,
+) -> Iterator[tuple[str, Inversion]]:
+    """One layer after the other, until one is stopped."""
     for layer in settings.layers:
-        found[layer] = invert(
+        found = invert(
             lens.trunk((layer,)),
-            pixels,
+            photo,
             layer,
             steps=settings.steps,
             smoothness=settings.smoothness,
@@ -155,17 +160,14 @@ def show_inversion(
             told=told,
             stop=stop,
         )
-        if found[layer].interrupted:
-            break
-    page = _strip(pixels.cpu(), found) if settings.strip else found[settings.layer].pixels
-    last = list(found.values())[-1]
-    painting = lens.painting(page, settings, [("content", photo)], interrupted=last.interrupted)
-    return Finding(painting, {"layers": [_row(name, each) for name, each in found.items()]})
+        yield layer, found
+        if found.interrupted:
+            return
 
 
 def _strip(photo: Tensor, found: dict[str, Inversion]) -> Tensor:
     """The photo and what was found of it, with their names."""
-    cells = [(f"{name}  {each.psnr_db:.1f} dB", each.pixels) for name, each in found.items()]
+    cells = [(f"{name} · {each.psnr_db:.1f} dB", each.pixels) for name, each in found.items()]
     return contact_sheet([[("the photo", photo), *cells]])
 
 

@@ -6,23 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from stylize.errors import PictureError
 from stylize.images import Picture, SizeSpec, resize
 from stylize.images.sheet import BACKGROUND
-from stylize.inspection.finding import painting_of
-from stylize.inspection.response import (
-    ClassResponse,
-    LikenessResponse,
-    Response,
-    TargetResponse,
-    mean_activations,
-)
-from stylize.networks.architecture import find_layer
-from stylize.networks.head import load_head
-from stylize.networks.targets import Target
+from stylize.inspection.finding import check_room, machine_facts, painting_of
 from stylize.networks.trunk import Trunk
 from stylize.settings import Execution
 from stylize.techniques.painting import Painting
@@ -73,12 +61,7 @@ class Lens:
             PictureError: it is smaller than one position of the deepest layer.
         """
         height, width = SizeSpec.parse(size).fit(*photo.size)
-        stride = max(find_layer(self.weights.architecture, name).stride for name in layers)
-        if min(height, width) < stride:
-            raise PictureError(
-                f"{photo.name}: {width}×{height} px is too small for {layers[-1]}",
-                hint=f"it needs at least {stride} px a side",
-            )
+        check_room(photo.name, (height, width), self.weights.architecture, layers)
         return resize(photo.pixels, (height, width)).clamp(0, 1).to(self.machine.device)
 
     def painting(
@@ -99,66 +82,15 @@ class Lens:
             interrupted: whether it was stopped.
             resolved: what else the run decided itself.
         """
-        machine = {
-            "device": self.machine.device,
-            "precision": self.machine.precision,
-            "threads": self.machine.threads,
-            "torch": str(torch.__version__),
-        }
         painting = painting_of(
             page.float().cpu().contiguous(),
             settings,
             inputs,
             weights=self.weights,
-            resolved=machine | resolved,
+            resolved=machine_facts(self.machine) | resolved,
         )
         recipe = painting.recipe | {"interrupted": interrupted}
         return dataclasses.replace(painting, recipe=recipe, interrupted=interrupted)
-
-
-@torch.no_grad()
-def response_to(
-    lens: Lens,
-    targets: tuple[Target, ...],
-    *,
-    place: tuple[float, float] | None = None,
-    like: Picture | None = None,
-    category: str | None = None,
-    size: str = "original",
-) -> Response:
-    """What is asked of a photo.
-
-    Args:
-        lens: the network.
-        targets: layers and channels; a single layer where there is a picture to be like.
-        place: of one neuron, see :class:`stylize.inspection.response.TargetResponse`.
-        like: a picture that the photo is compared with.
-        category: a class of the network's own, instead of all these.
-        size: at which the picture is seen.
-
-    Raises:
-        PictureError: the picture is too small.
-        WeightsError: the network knows no classes.
-        UnknownNameError: it does not know this one.
-    """
-    if category is not None:
-        return class_response(lens.weights.name, category)
-    if like is None:
-        return TargetResponse(targets, place)
-    layer = targets[0].layer
-    seen = lens.trunk((layer,))(lens.pixels(like, size, (layer,)))[layer]
-    return LikenessResponse(layer, mean_activations(seen)[0])
-
-
-def class_response(network: str, category: str) -> ClassResponse:
-    """The score of a class, by its number or its name.
-
-    Raises:
-        WeightsError: the network knows no classes.
-        UnknownNameError: it does not know this one.
-    """
-    head = load_head(network)
-    return ClassResponse(head, head.index_of(category))
 
 
 def row_of(pictures: Tensor) -> Tensor:

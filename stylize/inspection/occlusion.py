@@ -16,9 +16,10 @@ from torch import Tensor
 from stylize.errors import InterruptedRunError
 from stylize.images import Picture
 from stylize.inspection.finding import Finding
-from stylize.inspection.lens import Lens, brief, response_to
+from stylize.inspection.lens import brief
+from stylize.inspection.question import Inquiry, inquire
 from stylize.inspection.response import Features, Response
-from stylize.inspection.shading import rendered, stretched
+from stylize.inspection.shading import stretched
 from stylize.settings import Execution
 from stylize.settings.inspect_gradients import OcclusionSettings
 from stylize.techniques.studio import Studio
@@ -155,65 +156,40 @@ def show_occlusion(
     """What a response loses where a grey patch hides the photo.
 
     Args:
-        photo: the photo.
+        photo, execution, like, studio: see :func:`stylize.inspection.question.inquire`.
         settings: of what, with which patch, and how it is shown.
-        execution: where it is done.
-        like: a picture; the response is then the photo's likeness to it at the target's layer.
         told: is told how many places were done, and how many there are, after each pass.
         stop: asked after each pass; True ends the run without a result.
-        studio: shares networks with others.
 
     Raises:
-        ExpressionError: the network has no such layer or channel.
-        SettingError: a place outside the photo.
-        PictureError: a picture is too small for the layer.
         InterruptedRunError: stopped before all places were done.
-        StylizeError: the network or the device is not there.
+        StylizeError: what :func:`stylize.inspection.question.inquire` raises.
     """
-    lens = Lens(settings.network, execution, studio)
-    settings.check_layers(lens.weights.architecture)
-    place = settings.place_in(photo.size)
-    response = response_to(
-        lens,
-        settings.targets,
-        place=place,
-        like=like,
-        category=settings.category,
-        size=settings.size,
-    )
-    image = lens.pixels(photo, settings.size, response.layers)
+    inquiry = inquire(photo, settings, execution, like=like, studio=studio)
+    patch, image = Patch(settings.patch, settings.step, settings.fill), inquiry.image
     found = occlude(
-        lens.trunk(response.layers),
-        response,
-        image,
-        Patch(settings.patch, settings.step, settings.fill),
-        batch=settings.batch,
-        told=told,
-        stop=stop,
+        inquiry.trunk, inquiry.response, image, patch, batch=settings.batch, told=told, stop=stop
     )
     if found.interrupted:
         raise InterruptedRunError("stopped before the patch had been everywhere")
     size = (image.shape[2], image.shape[3])
     shares = stretched(drop_map(found, size, settings.patch).clamp_min(0)).to(image)
-    inputs = [("content", photo), *([("like", like)] if like is not None else [])]
-    painting = lens.painting(rendered(shares, image, settings.view), settings, inputs)
-    return Finding(painting, _numbers(settings, found, photo, size))
+    return inquiry.finding(shares, settings.view, _numbers(found, settings.patch, size, inquiry))
 
 
 def _numbers(
-    settings: OcclusionSettings, found: Occlusion, photo: Picture, size: tuple[int, int]
+    found: Occlusion, patch: int, size: tuple[int, int], inquiry: Inquiry
 ) -> dict[str, Any]:
     row, column = divmod(int(found.drops.argmax()), len(found.lefts))
     corner = found.tops[row], found.lefts[column]
     down, across = (
-        (first + min(first + settings.patch, side)) / 2 / side
+        (first + min(first + patch, side)) / 2 / side
         for first, side in zip(corner, size, strict=True)
     )
     return {
-        **settings.question,
         "response": brief(found.whole),
         "places": len(found.tops) * len(found.lefts),
         "largest_drop": brief(float(found.drops.max())),
         "least_drop": brief(float(found.drops.min())),
-        "peak": [int(across * photo.size[1]), int(down * photo.size[0])],
+        "peak": inquiry.place(down, across),
     }

@@ -123,6 +123,20 @@ class PatchSearch:
             PictureError: none of the photos can be used.
             OutputError: the state cannot be written.
         """
+        finding = self._page(self._searched(state, told, warned, stop))
+        if state is not None:
+            with suppress(OSError):
+                state.unlink()
+        return finding
+
+    def _searched(
+        self,
+        state: Path | None,
+        told: Callable[[str], None] | None,
+        warned: Callable[[str], None] | None,
+        stop: Callable[[], bool] | None,
+    ) -> Search:
+        """All photos looked at, and that written down."""
         key = key_of(self._request())
         photos = self.album.photos
         search = load_state(state, key, self.labels, photos) if state else self._fresh()
@@ -139,11 +153,7 @@ class PatchSearch:
                 self._keep(state, search, key)
                 saved = time.monotonic()
         self._keep(state, search, key)
-        finding = self._page(search)
-        if state is not None:
-            with suppress(OSError):
-                state.unlink()
-        return finding
+        return search
 
     def _fresh(self) -> Search:
         return Search({label: [] for label in self.labels})

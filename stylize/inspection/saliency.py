@@ -17,9 +17,10 @@ from torch import Tensor
 from stylize.images import Picture
 from stylize.inspection.backward import backward_rule
 from stylize.inspection.finding import Finding
-from stylize.inspection.lens import Lens, brief, response_to
+from stylize.inspection.lens import brief
+from stylize.inspection.question import Inquiry, inquire
 from stylize.inspection.response import Response
-from stylize.inspection.shading import rendered, stretched
+from stylize.inspection.shading import stretched
 from stylize.networks.trunk import Trunk
 from stylize.settings import Execution
 from stylize.settings.inspect_gradients import SaliencySettings
@@ -123,32 +124,15 @@ def show_saliency(
     """Which parts of a photo a response depends on.
 
     Args:
-        photo: the photo.
+        photo, execution, like, studio: see :func:`stylize.inspection.question.inquire`.
         settings: of what, by which method, and how it is shown.
-        execution: where it is done.
-        like: a picture; the response is then the photo's likeness to it at the target's layer.
         told: called after each copy of ``smoothgrad``.
-        studio: shares networks with others.
 
     Raises:
-        ExpressionError: the network has no such layer or channel.
-        SettingError: a place outside the photo.
-        PictureError: a picture is too small for the layer.
-        StylizeError: the network or the device is not there.
+        StylizeError: what :func:`stylize.inspection.question.inquire` raises.
     """
-    lens = Lens(settings.network, execution, studio)
-    settings.check_layers(lens.weights.architecture)
-    place = settings.place_in(photo.size)
-    response = response_to(
-        lens,
-        settings.targets,
-        place=place,
-        like=like,
-        category=settings.category,
-        size=settings.size,
-    )
-    image = lens.pixels(photo, settings.size, response.layers)
-    trunk = lens.trunk(response.layers)
+    inquiry = inquire(photo, settings, execution, like=like, studio=studio)
+    trunk, response, image = inquiry.trunk, inquiry.response, inquiry.image
     with torch.no_grad():
         value = float(response(trunk(image)))
     attributed = attribution(
@@ -162,25 +146,15 @@ def show_saliency(
         told=told,
     )
     amounts = saliency_map(attributed)
-    page = rendered(stretched(amounts), image, settings.view)
-    inputs = [("content", photo), *([("like", like)] if like is not None else [])]
-    painting = lens.painting(page, settings, inputs)
-    return Finding(painting, _numbers(settings, value, amounts, photo))
+    numbers = {"method": settings.method, "response": brief(value)} | _numbers(amounts, inquiry)
+    return inquiry.finding(stretched(amounts), settings.view, numbers)
 
 
-def _numbers(
-    settings: SaliencySettings, value: float, amounts: Tensor, photo: Picture
-) -> dict[str, Any]:
+def _numbers(amounts: Tensor, inquiry: Inquiry) -> dict[str, Any]:
     height, width = amounts.shape[2:]
     row, column = divmod(int(amounts.argmax()), width)
     return {
-        **settings.question,
-        "method": settings.method,
-        "response": brief(value),
         "largest": brief(float(amounts.max())),
         "mean": brief(float(amounts.mean())),
-        "peak": [
-            int((column + 0.5) / width * photo.size[1]),
-            int((row + 0.5) / height * photo.size[0]),
-        ],
+        "peak": inquiry.place((row + 0.5) / height, (column + 0.5) / width),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from stylize.images import Picture
 from stylize.inspection.finding import Finding
 from stylize.inspection.lens import Lens, brief
 from stylize.inspection.prominence import LAYERS
-from stylize.inspection.subject import SURE, find_subject
+from stylize.inspection.subject import SURE, Subject, find_subject
 from stylize.settings import Execution
 from stylize.settings.inspect_segment import SegmentSettings
 from stylize.techniques.studio import Studio
@@ -52,13 +53,16 @@ def show_subject(
     if settings.view == "cutout":
         alpha = mask if photo.alpha is None else mask * photo.alpha
         painting = dataclasses.replace(painting, alpha=alpha)
-    numbers = {
+    return Finding(painting, _numbers(found), notes=list(found.notes))
+
+
+def _numbers(found: Subject) -> dict[str, Any]:
+    return {
         "area": brief(found.area),
         "box": None if found.box is None else list(found.box),
         "confidence": round(found.confidence, 3),
         "sure": found.confidence >= SURE,
     }
-    return Finding(painting, numbers, notes=list(found.notes))
 
 
 def _page(photo: Picture, mask: Tensor, view: str) -> Tensor:

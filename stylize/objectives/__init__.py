@@ -3,7 +3,7 @@
 from stylize.objectives.content import ContentTerm
 from stylize.objectives.dream import DreamTerm, EnergyTerm, MatchTerm, ResponseTerm
 from stylize.objectives.edges import EdgesTerm
-from stylize.objectives.moments import Moments, blend, moments_of
+from stylize.objectives.moments import Moments, blend
 from stylize.objectives.objective import FeatureTerm, ImageTerm, Objective
 from stylize.objectives.smoothness import SmoothnessTerm
 from stylize.objectives.style import GramTerm, MomentsTerm, WassersteinTerm
@@ -24,5 +24,4 @@ __all__ = [
     "SmoothnessTerm",
     "WassersteinTerm",
     "blend",
-    "moments_of",
 ]

@@ -68,12 +68,6 @@ class Moments:
         return Moments(self.mean.to(device), self.second.to(device))
 
 
-def moments_of(features: Tensor) -> Moments:
-    """Moments of ``(1, C, h, w)`` activations."""
-    rows = by_position(features.float())
-    return Moments(rows.mean(0), rows.T @ rows / rows.shape[0])
-
-
 def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
     """Moments of the mixture of several styles.
 

@@ -3,93 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from stylize.errors import SettingError
-from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import find_layer
 from stylize.networks.targets import Target, check_targets, parse_targets
 from stylize.settings.fields import check_fields, setting
-
-_NETWORK_HELP = "Network that sees the pictures; see 'stylize models list'."
-_SIZE_HELP = "Size at which the network sees the photo: N (long side), WxH, 12MP or original."
-_AT_HELP = "One neuron instead of all: the one that looks at this place, as X,Y in px of the photo."
-_CLASS_HELP = "A class instead of TARGET, by number or name; the network has to know classes."
-_MAX_PLACE = 1e6
-
-
-class _WithTarget:
-    """Settings whose ``target`` is an expression of layers and channels, or else a class."""
-
-    target: str
-    category: str | None
-
-    @property
-    def question(self) -> dict[str, str]:
-        """What is asked of the network, for a report."""
-        return {"target": self.target} if self.category is None else {"class": self.category}
-
-    @property
-    def targets(self) -> tuple[Target, ...]:
-        """The expression, read."""
-        return parse_targets(self.target)
-
-    def check_layers(self, architecture: str) -> None:
-        """Check the layers' names and channels against a network.
-
-        Raises:
-            ExpressionError: the network has no such layer or channel.
-        """
-        check_targets(self.target, self.targets, architecture)
-
-
-class _WithLayer:
-    """Settings that speak of one layer."""
-
-    layer: str
-
-    def check_layers(self, architecture: str) -> None:
-        """Check the layer against a network.
-
-        Raises:
-            UnknownNameError: the network has no such layer.
-        """
-        find_layer(architecture, self.layer)
-
-
-class _WithPlace(_WithTarget):
-    """Settings that may ask for one neuron."""
-
-    at: str | None
-
-    def place_in(self, size: tuple[int, int]) -> tuple[float, float] | None:
-        """How far down and to the right the neuron lies, as shares of a photo's sides.
-
-        Args:
-            size: ``(height, width)`` of the photo in px.
-
-        Raises:
-            SettingError: the place lies outside the photo.
-        """
-        if self.at is None:
-            return None
-        across, down = _place(self.at)
-        height, width = size
-        if across >= width or down >= height:
-            raise SettingError(
-                f"--at {self.at} lies outside the photo", hint=f"it has {width}×{height} px"
-            )
-        return down / height, across / width
+from stylize.settings.inspect_common import (
+    CLASS_HELP,
+    NETWORK_HELP,
+    PHOTO_SIZE_HELP,
+    PhotoQuestion,
+    Sized,
+    WithLayer,
+    WithTarget,
+    ask_alone,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureSettings(_WithTarget):
+class FeatureSettings(WithTarget):
     """How a picture is grown that excites a channel most."""
 
     target: str = setting("conv5_1:100", "What shall be excited: layers, channels, weights.")
-    category: str | None = setting(None, _CLASS_HELP, option="--class")
+    category: str | None = setting(None, CLASS_HELP, option="--class")
     to: str | None = setting(
         None, "A second expression: a strip of pictures that go from the first to it."
     )
@@ -120,7 +57,7 @@ class FeatureSettings(_WithTarget):
         0.1, "Of cs231n: share of the pixels, the greyest, set to grey.", low=0, high=1
     )
     seed: int = setting(0, "Seed of the noise and of the views.", low=0, high=2**63 - 1)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect feature"
     OF_RECIPE: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -135,7 +72,7 @@ class FeatureSettings(_WithTarget):
             parse_targets(self.to)
             if self.diversity > 1:
                 raise SettingError("--to and --diversity", hint="ask for one row at a time")
-        _alone(self.category, {"--to": self.to, "--neuron": self.neuron or None})
+        ask_alone(self.category, {"--to": self.to, "--neuron": self.neuron or None})
 
     @property
     def steps_planned(self) -> int:
@@ -174,12 +111,10 @@ class FeatureSettings(_WithTarget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaliencySettings(_WithPlace):
+class SaliencySettings(PhotoQuestion):
     """Of what, how, and how it is shown."""
 
     target: str = setting("conv5_3", "Whose response is explained: layers, channels, weights.")
-    category: str | None = setting(None, _CLASS_HELP, option="--class")
-    at: str | None = setting(None, _AT_HELP)
     method: str = setting(
         "gradient",
         "What goes back through the network: the gradient, its mean over noisy copies"
@@ -197,27 +132,17 @@ class SaliencySettings(_WithPlace):
         0.15, "Of smoothgrad: the noise, as a share of the range of the pixels.", above=0, high=1
     )
     seed: int = setting(0, "Of smoothgrad: seed of the noise.", low=0, high=2**63 - 1)
-    size: str = setting("384", _SIZE_HELP)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    size: str = setting("384", PHOTO_SIZE_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect saliency"
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
-        parse_targets(self.target)
-        if self.at is not None:
-            _place(self.at)
-        _alone(self.category, {"--at": self.at})
-
 
 @dataclass(frozen=True, kw_only=True)
-class OcclusionSettings(_WithPlace):
+class OcclusionSettings(PhotoQuestion):
     """What is hidden, and of what the response is watched."""
 
     target: str = setting("conv5_3", "Whose response is watched: layers, channels, weights.")
-    category: str | None = setting(None, _CLASS_HELP, option="--class")
-    at: str | None = setting(None, _AT_HELP)
     patch: int = setting(48, "Side of the patch in px, at the size of --size.", low=1, high=4096)
     step: int = setting(16, "Way of the patch from one place to the next, in px.", low=1, high=4096)
     fill: float = setting(0.5, "Grey of the patch: 0 black, 1 white.", low=0, high=1)
@@ -227,18 +152,13 @@ class OcclusionSettings(_WithPlace):
         "How it is shown: colours over the photo, those alone, or a grey mask.",
         choices=("overlay", "heat", "mask"),
     )
-    size: str = setting("256", _SIZE_HELP)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    size: str = setting("256", PHOTO_SIZE_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect occlude"
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
-        parse_targets(self.target)
-        if self.at is not None:
-            _place(self.at)
-        _alone(self.category, {"--at": self.at})
+        super().__post_init__()
         if self.step > self.patch:
             raise SettingError(
                 f"--step: {self.step} is too large", hint="at most --patch, or places stay unseen"
@@ -246,7 +166,7 @@ class OcclusionSettings(_WithPlace):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InversionSettings(_WithLayer):
+class InversionSettings(Sized, WithLayer):
     """From which layer the photo is found again, and how long it is sought."""
 
     layer: str = setting("relu4_1", "The layer whose activations are all that is known.")
@@ -256,14 +176,10 @@ class InversionSettings(_WithLayer):
         0.3, "Weight of the total variation: more is smoother.", low=0, high=1e9
     )
     seed: int = setting(0, "Seed of the noise that it begins as.", low=0, high=2**63 - 1)
-    size: str = setting("256", _SIZE_HELP)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    size: str = setting("256", PHOTO_SIZE_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect invert"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -274,7 +190,7 @@ class InversionSettings(_WithLayer):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaricatureSettings(_WithLayer):
+class CaricatureSettings(Sized, WithLayer):
     """How strongly which layer's answer is exaggerated."""
 
     layer: str = setting("relu4_2", "The layer whose activations are exaggerated.")
@@ -288,42 +204,12 @@ class CaricatureSettings(_WithLayer):
     rate: float = setting(1.0, "Length of the steps, in units of the usual.", above=0, high=100)
     decay: float = setting(1.15, "How much large shapes go before small ones.", low=0, high=3)
     seed: int = setting(0, "Seed of the noise and of the views.", low=0, high=2**63 - 1)
-    size: str = setting("320", _SIZE_HELP)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    size: str = setting("320", PHOTO_SIZE_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect caricature"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
 
 
 def before_relu(target: Target) -> Target:
     """The target in the convolution's output."""
     return dataclasses.replace(target, layer=target.layer.replace("relu", "conv"))
-
-
-def _alone(category: str | None, others: dict[str, object]) -> None:
-    """Make sure that a class is not asked for together with what is about layers.
-
-    Raises:
-        SettingError: it is.
-    """
-    for name, value in others.items():
-        if category is not None and value is not None:
-            raise SettingError(f"--class and {name}", hint="leave one of them out")
-
-
-def _place(text: str) -> tuple[float, float]:
-    """``X,Y`` in pixels.
-
-    Raises:
-        SettingError: it is no such pair.
-    """
-    try:
-        across, down = (float(word) for word in text.split(","))
-    except ValueError as error:
-        raise SettingError(f"--at: '{text}' is no place", hint="X,Y in pixels: 120,80") from error
-    if not all(math.isfinite(each) and 0 <= each <= _MAX_PLACE for each in (across, down)):
-        raise SettingError(f"--at: '{text}' is no place", hint="X,Y in pixels: 120,80")
-    return across, down

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stylize.errors import SettingError
-from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer
 from stylize.networks.targets import Target, check_targets, parse_targets
 from stylize.settings.fields import check_fields, setting
+from stylize.settings.inspect_common import (
+    NETWORK_HELP,
+    PHOTO_SIZE_HELP,
+    SIZE_HELP,
+    Sized,
+    WithLayer,
+)
 
 # Rows of a page beyond which it is too long to be looked at.
 MAX_ROWS = 64
 
-_NETWORK_HELP = "Network that sees the pictures; see 'stylize models list'."
 _NORMALIZE_HELP = "The scale of the brightness: one for all cells, or each cell's own."
 
 
 @dataclass(frozen=True, kw_only=True)
-class FiltersSettings:
+class FiltersSettings(WithLayer):
     """What of the kernels is shown."""
 
     layer: str = setting("conv1_1", "The layer whose kernels are shown.")
@@ -40,34 +45,23 @@ class FiltersSettings:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def check_layers(self, architecture: str) -> None:
-        """Check the layer against a network.
-
-        Raises:
-            UnknownNameError: the network has no such layer.
-        """
-        find_layer(architecture, self.layer)
-
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationsSettings:
+class ActivationsSettings(Sized):
     """What is shown of a layer's answer to a photo."""
 
     layer: str = setting("relu4_3", "A layer, or some channels of one: relu4_3:7,21-26.")
     count: int = setting(24, "How many channels, the strongest first.", low=1, high=512)
     overlay: bool = setting(False, "Lay each map over the photo.")
     normalize: str = setting("each", _NORMALIZE_HELP, choices=("all", "each"))
-    size: str = setting(
-        "512", "Size at which the network sees the photo: N (long side), WxH, 12MP or original."
-    )
+    size: str = setting("512", PHOTO_SIZE_HELP)
     columns: int = setting(6, "Cells in a row of the sheet.", low=1, high=64)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect activations"
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
+        super().__post_init__()
         targets = _unweighted(self.layer, "a layer")
         if len(targets) > 1:
             raise SettingError(f"'{self.layer}' is more than one layer", hint="one at a time")
@@ -82,7 +76,7 @@ class ActivationsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatchesSettings:
+class PatchesSettings(Sized):
     """What is sought in the photos, and how many of it are kept."""
 
     channels: str = setting("relu4_3:0", "Channels, each a row of the page: relu4_3:7,21-26.")
@@ -90,17 +84,14 @@ class PatchesSettings:
     per_photo: int = setting(
         2, "Patches that one photo may give a channel, at least half a field apart.", low=1, high=64
     )
-    size: str = setting(
-        "512", "Size at which the network sees a photo: N (long side), WxH, 12MP or original."
-    )
+    size: str = setting("512", SIZE_HELP.format("a photo"))
     cell: int = setting(128, "Side of a patch on the page, in px.", low=32, high=512)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect patches"
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
+        super().__post_init__()
         _unweighted(self.channels, "a channel")
 
     def check_layers(self, architecture: str) -> None:
@@ -121,13 +112,11 @@ class PatchesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MapSettings:
+class MapSettings(Sized, WithLayer):
     """How a folder's photos are compared and laid out."""
 
     layer: str = setting("relu5_3", "The layer whose channels' means are compared.")
-    size: str = setting(
-        "256", "Size at which the network sees a photo: N (long side), WxH, 12MP or original."
-    )
+    size: str = setting("256", SIZE_HELP.format("a photo"))
     thumbnail: int = setting(
         96, "Side of a thumbnail in px; smaller where there are too many for it.", low=16, high=512
     )
@@ -135,21 +124,9 @@ class MapSettings:
         30.0, "About how many neighbours a photo has; a third of all at most.", low=1, high=1000
     )
     seed: int = setting(0, "Seed of the layout.", low=0, high=2**32 - 1)
-    network: str = setting("vgg16", _NETWORK_HELP)
+    network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect map"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        SizeSpec.parse(self.size)
-
-    def check_layers(self, architecture: str) -> None:
-        """Check the layer against a network.
-
-        Raises:
-            UnknownNameError: the network has no such layer.
-        """
-        find_layer(architecture, self.layer)
 
 
 def channels_of(target: Target, architecture: str) -> tuple[int, ...]:

@@ -39,6 +39,9 @@ QUICK = ("--size", 32, "--min-size", 32, "--steps", 2, "--precision", "fp32")
 # The same for a dream: one step at one size.
 BRIEF = ("--octaves", 1, "--steps", 1, "--layer", "conv2_2", "--precision", "fp32")
 
+# A command remembers the help option of its first context, so that has to be the program's.
+HELP = {"help_option_names": cli.context_settings["help_option_names"]}
+
 
 @pytest.fixture
 def run() -> Iterator[Run]:

@@ -65,6 +65,19 @@ def test_for_people(run: Run, carrying: Callable[..., Path]) -> None:
     assert told["style_weights"] == "1.0, 2.5"
 
 
+def test_an_inspection(run: Run, carrying: Callable[..., Path]) -> None:
+    """Of a folder, and of no picture at all: no line without anything to say."""
+    photos = {"role": "photos", "name": "holiday", "sha256": "cd" * 32, "count": 13}
+    document = recipe() | {"technique": "inspect map", "losses": {}, "inputs": [photos]}
+    document["resolved"] = {"size": [492, 296], "device": "cpu", "precision": "bf16"}
+    lines = run("info", carrying(document)).stdout.splitlines()
+    assert lines[1] == "photos     holiday, 13 photos, sha256 cdcdcdcdcdcd…"
+    assert lines[3].startswith("resolved   492×296 px on cpu, bf16, ")
+    assert lines[4].split()[0] == next(iter(document["settings"])), "neither steps nor losses"
+    document |= {"inputs": [], "resolved": {"size": [840, 1026]}}
+    assert run("info", carrying(document)).stdout.splitlines()[2] == "resolved   840×1026 px"
+
+
 def test_an_interrupted_picture(run: Run, carrying: Callable[..., Path]) -> None:
     result = run("info", carrying(recipe() | {"interrupted": True}))
     assert result.stdout.splitlines()[0].endswith("(interrupted)")

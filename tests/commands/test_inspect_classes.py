@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -16,9 +17,11 @@ from stylize.inspection.feature import show_feature
 from stylize.inspection.occlusion import show_occlusion
 from stylize.inspection.saliency import show_saliency
 from stylize.networks.additions import add_file
+from stylize.networks.foreign import torchvision_names
 from stylize.networks.head import Head, imagenet_names, load_head
 from stylize.networks.store import Weights, find_model, load_weights, user_directory
 from stylize.networks.trunk import Trunk
+from stylize.recipes import load_recipe
 from stylize.settings import Execution
 from stylize.settings.inspect_gradients import (
     FeatureSettings,
@@ -219,3 +222,59 @@ class TestInspection:
     )
     def test_one_question_at_a_time(self, run: Run, words: tuple[str, ...], said: str) -> None:
         assert said in complaint(run("inspect", *words), 2)
+
+
+@pytest.fixture(scope="module")
+def classifier() -> torch.nn.Module:
+    """Torchvision's own layers, with random weights and narrow between the first and last."""
+    with torch.device("meta"):
+        layers = torchvision.models.vgg16().classifier
+    torch.manual_seed(0)
+    layers[0], layers[3], layers[6] = (
+        torch.nn.Linear(*sides) for sides in ((512 * 7 * 7, 24), (24, 24), (24, 1000))
+    )
+    narrow: torch.nn.Module = layers.eval()
+    return narrow
+
+
+@pytest.fixture(scope="module")
+def imagenet(
+    vgg16: Weights, classifier: torch.nn.Module, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The name of a model that was added from a state dict in torchvision's format."""
+    state = {torchvision_names("vgg16")[name]: each for name, each in vgg16.tensors.items()}
+    state |= {f"classifier.{name}": each for name, each in classifier.state_dict().items()}
+    with torch.device("meta"):
+        assert set(state) == set(torchvision.models.vgg16().state_dict())
+    path = tmp_path_factory.mktemp("imagenet") / "whole.pth"
+    torch.save(state, path)
+    yield add_file(path, preprocessing="caffe").name
+    for made in user_directory().glob("whole.*"):
+        made.unlink()
+
+
+class TestTorchvision:
+    """A whole VGG-16 in torchvision's format: its names, 7 × 7 cells, three layers, ImageNet."""
+
+    @pytest.mark.parametrize("size", [(4, 6), (14, 14), (31, 17)])
+    def test_scores_are_those_of_torchvision(
+        self, imagenet: str, classifier: torch.nn.Module, size: tuple[int, int]
+    ) -> None:
+        features = torch.rand(1, 512, *size, generator=torch.Generator().manual_seed(1))
+        pooled = torch.nn.functional.max_pool2d(features, 2)
+        with torch.no_grad():
+            expected = classifier(torch.nn.AdaptiveAvgPool2d(7)(pooled).flatten(1))
+            torch.testing.assert_close(load_head(imagenet)(features), expected)
+
+    def test_by_its_name_in_all_three(self, run: Run, imagenet: str, tmp_path: Path) -> None:
+        photo = save(scene(28, 64, DISC), tmp_path / "disc.png")
+        common = ("--class", "golden retriever", "--network", imagenet, "--size", SIDE, "--json")
+        for words in (
+            ("saliency", photo),
+            ("occlude", photo, "--patch", 48, "--step", 48),
+            ("feature", "--steps", 2),
+        ):
+            out = tmp_path / f"{words[0]}.png"
+            document = json.loads(done(run("inspect", *words, *common, "-o", out)).stdout)
+            assert document["class"] == "golden retriever"
+            assert load_recipe(out)["weights"]["name"] == imagenet

@@ -21,7 +21,7 @@ from stylize.errors import ExpressionError
 from stylize.networks import additions
 from stylize.networks.architecture import convolutions, find_layer, least_octave_px
 from stylize.networks.formats import trunk_shapes
-from tests.commands.conftest import Run, Sketch, complaint, program
+from tests.commands.conftest import HELP, Run, Sketch, complaint, program
 
 Files = tuple[Path, Path]
 REPLACED = "\N{REPLACEMENT CHARACTER}"
@@ -106,7 +106,7 @@ def test_no_such_network(run: Run) -> None:
 
 
 def test_names_are_completed(added: str) -> None:
-    context = command.make_context("layers", [])
+    context = command.make_context("layers", [], **HELP)
     parameter = next(each for each in command.params if each.name == "network")
     found = [item.value for item in parameter.shell_complete(context, "")]
     assert found == ["vgg16", "vgg19", "mine"]

@@ -6,14 +6,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from stylize.commands import cli
 from stylize.commands.models import models
 from stylize.errors import SettingError, UnknownNameError, WeightsError
 from stylize.networks import additions, store
 from stylize.networks.formats import trunk_shapes
-
-# A command remembers the help option of its first context, so that has to be the program's.
-HELP = {"help_option_names": cli.context_settings["help_option_names"]}
+from tests.commands.conftest import HELP
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,7 @@ from stylize.settings.inspection import (
     MapSettings,
     PatchesSettings,
 )
-from tests.commands.conftest import Run, complaint, done, listing
+from tests.commands.conftest import HELP, Run, complaint, done, listing
 from tests.conftest import as_picture, cat, photo, save
 
 KINDS: list[Any] = [
@@ -61,7 +61,7 @@ def parsed(line: str) -> dict[str, Any]:
     program, group, name, *words = shlex.split(line)
     assert (program, group) == ("stylize", "inspect")
     command: click.Command = getattr(import_module(COMMANDS[name]), name)
-    return command.make_context(name, words).params
+    return command.make_context(name, words, **HELP).params
 
 
 def test_every_command_is_tried() -> None:

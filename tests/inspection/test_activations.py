@@ -111,7 +111,7 @@ def test_an_observer_gives_what_the_trunk_does(vgg16: Weights) -> None:
 
 
 def test_too_small() -> None:
-    with pytest.raises(PictureError, match=r"cat.png: 15×15 px is too small for conv5_1 .* 16 px"):
+    with pytest.raises(PictureError, match=r"cat.png: 15×15 px is too small for relu5_1 .* 16 px"):
         shown("relu5_1", side=15)
     assert shown("relu5_1", side=16).numbers["positions"] == [1, 1]
 

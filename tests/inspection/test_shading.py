@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.inspection.heat import heat, overlay
-from stylize.inspection.shading import LUMA, RAMP, coloured, overlaid, rendered, stretched
+from stylize.inspection.heat import LUMA, RAMP, heat, overlay
+from stylize.inspection.shading import rendered, stretched
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:
@@ -16,12 +16,12 @@ def luma(image: torch.Tensor) -> torch.Tensor:
 
 def test_the_ramp_is_met_at_its_steps() -> None:
     steps = torch.linspace(0, 1, len(RAMP)).view(1, 1, 1, -1)
-    torch.testing.assert_close(coloured(steps)[0, :, 0].T, torch.tensor(RAMP))
+    torch.testing.assert_close(heat(steps)[0, :, 0].T, torch.tensor(RAMP))
 
 
 def test_more_is_brighter() -> None:
     shares = torch.linspace(0, 1, 200).view(1, 1, 1, -1)
-    for picture in (coloured(shares), heat(shares), heat(-shares)):
+    for picture in (heat(shares), heat(-shares)):
         assert (luma(picture).diff() > 0).all()
 
 
@@ -50,7 +50,7 @@ def test_the_photo_is_seen_where_there_is_little() -> None:
     photo = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     shares = torch.zeros(1, 1, 8, 8)
     shares[..., 4:] = 1
-    found = overlaid(shares, photo)
+    found = overlay(shares, photo)
     torch.testing.assert_close(luma(found)[..., :4], 0.7 * luma(photo)[..., :4])
     assert float(found[..., 4:].std((2, 3)).max()) < float(photo[..., 4:].std((2, 3)).max()) / 2
 
@@ -58,8 +58,8 @@ def test_the_photo_is_seen_where_there_is_little() -> None:
 def test_views() -> None:
     photo, shares = torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4)
     assert torch.equal(rendered(shares, photo, "mask"), shares.expand(1, 3, 4, 4))
-    assert torch.equal(rendered(shares, photo, "heat"), coloured(shares))
-    assert torch.equal(rendered(shares, photo, "overlay"), overlaid(shares, photo))
+    assert torch.equal(rendered(shares, photo, "heat"), heat(shares))
+    assert torch.equal(rendered(shares, photo, "overlay"), overlay(shares, photo))
 
 
 def test_signs_have_colours() -> None:

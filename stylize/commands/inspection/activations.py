@@ -6,12 +6,15 @@ from typing import Any
 
 import click
 
-from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.inspecting import fields_options, inspect_options, perform, taken
-from stylize.commands.options import check_streams
-from stylize.commands.results import choose_target
-from stylize.networks.store import find_model
-from stylize.settings import Execution
+from stylize.commands.inputs import open_picture
+from stylize.commands.inspecting import (
+    choose_picture,
+    execution_for,
+    fields_options,
+    inspect_options,
+    perform,
+    taken,
+)
 from stylize.settings.inspection import ActivationsSettings
 
 
@@ -33,12 +36,8 @@ def activations(photo: str, layer: str, **options: Any) -> None:
     ReLU (conv4_3 instead of relu4_3), cool colours are negative responses.
     """
     settings = taken(ActivationsSettings, options, layer=layer)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
-    check_streams(options["output"], [photo], as_json=options["as_json"])
-    files = files_among([photo])
-    require_files(files)
-    target = choose_target(photo, files, f"activations-{layer}", options)
+    execution = execution_for(settings, options)
+    target = choose_picture(photo, f"activations-{layer}", options)
 
     def look() -> Any:
         picture = open_picture(photo, options)

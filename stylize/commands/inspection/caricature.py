@@ -6,13 +6,16 @@ from typing import Any
 
 import click
 
-from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.inspecting import fields_options, inspect_options, perform, taken
+from stylize.commands.inputs import open_picture
+from stylize.commands.inspecting import (
+    choose_picture,
+    execution_for,
+    fields_options,
+    inspect_options,
+    perform,
+    taken,
+)
 from stylize.commands.inspection_runs import exit_code, stoppable
-from stylize.commands.options import check_streams
-from stylize.commands.results import choose_target
-from stylize.networks.store import find_model
-from stylize.settings import Execution
 from stylize.settings.inspect_gradients import CaricatureSettings
 
 
@@ -29,12 +32,8 @@ def caricature(photo: str, **options: Any) -> int:
       stylize inspect caricature photo.jpg --layer relu5_1 --power 0
     """
     settings = taken(CaricatureSettings, options)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
-    files = files_among([photo])
-    check_streams(options["output"], [photo], as_json=options["as_json"])
-    require_files(files)
-    target = choose_target(photo, files, f"caricature-{settings.layer}", options)
+    execution = execution_for(settings, options)
+    target = choose_picture(photo, f"caricature-{settings.layer}", options)
 
     def look() -> Any:
         picture = open_picture(photo, options)

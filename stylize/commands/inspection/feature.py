@@ -6,14 +6,18 @@ from typing import Any
 
 import click
 
-from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.inspecting import fields_options, inspect_options, perform, taken
+from stylize.commands.inputs import open_picture
+from stylize.commands.inspecting import (
+    choose_picture,
+    execution_for,
+    fields_options,
+    inspect_options,
+    perform,
+    taken,
+)
 from stylize.commands.inspection_runs import exit_code, stoppable
-from stylize.commands.options import check_streams
-from stylize.commands.results import choose_target
 from stylize.errors import SettingError, UsageError
-from stylize.networks.store import find_model
-from stylize.settings import Execution, option_name
+from stylize.settings import option_name
 from stylize.settings.inspect_gradients import FeatureSettings
 
 
@@ -44,17 +48,10 @@ def feature(target: str | None, direction: tuple[str, ...], **options: Any) -> i
     """
     check_question(target, options["category"], direction)
     settings = settings_from(target, options)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
+    execution = execution_for(settings, options)
     if direction:
         settings.direction_layer()
-    check_streams(options["output"], direction, as_json=options["as_json"])
-    files = files_among(direction)
-    require_files(files)
-    words = "feature-" + "".join(
-        c if c.isalnum() or c in "_-" else "-" for c in (target or settings.category or "")
-    )
-    place = choose_target(None, files, words[:80], options)
+    place = choose_picture(None, words_of(target or settings.category or ""), options, *direction)
 
     def look() -> Any:
         photos = [open_picture(each, options) for each in direction]
@@ -70,6 +67,11 @@ def feature(target: str | None, direction: tuple[str, ...], **options: Any) -> i
             )
 
     return exit_code(perform(look, place, options))
+
+
+def words_of(target: str) -> str:
+    """What the name of the result says, in letters that every file system takes."""
+    return "feature-" + "".join(c if c.isalnum() or c in "_-" else "-" for c in target)[:72]
 
 
 def check_question(target: str | None, category: str | None, direction: tuple[str, ...]) -> None:

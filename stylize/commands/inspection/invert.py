@@ -6,14 +6,17 @@ from typing import Any
 
 import click
 
-from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.inspecting import fields_options, inspect_options, perform, taken
+from stylize.commands.inputs import open_picture
+from stylize.commands.inspecting import (
+    choose_picture,
+    execution_for,
+    fields_options,
+    inspect_options,
+    perform,
+    taken,
+)
 from stylize.commands.inspection_runs import exit_code, stoppable
-from stylize.commands.options import check_streams
-from stylize.commands.results import choose_target
 from stylize.errors import SettingError
-from stylize.networks.store import find_model
-from stylize.settings import Execution
 from stylize.settings.inspect_gradients import InversionSettings
 
 
@@ -35,13 +38,9 @@ def invert(photo: str, **options: Any) -> int:
     if options["strip"] and options["layer"] is not None:
         raise SettingError("--layer makes no difference with --strip")
     settings = taken(InversionSettings, options)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
-    files = files_among([photo])
-    check_streams(options["output"], [photo], as_json=options["as_json"])
-    require_files(files)
+    execution = execution_for(settings, options)
     words = "inversions" if settings.strip else f"inversion-{settings.layer}"
-    target = choose_target(photo, files, words, options)
+    target = choose_picture(photo, words, options)
 
     def look() -> Any:
         picture = open_picture(photo, options)

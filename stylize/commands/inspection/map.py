@@ -10,6 +10,7 @@ import click
 from stylize.commands.entry import say
 from stylize.commands.inspecting import (
     choose_page,
+    execution_for,
     fields_options,
     inspect_options,
     perform,
@@ -19,8 +20,6 @@ from stylize.commands.inspecting import (
 )
 from stylize.commands.options import check_streams
 from stylize.inspection.album import open_album, page_path, sidecar
-from stylize.networks.store import find_model
-from stylize.settings import Execution
 from stylize.settings.inspection import MapSettings
 
 if TYPE_CHECKING:
@@ -45,8 +44,7 @@ def map(folder: Path, **options: Any) -> None:
     extra 'inspect'.
     """
     settings = taken(MapSettings, options)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
+    execution = execution_for(settings, options)
     check_streams(options["output"], [], as_json=options["as_json"])
     album = open_album(folder, recursive=options["recursive"])
     target = choose_page(album, "map", options, sidecar, page_path)

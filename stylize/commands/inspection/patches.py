@@ -10,6 +10,7 @@ import click
 from stylize.commands.entry import say
 from stylize.commands.inspecting import (
     choose_page,
+    execution_for,
     fields_options,
     inspect_options,
     perform,
@@ -20,8 +21,6 @@ from stylize.commands.inspecting import (
 from stylize.commands.options import check_streams
 from stylize.commands.progress import stop_on_interrupt
 from stylize.inspection.album import open_album, sidecar, state_path
-from stylize.networks.store import find_model
-from stylize.settings import Execution
 from stylize.settings.inspection import PatchesSettings
 
 
@@ -44,8 +43,7 @@ def patches(folder: Path, channels: str, **options: Any) -> None:
     command is given again. PAGE.sha256, beside the page, lists the photos.
     """
     settings = taken(PatchesSettings, options, channels=channels)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
+    execution = execution_for(settings, options)
     check_streams(options["output"], [], as_json=options["as_json"])
     album = open_album(folder, recursive=options["recursive"])
     target = choose_page(album, f"patches-{channels}", options, sidecar)

@@ -6,14 +6,17 @@ from typing import Any
 
 import click
 
-from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.inspecting import fields_options, inspect_options, perform, taken
+from stylize.commands.inputs import open_picture
+from stylize.commands.inspecting import (
+    choose_picture,
+    execution_for,
+    fields_options,
+    inspect_options,
+    perform,
+    taken,
+)
 from stylize.commands.inspection_runs import check_question, like_option, opened, step_bar
-from stylize.commands.options import check_streams
-from stylize.commands.results import choose_target
 from stylize.errors import SettingError
-from stylize.networks.store import find_model
-from stylize.settings import Execution
 from stylize.settings.inspect_gradients import SaliencySettings
 
 OF_SMOOTHGRAD = ("samples", "noise", "seed")
@@ -41,14 +44,9 @@ def saliency(photo: str, like: str | None, **options: Any) -> int:
     """
     said = options["target"]
     settings = settings_from(options)
-    execution = taken(Execution, options)
-    settings.check_layers(find_model(settings.network).architecture)
+    execution = execution_for(settings, options)
     check_question(said, like, settings)
-    sources = [photo, *([like] if like else [])]
-    files = files_among(sources)
-    check_streams(options["output"], sources, as_json=options["as_json"])
-    require_files(files)
-    target = choose_target(photo, files, f"saliency-{settings.method}", options)
+    target = choose_picture(photo, f"saliency-{settings.method}", options, like)
 
     def look() -> Any:
         picture, other = open_picture(photo, options), opened(like, options)

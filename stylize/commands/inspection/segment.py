@@ -6,10 +6,14 @@ from typing import Any
 
 import click
 
-from stylize.commands.inputs import files_among, open_picture, require_files
-from stylize.commands.inspecting import fields_options, inspect_options, perform, taken
-from stylize.commands.options import check_streams
-from stylize.commands.results import choose_target
+from stylize.commands.inputs import open_picture
+from stylize.commands.inspecting import (
+    choose_picture,
+    fields_options,
+    inspect_options,
+    perform,
+    taken,
+)
 from stylize.networks.store import find_model
 from stylize.settings import Execution
 from stylize.settings.inspect_segment import SegmentSettings
@@ -35,10 +39,7 @@ def segment(photo: str, **options: Any) -> int:
     settings = taken(SegmentSettings, options)
     execution = taken(Execution, options)
     find_model(settings.network)
-    files = files_among([photo])
-    check_streams(options["output"], [photo], as_json=options["as_json"])
-    require_files(files)
-    target = choose_target(photo, files, words(settings), options)
+    target = choose_picture(photo, words(settings), options)
 
     def look() -> Any:
         picture = open_picture(photo, options)
