@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stylize.engine.canvas import Canvas
 from stylize.errors import RecipeError, SettingError
-from stylize.images import Picture, resize
+from stylize.images import Picture, resize, resize_clamped
 from stylize.objectives import Moments
 from stylize.objectives.regions import RegionTerm, mask_at, region_terms
 from stylize.objectives.style import StyleTerm
@@ -151,7 +151,7 @@ class Regions:
         weights = [_weights_of(each, size) for each in regions]
         styled = [index for index, each in enumerate(regions) if each.style]
         names = _distinct([regions[index].name for index in styled])
-        self.mask, self._size = mask, size
+        self.mask = mask
         self.styles: dict[str, Picture | None] = {
             name: regions[index].style for name, index in zip(names, styled, strict=True)
         }
@@ -223,10 +223,12 @@ class Regions:
         """The picture with the photo where nothing is painted.
 
         Args:
-            picture: ``(1, 3, *size)`` in [0, 1], on the CPU.
+            picture: ``(1, 3, H, W)`` in [0, 1], on the CPU; of the result's size, or smaller.
             photo: of any size.
         """
-        return composed(picture, resize(photo.pixels, self._size).clamp(0, 1), self.area)
+        size = (picture.shape[2], picture.shape[3])
+        area = resize_clamped(self.area, size)
+        return composed(picture, resize_clamped(photo.pixels, size), area)
 
 
 def regions_of(

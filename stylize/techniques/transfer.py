@@ -203,7 +203,7 @@ class Transfer:
                 if before is not None:
                     optimizer.resample(_between(before, canvas))
             self._fit(self.scales[index], canvas, descent.resume)
-            descent.run(index, image, self._engine, canvas.crop)
+            descent.run(index, image, self._engine, self._shown_from(canvas))
             self.layout = self._engine.layout
             picture, before = canvas.crop(optimizer.result(image)), canvas
         return self._finish(picture, descent.outcomes)
@@ -225,24 +225,26 @@ class Transfer:
         recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
         return placed(snapshot, self.layout, layout, recipe)
 
+    def _shown_from(self, canvas: Canvas) -> Callable[[Tensor], Tensor]:
+        """What listeners see of an image on a canvas: the picture, were it the last."""
+        return lambda image: self._shown(canvas.crop(image))
+
+    def _shown(self, picture: Tensor) -> Tensor:
+        """A picture of any size with the colours that were asked for and what is kept."""
+        picture = picture.cpu().contiguous()
+        painted = finished(picture, self.content, self.styles, self.settings)
+        return with_photo(painted, self.content, self._regions)
+
     def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Painting:
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Painting(
-            pixels=with_photo(
-                finished(
-                    resize(picture, self.size).clamp_(0, 1).cpu().contiguous(),
-                    self.content,
-                    self.styles,
-                    self.settings,
-                ),
-                self.content,
-                self._regions,
-            ),
+            pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
             alpha=alpha_of(self.content, self.size),
             recipe=self._recipe(outcomes, interrupted, self.layout),
             interrupted=interrupted,
+            notes=tuple(self.notes),
         )
 
     def _recipe(

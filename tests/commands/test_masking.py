@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylize.images import read_picture
+from stylize.images import read_picture, resize
 from stylize.inspection import subject
 from stylize.recipes import load_recipe
 from tests.commands.conftest import BRIEF, QUICK, Run, complaint, done, listing
@@ -237,6 +238,66 @@ class TestBatch:
             same = (found == photo).all(1)[0]
             assert 0.05 < float(same.float().mean()) < 0.95
             assert load_recipe(scene / "out" / f"{name}.png")["settings"]["subject"] == "keep"
+
+    def test_doubts_are_told_of_each(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(subject, "SURE", 2.0)
+        words = ("batch", "dream", scene / "cat.png", *BRIEF, "--subject", "keep", "-o")
+        result = done(run(*words, scene / "out"))
+        assert f"{scene}/cat.png: not sure of the subject: " in result.stderr
+        told = done(run(*words, scene / "again", "--json")).stdout.splitlines()
+        (picture,) = [each for each in map(json.loads, told) if each["event"] == "picture"]
+        (note,) = picture["notes"]
+        assert note.startswith("cat.png: not sure of the subject: ")
+
+
+class TestPreviews:
+    """``--save-steps`` shows what the result would be."""
+
+    TWO = ("--size", 64, "--final-steps", 2)
+
+    @pytest.fixture(autouse=True)
+    def larger(self, scene: Path) -> None:
+        save(cat(64), scene / "cat.png")
+
+    def steps(self, folder: Path) -> list[torch.Tensor]:
+        return [read_picture(path).pixels for path in sorted(folder.iterdir())]
+
+    @pytest.mark.parametrize(
+        "words", [("--mask", "left.png"), ("--color", "luminance"), ("--blend", 0.3)]
+    )
+    def test_of_a_transfer(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+    ) -> None:
+        monkeypatch.chdir(scene)
+        found = transferred(run, scene, *self.TWO, *words, "--save-steps", "steps")
+        previews = self.steps(scene / "steps")
+        assert len(previews) > 1
+        assert torch.equal(previews[-1], found)
+        plain = transferred(run, scene, *self.TWO, "--save-steps", "plain")
+        assert not torch.equal(previews[0], self.steps(scene / "plain")[0])
+        assert not torch.equal(found, plain)
+
+    def test_what_is_kept_is_the_photos_at_every_size(self, run: Run, scene: Path) -> None:
+        mask = f"{scene}/right.png=keep"
+        transferred(run, scene, *self.TWO, "--mask", mask, "--save-steps", scene / "steps")
+        photo = read_picture(scene / "cat.png").pixels
+        for pixels in self.steps(scene / "steps"):
+            size = (pixels.shape[2], pixels.shape[3])
+            there = resize(photo, size).clamp(0, 1)[..., size[1] // 2 + 3 :]
+            torch.testing.assert_close(pixels[..., -there.shape[3] :], there, rtol=0, atol=0.003)
+
+    def test_of_a_dream(self, run: Run, scene: Path) -> None:
+        words = ("--mask", scene / "left.png", "--feather", 16, "--save-steps", scene / "steps")
+        out = scene / "out.png"
+        done(run("dream", scene / "cat.png", *BRIEF, "--octaves", 2, *words, "-o", out))
+        first, last = self.steps(scene / "steps")
+        assert torch.equal(last, read_picture(out).pixels)
+        photo = resize(read_picture(scene / "cat.png").pixels, (first.shape[2], first.shape[3]))
+        changed = (first - photo.clamp(0, 1)).abs().mean((0, 1, 2))
+        assert float(changed[-first.shape[3] // 2 + 1 :].max()) < 0.003
+        assert float(changed[0]) > 4 * float(changed[first.shape[3] // 2 - 2]), "a soft edge"
 
 
 def test_a_flat_photo_is_doubted(run: Run, tmp_path: Path) -> None:
