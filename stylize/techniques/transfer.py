@@ -64,7 +64,8 @@ class Transfer:
 
     Args:
         content: the photograph.
-        styles: one or several; their statistics are blended.
+        styles: one or several; their statistics are blended. None where parts have styles of
+            their own: then all else stays as it is.
         settings: how it shall look.
         execution: where it is done.
         start: the picture to start from, for ``init="file"``.
@@ -108,17 +109,18 @@ class Transfer:
         self.weights = self._studio.weights(self.settings.network)
         self.settings.check_layers(self.weights.architecture)
         self.machine = self._studio.machine(execution or Execution(), self.weights)
-        self._layers = shares(self.settings.painted_layers(len(styles)))
+        self._layers = shares(self.settings.painted_layers(len(styles) or 1))
         self._trunk = self._build_trunk()
-        self._regions = regions_of(content, self.settings, self._parts, execution, self._studio)
+        self._regions = regions_of(
+            content, self.settings, self._parts, execution, self._studio, whole=bool(styles)
+        )
         self.notes += self._regions.notes if self._regions else []
         self.area = self._regions.mask if self._regions else None
         budget = budget_bytes(execution or Execution(), self.machine)
         self.layout = self._demand().choose(self.size, budget)
 
     def _check(self) -> None:
-        self.settings.check_styles(len(self.styles))
-        self._parts.check_room(len(self.styles))
+        self._parts.check(self.settings, len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
             raise SettingError("init 'file' and a picture to start from go together")
 
@@ -232,7 +234,8 @@ class Transfer:
     def _shown(self, picture: Tensor) -> Tensor:
         """A picture of any size with the colours that were asked for and what is kept."""
         picture = picture.cpu().contiguous()
-        painted = finished(picture, self.content, self.styles, self.settings)
+        styles = self.styles or self._parts.styles
+        painted = finished(picture, self.content, styles, self.settings)
         return with_photo(painted, self.content, self._regions)
 
     def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Painting:

@@ -31,6 +31,7 @@ LOOKS: dict[str, tuple[tuple[str, ...], tuple[object, ...]]] = {
 MASKED: dict[str, tuple[tuple[str, ...], tuple[object, ...]]] = {
     "mask": (PLAIN, ("--mask", "left.png", "--feather", 8)),
     "masks": (PLAIN, ("--mask", "left.png=cool.png", "--mask", "strip.png=keep")),
+    "alone": ((), ("--mask", "left.png=cool.png", "--color", "palette")),
     "regions": (PLAIN, ("--regions", "map.png", "--region", "red=cool.png", "--color", "match")),
 }
 ALL = LOOKS | MASKED

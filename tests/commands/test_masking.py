@@ -99,6 +99,30 @@ class TestTransfer:
         transferred(run, scene, "--mask", f"{odd}=keep")
         assert roles(scene)[2:] == [("region 1", "a=b.png")]
 
+    def test_without_a_style_of_the_whole_the_rest_stays(self, run: Run, scene: Path) -> None:
+        start = ("transfer", scene / "cat.png", *QUICK, *SOFT, "--steps", 6)
+        left = ("--mask", f"{scene}/left.png={scene}/cool.png")
+        done(run(*start, *left))
+        found = read_picture(scene / "cat-cool.png").pixels
+        same = untouched(found, scene)
+        assert bool(same[16:].all())
+        assert not bool(same[:10].any())
+        assert [each["role"] for each in load_recipe(scene / "cat-cool.png")["inputs"]] == [
+            "content",
+            "region 1",
+            "region 1 style",
+        ]
+        result = done(run(*start, *left, "--mask", f"{scene}/right.png={scene}/warm.png"))
+        assert "leave nothing" not in result.stderr
+        both = read_picture(scene / "cat-cool-warm.png").pixels
+        assert not bool(untouched(both, scene).any())
+        twice = ("--mask", f"{scene}/right.png={scene}/warm.png", "-o", scene / "out.png")
+        result = done(
+            run("transfer", scene / "cat.png", scene / "warm.png", *start[2:], *left, *twice)
+        )
+        assert "leave nothing to the style of the whole picture" in result.stderr
+        assert torch.equal(read_picture(scene / "out.png").pixels, both)
+
     def test_a_replay(self, run: Run, scene: Path) -> None:
         words = ("--mask", f"{scene}/right.png={scene}/cool.png", "--mask", scene / "left.png")
         transferred(run, scene, *words)
@@ -174,6 +198,27 @@ def test_requests_that_make_no_sense(
     before = listing(scene)
     start = ("transfer", "cat.png", "warm.png", *QUICK, "-o", "out.png")
     assert said in complaint(run(*start, *words), 2)
+    assert listing(scene) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "Missing argument 'STYLE...'"),
+        (["--mask", "left.png=keep"], "Missing argument 'STYLE...'"),
+        (["--mask", "right.png"], "Missing argument 'STYLE...'"),
+        (["--mask", "left.png=cool.png", "--mask", "right.png"], "which has none (name a STYLE"),
+        (["--mask", "left.png=cool.png", "--subject", "keep"], "which has none (name a STYLE"),
+        (["--mask", "left.png=cool.png", "--init", "style"], "a start from the style of the whole"),
+        (["--mask", "left.png=cool.png", "--style-weight", 2], "1 style weights for 0 styles"),
+    ],
+)
+def test_requests_without_a_style(
+    run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch, words: list[object], said: str
+) -> None:
+    monkeypatch.chdir(scene)
+    before = listing(scene)
+    assert said in complaint(run("transfer", "cat.png", *QUICK, *words), 2)
     assert listing(scene) == before
 
 

@@ -142,7 +142,9 @@ class TestTwoStyles:
         parts = tuple(Region(each, COOL) for each in (LEFT, block("left.png", 32, 64)))
         found = Regions(Parts(None, parts), (64, 64), 8)
         assert list(found.styles) == ["left.png", "left.png #2"]
-        assert found.notes == ["the regions leave nothing to the style of the whole picture"]
+        assert found.notes == [
+            "the regions leave nothing to the style of the whole picture, so none is needed"
+        ]
 
 
 @given(
