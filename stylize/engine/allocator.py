@@ -26,12 +26,12 @@ def keep_buffers() -> None:
     """Keep freed buffers of up to 32 MB instead of giving them back to the system at once.
 
     Every step frees and takes the same few; fetched anew, each of their pages is cleared first: a
-    twentieth of all time, measured. At the end of the heap, at most 256 MB lie free.
+    twentieth of all time, measured. At the end of the heap, at most 1 GB lies free.
     """
     mallopt = _function("mallopt")
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_TRIM_THRESHOLD, 256 << 20)
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 def give_back_memory() -> None:

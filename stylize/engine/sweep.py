@@ -45,8 +45,8 @@ class Sweep:
 
         Args:
             image: ``(1, 3, h, w)`` RGB in [0, 1], the tile's window.
-            visit: gets the name of a layer, a part of its activations, float32 or more precise,
-                and where in the whole picture it lies.
+            visit: gets the name of a layer, a part of its activations in the trunk's precision, and
+                where in the whole picture it lies.
             remember: what :meth:`backward` needs.
         """
         x = image
@@ -127,7 +127,7 @@ class Sweep:
         owned = self._owned(name, strip)
         if owned is not None:
             rows, columns, region = owned
-            visit(name, exact(features[:, :, rows, columns]), region)
+            visit(name, features[:, :, rows, columns], region)
 
     def _sower(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
         """The seed of a whole window: zero where it is not owned."""
@@ -138,7 +138,7 @@ class Sweep:
                 return torch.zeros_like(features)
             rows, columns, region = owned
             part = features[:, :, rows, columns]
-            slope = seed(name, exact(part), region)
+            slope = seed(name, part, region)
             if part.shape == features.shape:
                 return slope.to(features.dtype)
             sown = torch.zeros_like(features)
@@ -146,11 +146,6 @@ class Sweep:
             return sown
 
         return sow
-
-
-def exact(features: Tensor) -> Tensor:
-    """Activations in at least single precision."""
-    return features.float() if features.dtype is torch.bfloat16 else features
 
 
 def _collected(out: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from stylize.engine.evaluation import Evaluation
 from stylize.engine.sweep import Sweep
 from stylize.engine.tiles import STRIP_BYTES, Region, Tile, halo_px, tiles_of, whole_tile
-from stylize.networks.trunk import Trunk
+from stylize.networks.trunk import Trunk, exact
 from stylize.objectives.moments import Moments, by_position
 from stylize.objectives.objective import FeatureTerm, Objective
 
@@ -77,14 +77,14 @@ class TiledEngine:
             sweep = self._sweep(whole)
             sweep.forward(image, sums.add)
             evaluated = sums.evaluate(whole)
-            gradient = sweep.backward(image, partial(self._seed, _slopes(evaluated)))
+            gradient = sweep.backward(image, partial(self._seed, self._slopes(evaluated)))
         elif all(term.local for term in self._objective.features):
-            gradient = self._pull(image, _slopes(sums.evaluate(whole)), sums)
+            gradient = self._pull(image, self._slopes(sums.evaluate(whole)), sums)
             evaluated = sums.evaluate(whole)
         else:
             self._sweep(whole).forward(image, sums.add, remember=False)
             evaluated = sums.evaluate(whole)
-            gradient = self._pull(image, _slopes(evaluated), None)
+            gradient = self._pull(image, self._slopes(evaluated), None)
         for term in self._objective.features:
             losses[term.name] = term.weight * evaluated[term.name][0]
         return gradient.to(image.dtype)
@@ -105,11 +105,18 @@ class TiledEngine:
             cut(gradient, tile).add_(sweep.backward(window, seed))
         return gradient
 
+    def _slopes(self, evaluated: dict[str, tuple[Tensor, Any]]) -> dict[str, Any]:
+        """Slopes of all terms with their weights in the total: seeds are linear in them."""
+        return {
+            term.name: scaled(evaluated[term.name][1], term.weight)
+            for term in self._objective.features
+        }
+
     def _seed(self, slopes: dict[str, Any], layer: str, features: Tensor, region: Region) -> Tensor:
         """The derivative of all terms on a part of one layer."""
         seed: Tensor | None = None
         for term in self._terms[layer]:
-            part = term.at(region).seed(features, slopes[term.name]).mul_(term.weight)
+            part = term.at(region).seed(features, slopes[term.name])
             seed = part if seed is None else seed.add_(part)
         return torch.zeros_like(features) if seed is None else seed
 
@@ -137,10 +144,6 @@ class _Sums:
                 sums = narrowed(self._total.get(term.name, torch.zeros(())), self._dtype)
                 found[term.name] = term.evaluate(sums, positions)
         return found
-
-
-def _slopes(evaluated: dict[str, tuple[Tensor, Any]]) -> dict[str, Any]:
-    return {name: slope for name, (_, slope) in evaluated.items()}
 
 
 def _nothing(layer: str, features: Tensor, region: Region) -> None:
@@ -186,7 +189,7 @@ def moments_of_layers(
 
     def count(name: str, features: Tensor, region: Region) -> None:
         if name in names:
-            rows = by_position(features)
+            rows = by_position(exact(features))
             total[name] = added(total.get(name), (rows.sum(0), rows.T @ rows))
             positions[name] = region.rows * region.columns
 
@@ -214,6 +217,13 @@ def added(total: Any, part: Any) -> Any:
         return tuple(added(*pair) for pair in zip(totals, part, strict=True))
     wide = part if part.device.type == "mps" else part.double()
     return wide if total is None else total + wide
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """A slope, however many parts it has, times a factor."""
+    if isinstance(value, tuple):
+        return tuple(scaled(each, factor) for each in value)
+    return value * factor
 
 
 def narrowed(value: Any, dtype: torch.dtype) -> Any:

@@ -15,6 +15,7 @@ from torch.nn.functional import cosine_similarity, relu
 
 from stylize.networks.head import Head
 from stylize.networks.targets import Target
+from stylize.networks.trunk import exact
 
 Features = Mapping[str, Tensor]
 
@@ -200,11 +201,6 @@ class Between:
 def mean_activations(features: Tensor) -> Tensor:
     """Rectified activations ``(N, C, h, w)`` as their mean over positions, ``(N, C)``."""
     return relu(exact(features)).mean((2, 3))
-
-
-def exact(features: Tensor) -> Tensor:
-    """In single precision at least."""
-    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def shared_direction(photos: Sequence[Tensor], usual: Tensor) -> Tensor:

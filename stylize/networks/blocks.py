@@ -227,13 +227,60 @@ class FirstConvolution:
         """``(N, 3, h, w)`` pixels to ``(N, 64, h, w)``."""
         x = image.to(dtype=self._weight.dtype, memory_format=self._memory_format)
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        return self._convolve(x)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self._weight, self._bias).to(self._dtype)
+
+    def _convolve_back(self, gradient: Tensor) -> Tensor:
+        return F.conv_transpose2d(gradient.to(self._weight.dtype), self._weight)
 
     def backward(self, gradient: Tensor) -> Tensor:
         """``(N, 64, h, w)`` to the pixels' ``(N, 3, h, w)``: what fell on the pad is theirs."""
-        wide = F.conv_transpose2d(gradient.to(self._weight.dtype), self._weight)
+        wide = self._convolve_back(gradient)
         for axis in (2, 3):
             last = wide.shape[axis] - 1
             wide.select(axis, 1).add_(wide.select(axis, 0))
             wide.select(axis, last - 1).add_(wide.select(axis, last))
         return wide[..., 1:-1, 1:-1]
+
+
+class SplitFirstConvolution(FirstConvolution):
+    """The same with the products of bfloat16, and all but the precision of float32.
+
+    A float32 is the sum of two bfloat16 to within 2⁻¹⁷ of it. So pixels, weights and biases become
+    channels of their high and low parts, of which three of four products count; the sums are
+    float32 within the library. The plain convolution with its conversions took a fifth of all
+    time on a processor with matrix units; this takes a tenth of that.
+
+    Args:
+        weight, bias: in float32.
+        memory_format: of what goes in.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, memory_format: torch.memory_format) -> None:
+        super().__init__(weight, bias, torch.bfloat16, memory_format)
+        high, low = halves(weight)
+        # Channels of ones, which see the bias in the middle of the window alone.
+        offsets = weight.new_zeros(len(bias), 2, *weight.shape[2:], dtype=torch.bfloat16)
+        offsets[:, 0, 1, 1], offsets[:, 1, 1, 1] = halves(bias)
+        self._split = self._laid_out(torch.cat([high, high, low, offsets], 1))
+        self._back = self._laid_out(torch.cat([high, low], 1).flip(2, 3).transpose(0, 1))
+
+    def _laid_out(self, weight: Tensor) -> Tensor:
+        return weight.contiguous(memory_format=self._memory_format)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        high, low = halves(x)
+        ones = high.new_ones(1, 1, 1, 1).expand(len(x), 2, *x.shape[2:])
+        return F.conv2d(self._laid_out(torch.cat([high, low, high, ones], 1)), self._split)
+
+    def _convolve_back(self, gradient: Tensor) -> Tensor:
+        parts = F.conv2d(gradient, self._back, padding=2).float()
+        return parts[:, :3] + parts[:, 3:]
+
+
+def halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Two bfloat16 whose sum is a float32 but for its last bits."""
+    high = x.bfloat16()
+    return high, (x - high.float()).bfloat16()

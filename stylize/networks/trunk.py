@@ -12,7 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.networks.architecture import find_layer, rectified, up_to
-from stylize.networks.blocks import Block, Convolution, FirstConvolution, pooled
+from stylize.networks.blocks import (
+    Block,
+    Convolution,
+    FirstConvolution,
+    SplitFirstConvolution,
+    pooled,
+)
 
 if TYPE_CHECKING:
     from stylize.networks.store import Weights
@@ -33,9 +39,9 @@ class Trunk:
         layers: names of the activations to return, ``conv4_2`` (before the ReLU) or
             ``relu4_2`` (after it).
         pooling: ``"max"``, or ``"avg"`` with the activations' scale kept.
-        precision: ``"fp32"``, ``"bf16"`` or ``"fp64"`` (for tests). In bf16 all but the first
-            convolution run in bfloat16; the first sees the pixels, which 8 significant bits
-            would move by half a grey level, and costs half a percent of the whole.
+        precision: ``"fp32"``, ``"bf16"`` or ``"fp64"`` (for tests). In bf16 the first convolution
+            takes the pixels in two parts: 8 significant bits would move them by half a grey
+            level.
         device: where the weights live and the work is done.
 
     Raises:
@@ -70,7 +76,12 @@ class Trunk:
             self._place(*self._parameters_of(weights, layer.name), first=not index)
             for index, layer in enumerate(self._convolutions)
         ]
-        self._first = FirstConvolution(*self._parameters[0], DTYPES[precision], self.memory_format)
+        if precision == "bf16":
+            self._first: FirstConvolution = SplitFirstConvolution(
+                *self._parameters[0], self.memory_format
+            )
+        else:
+            self._first = FirstConvolution(*self._parameters[0], self.dtype, self.memory_format)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -149,6 +160,11 @@ class Trunk:
             weight.to(self.device, dtype).contiguous(memory_format=self.memory_format),
             bias.to(self.device, dtype),
         )
+
+
+def exact(features: Tensor) -> Tensor:
+    """Activations in at least single precision."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def fold_preprocessing(weights: Weights, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stylize.engine.tiles import Region
+from stylize.networks.trunk import exact
 
 
 class ContentTerm:
@@ -43,7 +44,7 @@ class ContentTerm:
 
     def sums(self, features: Tensor) -> Tensor:
         """Sum of squared errors."""
-        return (features - self._target).square().sum()
+        return exact(features - self._target).square().sum()
 
     def evaluate(self, sums: Tensor, positions: int) -> tuple[Tensor, Tensor]:
         """Value, and its slope with respect to the sum of squared errors."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from stylize.engine.tiles import Region
+from stylize.networks.trunk import exact
 
 # Positions whose likeness to all positions of a guide is held in memory at a time.
 _CHUNK = 4096
@@ -51,7 +52,7 @@ class DreamTerm:
     def relative_to(self, features: Tensor) -> Self:
         """The same term in units of what these activations have, so that layers compare."""
         relative = copy(self)
-        amount = self.amount(_exact(features)).abs().sum() / (features.shape[2] * features.shape[3])
+        amount = self.amount(exact(features)).abs().sum() / (features.shape[2] * features.shape[3])
         relative._scale = 1.0 / max(float(amount), torch.finfo(torch.float32).tiny ** 0.5)
         return relative
 
@@ -65,17 +66,17 @@ class DreamTerm:
 
     def sums(self, features: Tensor) -> Tensor:
         """Sum over the inner positions."""
-        return self.amount(self._inner(features)).sum()
+        return self.amount(exact(self._inner(features))).sum()
 
     def evaluate(self, sums: Tensor, positions: int) -> tuple[Tensor, Tensor]:
         """Mean over positions, and its slope with respect to the sum."""
         scale = self._scale / positions
-        return sums * scale, torch.as_tensor(scale, device=sums.device)
+        return sums * scale, sums.new_tensor(scale)
 
     def seed(self, features: Tensor, slope: Tensor) -> Tensor:
         """The derivative at inner positions, 0 at the border."""
         seed = torch.zeros_like(features)
-        self._inner(seed).copy_(self.slope(self._inner(features)) * slope)
+        self._inner(seed).copy_(self.slope(exact(self._inner(features))) * slope)
         return seed
 
     def _inner(self, features: Tensor) -> Tensor:
@@ -174,7 +175,7 @@ class MatchTerm(DreamTerm):
         border: int = 0,
     ) -> None:
         super().__init__(name, layer, weight, border=border)
-        self._guide = _exact(guide).flatten(2)[0].T.contiguous()
+        self._guide = exact(guide).flatten(2)[0].T.contiguous()
 
     def amount(self, features: Tensor) -> Tensor:
         """The best product at each position."""
@@ -187,8 +188,3 @@ class MatchTerm(DreamTerm):
         rows = features.flatten(2)[0].T
         best = torch.cat([(chunk @ self._guide.T).argmax(1) for chunk in torch.split(rows, _CHUNK)])
         return self._guide[best].T.reshape(features.shape)
-
-
-def _exact(features: Tensor) -> Tensor:
-    """In single precision at least."""
-    return features.to(torch.promote_types(features.dtype, torch.float32))

@@ -9,10 +9,41 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stylize.networks.trunk import exact
+
+# In all partial products of a layer together: 256 parts of 64 channels, 4 of 512.
+_PARTS_NUMBERS = 1 << 20
+# With fewer, the products are done in single precision: they are small then.
+_LEAST_PARTS = 4
+
 
 def by_position(features: Tensor) -> Tensor:
     """``(1, C, h, w)`` activations as ``(h·w, C)`` rows; a view if stored channels-last."""
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])
+
+
+def sums_of(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum over positions of ``(1, C, h, w)`` activations, ``(C,)``, and of their outer products.
+
+    Returns:
+        ``(C,)`` and ``(C, C)``, in single precision at least. Products of bfloat16 are added up
+        exactly, but the sums come rounded to bfloat16: so they are formed of many parts, whose
+        errors average out.
+    """
+    rows = by_position(features)
+    positions, channels = rows.shape
+    count = min(_PARTS_NUMBERS // channels**2, positions // channels)
+    if rows.dtype is not torch.bfloat16 or count < _LEAST_PARTS:
+        rows = exact(rows)
+        return rows.sum(0), rows.T @ rows
+    each = positions // count
+    parts = rows[: count * each].view(count, each, channels)
+    rest = rows[count * each :].float()
+    ones = rows.new_ones(1, 1, 1).expand(count, 1, each)
+    return (
+        torch.bmm(ones, parts).sum((0, 1), dtype=torch.float32) + rest.sum(0),
+        torch.bmm(parts.mT, parts).sum(0, dtype=torch.float32) + rest.T @ rest,
+    )
 
 
 @dataclass(frozen=True)

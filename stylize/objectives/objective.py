@@ -39,14 +39,17 @@ class FeatureTerm(Protocol):
         """What has to be added up over positions.
 
         Args:
-            features: ``(1, C, h, w)`` float32 activations of :attr:`layer`.
+            features: ``(1, C, h, w)`` activations of :attr:`layer`, in the trunk's precision.
+
+        Returns:
+            Tensors in single precision at least.
         """
 
     def evaluate(self, sums: Any, positions: int) -> tuple[Tensor, Any]:
         """The unweighted value (a scalar) and its slope with respect to the sums."""
 
     def seed(self, features: Tensor, slope: Any) -> Tensor:
-        """Derivative of the unweighted value with respect to ``features``, of their shape."""
+        """The derivative with respect to ``features``, of their shape; linear in ``slope``."""
 
 
 class ImageTerm(Protocol):

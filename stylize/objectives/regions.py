@@ -20,6 +20,7 @@ from torch import Tensor
 from stylize.engine.tiles import Region
 from stylize.errors import SettingError
 from stylize.networks.architecture import find_layer
+from stylize.networks.trunk import exact
 from stylize.objectives.moments import Moments, by_position
 from stylize.objectives.style import StyleTerm, Sums
 
@@ -61,7 +62,7 @@ class RegionTerm:
 
     def sums(self, features: Tensor) -> Sums:
         """``Σ w F`` and ``Σ w F Fᵀ``."""
-        rows = by_position(features)
+        rows = by_position(exact(features))
         total = rows.new_zeros(rows.shape[1])
         products = rows.new_zeros(rows.shape[1], rows.shape[1])
         for index in torch.split(self._places, _CHUNK):
@@ -77,7 +78,7 @@ class RegionTerm:
 
     def seed(self, features: Tensor, slope: Tensor | Sums) -> Tensor:
         """The inner term's, times the mask; 0 outside the region."""
-        rows = by_position(features)
+        rows = by_position(exact(features))
         seeds = torch.zeros_like(rows)
         for index in torch.split(self._places, _CHUNK):
             chosen = rows[index].T[None, :, None]

@@ -7,15 +7,17 @@ from torch import Tensor
 
 from stylize.engine.tiles import Region
 from stylize.objectives.bures import Bures
-from stylize.objectives.moments import Moments, by_position
+from stylize.objectives.moments import Moments, by_position, sums_of
 
 # (Σ F, Σ F Fᵀ) over positions.
 Sums = tuple[Tensor, Tensor]
 
 
-def _sums(features: Tensor) -> Sums:
+def _linear(features: Tensor, by_sum: Tensor, by_products: Tensor) -> Tensor:
+    """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position, in the precision of the activations."""
     rows = by_position(features)
-    return rows.sum(0), rows.T @ rows
+    found = torch.addmm(by_sum.to(rows.dtype), rows, (2 * by_products).to(rows.dtype))
+    return _like(found, features)
 
 
 def _like(rows: Tensor, features: Tensor) -> Tensor:
@@ -53,7 +55,7 @@ class GramTerm:
 
     def sums(self, features: Tensor) -> Sums:
         """Sum of activations and of their outer products."""
-        return _sums(features)
+        return sums_of(features)
 
     def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Tensor]:
         """Value, and its slope with respect to ``Σ F Fᵀ``."""
@@ -63,7 +65,8 @@ class GramTerm:
 
     def seed(self, features: Tensor, slope: Tensor) -> Tensor:
         """``2 (∂L/∂ΣFFᵀ) F``: the slope is symmetric."""
-        return _like(by_position(features) @ (2 * slope), features)
+        rows = by_position(features)
+        return _like(rows @ (2 * slope).to(rows.dtype), features)
 
 
 class MomentsTerm:
@@ -105,7 +108,7 @@ class MomentsTerm:
 
     def sums(self, features: Tensor) -> Sums:
         """Sum of activations and of their outer products."""
-        return _sums(features)
+        return sums_of(features)
 
     def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
         """Value, and its slopes with respect to ``Σ F`` and ``Σ F Fᵀ``."""
@@ -123,8 +126,7 @@ class MomentsTerm:
 
     def seed(self, features: Tensor, slope: Sums) -> Tensor:
         """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position."""
-        by_sum, by_products = slope
-        return _like(torch.addmm(by_sum, by_position(features), 2 * by_products), features)
+        return _linear(features, *slope)
 
 
 class WassersteinTerm:
@@ -162,7 +164,7 @@ class WassersteinTerm:
 
     def sums(self, features: Tensor) -> Sums:
         """Sum of activations and of their outer products."""
-        return _sums(features)
+        return sums_of(features)
 
     def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
         """Value, and its slopes with respect to ``Σ F`` and ``Σ F Fᵀ``."""
@@ -176,8 +178,7 @@ class WassersteinTerm:
 
     def seed(self, features: Tensor, slope: Sums) -> Tensor:
         """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position."""
-        by_sum, by_products = slope
-        return _like(torch.addmm(by_sum, by_position(features), 2 * by_products), features)
+        return _linear(features, *slope)
 
 
 StyleTerm = GramTerm | MomentsTerm | WassersteinTerm

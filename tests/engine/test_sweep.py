@@ -75,11 +75,11 @@ def test_tiles_own_every_position_once(height: int, width: int, tile_px: int) ->
     assert all((each == 1).all() for each in counts.values())
 
 
-def test_bf16_is_shown_in_float32(vgg16: Weights) -> None:
+def test_activations_are_shown_as_they_are(vgg16: Weights) -> None:
     trunk = Trunk(vgg16, ("relu2_1",), precision="bf16")
     kinds = set()
     sweep = Sweep(trunk, whole_tile(trunk.strides(), (32, 32)))
     sweep.forward(noise(32, 32).float(), lambda name, features, region: kinds.add(features.dtype))
-    assert kinds == {torch.float32}
+    assert kinds == {torch.bfloat16}
     gradient = sweep.backward(noise(32, 32).float(), lambda name, features, region: features)
     assert gradient.shape == (1, 3, 32, 32)

@@ -2,9 +2,17 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.networks.blocks import average_unpool, pooled
+from stylize.networks.blocks import (
+    FirstConvolution,
+    SplitFirstConvolution,
+    average_unpool,
+    halves,
+    pooled,
+)
 from stylize.networks.store import Weights
 from stylize.networks.trunk import Trunk
 
@@ -74,6 +82,27 @@ def test_without_a_way_back_nothing_is_remembered(vgg16: Weights) -> None:
     assert memory.output is not None
     assert full.output is not None
     torch.testing.assert_close(memory.output, full.output)
+
+
+def test_the_split_convolution_and_its_way_back_are_the_plain_ones(vgg16: Weights) -> None:
+    first = Trunk(vgg16, ("conv1_1",)).blocks[0].convolutions[0]
+    plain = FirstConvolution(first.weight, first.bias, torch.float32, torch.channels_last)
+    split = SplitFirstConvolution(first.weight, first.bias, torch.channels_last)
+    image, gradient = noise(1, 3, 9, 14).float(), noise(1, 64, 9, 14).bfloat16()
+    torch.testing.assert_close(
+        split.forward(image).float(), plain.forward(image), rtol=2**-8, atol=2e-3
+    )
+    expected = plain.backward(gradient.float())
+    error = (split.backward(gradient) - expected).norm() / expected.norm()
+    assert float(error) < 2**-8
+
+
+@given(st.floats(-1e6, 1e6, width=32))
+def test_two_halves_are_nearly_the_whole(value: float) -> None:
+    whole = torch.tensor(value)
+    high, low = halves(whole)
+    assert (high.dtype, low.dtype) == (torch.bfloat16, torch.bfloat16)
+    assert abs(float(high.double() + low.double()) - value) <= 2**-16 * abs(value) + 1e-37
 
 
 def test_nothing_wanted_nothing_back(vgg16: Weights) -> None:

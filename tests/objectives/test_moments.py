@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylize.objectives import blend, moments_of
+from stylize.objectives.moments import sums_of
 
 
 def features(seed: int, channels: int = 4, height: int = 5, width: int = 6) -> torch.Tensor:
@@ -30,6 +31,15 @@ def test_channels_last_and_contiguous_agree() -> None:
     plain = features(1)
     last = plain.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(moments_of(plain).second, moments_of(last).second)
+
+
+@pytest.mark.parametrize("shape", [(64, 40, 50), (512, 24, 32), (128, 7, 11), (256, 1, 1)])
+def test_sums_of_bfloat16_are_better_than_bfloat16(shape: tuple[int, int, int]) -> None:
+    halves = features(4, *shape).relu().bfloat16()
+    found, expected = sums_of(halves), sums_of(halves.double())
+    for one, other in zip(found, expected, strict=True):
+        assert one.dtype is torch.float32
+        assert float((one - other).norm() / other.norm()) < 1e-3
 
 
 @given(st.integers(0, 10_000), st.permutations(range(4)))

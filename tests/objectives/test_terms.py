@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylize.engine.tiled import scaled
 from stylize.objectives import (
     ContentTerm,
     GramTerm,
@@ -161,3 +162,25 @@ def test_dead_activations_give_finite_values() -> None:
         value, seed = evaluate(term, dead)
         assert float(value) == 0
         assert torch.isfinite(seed).all()
+
+
+@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm, WassersteinTerm])
+def test_in_bfloat16_the_seed_is_nearly_the_same(
+    kind: type[GramTerm] | type[MomentsTerm] | type[WassersteinTerm],
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    one, two = torch.rand(2, 1, 32, 20, 24, generator=generator).bfloat16().square()
+    term = kind("relu1_1", moments_of(two * 1.5), 1.0)
+    (value, seed), (expected, slope) = evaluate(term, one), evaluate(term, one.float())
+    assert seed.dtype is torch.bfloat16
+    torch.testing.assert_close(value, expected, rtol=5e-3, atol=0)
+    assert float((seed - slope).norm() / slope.norm()) < 0.01
+
+
+@pytest.mark.parametrize(("term", "loss"), TERMS)
+def test_the_seed_is_linear_in_the_slope(term: FeatureTerm, loss: object) -> None:
+    features = random(2)
+    _, slope = term.evaluate(term.sums(features), 24)
+    torch.testing.assert_close(
+        term.seed(features, scaled(slope, 3.0)), 3 * term.seed(features, slope)
+    )
