@@ -172,7 +172,7 @@ def test_weights_that_are_all_zero() -> None:
 def test_the_final_steps(steps: int, final: int | None) -> None:
     found = TransferSettings(steps=steps, final_steps=final).steps_at_the_end
     assert found >= 1
-    assert found == (final or max(1, round(steps / 8)))
+    assert found == (final or max(1, round(steps / 2)))
 
 
 @pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings, Execution])

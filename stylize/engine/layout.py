@@ -19,8 +19,8 @@ from stylize.optimize.schedule import Scale
 
 # Sides of what a tile owns, to choose from; smaller ones spend most of their work on the halo.
 TILES_PX = (2048, 1536, 1024, 768, 512, 256)
-# Pairs of the L-BFGS history: fewer where memory is short, at some cost in convergence.
-HISTORIES = (10, 5, 3, 2)
+# Pairs of the L-BFGS history: fewer where memory is short. Ten or twenty gain nothing over five.
+HISTORIES = (5, 3, 2)
 # Share of the free memory that a run may plan with.
 USABLE = 0.85
 

@@ -48,10 +48,10 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
 # float32 images that the loop holds beside the one that is evaluated, with its gradient: two
 # moments, the average and temporaries; points, a gradient and temporaries beside the pairs of
 # L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
-STATE_IMAGES = {"adam": 8, "lbfgs": 7, "ascent": 8}
+STATE_IMAGES = {"adam": 8, "lbfgs": 6, "ascent": 8}
 
 
-def state_bytes_per_px(optimizer: str, history: int = 10) -> float:
+def state_bytes_per_px(optimizer: str, history: int = 5) -> float:
     """Memory of the image and of what the optimiser remembers, per pixel.
 
     Args:

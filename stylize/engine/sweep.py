@@ -14,7 +14,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from stylize.engine.tiles import STRIP_BYTES, Region, Span, Tile
+from stylize.engine.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Region, Span, Tile
 from stylize.networks.blocks import Block, Memory
 from stylize.networks.trunk import Trunk
 
@@ -30,13 +30,14 @@ class Sweep:
     Args:
         trunk: gives the activations.
         tile: what is seen and what of it is owned; what is owned is shown and seeded.
-        strip_bytes: of the largest activation in a strip.
+        strip_bytes: of the largest activation in a strip; what suits the device, if None.
     """
 
-    def __init__(self, trunk: Trunk, tile: Tile, *, strip_bytes: int = STRIP_BYTES) -> None:
+    def __init__(self, trunk: Trunk, tile: Tile, *, strip_bytes: int | None = None) -> None:
         self._trunk = trunk
         self._tile = tile
-        self._strip_bytes = strip_bytes
+        on_cpu = trunk.device.type == "cpu"
+        self._strip_bytes = strip_bytes or (STRIP_BYTES if on_cpu else DEVICE_STRIP_BYTES)
         self._remembered: list[tuple[list[Span], list[Memory]]] = []
 
     @torch.no_grad()

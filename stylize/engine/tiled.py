@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stylize.engine.evaluation import Evaluation
 from stylize.engine.sweep import Sweep
-from stylize.engine.tiles import STRIP_BYTES, Region, Tile, halo_px, tiles_of, whole_tile
+from stylize.engine.tiles import Region, Tile, halo_px, tiles_of, whole_tile
 from stylize.networks.trunk import Trunk, exact
 from stylize.objectives.moments import Moments, by_position
 from stylize.objectives.objective import FeatureTerm, Objective
@@ -45,7 +45,7 @@ class TiledEngine:
         *,
         tile_px: int | None,
         halo: int | None = None,
-        strip_bytes: int = STRIP_BYTES,
+        strip_bytes: int | None = None,
     ) -> None:
         self._trunk = trunk
         self._objective = objective
@@ -152,7 +152,7 @@ def _nothing(layer: str, features: Tensor, region: Region) -> None:
 
 @torch.no_grad()
 def features_of(
-    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int = STRIP_BYTES
+    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Tensor]:
     """Activations of a whole picture, in the trunk's precision, without the memory of a pass.
 
@@ -181,7 +181,7 @@ def features_of(
 
 @torch.no_grad()
 def moments_of_layers(
-    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int = STRIP_BYTES
+    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Moments]:
     """Moments of a whole picture's activations, added up in double precision."""
     total: dict[str, Any] = {}

@@ -31,17 +31,16 @@ class LBFGS:
     # A pair is kept if its curvature is positive beyond what bfloat16 gradients invent.
     _CURVATURE = 1e-3
 
-    def __init__(self, history: int = 10, first_step: float = 0.01) -> None:
+    def __init__(self, history: int = 5, first_step: float = 0.01) -> None:
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
         self._first_step = first_step
         self._forget()
 
     def _forget(self) -> None:
-        """Drop all that belongs to one size: pairs, last point, best point."""
+        """Drop all that belongs to one size: pairs and the last point."""
         self._pairs.clear()
         self._damping = 1.0
         self._last: tuple[Tensor, Tensor, float] | None = None
-        self._best: tuple[Tensor, float] | None = None
 
     def step(self, image: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:
         """One evaluation and one step; changes ``image`` in place.
@@ -55,8 +54,6 @@ class LBFGS:
             self._retreat(image)
             return found
         self._learn(image, gradient)
-        if self._best is None or total < self._best[1]:
-            self._best = (image.clone(), total)
         self._last = (image.clone(), gradient, total)
         image.add_(self._direction(image, gradient), alpha=self._damping).clamp_(0, 1)
         self._damping = min(1.0, 2 * self._damping)
@@ -98,8 +95,12 @@ class LBFGS:
         return q.neg_().masked_fill_(held, 0)
 
     def result(self, image: Tensor) -> Tensor:
-        """The picture so far: the iterate of the lowest objective at this size."""
-        return image.clone() if self._best is None else self._best[0].clone()
+        """The picture so far: the newest iterate.
+
+        The last step is worth an evaluation that it does not cost; to give the best iterate that
+        was evaluated would throw it away.
+        """
+        return image.clone()
 
     def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
         """Forget the history: curvature pairs of another size do not describe this one."""
@@ -114,8 +115,6 @@ class LBFGS:
             numbers[f"curvature {index}"] = curvature
         if self._last is not None:
             tensors["last"], tensors["gradient"], numbers["last"] = self._last
-        if self._best is not None:
-            tensors["best"], numbers["best"] = self._best
         return State(tensors, numbers)
 
     def restore(self, state: State, image: Tensor) -> None:
@@ -136,5 +135,3 @@ class LBFGS:
         self._damping = numbers["damping"]
         if "last" in kept:
             self._last = kept["last"], kept["gradient"], numbers["last"]
-        if "best" in kept:
-            self._best = kept["best"], numbers["best"]

@@ -5,10 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# 128, 203, 323, 512 px: with the same steps, a fifth faster than two for an octave, and nothing
-# to see; one for an octave leaves more to the finest scale than it can do.
-SCALES_PER_OCTAVE = 1.5
-
 
 @dataclass(frozen=True)
 class Scale:
@@ -38,27 +34,27 @@ def schedule(
     coarsest: int = 128,
     least_side: int = 32,
 ) -> list[Scale]:
-    """Scales from coarse to fine, three for two octaves, the last of the size asked for.
+    """Scales from coarse to fine, each twice as large as the one before.
 
     The number of steps falls geometrically: large shapes settle where steps are cheap, and a
-    fine scale only has to add what the coarser could not show.
+    fine scale only has to add what the coarser could not show. It falls slowly: at equal cost,
+    more steps at the finest scale win against more scales and against more coarse steps.
 
     Args:
         height, width: of the finest scale.
         steps: at the coarsest scale.
         final_steps: at the finest scale (of several; a single scale gets ``steps``).
-        coarsest: long side below which no scale goes.
+        coarsest: the long side of the coarsest scale, to within a factor of √2.
         least_side: short side below which no scale goes.
     """
-    smallest = max(coarsest / max(height, width), least_side / min(height, width))
-    count = (
-        1 + max(0, math.floor(SCALES_PER_OCTAVE * math.log2(1 / smallest) + 1e-9))
-        if smallest < 1
-        else 1
+    doublings = min(
+        round(math.log2(max(height, width) / coarsest)),
+        math.floor(math.log2(min(height, width) / least_side)),
     )
+    count = 1 + max(0, doublings)
     scales = []
     for index in range(count):
-        shrink = 2 ** (-(count - 1 - index) / SCALES_PER_OCTAVE)
+        shrink = 2.0 ** -(count - 1 - index)
         position = index / (count - 1) if count > 1 else 0.0
         scales.append(
             Scale(

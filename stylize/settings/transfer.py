@@ -28,7 +28,8 @@ class TransferSettings:
     enlarge: bool = setting(False, "Let the result be larger than the photograph.")
     style_size: int | None = setting(
         None,
-        "Long side of the style picture; smaller gives finer strokes.  [as the result]",
+        "Long side of the style picture: smaller gives finer strokes, larger gives coarser ones.  "
+        "[as the result]",
         low=32,
         high=MAX_SIDE_PX,
     )
@@ -53,7 +54,7 @@ class TransferSettings:
         choices=("moments", "gram", "wasserstein"),
     )
     style_layers: LayerWeights = setting(
-        (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 1)),
+        (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 0.3)),
         "Layers of the style and their weights, as NAME:WEIGHT,…; normalised.",
         low=0,
         high=MAX_WEIGHT,
@@ -100,6 +101,13 @@ class TransferSettings:
         "What the optimisation starts from: content, noise, style, or a picture file.",
         choices=("content", "noise", "style", "file"),
     )
+    detail: float = setting(
+        0.5,
+        "Share of the photograph's fine detail that is put back with each doubling of the size; "
+        "0 leaves it to the optimiser.",
+        low=0,
+        high=1,
+    )
     subject: str | None = setting(
         None,
         "What becomes of the subject, which is found in the photo: painted in the style, or kept "
@@ -121,14 +129,14 @@ class TransferSettings:
     seed: int = setting(0, "Seed of the noise.", low=0, high=2**63 - 1)
     optimizer: str = setting("lbfgs", "How the gradient is followed.", choices=("lbfgs", "adam"))
     steps: int = setting(
-        100, "Steps at the coarsest scale; they fall to the final steps.", low=1, high=1_000_000
+        28, "Steps at the coarsest scale; they fall to the final steps.", low=1, high=1_000_000
     )
     final_steps: int | None = setting(
-        None, "Steps at the finest scale.  [an eighth of --steps]", low=1, high=1_000_000
+        None, "Steps at the finest scale.  [half of --steps]", low=1, high=1_000_000
     )
     min_size: int = setting(
         128,
-        "Long side of the coarsest scale; three scales double it twice.",
+        "Long side of the coarsest scale, about; each of the next doubles it.",
         low=32,
         high=MAX_SIDE_PX,
     )
@@ -203,4 +211,4 @@ class TransferSettings:
     @property
     def steps_at_the_end(self) -> int:
         """Steps at the finest scale."""
-        return self.final_steps or max(1, round(self.steps / 8))
+        return self.final_steps or max(1, round(self.steps / 2))

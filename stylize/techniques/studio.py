@@ -13,7 +13,7 @@ from stylize.objectives import Moments
 from stylize.settings import Execution
 
 # For each style. Its moments at one scale take 2.4 MB with the default layers; a picture of
-# 2048 px has nine scales. More would only serve batches whose pictures are of few sizes, but not
+# 2048 px has five scales. More would only serve batches whose pictures are of few sizes, but not
 # of one, and would grow where all are of different sizes.
 MOST_STATISTICS = 16
 # Two hundred pictures need the same trunk; two presets may need two.

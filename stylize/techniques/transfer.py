@@ -19,12 +19,12 @@ from stylize.engine.fitting import FittingEngine
 from stylize.engine.layout import Demand, Layout, in_layout
 from stylize.engine.machine import budget_bytes
 from stylize.engine.plan import BYTES, Cost, transfer_cost
-from stylize.engine.tiled import features_of, moments_of_layers
+from stylize.engine.tiled import features_of
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture, resize, resize_clamped
 from stylize.networks.architecture import find_layer
 from stylize.networks.trunk import Trunk
-from stylize.objectives import ContentTerm, Moments, Objective, SmoothnessTerm, blend
+from stylize.objectives import ContentTerm, Objective, SmoothnessTerm, blend
 from stylize.objectives.edges import EdgesTerm
 from stylize.objectives.objective import FeatureTerm, ImageTerm
 from stylize.objectives.style import STYLE_TERMS
@@ -44,7 +44,8 @@ from stylize.settings import (
     to_document,
 )
 from stylize.settings.parts import shares_of_styles
-from stylize.techniques.colouring import finished, style_key, style_pixels
+from stylize.techniques.colouring import finished
+from stylize.techniques.gauge import Gauge, StyleTargets
 from stylize.techniques.keeping import measured_in, placed
 from stylize.techniques.motifs import motif_layers, motif_terms
 from stylize.techniques.painting import Painting, alpha_of, resolution
@@ -53,10 +54,6 @@ from stylize.techniques.studio import Studio
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
 LEAST_SIDE = 16
-# A style is not shrunk below this short side, however coarse the scale.
-LEAST_STYLE_SIDE = 32
-
-StyleTargets = dict[str, Moments]
 
 
 class Transfer:
@@ -111,6 +108,9 @@ class Transfer:
         self.machine = self._studio.machine(execution or Execution(), self.weights)
         self._layers = shares(self.settings.painted_layers(len(styles) or 1))
         self._trunk = self._build_trunk()
+        self._gauge = Gauge(
+            self.weights, self._trunk, self.content, self.settings, self.machine, self._studio
+        )
         self._regions = regions_of(
             content, self.settings, self._parts, execution, self._studio, whole=bool(styles)
         )
@@ -213,8 +213,23 @@ class Transfer:
     def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
         """The picture of the scale before, or else the initial one, on the next canvas."""
         if picture is None:
-            picture = self._initial(canvas.size).to(self.machine.device)
-        return canvas.extend(resize_clamped(picture, canvas.size)).contiguous()
+            image = self._initial(canvas.size).to(self.machine.device)
+        else:
+            image = self._grown(picture, canvas.size)
+        return canvas.extend(image.clamp(0, 1)).contiguous()
+
+    def _grown(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """The picture enlarged, with a share of what its own size could not show of the start.
+
+        It spares the finer scale the steps to find the contours again (after the Laplacian pyramid
+        of Kolkin et al., "Style Transfer by Relaxed Optimal Transport", CVPR 2019).
+        """
+        grown = resize(picture, size)
+        if self.settings.detail and self.settings.init in ("content", "file"):
+            fine = self._initial(size).to(grown.device)
+            seen = resize(fine, (picture.shape[2], picture.shape[3]))
+            grown = grown.add(fine - resize(seen, size), alpha=self.settings.detail)
+        return grown
 
     def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
         """The engine of one scale; ``layout`` is the one its targets are measured in."""
@@ -279,7 +294,7 @@ class Transfer:
             generator = torch.Generator().manual_seed(self.settings.seed)
             return torch.rand(1, 3, *size, generator=generator)
         if self.settings.init == "style":
-            return cover(self._seen(self.styles[0].pixels), size).clamp(0, 1)
+            return cover(self._gauge.seen(self.styles[0]), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
         return resize_clamped(source.pixels, size)
 
@@ -344,29 +359,7 @@ class Transfer:
         }
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
-        height, width = style.size
-        shrink = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
-        if shrink < 1:
-            height, width = round(height * shrink), round(width * shrink)
-        size = (height, width)
-        key = (
-            size,
-            self.layout,
-            tuple(name for name, _ in self._layers),
-            self.settings.pooling,
-            self.weights.sha256,
-            self.machine,
-            style_key(self.content, self.settings),
-        )
-        return self._studio.statistics(style.sha256, key, lambda: self._measured(style, size))
-
-    def _measured(self, style: Picture, size: tuple[int, int]) -> StyleTargets:
-        pixels = self._seen(resize_clamped(style.pixels, size)).to(self.machine.device)
-        names = [name for name, _ in self._layers]
-        return moments_of_layers(self._trunk, pixels, names)
-
-    def _seen(self, style: Tensor) -> Tensor:
-        return style_pixels(style, self.content, self.settings)
+        return self._gauge.moments(style, side, [name for name, _ in self._layers], self.layout)
 
 
 def shares(layers: LayerWeights) -> list[tuple[str, float]]:

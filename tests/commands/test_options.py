@@ -32,6 +32,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "dream": (["dogs:2"], "dogs:2"),
     "style_parts": (["fine"], ("fine",)),
     "init": (["noise"], "noise"),
+    "detail": (["0.25"], 0.25),
     "subject": (["keep"], "keep"),
     "background": (["keep"], "keep"),
     "feather": (["5"], 5),
@@ -85,7 +86,7 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
             "all",
             "all is painted",
             "no dream",
-            "an eighth of --steps",
+            "half of --steps",
             "all cores",
             "the free",
         )

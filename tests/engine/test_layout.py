@@ -20,7 +20,7 @@ sides = st.integers(64, 12_000)
 
 
 def test_without_a_bound_nothing_is_tiled() -> None:
-    assert DEMAND.choose((20_000, 20_000), None) == Layout(None, 10)
+    assert DEMAND.choose((20_000, 20_000), None) == Layout(None, 5)
 
 
 def test_a_whole_picture_needs_what_the_plan_says() -> None:
@@ -56,11 +56,11 @@ def test_more_memory_never_makes_it_slower(height: int, width: int, budget: floa
 
 def test_tiles_before_a_shorter_history() -> None:
     size = (4096, 4096)
-    chosen = [DEMAND.choose(size, gigabytes * 1e9) for gigabytes in (40, 9, 5)]
+    chosen = [DEMAND.choose(size, gigabytes * 1e9) for gigabytes in (40, 7, 5)]
     assert chosen[0].tile_px is None
     assert chosen[1].tile_px is not None
-    assert chosen[1].history == 10
-    assert chosen[2].history < 10
+    assert chosen[1].history == 5
+    assert chosen[2].history < 5
 
 
 def test_the_remedy_fits() -> None:

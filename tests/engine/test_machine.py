@@ -27,6 +27,12 @@ def test_the_self_test_measures_both_precisions(vgg16: Weights) -> None:
     assert found.precision == ("bf16" if found.cosine > 0.99 and found.speedup > 1 else "fp32")
 
 
+def test_the_self_test_runs_where_gradients_are_off(vgg16: Weights) -> None:
+    """On a new machine the first command may be one that needs none."""
+    with torch.no_grad():
+        assert machine.self_test("cpu", vgg16).gflops > 0
+
+
 @pytest.mark.parametrize(
     ("cosine", "times", "expected"),
     [(1.0, (2.0, 1.0), "bf16"), (1.0, (1.0, 50.0), "fp32"), (0.9, (2.0, 1.0), "fp32")],

@@ -112,8 +112,11 @@ def test_the_average_of_adam_is_bias_corrected() -> None:
     torch.testing.assert_close(optimizer.result(image), expected)
 
 
-def test_without_averaging_the_result_is_the_last_iterate() -> None:
-    optimizer, image = Adam(0.01, average=0), random(0)
+@pytest.mark.parametrize("make", [lambda: Adam(0.01, average=0), LBFGS])
+def test_without_averaging_the_result_is_the_last_iterate(
+    make: Callable[[], Adam | LBFGS],
+) -> None:
+    optimizer, image = make(), random(0)
     for _ in range(3):
         optimizer.step(image, bowl(random(1)))
     assert torch.equal(optimizer.result(image), image)

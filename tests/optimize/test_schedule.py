@@ -9,9 +9,15 @@ from stylize.optimize.schedule import Scale, schedule
 
 def test_the_usual_one() -> None:
     scales = schedule(384, 512, steps=100, final_steps=30)
-    assert [s.width for s in scales] == [128, 203, 323, 512]
-    assert [s.height for s in scales] == [96, 152, 242, 384]
-    assert [s.steps for s in scales] == [100, 67, 45, 30]
+    assert [s.width for s in scales] == [128, 256, 512]
+    assert [s.height for s in scales] == [96, 192, 384]
+    assert [s.steps for s in scales] == [100, 55, 30]
+
+
+@pytest.mark.parametrize(("side", "coarsest"), [(500, 125), (1000, 125), (700, 175), (730, 91)])
+def test_the_coarsest_scale_is_about_the_one_asked_for(side: int, coarsest: int) -> None:
+    """A picture a few pixels smaller than a usual one does not lose its coarsest scale."""
+    assert schedule(side, side, steps=9, final_steps=9, coarsest=128)[0].width == coarsest
 
 
 def test_a_picture_smaller_than_the_coarsest_scale_gets_one() -> None:
@@ -40,7 +46,7 @@ def test_sizes_grow_to_the_one_asked_for(
     for one, two in pairwise(scales):
         assert one.height <= two.height
         assert one.width <= two.width
-        assert max(two.size) == pytest.approx(max(one.size) * 2 ** (2 / 3), abs=1.5)
+        assert max(two.size) == pytest.approx(max(one.size) * 2, abs=1.5)
         assert low <= two.steps <= high
     if len(scales) > 1:
-        assert max(scales[0].size) >= coarsest - 1
+        assert max(scales[0].size) >= coarsest / 2**0.5 - 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images import Picture
@@ -19,6 +21,7 @@ from stylize.networks.trunk import Trunk
 from stylize.presets import find_preset, preset_names
 from stylize.recipes import of_cell, settings_of, to_text
 from stylize.settings import DreamSettings, Execution, TransferSettings
+from stylize.techniques import gauge
 from stylize.techniques.dream import Dream
 from stylize.techniques.exploration import (
     Cell,
@@ -184,16 +187,16 @@ class TestTransfers:
 
     def test_a_style_is_measured_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         seen: Counter[str] = Counter()
-        measured = Transfer._measured
+        measured = gauge.moments_of_layers
 
-        def spy(self: Transfer, style: Picture, size: tuple[int, int]) -> Any:
-            seen[style.name] += 1
-            return measured(self, style, size)
+        def spy(trunk: Trunk, image: Tensor, names: Sequence[str]) -> Any:
+            seen[str(float(image.sum()))] += 1
+            return measured(trunk, image, names)
 
-        monkeypatch.setattr(Transfer, "_measured", spy)
+        monkeypatch.setattr(gauge, "moments_of_layers", spy)
         looks = [("a", PAINT), ("b", BOLD), ("c", dataclasses.replace(PAINT, steps=2))]
         Exploration(as_picture(cat(16)), transfer_cells(STYLES, [looks]), FP32).run()
-        assert seen == {"4.png": 1, "9.png": 1}
+        assert list(seen.values()) == [1, 1]
 
     def test_stopped(self) -> None:
         """In the second row: its first cell is there, and the style of the third is not named."""

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 import stylize
 from stylize.engine import layout as layout_module
 from stylize.errors import InterruptedRunError, PictureError, SettingError, UnknownNameError
-from stylize.images import Picture, read_picture
+from stylize.images import Picture, read_picture, resize
 from stylize.objectives.smoothness import total_variation
 from stylize.optimize.events import Iterate
 from stylize.recipes import load_recipe
@@ -76,7 +76,7 @@ def test_bf16_comes_as_close_as_fp32(style: Picture) -> None:
     """Pixels may differ, the objective reached may not."""
     totals = []
     for precision in ("fp32", "bf16"):
-        settings = TransferSettings(size="64", min_size=64, steps=20)
+        settings = TransferSettings(size="64", min_size=64, steps=40)
         execution = Execution(device="cpu", precision=precision)
         painting = Transfer(as_picture(cat(64)), [style], settings, execution).run()
         totals.append(losses(painting, ""))
@@ -203,6 +203,29 @@ def test_starts(content: Picture, style: Picture, init: str, source: torch.Tenso
     torch.testing.assert_close(painting.pixels, source, atol=1e-3, rtol=0)
 
 
+TWO_SCALES: dict[str, object] = {"min_size": 32, "optimizer": "adam", "learning_rate": 1e-5}
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
+def test_detail_comes_back_with_the_size(content: Picture, style: Picture, detail: float) -> None:
+    """Hardly a step is made, so what is there is the start: coarse, and a share of the rest."""
+    painting = paint(content, style, detail=detail, steps=1, **TWO_SCALES)
+    coarse = resize(resize(content.pixels, (32, 32)), (64, 64))
+    expected = (coarse + detail * (content.pixels - coarse)).clamp(0, 1)
+    torch.testing.assert_close(painting.pixels, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("init", ["noise", "style"])
+def test_no_detail_of_the_photo_where_it_is_not_the_start(
+    content: Picture, style: Picture, init: str
+) -> None:
+    first, second = (
+        paint(content, style, init=init, detail=detail, steps=2, **TWO_SCALES).pixels
+        for detail in (0.0, 1.0)
+    )
+    assert torch.equal(first, second)
+
+
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_both_optimisers_descend(content: Picture, style: Picture, optimizer: str) -> None:
     events: list[Iterate] = []
@@ -248,9 +271,9 @@ def test_tolerance_ends_a_scale_early(content: Picture, style: Picture) -> None:
 
 
 def test_sizes_and_scales(style: Picture) -> None:
-    painting = paint(as_picture(photo(90, 150)), style, size="100", min_size=60, steps=9)
-    assert painting.pixels.shape == (1, 3, 60, 100)
-    assert painting.recipe["resolved"]["scales"] == [[63, 38, 9], [100, 60, 1]]
+    painting = paint(as_picture(photo(90, 150)), style, size="120", min_size=60, steps=9)
+    assert painting.pixels.shape == (1, 3, 72, 120)
+    assert painting.recipe["resolved"]["scales"] == [[60, 36, 9], [120, 72, 4]]
 
 
 def test_nothing_is_enlarged(style: Picture) -> None:
@@ -298,7 +321,7 @@ def test_a_stop_gives_the_picture_so_far(content: Picture, style: Picture) -> No
     )
     assert painting.interrupted
     assert painting.recipe["interrupted"] is True
-    assert painting.recipe["resolved"]["scales"] == [[40, 40, 3]]
+    assert painting.recipe["resolved"]["scales"] == [[32, 32, 3]]
     assert painting.pixels.shape == (1, 3, 64, 64)
 
 

