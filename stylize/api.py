@@ -34,7 +34,8 @@ def transfer(
 
     Args:
         content: the photograph: a path, or a picture that was read before.
-        style: one picture or several, whose styles are blended.
+        style: one picture or several, whose styles are blended; none, ``()``, where ``parts``
+            have styles of their own and all else stays as it is.
         preset: a name (``stylize presets list``), or the path of a preset file.
         start: the picture to start from; sets ``init``.
         parts: of the photo with styles of their own, or that stay as they are; masks are read

@@ -61,6 +61,8 @@ def test_samples_in_examples_exist(page: str, line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
+        if target.startswith("cookbook/") and not (page.parent / "cookbook").exists():
+            continue  # made by tools/make_cookbook.py; test_cookbook.py counts them
         assert (page.parent / target).exists(), target
 
 

@@ -50,6 +50,7 @@ class Outcome:
         status: ``skipped`` if it was done before, ``elsewhere`` if another run is at it.
         error: one line, of a failure.
         remembered: whether the failure is one of an earlier run.
+        notes: what a user may want to know of a picture that is done, a line each.
     """
 
     task: Task
@@ -57,6 +58,7 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     remembered: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ class LocalRunner:
         losses: dict[str, Any] = painting.recipe["losses"]
         self._ledger.write(task, claimed.standing, seconds=seconds, losses=losses)
         claimed.held.release()
-        self._told(Outcome(task, "done", seconds))
+        self._told(Outcome(task, "done", seconds, notes=painting.notes))
 
     def _fail(self, claimed: _Claimed, error: Exception) -> None:
         """Write down a failure, and go on."""

@@ -296,7 +296,8 @@ class RayRunner:
         elif answer["outcome"] == "done":
             self._ledger.write(job.task, job.standing, seconds=seconds, losses=answer["losses"])
             job.claim.release()
-            self._told(Outcome(job.task, "done", seconds))
+            notes = tuple(answer["notes"])
+            self._told(Outcome(job.task, "done", seconds, notes=notes))
 
     def _fail(self, job: _Job, error: str, seconds: float = 0.0) -> None:
         self._failed = True

@@ -124,23 +124,24 @@ class Worker:
             message: of :func:`order`.
 
         Returns:
-            ``outcome``, ``seconds``, ``losses`` by term, ``error`` in one line or None. Outcomes
-            are ``done``, ``failed``, ``dropped``; and at no fault of the picture ``disk``, which
-            is full or gone, and ``unable``, as for want of weights.
+            ``outcome``, ``seconds``, ``losses`` by term, ``notes``, a line each, ``error`` in one
+            line or None. Outcomes are ``done``, ``failed``, ``dropped``; and at no fault of the
+            picture ``disk``, which is full or gone, and ``unable``, as for want of weights.
         """
         started = time.perf_counter()
-        outcome, losses, error = "done", {}, None
+        made: dict[str, Any] = {"losses": {}, "notes": []}
+        outcome, error = "done", None
         try:
-            losses = self._make(ordered(message), message["token"], Saving(**message["saving"]))
+            made = self._make(ordered(message), message["token"], Saving(**message["saving"]))
         except InterruptedRunError:
             outcome = "dropped"
         except Exception as problem:
             outcome, error = _blamed(problem), one_line(problem)
         seconds = time.perf_counter() - started
-        return {"outcome": outcome, "seconds": seconds, "losses": losses, "error": error}
+        return {"outcome": outcome, "seconds": seconds, "error": error, **made}
 
-    def _make(self, task: Task, token: str, saving: Saving) -> dict[str, float]:
-        """The losses at the end.
+    def _make(self, task: Task, token: str, saving: Saving) -> dict[str, Any]:
+        """The losses at the end, and the notes.
 
         Raises:
             InterruptedRunError: stopped; nothing is written.
@@ -156,8 +157,7 @@ class Worker:
         with refusals_named(task.target):
             task.target.parent.mkdir(parents=True, exist_ok=True)
         painting.save(task.target, depth=saving.depth, quality=saving.quality, token=token)
-        losses: dict[str, float] = painting.recipe["losses"]
-        return losses
+        return {"losses": painting.recipe["losses"], "notes": list(painting.notes)}
 
     def _set_up(self) -> None:
         # Each time: both belong to the thread, and which one calls is not for us to say.

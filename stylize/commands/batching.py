@@ -231,8 +231,15 @@ class Report:
                 target=str(outcome.task.target),
                 seconds=round(outcome.seconds, 3),
                 error=outcome.error,
+                notes=outcome.notes,
             )
-        elif outcome.status == "failed":
+            return
+        if not self._options["quiet"]:
+            for note in outcome.notes:
+                # Notes on masks begin with the photo's name.
+                rest = note.removeprefix(f"{outcome.task.source.name}: ")
+                self._line(f"{outcome.task.source}: {rest}")
+        if outcome.status == "failed":
             again = " (as before; --retry-failed tries again)" if outcome.remembered else ""
             self._line(f"failed {outcome.task.source}: {outcome.error}{again}")
         elif outcome.status == "done" and not self._bars and not self._options["quiet"]:

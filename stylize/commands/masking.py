@@ -103,6 +103,11 @@ class PartsRequest:
     regions: tuple[RegionRequest, ...] = ()
 
     @property
+    def styles(self) -> tuple[str, ...]:
+        """Those of the regions, each once."""
+        return tuple(dict.fromkeys(each.style for each in self.regions if each.style))
+
+    @property
     def sources(self) -> list[str]:
         """All pictures, each once."""
         named = [source for each in self.regions for source in (each.mask, each.style)]

@@ -30,7 +30,7 @@ from stylize.commands.options import (
 )
 from stylize.commands.results import choose_target
 from stylize.commands.running import load_torch, perform
-from stylize.errors import SettingError, UnknownNameError
+from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.presets import Preset, find_preset
 from stylize.settings import Execution, TransferSettings
 from stylize.settings.parts import PARTS
@@ -54,6 +54,11 @@ class Request:
     execution: Execution
 
     @property
+    def painters(self) -> tuple[str, ...]:
+        """The styles of the whole picture, or else those of its parts."""
+        return self.styles or self.parts.styles
+
+    @property
     def sources(self) -> tuple[str, ...]:
         """All inputs as they were given."""
         start = [self.start] if self.start else []
@@ -62,7 +67,7 @@ class Request:
 
 @click.command(epilog="The settings' defaults are those of the preset 'balanced'.")
 @click.argument("content", metavar="CONTENT")
-@click.argument("styles", metavar="STYLE...", nargs=-1, required=True)
+@click.argument("styles", metavar="[STYLE]...", nargs=-1)
 @output_options
 @checkpoint_options
 @preset_options("transfer")
@@ -85,14 +90,14 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
 
     A size is the long side in pixels (--size 1024), a box (640x480), an area (12MP) or
     'original'; the default is 512. Nothing is enlarged. Without -o the result lies beside the
-    photograph under a name that is printed.
+    photograph under a name that is printed. Where masks or regions have styles of their own, STYLE
+    may be left out: then all else stays as it is.
     """
     request = read_request(content, styles, options)
     files = files_among(request.sources)
     check_streams(options["output"], request.sources, as_json=options["as_json"])
     require_files(files)
-    names = [Path(style).stem if style != "-" else "stdin" for style in request.styles]
-    words = "-".join(names)
+    words = "-".join(Path(style).stem if style != "-" else "stdin" for style in request.painters)
     target = choose_target(content, files, words, options)
     mask = read_save_mask(request.settings, files, target, options)
     checkpointing = read_checkpointing(target, files, options)
@@ -121,11 +126,13 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     settings: TransferSettings = preset.apply(said)
     if settings.init == "file" and start is None:
         raise SettingError("the preset starts from a picture", hint="name it with --init FILE")
-    settings.check_styles(len(styles))
+    parts = read_parts(settings, options)
+    if not styles and not parts.styles:
+        raise UsageError("Missing argument 'STYLE...'", hint="a picture whose style it shall be")
+    settings.check_styles(len(styles), regions=len(parts.styles))
     from stylize.networks.store import find_model
 
     settings.check_layers(find_model(settings.network).architecture)
-    parts = read_parts(settings, options)
     return Request(content, styles, start, parts, preset, settings, execution)
 
 

@@ -180,20 +180,26 @@ class TransferSettings:
         if targets := motif_targets(self.dream):
             check_targets(to_text(targets), targets, architecture)
 
-    def check_styles(self, count: int) -> None:
+    def check_styles(self, count: int, *, regions: int = 0) -> None:
         """Check the number of style pictures.
+
+        Args:
+            count: of those of the whole picture.
+            regions: that have styles of their own; where there are any, the whole needs none.
 
         Raises:
             SettingError: none, too many for one recipe, or not as many as there are weights or
-                parts; or none that has any of the layers.
+                parts; or none that has any of the layers, or that is to be started from.
         """
-        if not 1 <= count <= MAX_STYLES:
+        if not (0 if regions else 1) <= count <= MAX_STYLES:
             raise SettingError(f"{count} style pictures", hint=f"1 to {MAX_STYLES} can be blended")
         if self.style_weights and len(self.style_weights) != count:
             raise SettingError(f"{len(self.style_weights)} style weights for {count} styles")
         if self.style_parts and len(self.style_parts) != count:
             raise SettingError(f"{len(self.style_parts)} style parts for {count} styles")
-        if not self.painted_layers(count):
+        if not count and self.init == "style":
+            raise SettingError("a start from the style of the whole picture, which has none")
+        if not self.painted_layers(count or 1):
             raise SettingError(
                 "no style is left for any layer", hint="see --style-layers and the styles' parts"
             )

@@ -122,6 +122,7 @@ class Dream:
             alpha=None if self.photo is None else alpha_of(self.photo, self.size),
             recipe=self._recipe(found.outcomes, found.interrupted, self.layout),
             interrupted=found.interrupted,
+            notes=tuple(self.notes),
         )
 
     def _described(self, snapshot: Snapshot) -> Snapshot:

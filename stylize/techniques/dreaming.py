@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -195,7 +196,7 @@ class Dreamer:
             else:
                 image = base.clone() if picture is None else self._carried(picture, before, base)
             ascent.begin(self._bounds(base, mask))
-            descent.run(index, image, engine, torch.clone)
+            descent.run(index, image, engine, partial(_blended, base, mask=mask))
             picture = image
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
@@ -210,9 +211,7 @@ class Dreamer:
             picture = self._carried(picture, base, photo)
             if self.settings.keep_colors:
                 picture = with_colours_of(photo, picture)
-        if mask is None:
-            return picture
-        return photo + (picture - photo) * mask.to(photo.device)
+        return picture if mask is None else _blended(photo, picture, mask=mask)
 
     def _carried(self, picture: Tensor, before: Tensor, base: Tensor) -> Tensor:
         """The picture at the next size: the photograph there with the detail added so far."""
@@ -315,3 +314,17 @@ class Dreamer:
             height, width = round(height * shrink), round(width * shrink)
         pixels = resize_clamped(guide.pixels, (height, width))
         return self._trunk(pixels.to(self.machine.device))
+
+
+def _blended(photo: Tensor, picture: Tensor, *, mask: Tensor | None) -> Tensor:
+    """A new picture: ``picture`` where a mask is 1, the photo where it is 0.
+
+    Args:
+        photo: ``(1, 3, H, W)``.
+        picture: of the same shape.
+        mask: ``(1, 1, h, w)`` in [0, 1], resized where need be; None for 1 everywhere.
+    """
+    if mask is None:
+        return picture.clone()
+    shown = resize_clamped(mask.to(photo.device), (photo.shape[2], photo.shape[3]))
+    return photo + (picture - photo) * shown

@@ -26,12 +26,14 @@ class Painting:
         alpha: ``(1, 1, H, W)`` of the content picture, or None if it is opaque.
         recipe: the document that makes it again, see :mod:`stylize.recipes`.
         interrupted: whether the run was stopped; the picture is what there was.
+        notes: what a user may want to know, a line each.
     """
 
     pixels: Tensor
     alpha: Tensor | None
     recipe: dict[str, Any]
     interrupted: bool
+    notes: tuple[str, ...] = ()
 
     def save(
         self,

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from stylize.engine.canvas import Canvas
 from stylize.errors import RecipeError, SettingError
-from stylize.images import Picture, resize
+from stylize.images import Picture, resize, resize_clamped
 from stylize.objectives import Moments
 from stylize.objectives.regions import RegionTerm, mask_at, region_terms
 from stylize.objectives.style import StyleTerm
 from stylize.settings import MAX_STYLES, Execution, TransferSettings, result_size
+from stylize.settings.areas import kept_part
 from stylize.techniques.areas import (
     LEAST_PX,
     area_of,
@@ -70,6 +71,29 @@ class Parts:
 
     mask: Picture | None = None
     regions: tuple[Region, ...] = ()
+
+    @property
+    def styles(self) -> list[Picture]:
+        """Those of the regions."""
+        return [each.style for each in self.regions if each.style is not None]
+
+    def check(self, settings: TransferSettings, styles: int) -> None:
+        """Make sure that settings and parts make sense together.
+
+        Args:
+            settings: of the transfer.
+            styles: of the whole picture.
+
+        Raises:
+            SettingError: they do not, or there are too many or no styles.
+        """
+        settings.check_styles(styles, regions=len(self.styles))
+        self.check_room(styles)
+        if not styles and (self.mask is not None or kept_part(settings) is not None):
+            raise SettingError(
+                "where the style of the whole picture applies, which has none",
+                hint="name a STYLE, or give the mask a style of its own: --mask FILE=STYLE",
+            )
 
     def inputs(self) -> Iterator[tuple[str, Picture]]:
         """The pictures with the part that each plays, for a recipe."""
@@ -128,6 +152,8 @@ class Regions:
             regions.
         size: ``(height, width)`` of the result.
         feather_px: width of the soft edges, see :func:`stylize.techniques.areas.soft_inside`.
+        whole: whether there are styles of the whole picture; what no region claims stays as it
+            is if there are none.
 
     Attributes:
         mask: where the styles of the whole picture apply.
@@ -146,12 +172,14 @@ class Regions:
         parts: Parts,
         size: tuple[int, int],
         feather_px: float,
+        *,
+        whole: bool = True,
     ) -> None:
         regions, mask = parts.regions, parts.mask
         weights = [_weights_of(each, size) for each in regions]
         styled = [index for index, each in enumerate(regions) if each.style]
         names = _distinct([regions[index].name for index in styled])
-        self.mask, self._size = mask, size
+        self.mask = mask
         self.styles: dict[str, Picture | None] = {
             name: regions[index].style for name, index in zip(names, styled, strict=True)
         }
@@ -160,10 +188,10 @@ class Regions:
             self.styles[MASKED] = None
             masks.append(mask_weights(mask, size))
         kept = [part for part, each in zip(weights, regions, strict=True) if not each.style]
-        area = _area(masks, kept, size, everywhere=mask is None)
+        area = _area(masks, kept, size, everywhere=whole and mask is None)
         self.area = soft_inside(area, feather_px)
         self.masks = _shared([part * area for part in masks], size, feather_px) * self.area
-        if mask is not None:
+        if mask is not None or not whole:
             self.masks = self.masks[:-1]
         elif float(self.masks[-1].double().sum()) >= LEAST_PX:
             self.styles[REST] = None
@@ -171,8 +199,10 @@ class Regions:
             self.masks = self.masks[:-1]
         self._check()
         self.notes: list[str] = []
-        if None not in self.styles.values():
-            self.notes.append("the regions leave nothing to the style of the whole picture")
+        if whole and None not in self.styles.values():
+            self.notes.append(
+                "the regions leave nothing to the style of the whole picture, so none is needed"
+            )
 
     def _check(self) -> None:
         require_some(self.area, "the part to be painted")
@@ -223,10 +253,12 @@ class Regions:
         """The picture with the photo where nothing is painted.
 
         Args:
-            picture: ``(1, 3, *size)`` in [0, 1], on the CPU.
+            picture: ``(1, 3, H, W)`` in [0, 1], on the CPU; of the result's size, or smaller.
             photo: of any size.
         """
-        return composed(picture, resize(photo.pixels, self._size).clamp(0, 1), self.area)
+        size = (picture.shape[2], picture.shape[3])
+        area = resize_clamped(self.area, size)
+        return composed(picture, resize_clamped(photo.pixels, size), area)
 
 
 def regions_of(
@@ -235,6 +267,8 @@ def regions_of(
     parts: Parts,
     execution: Execution | None,
     studio: Studio,
+    *,
+    whole: bool = True,
 ) -> Regions | None:
     """The parts of a photo that are painted differently; None where all is painted alike.
 
@@ -243,6 +277,7 @@ def regions_of(
         settings: size, soft edges, and whether the subject or the background is kept.
         parts: what is asked for.
         execution, studio: for the network that finds the subject.
+        whole: see :class:`Regions`.
 
     Raises:
         StylizeError: see :class:`Regions` and :func:`stylize.techniques.areas.area_of`.
@@ -250,7 +285,8 @@ def regions_of(
     area = area_of(photo, settings, parts.mask, execution, studio)
     if area is None and not parts.regions:
         return None
-    found = Regions(Parts(area, parts.regions), result_size(settings, photo.size), settings.feather)
+    size = result_size(settings, photo.size)
+    found = Regions(Parts(area, parts.regions), size, settings.feather, whole=whole)
     found.notes += doubts(area, parts.mask)
     return found
 

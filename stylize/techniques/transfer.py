@@ -61,7 +61,8 @@ class Transfer:
 
     Args:
         content: the photograph.
-        styles: one or several; their statistics are blended.
+        styles: one or several; their statistics are blended. None where parts have styles of
+            their own: then all else stays as it is.
         settings: how it shall look.
         execution: where it is done.
         start: the picture to start from, for ``init="file"``.
@@ -105,20 +106,21 @@ class Transfer:
         self.weights = self._studio.weights(self.settings.network)
         self.settings.check_layers(self.weights.architecture)
         self.machine = self._studio.machine(execution or Execution(), self.weights)
-        self._layers = shares(self.settings.painted_layers(len(styles)))
+        self._layers = shares(self.settings.painted_layers(len(styles) or 1))
         self._trunk = self._build_trunk()
         self._gauge = Gauge(
             self.weights, self._trunk, self.content, self.settings, self.machine, self._studio
         )
-        self._regions = regions_of(content, self.settings, self._parts, execution, self._studio)
+        self._regions = regions_of(
+            content, self.settings, self._parts, execution, self._studio, whole=bool(styles)
+        )
         self.notes += self._regions.notes if self._regions else []
         self.area = self._regions.mask if self._regions else None
         budget = budget_bytes(execution or Execution(), self.machine)
         self.layout = self._demand().choose(self.size, budget)
 
     def _check(self) -> None:
-        self.settings.check_styles(len(self.styles))
-        self._parts.check_room(len(self.styles))
+        self._parts.check(self.settings, len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
             raise SettingError("init 'file' and a picture to start from go together")
 
@@ -208,7 +210,7 @@ class Transfer:
                 if before is not None:
                     optimizer.resample(_between(before, canvas))
             self._fit(self.scales[index], canvas, descent.resume)
-            descent.run(index, image, self._engine, canvas.crop)
+            descent.run(index, image, self._engine, self._shown_from(canvas))
             self.layout = self._engine.layout
             picture, before = canvas.crop(optimizer.result(image)), canvas
         return self._finish(picture, descent.outcomes)
@@ -245,24 +247,27 @@ class Transfer:
         recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
         return placed(snapshot, self.layout, layout, recipe)
 
+    def _shown_from(self, canvas: Canvas) -> Callable[[Tensor], Tensor]:
+        """What listeners see of an image on a canvas: the picture, were it the last."""
+        return lambda image: self._shown(canvas.crop(image))
+
+    def _shown(self, picture: Tensor) -> Tensor:
+        """A picture of any size with the colours that were asked for and what is kept."""
+        picture = picture.cpu().contiguous()
+        styles = self.styles or self._parts.styles
+        painted = finished(picture, self.content, styles, self.settings)
+        return with_photo(painted, self.content, self._regions)
+
     def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Painting:
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Painting(
-            pixels=with_photo(
-                finished(
-                    resize(picture, self.size).clamp_(0, 1).cpu().contiguous(),
-                    self.content,
-                    self.styles,
-                    self.settings,
-                ),
-                self.content,
-                self._regions,
-            ),
+            pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
             alpha=alpha_of(self.content, self.size),
             recipe=self._recipe(outcomes, interrupted, self.layout),
             interrupted=interrupted,
+            notes=tuple(self.notes),
         )
 
     def _recipe(

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -99,9 +99,15 @@ def test_a_picture_is_made(worker: Worker, task: Task, network: None) -> None:
     answer = worker.make(message_of(task))
     assert (answer["outcome"], answer["error"]) == ("done", None)
     recipe = load_recipe(task.target)
-    assert answer["losses"] == recipe["losses"]
+    assert (answer["losses"], answer["notes"]) == (recipe["losses"], [])
     assert (recipe["resolved"]["threads"], recipe["resolved"]["precision"]) == (1, "fp32")
     assert os.listdir(task.target.parent) == ["a.png"]
+
+
+def test_notes_are_told(worker: Worker, task: Task, network: None) -> None:
+    large = Look("", "dream", dict(LOOK.settings) | {"size": "96"})
+    answer = worker.make(message_of(replace(task, look=large)))
+    assert answer["notes"] == ["64×64 px are not made 96 without --enlarge"]
 
 
 def test_a_bad_picture_is_told(worker: Worker, task: Task) -> None:

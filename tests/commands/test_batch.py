@@ -554,6 +554,14 @@ class TestReport:
             report.told(Outcome(TASK, "failed", 1.0, "no luck"))
         assert stream.getvalue() == "failed in/a b.png: no luck\n"
 
+    @pytest.mark.parametrize("quiet", [False, True])
+    def test_notes_before_the_picture(self, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
+        notes = ("24×24 px are not made 64", "a\nb.png: not sure")
+        with self.report(monkeypatch, stream := io.StringIO(), quiet=quiet) as report:
+            report.told(Outcome(TASK, "done", 1.25, notes=notes))
+        said = ["in/a b.png: 24×24 px are not made 64", "in/a b.png: not sure"]
+        assert stream.getvalue().splitlines()[:2] == ([] if quiet else said)
+
     def test_totals_come_before_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
         stream = io.StringIO()
         with pytest.raises(UsageError), self.report(monkeypatch, stream):

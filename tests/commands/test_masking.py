@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylize.images import read_picture
+from stylize.images import read_picture, resize
 from stylize.inspection import subject
 from stylize.recipes import load_recipe
 from tests.commands.conftest import BRIEF, QUICK, Run, complaint, done, listing
@@ -98,6 +99,30 @@ class TestTransfer:
         transferred(run, scene, "--mask", f"{odd}=keep")
         assert roles(scene)[2:] == [("region 1", "a=b.png")]
 
+    def test_without_a_style_of_the_whole_the_rest_stays(self, run: Run, scene: Path) -> None:
+        start = ("transfer", scene / "cat.png", *QUICK, *SOFT, "--steps", 6)
+        left = ("--mask", f"{scene}/left.png={scene}/cool.png")
+        done(run(*start, *left))
+        found = read_picture(scene / "cat-cool.png").pixels
+        same = untouched(found, scene)
+        assert bool(same[16:].all())
+        assert not bool(same[:10].any())
+        assert [each["role"] for each in load_recipe(scene / "cat-cool.png")["inputs"]] == [
+            "content",
+            "region 1",
+            "region 1 style",
+        ]
+        result = done(run(*start, *left, "--mask", f"{scene}/right.png={scene}/warm.png"))
+        assert "leave nothing" not in result.stderr
+        both = read_picture(scene / "cat-cool-warm.png").pixels
+        assert not bool(untouched(both, scene).any())
+        twice = ("--mask", f"{scene}/right.png={scene}/warm.png", "-o", scene / "out.png")
+        result = done(
+            run("transfer", scene / "cat.png", scene / "warm.png", *start[2:], *left, *twice)
+        )
+        assert "leave nothing to the style of the whole picture" in result.stderr
+        assert torch.equal(read_picture(scene / "out.png").pixels, both)
+
     def test_a_replay(self, run: Run, scene: Path) -> None:
         words = ("--mask", f"{scene}/right.png={scene}/cool.png", "--mask", scene / "left.png")
         transferred(run, scene, *words)
@@ -179,6 +204,27 @@ def test_requests_that_make_no_sense(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ([], "Missing argument 'STYLE...'"),
+        (["--mask", "left.png=keep"], "Missing argument 'STYLE...'"),
+        (["--mask", "right.png"], "Missing argument 'STYLE...'"),
+        (["--mask", "left.png=cool.png", "--mask", "right.png"], "which has none (name a STYLE"),
+        (["--mask", "left.png=cool.png", "--subject", "keep"], "which has none (name a STYLE"),
+        (["--mask", "left.png=cool.png", "--init", "style"], "a start from the style of the whole"),
+        (["--mask", "left.png=cool.png", "--style-weight", 2], "1 style weights for 0 styles"),
+    ],
+)
+def test_requests_without_a_style(
+    run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch, words: list[object], said: str
+) -> None:
+    monkeypatch.chdir(scene)
+    before = listing(scene)
+    assert said in complaint(run("transfer", "cat.png", *QUICK, *words), 2)
+    assert listing(scene) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (["--mask", "gone.png"], "gone.png: there is no such file"),
         (["--mask", "gone.png=keep"], "gone.png: there is no such file"),
         (["--mask", "left.png=gone.png"], "gone.png: there is no such file"),
@@ -237,6 +283,66 @@ class TestBatch:
             same = (found == photo).all(1)[0]
             assert 0.05 < float(same.float().mean()) < 0.95
             assert load_recipe(scene / "out" / f"{name}.png")["settings"]["subject"] == "keep"
+
+    def test_doubts_are_told_of_each(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(subject, "SURE", 2.0)
+        words = ("batch", "dream", scene / "cat.png", *BRIEF, "--subject", "keep", "-o")
+        result = done(run(*words, scene / "out"))
+        assert f"{scene}/cat.png: not sure of the subject: " in result.stderr
+        told = done(run(*words, scene / "again", "--json")).stdout.splitlines()
+        (picture,) = [each for each in map(json.loads, told) if each["event"] == "picture"]
+        (note,) = picture["notes"]
+        assert note.startswith("cat.png: not sure of the subject: ")
+
+
+class TestPreviews:
+    """``--save-steps`` shows what the result would be."""
+
+    TWO = ("--size", 64, "--final-steps", 2)
+
+    @pytest.fixture(autouse=True)
+    def larger(self, scene: Path) -> None:
+        save(cat(64), scene / "cat.png")
+
+    def steps(self, folder: Path) -> list[torch.Tensor]:
+        return [read_picture(path).pixels for path in sorted(folder.iterdir())]
+
+    @pytest.mark.parametrize(
+        "words", [("--mask", "left.png"), ("--color", "luminance"), ("--blend", 0.3)]
+    )
+    def test_of_a_transfer(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+    ) -> None:
+        monkeypatch.chdir(scene)
+        found = transferred(run, scene, *self.TWO, *words, "--save-steps", "steps")
+        previews = self.steps(scene / "steps")
+        assert len(previews) > 1
+        assert torch.equal(previews[-1], found)
+        plain = transferred(run, scene, *self.TWO, "--save-steps", "plain")
+        assert not torch.equal(previews[0], self.steps(scene / "plain")[0])
+        assert not torch.equal(found, plain)
+
+    def test_what_is_kept_is_the_photos_at_every_size(self, run: Run, scene: Path) -> None:
+        mask = f"{scene}/right.png=keep"
+        transferred(run, scene, *self.TWO, "--mask", mask, "--save-steps", scene / "steps")
+        photo = read_picture(scene / "cat.png").pixels
+        for pixels in self.steps(scene / "steps"):
+            size = (pixels.shape[2], pixels.shape[3])
+            there = resize(photo, size).clamp(0, 1)[..., size[1] // 2 + 3 :]
+            torch.testing.assert_close(pixels[..., -there.shape[3] :], there, rtol=0, atol=0.003)
+
+    def test_of_a_dream(self, run: Run, scene: Path) -> None:
+        words = ("--mask", scene / "left.png", "--feather", 16, "--save-steps", scene / "steps")
+        out = scene / "out.png"
+        done(run("dream", scene / "cat.png", *BRIEF, "--octaves", 2, *words, "-o", out))
+        first, last = self.steps(scene / "steps")
+        assert torch.equal(last, read_picture(out).pixels)
+        photo = resize(read_picture(scene / "cat.png").pixels, (first.shape[2], first.shape[3]))
+        changed = (first - photo.clamp(0, 1)).abs().mean((0, 1, 2))
+        assert float(changed[-first.shape[3] // 2 + 1 :].max()) < 0.003
+        assert float(changed[0]) > 4 * float(changed[first.shape[3] // 2 - 2]), "a soft edge"
 
 
 def test_a_flat_photo_is_doubted(run: Run, tmp_path: Path) -> None:

@@ -96,6 +96,16 @@ class TestTwoStyles:
         names = {name for name in painting.recipe["losses"] if "relu1_1" in name}
         assert names == {"style relu1_1 in right.png", "style relu1_1 in the rest"}
 
+    def test_no_halo_is_wider_than_the_soft_edge(self) -> None:
+        """8 px of it lie on both sides of a line between styles, 4 before what is kept."""
+        painting = job(Parts(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
+        redness = (painting.pixels[:, 0] - painting.pixels[:, 2]).mean((0, 1))
+        assert float(redness[:28].min()) > 0.2
+        assert float(redness[36:].max()) < -0.2
+        beside, everywhere = (change(job(parts, steps=25).run()) for parts in (Parts(LEFT), None))
+        assert float((beside / everywhere)[:28].min()) > 0.7
+        assert float(beside[32:].max()) == 0
+
     def test_what_is_kept_is_kept_under_a_style(self) -> None:
         parts = Parts(None, (Region(block("all.png", 0, 64), COOL), Region(LEFT)))
         painting = job(parts).run()
@@ -132,7 +142,9 @@ class TestTwoStyles:
         parts = tuple(Region(each, COOL) for each in (LEFT, block("left.png", 32, 64)))
         found = Regions(Parts(None, parts), (64, 64), 8)
         assert list(found.styles) == ["left.png", "left.png #2"]
-        assert found.notes == ["the regions leave nothing to the style of the whole picture"]
+        assert found.notes == [
+            "the regions leave nothing to the style of the whole picture, so none is needed"
+        ]
 
 
 @given(
