@@ -96,9 +96,10 @@ def test_the_picture_so_far(files: Files, tmp_path: Path) -> None:
 
 @POSIX
 def test_twice_ends_at_once(files: Files, tmp_path: Path) -> None:
-    large = save(photo(320, 320), tmp_path / "large.png")
+    # Large enough for the second signal to come within the step that the first one waits for.
+    large = save(photo(800, 800), tmp_path / "large.png")
     before = listing(tmp_path)
-    process = begin(large, files[1], "--size", 320, "--min-size", 320)
+    process = begin(large, files[1], "--size", 800, "--min-size", 800)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
     while "stopping after this step" not in process.stderr.readline():
