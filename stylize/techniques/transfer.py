@@ -152,12 +152,15 @@ class Transfer:
             self.settings.optimizer,
             content * BYTES[self.machine.precision]
             + (self._regions.bytes_per_px if self._regions else 0.0),
-            held_bytes=sum(picture.nbytes for picture in self._pictures()),
+            held_bytes=sum(picture.nbytes for _, picture in self._inputs()),
         )
 
-    def _pictures(self) -> list[Picture]:
-        """All that were read, but for those of single parts."""
-        return [self.content, *self.styles, *([self.start] if self.start else [])]
+    def _inputs(self) -> list[tuple[str, Picture]]:
+        """All pictures that were read, with the part that each plays."""
+        inputs = [("content", self.content), *(("style", style) for style in self.styles)]
+        if self.start is not None:
+            inputs.append(("start", self.start))
+        return [*inputs, *self._parts.inputs()]
 
     def cost(self) -> Cost:
         """What the run will cost."""
@@ -273,14 +276,10 @@ class Transfer:
     def _recipe(
         self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
     ) -> dict[str, Any]:
-        inputs = [("content", self.content), *(("style", style) for style in self.styles)]
-        if self.start is not None:
-            inputs.append(("start", self.start))
-        inputs += self._parts.inputs()
         return compose(
             self.settings.TECHNIQUE,
             to_document(self.settings),
-            inputs,
+            self._inputs(),
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
             resolved=resolution(self.machine, self.size, outcomes, layout),
             losses=outcomes[-1].losses,
