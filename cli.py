@@ -1,6 +1,6 @@
 """Launcher for a checkout without an install: ``python cli.py transfer …``."""
 
-from stylize.commands import main
+from stylize.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -16,19 +16,29 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stylize.commands.entry import prepare_environment
+from stylize.cli.main import prepare_environment
 
 prepare_environment()  # before torch is loaded, as the program does
 
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from stylize.batch.claims import Claims  # noqa: E402
-from stylize.batch.ledger import Ledger  # noqa: E402
-from stylize.batch.local import LocalRunner, Outcome, Saving  # noqa: E402
-from stylize.batch.shop import Shop  # noqa: E402
-from stylize.batch.tasks import Look, Task  # noqa: E402
-from stylize.settings import DreamSettings, Execution, TransferSettings, to_document  # noqa: E402
+from stylize.batches.claims import Claims  # noqa: E402
+from stylize.batches.local import (
+    LocalRunner,
+    Outcome,
+    Saving,
+)
+from stylize.batches.painter import Shop  # noqa: E402
+from stylize.batches.records import Ledger  # noqa: E402
+from stylize.batches.tasks import (
+    Look,
+    Task,
+)
+from stylize.settings.dream import DreamSettings  # noqa: E402
+from stylize.settings.execution import Execution  # noqa: E402
+from stylize.settings.fields import to_document  # noqa: E402
+from stylize.settings.transfer import TransferSettings  # noqa: E402
 
 MARKS = (10, 25, 50, 100, 150, 200)
 STYLE = Path(__file__).parent.parent / "samples" / "styles" / "mosaic.jpg"

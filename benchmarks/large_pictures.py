@@ -24,7 +24,10 @@ import tifffile
 import torch
 from PIL import Image
 
-from stylize.images import read_picture, reading_bytes, resize, saving_bytes, write_picture
+from stylize.images.read import read_picture
+from stylize.images.resampling import resize
+from stylize.images.write import write_picture
+from stylize.planning.memory import reading_bytes, saving_bytes
 
 PHOTO = Path(__file__).parent.parent / "samples" / "photos" / "astronaut.jpg"
 READING: dict[str, dict[str, Any]] = {

@@ -20,14 +20,16 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from stylize.engine.canvas import Canvas
-from stylize.engine.evaluation import Evaluation
-from stylize.engine.whole import WholeEngine
-from stylize.images import read_picture, resize
+from stylize.gradients.canvas import Canvas
+from stylize.gradients.tiled import WholeEngine
+from stylize.images.read import read_picture
+from stylize.images.resampling import resize
+from stylize.losses.loss import Evaluation
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
-from stylize.settings import Execution, TransferSettings
-from stylize.techniques.transfer import Transfer
+from stylize.products.transfer.transfer import Transfer
+from stylize.settings.execution import Execution
+from stylize.settings.transfer import TransferSettings
 
 Rows = list[tuple[int, float, float]]
 

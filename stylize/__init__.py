@@ -10,13 +10,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stylize.version import __version__
+
 if TYPE_CHECKING:
     from stylize.api import dream, transfer
     from stylize.errors import StylizeError
-    from stylize.settings import DreamSettings, Execution, TransferSettings
-    from stylize.techniques.painting import Painting
-
-__version__ = "0.1.0"
+    from stylize.runs.result import Painting
+    from stylize.settings.dream import DreamSettings
+    from stylize.settings.execution import Execution
+    from stylize.settings.transfer import TransferSettings
 
 __all__ = [
     "DreamSettings",
@@ -30,11 +32,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "DreamSettings": "stylize.settings",
-    "Execution": "stylize.settings",
-    "Painting": "stylize.techniques.painting",
+    "DreamSettings": "stylize.settings.dream",
+    "Execution": "stylize.settings.execution",
+    "Painting": "stylize.runs.result",
     "StylizeError": "stylize.errors",
-    "TransferSettings": "stylize.settings",
+    "TransferSettings": "stylize.settings.transfer",
     "dream": "stylize.api",
     "transfer": "stylize.api",
 }

@@ -1,6 +1,6 @@
 """``python -m stylize``."""
 
-from stylize.commands import main
+from stylize.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from stylize.images import Picture, read_picture
-from stylize.optimize.events import Iterate
-from stylize.presets import DEFAULTS, find_preset
-from stylize.settings import Execution
-from stylize.techniques.dream import Dream
-from stylize.techniques.painting import Painting
-from stylize.techniques.regions import Parts
-from stylize.techniques.transfer import Transfer
+from stylize.images.read import Picture, read_picture
+from stylize.optimize.loop import Iterate
+from stylize.products.dream.dream import Dream
+from stylize.products.transfer.style_groups import Parts
+from stylize.products.transfer.transfer import Transfer
+from stylize.runs.result import Painting
+from stylize.settings.execution import Execution
+from stylize.settings.presets import DEFAULTS, find_preset
 
 PictureLike = str | Path | Picture
 

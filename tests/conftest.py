@@ -15,8 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from stylize.images import Picture, read_picture, resize
-from stylize.networks.store import Weights, load_weights
+from stylize.images.read import Picture, read_picture
+from stylize.images.resampling import resize
+from stylize.networks.models import Weights, load_weights
 
 # No test may fail for want of speed.
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -17,10 +17,10 @@ from stylize.errors import (
     UnknownNameError,
     UsageError,
 )
-from stylize.images import read_picture
-from stylize.optimize.events import Iterate
-from stylize.presets import find_preset
-from stylize.recipes import load_recipe
+from stylize.images.read import read_picture
+from stylize.optimize.loop import Iterate
+from stylize.runs.recipe import load_recipe
+from stylize.settings.presets import find_preset
 from tests.conftest import as_picture, photo, save, strokes
 
 FP32 = Execution(device="cpu", precision="fp32")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from stylize.images import read_picture
-from stylize.recipes import load_recipe
-from tests.commands.conftest import Run, done, run
+from stylize.images.read import read_picture
+from stylize.runs.recipe import load_recipe
+from tests.cli.conftest import Run, done, run
 
 __all__ = ["run"]  # a fixture
 

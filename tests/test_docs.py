@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import pytest
 
-from stylize.commands import cli
-from stylize.presets import preset_names
+from stylize.cli.main import cli
+from stylize.settings.presets import preset_names
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -85,7 +85,7 @@ def test_the_commands_are_at_the_top() -> None:
     found = {
         name
         for name, node in nodes(ast.ImportFrom, outside="commands/")
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stylize.commands")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stylize.cli")
     }
     assert found == {"__main__.py"}
 

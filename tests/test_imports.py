@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import stylize
-from tests.commands.conftest import program
+from tests.cli.conftest import program
 
 CHECKOUT = Path(__file__).parent.parent
 HEAVY = ("torch", "torchvision", "scipy", "safetensors")
@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "scipy", "safetensors")
 # Runs several commands in one process, and says of each which heavy modules it brought.
 PROBE = """
 import contextlib, io, sys
-from stylize.commands import cli
+from stylize.cli import cli
 for words in sys.argv[2:]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:

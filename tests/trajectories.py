@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
-from stylize.images import read_picture, resize
-from stylize.optimize.events import Iterate
-from stylize.settings import Execution, TransferSettings
-from stylize.techniques.transfer import Transfer
+from stylize.images.read import read_picture
+from stylize.images.resampling import resize
+from stylize.optimize.loop import Iterate
+from stylize.products.transfer.transfer import Transfer
+from stylize.settings.execution import Execution
+from stylize.settings.transfer import TransferSettings
 from tests.conftest import SAMPLES, as_picture, cat
 
 RECORD = Path(__file__).parent / "optimize" / "convergence.json"

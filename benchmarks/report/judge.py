@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.report.pairs import Pair
-from stylize.engine.tiled import features_of
-from stylize.images import read_picture, resize_clamped
-from stylize.networks.store import load_weights
-from stylize.networks.trunk import Trunk
+from stylize.gradients.tiled import features_of
+from stylize.images.read import read_picture
+from stylize.images.resampling import resize_clamped
+from stylize.networks.models import load_weights
+from stylize.networks.vgg import Trunk
 
 STYLE = tuple(f"relu{block}_1" for block in range(1, 6))
 CONTENT = "relu4_2"

@@ -13,15 +13,16 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.report.pairs import Pair
-from stylize.engine.allocator import keep_buffers
-from stylize.engine.canvas import Canvas
-from stylize.engine.machine import processor
-from stylize.engine.plan import network_flop_per_px
-from stylize.engine.whole import WholeEngine
-from stylize.images import read_picture
-from stylize.optimize.schedule import Scale
-from stylize.settings import Execution, TransferSettings
-from stylize.techniques.transfer import Transfer
+from stylize.gradients.canvas import Canvas
+from stylize.gradients.tiled import WholeEngine
+from stylize.images.read import read_picture
+from stylize.planning.allocator import keep_buffers
+from stylize.planning.cost import network_flop_per_px
+from stylize.planning.device import processor
+from stylize.products.transfer.transfer import Transfer
+from stylize.settings.execution import Execution
+from stylize.settings.schedule import Scale
+from stylize.settings.transfer import TransferSettings
 
 STYLIZE = (sys.executable, "-m", "stylize")
 

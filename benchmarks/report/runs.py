@@ -11,15 +11,17 @@ from typing import Any
 import torch
 
 from benchmarks.report.pairs import Pair
-from stylize.engine.canvas import Canvas
-from stylize.engine.whole import WholeEngine
-from stylize.images import read_picture, write_picture
-from stylize.optimize.events import Iterate
-from stylize.optimize.schedule import Scale
-from stylize.presets import find_preset
-from stylize.settings import Execution, TransferSettings
-from stylize.techniques.studio import Studio
-from stylize.techniques.transfer import Transfer
+from stylize.gradients.canvas import Canvas
+from stylize.gradients.tiled import WholeEngine
+from stylize.images.read import read_picture
+from stylize.images.write import write_picture
+from stylize.optimize.loop import Iterate
+from stylize.products.transfer.transfer import Transfer
+from stylize.runs.session import Studio
+from stylize.settings.execution import Execution
+from stylize.settings.presets import find_preset
+from stylize.settings.schedule import Scale
+from stylize.settings.transfer import TransferSettings
 
 SIZE = 512
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from stylize.errors import OutputError
 from stylize.images.atomic import check_writable
-from stylize.images.encoding import format_of
+from stylize.images.write import format_of
 
 __all__ = ["check_writable", "resolve_output"]
 

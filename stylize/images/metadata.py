@@ -1,9 +1,9 @@
-"""The recipe in the file: one JSON text, kept where each format keeps such things.
+r"""The recipe in the file: one JSON text, kept where each format keeps such things.
 
 =================  ==========================================================
 PNG, APNG          iTXt chunk with the keyword ``stylize``
 JPEG, WebP, AVIF   EXIF UserComment, ASCII if it can be, else UTF-16
-TIFF               ImageDescription, which is ASCII: other letters as ``\\uXXXX``
+TIFF               ImageDescription, which is ASCII: other letters as ``\uXXXX``
 GIF                comment, a line below our name, in ASCII likewise
 MP4                ``comment``
 =================  ==========================================================
@@ -18,17 +18,19 @@ from typing import Any
 
 from PIL import ExifTags, GifImagePlugin, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
-from stylize import __version__
 from stylize.errors import OutputError
-from stylize.images import video
-from stylize.images.opening import opened, printable
-from stylize.images.recognition import HEAD_BYTES
+from stylize.images import mp4
+from stylize.images.open import HEAD_BYTES, opened, printable
+from stylize.version import __version__
 
 KEYWORD = "stylize"
+
 SOFTWARE = f"stylize {__version__}"
+
 MAX_RECIPE_BYTES = 16 * 1024  # EXIF holds 64 kB in all, and UTF-16 may double this
 
 _DESCRIPTION, _SOFTWARE = 270, 305
+
 _ASCII, _UNICODE = b"ASCII\0\0\0", b"UNICODE\0"
 
 
@@ -81,8 +83,8 @@ def read_recipe(source: Path | bytes) -> str | None:
         MissingExtraError: the format needs a library that is not installed.
     """
     title = "the picture" if isinstance(source, bytes) else printable(str(source))
-    if video.is_mp4(_head(source)):
-        text = video.read_comment(source, title)
+    if mp4.is_mp4(_head(source)):
+        text = mp4.read_comment(source, title)
     else:
         text = _picture_recipe(source, title)
     return text if text is not None and _is_json_object(text) else None

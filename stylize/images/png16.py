@@ -20,9 +20,13 @@ from numpy.typing import NDArray
 from stylize.images.samples import Samples
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 _COLOUR_TYPE = {3: 2, 4: 6}  # by number of channels
+
 _FILTER_UP = 2
+
 _LEVEL = 6
+
 _LEAST_PIECE_BYTES = 2**16
 
 

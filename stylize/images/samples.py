@@ -1,4 +1,4 @@
-"""A picture's values as a file holds them, made when they are asked for."""
+"""The values of a picture as integers of 8 or 16 bits, produced in bands of rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stylize.errors import NumericalError
-from stylize.images.bands import row_bands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,3 +72,18 @@ def _finite(tensor: Tensor, *, channels: int) -> NDArray[np.float32]:
     if not all(np.isfinite(values[:, rows]).all() for rows in row_bands(values.shape[1:])):
         raise NumericalError("the picture holds values that are not finite")
     return values
+
+
+# A float32 plane of a band takes 4 MB: little beside a picture, and much beside the cost of a call.
+BAND_PX = 2**20
+
+
+def row_bands(size: tuple[int, int]) -> Iterator[slice]:
+    """The rows of a picture, top to bottom, in bands of about :data:`BAND_PX` pixels.
+
+    Args:
+        size: ``(height, width)`` in pixels, at least 1.
+    """
+    height, width = size
+    step = max(1, BAND_PX // width)
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))

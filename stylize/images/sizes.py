@@ -12,8 +12,11 @@ from stylize.errors import SettingError
 MAX_SIDE_PX = 100_000
 
 _FORMS = "use 512 (long side), 640x480 (box), 12MP (area) or original"
+
 _SIDE = re.compile(r"([0-9]{1,12})")
+
 _BOX = re.compile(r"([0-9]{1,12})[x×]([0-9]{1,12})")
+
 _AREA = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?|\.[0-9]{1,12})mp")
 
 

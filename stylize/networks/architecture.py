@@ -16,7 +16,9 @@ from stylize.errors import UnknownNameError
 
 # Convolutions per block; every block but the first starts with a 2×2 pooling of stride 2.
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+
 CHANNELS = (64, 128, 256, 512, 512)
+
 KERNEL = 3
 
 # Of the smallest picture in which a dream is more than grain.

@@ -1,1 +1,1 @@
-"""The loop that follows the gradient: optimisers, the coarse-to-fine schedule, events."""
+"""Optimizers of an image, and the loop over scales."""

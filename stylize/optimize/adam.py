@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stylize.engine.evaluation import Evaluation
-from stylize.optimize.state import State, of_shape
+from stylize.losses.loss import Evaluation
+from stylize.optimize.snapshot import State, of_shape
 
 
 class Adam:

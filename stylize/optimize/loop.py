@@ -6,16 +6,42 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from stylize.engine.evaluation import Engine, Evaluation
 from stylize.errors import CheckpointError, NumericalError
-from stylize.optimize.events import Iterate
-from stylize.optimize.schedule import Scale
-from stylize.optimize.state import Keeping, ScaleOutcome, Snapshot, State, Take
+from stylize.losses.loss import Engine, Evaluation
+from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, State, Take
+from stylize.settings.schedule import Scale
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """One step of the loop, as data.
+
+    Attributes:
+        scale, scales: number of the scale from 1 (coarsest), and how many there are.
+        size: ``(height, width)`` of the picture at this scale.
+        step, steps: number of the step within the scale from 1, and how many were planned.
+        total: the objective before the step.
+        losses: weighted value by term name; they add up to ``total``.
+        seconds: since the loop began, over all scales.
+        picture: gives the picture so far, ``(1, 3, h, w)`` in [0, 1]; costs a copy.
+    """
+
+    scale: int
+    scales: int
+    size: tuple[int, int]
+    step: int
+    steps: int
+    total: float
+    losses: dict[str, float]
+    seconds: float
+    picture: Callable[[], Tensor] = field(repr=False, compare=False)
+
 
 # Steps between two looks at the losses for the early stop, and between two checks for NaN.
 WINDOW = 10

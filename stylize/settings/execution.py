@@ -1,13 +1,29 @@
-"""Settings of the machine's part."""
+"""Settings of the machine: device, precision, threads, memory, checkpoints."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from stylize.engine.memory import parse_bytes
-from stylize.errors import UnknownNameError
+from stylize.errors import SettingError, UnknownNameError
 from stylize.settings.fields import check_fields, setting
+
+_UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+
+_AMOUNT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([kmgt]?)b?", re.I)
+
+
+def parse_bytes(text: str) -> float:
+    """``7GB``, ``800M`` or plain bytes, in powers of ten.
+
+    Raises:
+        SettingError: none of these, or zero.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    amount = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
+    if amount <= 0:
+        raise SettingError(f"no such amount of memory: '{text}'", hint="for instance 7GB or 800MB")
+    return amount
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,16 +3,67 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.architecture import find_layer
-from stylize.networks.targets import check_targets, to_text
 from stylize.settings.fields import MAX_WEIGHT, LayerWeights, check_fields, option_name, setting
-from stylize.settings.motifs import motif_targets, parse_motif
-from stylize.settings.parts import PARTS, painted_layers
+
+PARTS = ("all", "fine", "coarse")
+
+# Grain, strokes and colour; from the next block on, forms and how they are arranged.
+_LAST_FINE_BLOCK = 3
+
+
+def serves(part: str, layer: str) -> bool:
+    """Whether a style that plays a part is asked for at a layer.
+
+    Args:
+        part: one of ``PARTS``.
+        layer: such as ``relu3_1``; another name belongs to no group.
+    """
+    digit = layer[4:5]
+    return part == "all" or (
+        digit.isdigit() and (int(digit) <= _LAST_FINE_BLOCK) == (part == "fine")
+    )
+
+
+def shares_of_styles(
+    layer: str, parts: Sequence[str], weights: Sequence[float], count: int
+) -> list[tuple[int, float]]:
+    """Which styles a layer is asked for, and with which weights.
+
+    Args:
+        layer: its name.
+        parts: one a style; none for all.
+        weights: one a style; none for equal ones.
+        count: of the styles.
+
+    Returns:
+        Index and weight of each whose weight is above 0.
+    """
+    found = zip(parts or ("all",) * count, weights or (1.0,) * count, strict=True)
+    return [
+        (index, weight)
+        for index, (part, weight) in enumerate(found)
+        if weight and serves(part, layer)
+    ]
+
+
+def painted_layers(
+    layers: LayerWeights, parts: Sequence[str], weights: Sequence[float], count: int
+) -> LayerWeights:
+    """The layers of positive weight that a style is asked for."""
+    return tuple(
+        (name, weight)
+        for name, weight in layers
+        if weight and shares_of_styles(name, parts, weights, count)
+    )
+
 
 # What the recipe in the picture has room for, with all their names and hashes.
 MAX_STYLES = 40
@@ -164,7 +215,7 @@ class TransferSettings:
             if each.type == "LayerWeights" and not any(w for _, w in getattr(self, each.name)):
                 raise SettingError(f"{option_name(each)} needs a layer with a weight above 0")
         if self.dream is not None:
-            parse_motif(self.dream)
+            parse_dream(self.dream)
         if self.style_weights and not any(self.style_weights):
             raise SettingError("--style-weight: all are 0", hint="give one style a weight above 0")
 
@@ -172,13 +223,10 @@ class TransferSettings:
         """Check the layers' names against a network.
 
         Raises:
-            UnknownNameError: the network has no such layer, or the program no such dream.
-            ExpressionError: the network has not what is dreamt of.
+            UnknownNameError: the network has no such layer.
         """
         for name, _ in self.style_layers + self.content_layers:
             find_layer(architecture, name)
-        if targets := motif_targets(self.dream):
-            check_targets(to_text(targets), targets, architecture)
 
     def check_styles(self, count: int, *, regions: int = 0) -> None:
         """Check the number of style pictures.
@@ -212,3 +260,25 @@ class TransferSettings:
     def steps_at_the_end(self) -> int:
         """Steps at the finest scale."""
         return self.final_steps or max(1, round(self.steps / 2))
+
+
+MAX_DREAM_WEIGHT = 1000.0
+
+
+def parse_dream(text: str) -> tuple[str, float]:
+    """The name of a dream preset, and its weight.
+
+    Raises:
+        SettingError: the weight is no number from 0 to 1000.
+    """
+    name, colon, number = text.partition(":")
+    try:
+        weight = float(number) if colon else 1.0
+    except ValueError:
+        weight = math.nan
+    if not name or not 0 <= weight <= MAX_DREAM_WEIGHT:
+        raise SettingError(
+            f"--dream: '{text}' is not PRESET or PRESET:WEIGHT",
+            hint=f"for instance dogs:0.5; the weight is 0 to {MAX_DREAM_WEIGHT:g}",
+        )
+    return name, weight

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from stylize.errors import OutputError
-from stylize.images import check_writable, read_picture, write_picture
-from stylize.images.atomic import replacing, stale_partial, write_atomically
-from stylize.techniques.painting import Painting
+from stylize.images.atomic import check_writable, replacing, stale_partial, write_atomically
+from stylize.images.read import read_picture
+from stylize.images.write import write_picture
+from stylize.runs.result import Painting
 
 SMOOTH = torch.linspace(0.1, 0.9, 32).expand(1, 3, 24, 32)
 

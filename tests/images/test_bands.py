@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stylize.images import bands, read_picture, write_picture
-from stylize.images.bands import BAND_PX, row_bands
-from tests.images.test_colour import LINEAR_GREY, WIDE
+from stylize.images import samples as bands
+from stylize.images.read import read_picture
+from stylize.images.samples import BAND_PX, row_bands
+from stylize.images.write import write_picture
+from tests.images.test_color_profiles import LINEAR_GREY, WIDE
 
 SIZE = (37, 23)  # in bands of 4 rows, the last of 1
 
@@ -126,7 +128,7 @@ class TestWriting:
 
         whole = written()
         monkeypatch.setattr(bands, "BAND_PX", 100)
-        monkeypatch.setattr("stylize.images.deep_tiff._STRIP_BYTES", 1000)
+        monkeypatch.setattr("stylize.images.tiff16._STRIP_BYTES", 1000)
         whole_picture, picture = read_picture(whole), read_picture(written())
         assert torch.equal(picture.pixels, whole_picture.pixels)
         assert (picture.alpha is None) == (alpha is None or format == "jpeg")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylize.errors import OutputError
-from stylize.images import resolve_output
+from stylize.images.destinations import resolve_output
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from stylize import __version__
 from stylize.errors import OutputError, PictureError
-from stylize.images import opening, read_picture, read_recipe, write_picture
-from stylize.images.metadata import MAX_RECIPE_BYTES, ascii_json
+from stylize.images import open as opening
+from stylize.images.metadata import MAX_RECIPE_BYTES, ascii_json, read_recipe
+from stylize.images.read import read_picture
+from stylize.images.write import write_picture
+from stylize.version import __version__
 
 PIXELS = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 KINDS = [("png", 8), ("png", 16), ("jpeg", 8), ("webp", 8), ("avif", 8), ("tiff", 8), ("tiff", 16)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stylize.images.recognition import recognise, recognise_foreign
+from stylize.images.open import recognise, recognise_foreign
 
 
 def _ftyp(major: bytes, *compatible: bytes) -> bytes:

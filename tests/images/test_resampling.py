@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylize.images import resampling, resize, resize_clamped
+from stylize.images import resampling
+from stylize.images.resampling import resize, resize_clamped
 
 
 def test_the_same_size_is_the_same_tensor():

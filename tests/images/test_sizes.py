@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylize.errors import SettingError
-from stylize.images import SizeSpec
+from stylize.images.sizes import SizeSpec
 
 SIDES = st.integers(1, 5000)
 SPECS = st.one_of(

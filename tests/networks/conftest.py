@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from stylize.networks.foreign import torchvision_names
-from stylize.networks.formats import trunk_shapes
+from stylize.networks.import_models import torchvision_names
+from stylize.networks.weight_files import trunk_shapes
 
 
 def light_trunk(architecture: str) -> dict[str, torch.Tensor]:

@@ -7,14 +7,8 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d
 
 from stylize.errors import UnknownNameError
-from stylize.networks.architecture import (
-    convolutions,
-    find_layer,
-    layer_names,
-    rectified,
-    up_to,
-)
-from stylize.networks.formats import trunk_shapes
+from stylize.networks.architecture import convolutions, find_layer, layer_names, rectified, up_to
+from stylize.networks.weight_files import trunk_shapes
 
 
 def seen_px(architecture: str, name: str) -> int:

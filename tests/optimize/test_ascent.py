@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.engine.evaluation import Evaluation
+from stylize.losses.loss import Evaluation
 from stylize.optimize.ascent import Ascent, Bounds, soft_clipped, with_colours_of
 
 SIZE = (12, 17)

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.optimize.conditioning import (
+from stylize.images.blur import blur
+from stylize.optimize.ascent import (
     cascade,
     conditioning,
     level_bands,
     natural_colours,
     without_washes,
 )
-from stylize.transforms.blur import blur
 
 
 def random(seed: int = 0, height: int = 32, width: int = 48) -> Tensor:

@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.engine.evaluation import Evaluation
 from stylize.errors import CheckpointError, NumericalError
+from stylize.losses.loss import Evaluation
 from stylize.optimize.adam import Adam
-from stylize.optimize.events import Iterate
 from stylize.optimize.lbfgs import LBFGS
-from stylize.optimize.loop import Descent
-from stylize.optimize.schedule import Scale
-from stylize.optimize.state import Keeping, Snapshot, State, Take
+from stylize.optimize.loop import Descent, Iterate
+from stylize.optimize.snapshot import Keeping, Snapshot, State, Take
+from stylize.settings.schedule import Scale
 
 
 def level(image: Tensor) -> Evaluation:

@@ -8,7 +8,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from stylize.engine.evaluation import Evaluation
+from stylize.losses.loss import Evaluation
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
 

@@ -1,1 +1,0 @@
-"""Many pictures: planned before the first, none lost, finished ones not done again."""

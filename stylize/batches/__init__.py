@@ -1,0 +1,1 @@
+"""Many pictures: planned, claimed, painted, recorded."""

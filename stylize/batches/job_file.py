@@ -1,0 +1,163 @@
+"""Batches as TOML files."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from glob import escape, has_magic
+from pathlib import Path
+from typing import Any
+
+from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.settings.execution import Execution
+from stylize.settings.presets import is_path
+
+MAX_BYTES = 1024 * 1024
+
+SUFFIXES = ("png", "jpg", "webp", "avif", "tiff")
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """What a file asks for; paths are relative to the current folder.
+
+    Attributes:
+        technique: ``transfer`` or ``dream``.
+        inputs, output: where pictures come from and go to.
+        styles: of a transfer.
+        presets: looks of a dream, or the one preset of a transfer.
+        each: every style or preset by itself.
+        recursive: folders with all below them.
+        suffix, depth, quality: of the results.
+        settings, execution: as in a preset, and the machine's part.
+    """
+
+    technique: str
+    inputs: tuple[str, ...]
+    output: str
+    styles: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()
+    each: bool = False
+    recursive: bool = False
+    suffix: str = "png"
+    depth: int = 8
+    quality: int = 95
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    execution: Mapping[str, Any] = field(default_factory=dict)
+
+    def options(self) -> dict[str, Any]:
+        """What the command line would have said."""
+        return {
+            "output": Path(self.output),
+            "recursive": self.recursive,
+            "from_file": None,
+            "suffix": self.suffix,
+            "depth": str(self.depth),
+            "quality": self.quality,
+        }
+
+
+_KINDS: dict[str, type] = {
+    "technique": str,
+    "output": str,
+    "suffix": str,
+    "each": bool,
+    "recursive": bool,
+    "depth": int,
+    "quality": int,
+    "settings": dict,
+    "execution": dict,
+}
+
+_PATHS = ("inputs", "styles")
+
+
+def read_job(path: Path) -> JobFile:
+    """Read and check a file.
+
+    Raises:
+        UsageError: it cannot be read, is no TOML, lacks something, or holds what is unknown.
+    """
+    document = _parse(path)
+    known = [each.name for each in fields(JobFile)]
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        if key not in known:
+            raise UnknownNameError(f"key in {path.name}", key, known)
+        values[key] = _checked(path, key, value)
+    for key in ("technique", "inputs", "output"):
+        if not values.get(key):
+            raise UsageError(f"{path.name} does not say '{key}'")
+    _check_choices(path, values)
+    folder = path.parent
+    for key in _PATHS:
+        values[key] = tuple(_within(folder, each) for each in values.get(key, ()))
+    values["output"] = str(folder / values["output"])
+    values["presets"] = tuple(
+        str(folder / each) if is_path(each) else each for each in values.get("presets", ())
+    )
+    return JobFile(**values)
+
+
+def _within(folder: Path, text: str) -> str:
+    """A path of the file's as one from here; a folder's own brackets make no pattern of it."""
+    is_pattern = has_magic(text) and not os.path.lexists(folder / text)
+    return os.path.join(escape(str(folder)), text) if is_pattern else str(folder / text)
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {(error.strerror or '').lower()}") from error
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{path} is too large for a job", hint=f"at most {MAX_BYTES} bytes")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def _checked(path: Path, key: str, value: Any) -> Any:
+    """A value of the kind that its key takes; texts may stand for lists of one."""
+    if key in (*_PATHS, "presets"):
+        texts = [value] if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
+            raise SettingError(f"{path.name}: {key} is not a list of texts")
+        for text in texts:
+            _require_no_nul(path, key, text)
+        return tuple(texts)
+    kind = _KINDS[key]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise SettingError(f"{path.name}: {key} = {value!r} is of the wrong kind")
+    if isinstance(value, str):
+        _require_no_nul(path, key, value)
+    return value
+
+
+def _require_no_nul(path: Path, key: str, text: str) -> None:
+    """No file has such a name, and the system's calls would say so in their own words."""
+    if "\0" in text:
+        raise SettingError(f"{path.name}: {key} holds a NUL character")
+
+
+def _check_choices(path: Path, values: Mapping[str, Any]) -> None:
+    choices = {"technique": ("transfer", "dream"), "suffix": SUFFIXES}
+    for key, known in choices.items():
+        if key in values and values[key] not in known:
+            raise UnknownNameError(f"{key} in {path.name}", values[key], known)
+    if values.get("depth", 8) not in (8, 16):
+        raise SettingError(f"{path.name}: depth = {values['depth']}", hint="8 or 16")
+    if values["technique"] == "transfer" and not values.get("styles"):
+        raise UsageError(f"{path.name} does not say 'styles'")
+    if values["technique"] == "dream" and values.get("styles"):
+        raise UsageError(f"{path.name}: a dream has no styles")
+    if values["technique"] == "transfer" and len(values.get("presets", ())) > 1:
+        raise UsageError(f"{path.name}: a transfer has one preset")
+    known_execution = [each.name for each in fields(Execution)]
+    for key in values.get("execution", {}):
+        if key not in known_execution:
+            raise UnknownNameError(f"key of [execution] in {path.name}", key, known_execution)

@@ -1,0 +1,73 @@
+"""One process's means to make pictures of a batch: networks and statistics, kept between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from stylize.batches.tasks import Look, Task
+from stylize.images.read import Picture, read_picture
+from stylize.optimize.loop import Iterate
+from stylize.products.dream.dream import Dream
+from stylize.products.transfer.transfer import Transfer
+from stylize.runs.result import Painting
+from stylize.runs.session import Studio
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import from_document
+from stylize.settings.transfer import TransferSettings
+
+
+class Shop:
+    """Makes pictures one after the other.
+
+    Args:
+        execution: where the work is done.
+    """
+
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+        self._studio = Studio()
+        self._styles: dict[Path, Picture] = {}
+
+    def prepare(self, task: Task, picture: Picture) -> Transfer | Dream:
+        """The job of one task; its source has been read.
+
+        Raises:
+            StylizeError: it cannot be carried out.
+        """
+        look = task.look
+        kind = TransferSettings if look.technique == "transfer" else DreamSettings
+        settings: Any = from_document(kind, look.settings)
+        if isinstance(settings, DreamSettings):
+            return Dream(
+                picture, settings, self._execution, preset=look.preset, studio=self._studio
+            )
+        styles = [self._style(path) for path in look.styles]
+        return Transfer(
+            picture, styles, settings, self._execution, preset=look.preset, studio=self._studio
+        )
+
+    def paint(
+        self,
+        task: Task,
+        picture: Picture,
+        listener: Callable[[Iterate], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Painting:
+        """Prepare and run."""
+        return self.prepare(task, picture).run(listener, stop)
+
+    def inputs(self, look: Look) -> list[tuple[str, str]]:
+        """Role and SHA-256 of the inputs that all pictures of a look have in common.
+
+        Raises:
+            PictureError: a style cannot be read.
+        """
+        return [("style", self._style(path).sha256) for path in look.styles]
+
+    def _style(self, path: Path) -> Picture:
+        if path not in self._styles:
+            self._styles[path] = read_picture(path)
+        return self._styles[path]

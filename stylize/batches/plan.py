@@ -1,0 +1,276 @@
+"""What a batch will make, decided before the first picture: names, shards, cost. No torch."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePath
+
+from stylize.batches.tasks import Look, Task
+from stylize.errors import SettingError, UsageError
+from stylize.images.find import Found
+from stylize.images.names import caseless, natural_key, safe_name, shortened
+from stylize.images.open import printable
+from stylize.planning.cost import Cost, picture_cost
+from stylize.planning.memory import reading_bytes
+from stylize.settings.dream import DreamSettings
+from stylize.settings.fields import from_document
+from stylize.settings.presets import TECHNIQUES
+from stylize.settings.schedule import result_size
+from stylize.settings.transfer import TransferSettings
+
+_MAX_LOOK_BYTES, _MAX_WORD_BYTES = 60, 20
+
+_SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A picture to be made, as yet without a place."""
+
+    found: Found
+    look: Look
+    suffix: str
+
+    def target(self, *, worded: bool = False, number: int = 1) -> PurePath:
+        """Where it goes, relative to the output.
+
+        Args:
+            worded: say the suffix of the source.
+            number: said from 2 on.
+        """
+        relative = self.found.relative
+        words = []
+        if worded and relative.suffix:
+            words.append(shortened(safe_name(relative.suffix[1:].lower()), _MAX_WORD_BYTES))
+        if self.look.name:
+            words.append(shortened(safe_name(self.look.name), _MAX_LOOK_BYTES))
+        if number > 1:
+            words.append(str(number))
+        tail = "".join(f"-{word}" for word in words) + self.suffix
+        folders = (shortened(safe_name(part)) for part in relative.parent.parts)
+        return PurePath(*folders, shortened(safe_name(relative.stem), tail=tail))
+
+    @property
+    def order(self) -> tuple[object, ...]:
+        """Who comes first where names collide, in whatever order the pictures were found."""
+        source = natural_key(str(self.found.path))
+        return source, natural_key(str(self.found.relative)), natural_key(self.look.name)
+
+
+def make_plan(
+    found: Sequence[Found], looks: Sequence[Look], output: Path, *, suffix: str = ".png"
+) -> list[Task]:
+    """The tasks of a batch: of every picture every look, in the order given.
+
+    A target is called like its source and its look. Where several would have one name, for some
+    file system, each says the suffix of its source (``a-jpg.png``), and a number if need be.
+    Links aside, which are resolved to compare targets with sources, nothing is read.
+
+    Args:
+        found: the pictures.
+        looks: with names that tell them apart.
+        output: the folder of the results; the tree of the sources is mirrored in it.
+        suffix: of the targets.
+
+    Raises:
+        UsageError: a target would replace a source or a style.
+    """
+    drafts = [_Draft(each, look, suffix) for each in found for look in looks]
+    targets = _without_collisions(drafts)
+    tasks = [
+        Task(draft.found.path, output / target, draft.look, draft.found.size)
+        for draft, target in zip(drafts, targets, strict=True)
+    ]
+    _require_sources_kept(tasks)
+    return tasks
+
+
+def _without_collisions(drafts: Sequence[_Draft]) -> list[PurePath]:
+    targets = [draft.target() for draft in drafts]
+    keys = [caseless(str(target)) for target in targets]
+    counts = Counter(keys)
+    folders = {caseless(str(folder)) for target in targets for folder in target.parents}
+    taken = {key for key, count in counts.items() if count == 1} | folders
+    colliding = [i for i, key in enumerate(keys) if counts[key] > 1 or key in folders]
+    numbers: Counter[str] = Counter()
+    for index in sorted(colliding, key=lambda index: drafts[index].order):
+        targets[index] = _free(drafts[index], taken, numbers)
+        taken.add(caseless(str(targets[index])))
+    return targets
+
+
+def _free(draft: _Draft, taken: set[str], numbers: Counter[str]) -> PurePath:
+    """The first name that nobody has; ``numbers`` remembers how far each has been counted."""
+    name = caseless(str(draft.target(worded=True)))
+    while True:
+        numbers[name] += 1
+        target = draft.target(worded=True, number=numbers[name])
+        if caseless(str(target)) not in taken:
+            return target
+
+
+def _require_sources_kept(tasks: Sequence[Task]) -> None:
+    resolved = cache(os.path.realpath)
+
+    def place(path: Path) -> str:
+        return caseless(os.path.join(resolved(path.parent), path.name))
+
+    sources = {path for task in tasks for path in (task.source, *task.look.styles)}
+    kept = {spelling for path in sources for spelling in (place(path), caseless(resolved(path)))}
+    for task in tasks:
+        if place(task.target) in kept:
+            raise UsageError(
+                f"{printable(str(task.target))} is an input of this batch",
+                hint="write to another folder",
+            )
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Read ``I/N``, the I-th of N shards.
+
+    Raises:
+        SettingError: not of this form, or no such shard.
+    """
+    match = _SHARD.fullmatch(text.strip())
+    if match is None:
+        raise SettingError(f"'{text}' is no shard", hint="I/N: 2/8 is the second of eight")
+    index, count = int(match[1]), int(match[2])
+    _check_shard(index, count)
+    return index, count
+
+
+def shard(tasks: Sequence[Task], index: int, count: int) -> list[Task]:
+    """Every ``count``-th task of each look, so that all shards cost about the same.
+
+    Args:
+        tasks: the whole plan, in its order.
+        index: which shard, from 1.
+        count: of shards; together they hold every task once.
+
+    Raises:
+        SettingError: no such shard.
+    """
+    _check_shard(index, count)
+    looks = {name: place for place, name in enumerate(dict.fromkeys(t.look.name for t in tasks))}
+    # Look after look: dealt out in the order of the plan, two looks and two shards would give
+    # all of the costly one to the same shard.
+    dealt = sorted(range(len(tasks)), key=lambda place: looks[tasks[place].look.name])
+    return [tasks[place] for place in sorted(dealt[index - 1 :: count])]
+
+
+def _check_shard(index: int, count: int) -> None:
+    if not 1 <= index <= count:
+        raise SettingError(
+            f"there is no shard {index} of {count}", hint="they are counted from 1, as in 1/8"
+        )
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a batch will cost.
+
+    Attributes:
+        pictures: to be made.
+        unreadable: how many of them cannot be, for want of a source that can be read.
+        megapixels: of all the others.
+        tflop: of all of them.
+        seconds: likewise, without what it takes to start; None if the machine is not measured.
+        peak_bytes: resident memory at the largest.
+    """
+
+    pictures: int
+    unreadable: int
+    megapixels: float
+    tflop: float
+    seconds: float | None
+    peak_bytes: float
+
+
+def estimate(
+    tasks: Sequence[Task],
+    *,
+    architecture: str | Mapping[str, str],
+    precision: str,
+    gflops: float | None,
+) -> Estimate:
+    """What tasks will cost, one after the other.
+
+    Args:
+        tasks: of which those without a size cost nothing.
+        architecture: of the network; of several networks, by name.
+        precision: ``bf16`` or ``fp32``.
+        gflops: reached in convolutions by this machine at this precision, if known.
+    """
+    settings = {
+        name: _settings(look) for name, look in {t.look.name: t.look for t in tasks}.items()
+    }
+    counts: Counter[tuple[str, tuple[int, int]]] = Counter()
+    for task in tasks:
+        if task.size:
+            size = result_size(settings[task.look.name], task.size)
+            counts[task.look.name, size] += 1
+
+    def cost(name: str, size: tuple[int, int]) -> Cost:
+        found = settings[name]
+        network = architecture if isinstance(architecture, str) else architecture[found.network]
+        return picture_cost(found, size, architecture=network, precision=precision, gflops=gflops)
+
+    costs = [(count, cost(*kind)) for kind, count in counts.items()]
+    return Estimate(
+        pictures=len(tasks),
+        unreadable=len(tasks) - counts.total(),
+        megapixels=sum(count * height * width for (_, (height, width)), count in counts.items())
+        / 1e6,
+        tflop=sum(count * each.tflop for count, each in costs),
+        seconds=None if gflops is None else sum(n * (each.seconds or 0) for n, each in costs),
+        peak_bytes=max((each.peak_bytes for _, each in costs), default=0.0)
+        + max((reading_bytes(task.size) for task in tasks if task.size), default=0.0),
+    )
+
+
+def _settings(look: Look) -> TransferSettings | DreamSettings:
+    found: TransferSettings | DreamSettings = from_document(
+        TECHNIQUES[look.technique], look.settings
+    )
+    return found
+
+
+def describe(
+    tasks: Sequence[Task], skipped: Sequence[tuple[Path, str]], estimate: Estimate
+) -> list[str]:
+    """What ``--dry-run`` prints: a line a task, then the totals."""
+    lines = [
+        f"{printable(str(task.source))} -> {printable(str(task.target))}"
+        + ("" if task.size else " (cannot be read)")
+        for task in tasks
+    ]
+    lines.append(_totals(estimate))
+    if skipped:
+        reasons = Counter(reason for _, reason in skipped)
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        lines.append(f"{len(skipped)} skipped: {told}")
+    return lines
+
+
+def _totals(estimate: Estimate) -> str:
+    parts = [f"{estimate.pictures} picture{'' if estimate.pictures == 1 else 's'}"]
+    if estimate.unreadable:
+        parts.append(f"{estimate.unreadable} of them cannot be read")
+    parts.append(f"{estimate.megapixels:.1f} MP")
+    parts.append(f"{estimate.tflop:.1f} TFLOP")
+    parts.append(f"about {estimate.peak_bytes / 1e9:.1f} GB of memory")
+    if estimate.seconds is not None:
+        parts.append(f"about {_duration(estimate.seconds)}")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    """As people say it: ``95 s``, ``12 min``, ``3.5 h``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

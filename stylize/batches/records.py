@@ -1,0 +1,412 @@
+"""What a batch has done: the manifest of results, and what the pictures themselves say."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import re
+import secrets
+import socket
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, Literal
+
+from stylize.batches.tasks import Look, Task, identity, identity_of
+from stylize.errors import OutputError, PictureError, StylizeError
+from stylize.images.atomic import refusals_named, sync_folder
+from stylize.images.open import pixel_limit
+from stylize.images.read import read_picture
+from stylize.networks.models import find_model
+from stylize.runs.inputs import digest, remember
+from stylize.runs.recipe import KINDS, load_recipe
+from stylize.settings.fields import from_document
+from stylize.settings.schedule import result_size
+
+# Far above two of the longest paths, an error and a hundred losses, all of them escaped.
+MAX_LINE_BYTES = 1 << 18
+
+MAX_ERROR_LENGTH = 2000
+
+_NAME = re.compile(r"manifest-.*\.jsonl", re.DOTALL)
+
+_MAX_HOST_LENGTH = 60
+
+_MAX_ATTEMPTS = 10**9
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one picture.
+
+    Attributes:
+        target: relative to the batch's folder, with slashes.
+        source: the picture it is made of, as it was named.
+        identity: what it is made of and how, see :func:`stylize.batches.tasks.identity`.
+        status: how it ended.
+        attempts: so far for a picture of this identity, this one included.
+        seconds: what this attempt took.
+        error: one line, of a failure.
+        losses: at the end, by term; values that are not finite are not kept.
+        time: of the entry, Unix seconds.
+        input_sha256: of the source; None if it could not be read.
+    """
+
+    target: str
+    source: str
+    identity: str
+    status: Literal["done", "failed"]
+    attempts: int
+    seconds: float
+    error: str | None
+    losses: dict[str, float]
+    time: float
+    input_sha256: str | None
+
+
+def state_folder(output: Path) -> Path:
+    """Where a batch keeps all that is no picture. May not exist."""
+    return output / ".stylize"
+
+
+class Manifest:
+    """This process's file of entries, made with the first of them.
+
+    Args:
+        output: the batch's folder.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        name = f"manifest-{_host()}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        self._path = state_folder(output) / name
+        self._torn = False
+        self._writing = threading.Lock()
+
+    def append(self, entry: Entry) -> None:
+        """Add an entry; when this returns, it outlasts a power cut.
+
+        Raises:
+            OutputError: the system refuses. Entries before and after are not harmed.
+        """
+        line = _line(entry)
+        with self._writing, refusals_named(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = not self._path.exists()
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            descriptor = os.open(self._path, flags, 0o666)
+            try:
+                self._write(descriptor, line)
+            finally:
+                os.close(descriptor)
+            if fresh:
+                sync_folder(self._path.parent)
+                sync_folder(self._output)
+
+    def _write(self, descriptor: int, line: bytes) -> None:
+        # An entry must not continue the line that a full disk has torn.
+        data = b"\n" + line if self._torn else line
+        self._torn = True
+        if os.write(descriptor, data) < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
+        os.fsync(descriptor)
+
+
+def read_all(output: Path) -> dict[str, Entry]:
+    """The newest entry of each target, over the files of all processes.
+
+    Newest is by time; of equal times, the later line, of the file whose name sorts later. Lines
+    that are torn, foreign or hostile are passed over, as are entries whose target lies outside
+    the batch's folder.
+
+    Raises:
+        OutputError: a file is there and cannot be read.
+    """
+    newest: dict[str, Entry] = {}
+    for path in _files(state_folder(output)):
+        for entry in _entries(path):
+            before = newest.get(entry.target)
+            if before is None or entry.time >= before.time:
+                newest[entry.target] = entry
+    return newest
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname())[:_MAX_HOST_LENGTH] or "host"
+
+
+def _line(entry: Entry) -> bytes:
+    """ASCII alone, so that no name, however it is spelt or misspelt, breaks the line."""
+    document = dataclasses.asdict(entry)
+    if entry.error is not None:
+        document["error"] = entry.error[:MAX_ERROR_LENGTH]
+    document["losses"] = {
+        name: value for name, value in entry.losses.items() if math.isfinite(value)
+    }
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return [folder / name for name in sorted(names) if _NAME.fullmatch(name)]
+
+
+def _entries(path: Path) -> Iterator[Entry]:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            return
+        with path.open("rb") as file:
+            for line in _lines(file):
+                entry = _entry(line)
+                if entry is not None:
+                    yield entry
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot read {path}: {(error.strerror or str(error)).lower()}")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines, except those that no entry can be as long as; these are never held in full."""
+    while line := file.readline(MAX_LINE_BYTES):
+        if line.endswith(b"\n") or len(line) < MAX_LINE_BYTES:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = file.readline(MAX_LINE_BYTES)
+
+
+def _entry(line: bytes) -> Entry | None:
+    document = None
+    with suppress(ValueError, RecursionError):
+        document = json.loads(line)
+    if not isinstance(document, dict):
+        return None
+    if not all(name in document and fits(document[name]) for name, fits in _CHECKS.items()):
+        return None
+    return Entry(**{name: document[name] for name in _CHECKS})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a float holds it: a hostile line may have integers of any length, or infinity."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_ATTEMPTS
+
+
+def _are_losses(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+def _is_within(value: Any) -> bool:
+    """Whether a target names something below the batch's folder, by a name that a file can have."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError:
+        return False
+    path = PurePath(value)
+    return bool(path.parts) and not path.anchor and ".." not in path.parts
+
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "target": _is_within,
+    "source": _is_text,
+    "identity": _is_text,
+    "status": lambda value: value in ("done", "failed"),
+    "attempts": _is_count,
+    "seconds": _is_number,
+    "error": _is_text_or_none,
+    "losses": _are_losses,
+    "time": _is_number,
+    "input_sha256": _is_text_or_none,
+}
+
+State = Literal["todo", "done", "failed", "foreign"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a task stands.
+
+    Attributes:
+        state: ``foreign`` if another picture lies in its place.
+        identity: of the picture wanted; empty if the source cannot be read.
+        sha256: of the source.
+        attempts: that failed, of this very picture.
+        error: of the last of them.
+    """
+
+    state: State
+    identity: str
+    sha256: str | None = None
+    attempts: int = 0
+    error: str | None = None
+
+
+class Ledger:
+    """Knows of each task whether it is done, and writes down what became of it.
+
+    Args:
+        output: the batch's folder.
+        common: role and SHA-256 of the inputs that all pictures of a look share, by look's name.
+        retry: whether failures are tried again.
+        overwrite: whether everything is done again.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        common: Mapping[str, list[tuple[str, str]]],
+        *,
+        retry: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        self._output = output
+        self._common = common
+        self._retry = retry
+        self._overwrite = overwrite
+        self._past = read_all(output)
+        self._manifest = Manifest(output)
+        self._unsaid: list[tuple[Task, Standing]] = []
+
+    def name(self, task: Task) -> str:
+        """What a task is called in the manifest: its target, relative to the output folder."""
+        return task.target.relative_to(self._output).as_posix()
+
+    def standing(self, task: Task) -> Standing:
+        """Where a task stands now; call it while holding its claim."""
+        sha256, problem = _digest(task.source)
+        wanted = "" if sha256 is None else self._identity(task.look, sha256)
+        past = self._past.get(self.name(task))
+        same = past is not None and past.identity == wanted and past.status == "failed"
+        attempts = past.attempts if past is not None and same else 0
+        if self._overwrite:
+            return Standing("todo", wanted, sha256, attempts)
+        if os.path.exists(task.target):
+            made = is_made(task.target, wanted, max_pixels=most_pixels(task))
+            state: State = "done" if made else "foreign"
+            found = Standing(state, wanted, sha256)
+            if state == "done" and not _says_done(past, wanted):
+                self._unsaid.append((task, found))
+            return found
+        if past is not None and same and not self._retry:
+            return Standing("failed", wanted, sha256, attempts, past.error)
+        return Standing("todo", wanted, sha256, attempts, problem)
+
+    def _identity(self, look: Look, sha256: str) -> str:
+        inputs = [("content", sha256), *self._common[look.name]]
+        weights = find_model(look.settings["network"]).sha256
+        return identity(look.technique, look.settings, inputs, weights)
+
+    def write(
+        self,
+        task: Task,
+        standing: Standing,
+        *,
+        seconds: float,
+        error: str | None = None,
+        losses: Mapping[str, float] | None = None,
+    ) -> None:
+        """Write down what became of a task; without an error it is done.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        entry = Entry(
+            target=self.name(task),
+            source=str(task.source),
+            identity=standing.identity,
+            status="failed" if error else "done",
+            attempts=standing.attempts + 1,
+            seconds=round(seconds, 3),
+            error=error,
+            losses=dict(losses or {}),
+            time=time.time(),
+            input_sha256=standing.sha256,
+        )
+        self._manifest.append(entry)
+        self._past[entry.target] = entry
+
+    def settle(self) -> None:
+        """Write down what was found done though no line says so; call it when all are dealt with.
+
+        Such pictures are of runs that were killed, or met a full disk, before they wrote the line.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        unsaid, self._unsaid = self._unsaid, []
+        # Another run at work here may have said so meanwhile.
+        past = read_all(self._output) if unsaid else {}
+        for task, standing in unsaid:
+            if not _says_done(past.get(self.name(task)), standing.identity):
+                self.write(task, standing, seconds=0.0)
+
+
+def _says_done(entry: Entry | None, wanted: str) -> bool:
+    return entry is not None and entry.status == "done" and entry.identity == wanted
+
+
+def _digest(source: Path) -> tuple[str | None, str | None]:
+    """Digest of a file, or why there is none."""
+    try:
+        sha256 = digest(source)
+        remember(source, sha256)  # where 'stylize replay' will look for it
+        return sha256, None
+    except PictureError as error:
+        return None, str(error)
+
+
+def most_pixels(task: Task) -> int:
+    """So many as the picture of a task has, or as any may have: what is enlarged may have more."""
+    if task.size is None:
+        return pixel_limit()
+    settings = from_document(KINDS[task.look.technique], task.look.settings)
+    return max(pixel_limit(), math.prod(result_size(settings, task.size)))
+
+
+def is_made(target: Path, wanted: str, *, max_pixels: int | None = None) -> bool:
+    """Whether a file opens and carries the recipe of the picture wanted.
+
+    Args:
+        target: the file.
+        wanted: the identity of the picture.
+        max_pixels: that it may have; by default the limit in force.
+    """
+    try:
+        if identity_of(load_recipe(target)) != wanted:
+            return False
+        read_picture(target, max_pixels=max_pixels)
+    except StylizeError:
+        return False
+    return True

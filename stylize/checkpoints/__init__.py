@@ -1,1 +1,0 @@
-"""Runs that outlive their process: the state of a run in one file, and the way back."""

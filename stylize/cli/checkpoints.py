@@ -1,0 +1,155 @@
+"""Whether a run is kept in a checkpoint, and in which file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylize.cli.messages import say
+from stylize.cli.options import given, group_of, settings_options
+from stylize.errors import OutputError, UsageError
+from stylize.images.atomic import check_writable
+from stylize.runs.checkpoint import SUFFIX, Request, is_checkpoint
+from stylize.settings.execution import Safekeeping
+
+if TYPE_CHECKING:
+    from stylize.cli.run import Plan
+    from stylize.runs.checkpoint_policy import Checkpointer
+    from stylize.runs.result import Painting
+
+# Runs that are predicted to take longer are kept without being asked.
+LONG_S = 600.0
+
+checkpoint_options = group_of(
+    [
+        click.option(
+            "--checkpoint",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Keep the run here, for 'stylize resume'.  [OUTPUT.checkpoint, if it takes long]",
+        ),
+        click.option("--no-checkpoint", is_flag=True, help="Keep nothing, however long it takes."),
+        settings_options(Safekeeping),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Checkpointing:
+    """What a command does about checkpoints.
+
+    Attributes:
+        request: what the run was asked for.
+        path: the file that was named; None for the usual one.
+        wanted: False for no checkpoint at all.
+        resumed: whether the file holds this very run.
+        files: inputs, never to be replaced.
+    """
+
+    request: Request
+    path: Path | None = None
+    wanted: bool = True
+    resumed: bool = False
+    files: Sequence[Path] = ()
+
+    def begin(self, job: Plan, *, quiet: bool) -> Checkpointer | None:
+        """The checkpoint of a run that is about to start; None for none.
+
+        Raises:
+            OutputError: the usual file is in the way.
+        """
+        path = self.path or self._usual(job)
+        if path is None or not self.wanted:
+            return None
+        if self.path is None:
+            check_free(path, self.files, overwrite=self.request.overwrite)
+            if not quiet:
+                say(f"a long run: kept in {path} (--no-checkpoint leaves that out)")
+        if not self.resumed:
+            # Lest the state of an older run be gone on with.
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        from stylize.runs.checkpoint_policy import Checkpointer
+
+        return Checkpointer(path, self.request, say, present=self.resumed)
+
+    def _usual(self, job: Plan) -> Path | None:
+        seconds = job.cost().seconds
+        if self.request.target is None or seconds is None or seconds <= LONG_S:
+            return None
+        return Path(self.request.target + SUFFIX)
+
+
+def read_checkpointing(
+    target: Path | None, files: Sequence[Path], options: dict[str, Any]
+) -> Checkpointing:
+    """What the options say about checkpoints; removes them from ``options``.
+
+    Args:
+        target: the file that the picture goes to; None for stdout.
+        files: the inputs.
+        options: those of a painting command.
+
+    Raises:
+        UsageError: a checkpoint and none at once.
+        OutputError: the file that was named cannot be written, or is in the way.
+    """
+    path, without = options.pop("checkpoint"), options.pop("no_checkpoint")
+    minutes = Safekeeping(**given(Safekeeping, options)).checkpoint_every
+    if path is not None and without:
+        raise UsageError("--checkpoint beside --no-checkpoint", hint="leave one of them out")
+    taken = [*files, *([] if target is None else [target])]
+    if path is not None:
+        check_free(path, taken, overwrite=options["overwrite"])
+    names = {each.name for each in dataclasses.fields(Request)} & options.keys()
+    request = Request(
+        target=None if target is None else os.path.abspath(target),
+        minutes=minutes,
+        **{name: options[name] for name in names},
+    )
+    return Checkpointing(request, path, not without, files=files)
+
+
+def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
+    """Make sure that a checkpoint can be written, and that nothing is lost by it.
+
+    Args:
+        path: of the checkpoint.
+        taken: files that have another part in the run.
+        overwrite: replace the checkpoint of another run.
+
+    Raises:
+        OutputError: it cannot; says what can be done.
+    """
+    if os.path.realpath(path) in map(os.path.realpath, taken):
+        raise OutputError(f"{path} has another part in this run", hint="name another checkpoint")
+    if os.path.lexists(path):
+        if not is_checkpoint(path):
+            raise OutputError(f"{path} exists and is no checkpoint", hint="name another file")
+        if not overwrite:
+            raise OutputError(
+                f"{path} holds a run that was not finished",
+                hint=f"'{resume_command(path)}' goes on with it, --overwrite drops it",
+            )
+    check_writable(path)
+
+
+def resume_command(path: Path) -> str:
+    """What to type to go on."""
+    return f"stylize resume {shlex.quote(str(path))}"
+
+
+def conclude(keeper: Checkpointer, painting: Painting, *, quiet: bool) -> None:
+    """Once the picture is written: drop the checkpoint, or say how to go on."""
+    if not painting.interrupted:
+        keeper.discard()
+    elif keeper.present and not quiet:
+        say(f"'{resume_command(keeper.path)}' goes on")

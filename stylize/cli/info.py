@@ -1,0 +1,84 @@
+"""``stylize info``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylize.errors import RecipeError
+from stylize.runs.recipe import load_recipe
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The recipe as one JSON document.")
+def info(file: Path, as_json: bool) -> None:
+    """Show the recipe that a picture carries: how it was made."""
+    recipe = load_recipe(file)
+    if as_json:
+        click.echo(json.dumps(recipe, indent=2))
+        return
+    try:
+        lines = describe(recipe)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise RecipeError(
+            f"{file.name} carries a damaged recipe", hint="--json shows it"
+        ) from error
+    for line in lines:
+        click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+
+
+def describe(recipe: dict[str, Any]) -> list[str]:
+    """The recipe for people, a line for each thing worth knowing."""
+    resolved = recipe["resolved"]
+    preset = f", preset {recipe['preset']}" if recipe.get("preset") else ""
+    lines = [
+        f"{recipe['technique']}, made by stylize {recipe.get('version')}{preset}"
+        + (" (interrupted)" if recipe.get("interrupted") else "")
+    ]
+    for each in recipe["inputs"]:
+        lines.append(
+            f"{each.get('role', 'input'):<10} {each.get('name')}, {_extent(each)},"
+            f" sha256 {str(each.get('sha256'))[:12]}…"
+        )
+    weights = recipe.get("weights", {})
+    lines.append(f"network    {weights.get('name')}, sha256 {str(weights.get('sha256'))[:12]}…")
+    lines.append(f"resolved   {_size(resolved.get('size'))}{_machine(resolved)}")
+    # An inspection may have neither.
+    if scales := resolved.get("scales", []):
+        lines.append("steps      " + ", ".join(f"{w}×{h}: {steps}" for w, h, steps in scales))
+    if losses := recipe.get("losses", {}):
+        named = (f"{name} {value:g}" for name, value in losses.items())
+        lines.append("losses     " + ", ".join(named))
+    lines += [f"{name:<16} {_value(value)}" for name, value in recipe["settings"].items()]
+    return lines
+
+
+def _machine(resolved: dict[str, Any]) -> str:
+    """Where it was done; nothing of a picture that no network was run for."""
+    if "device" not in resolved:
+        return ""
+    return (
+        f" on {resolved['device']}, {resolved.get('precision')}, {resolved.get('threads')} threads,"
+        f" torch {resolved.get('torch')}"
+    )
+
+
+def _extent(entry: dict[str, Any]) -> str:
+    """How large an input is: a picture's size, or how many photos there were."""
+    return f"{entry['count']} photos" if "count" in entry else _size(entry.get("size"))
+
+
+def _size(size: Any) -> str:
+    return f"{size[0]}×{size[1]} px" if isinstance(size, list) and len(size) == 2 else "?"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}:{weight:g}" for name, weight in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
+    return str(value)

@@ -1,0 +1,54 @@
+"""Pictures that come in, from files or from stdin."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylize.cli.messages import say
+from stylize.errors import PictureError, SettingError
+from stylize.runs.inputs import remember
+
+if TYPE_CHECKING:
+    from stylize.images.read import Picture
+
+
+def files_among(sources: Iterable[str | None]) -> list[Path]:
+    """The sources that are files: neither absent nor stdin."""
+    return [Path(source) for source in sources if source and source != "-"]
+
+
+def require_files(paths: Iterable[Path]) -> None:
+    """Make sure that all inputs exist, before anything else is done.
+
+    Raises:
+        PictureError: the first that does not.
+    """
+    for path in paths:
+        if not os.path.exists(path):
+            raise PictureError(f"{path}: there is no such file")
+
+
+def open_picture(source: str, options: dict[str, Any]) -> Picture:
+    """A picture from a file or stdin; says what was odd about it."""
+    from stylize.images.read import read_picture
+
+    if source == "-":
+        picture = read_picture(read_stdin(), name="stdin")
+    else:
+        picture = read_picture(Path(source))
+        remember(Path(source), picture.sha256)
+    if not options["quiet"]:
+        for note in picture.notes:
+            say(f"{picture.name}: {note}")
+    return picture
+
+
+def read_stdin() -> bytes:
+    """All of stdin."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise SettingError("- reads a picture from stdin", hint="… - < photo.jpg")
+    return sys.stdin.buffer.read()

@@ -1,0 +1,106 @@
+"""``stylize layers``: what there is to dream of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from stylize.networks.architecture import Layer, convolutions, least_octave_px
+from stylize.networks.models import find_model, model_names
+from stylize.planning.cost import network_flop_per_px
+from stylize.settings.dream import DreamSettings
+
+# What grows in a dream of a layer of the packaged VGG-16.
+LOOKS = {
+    "conv1": "colour and edge grain",
+    "conv2": "fine strokes, grids, weave",
+    "conv3_1": "scales, knit, small curls",
+    "conv3_2": "scales, knit, small curls",
+    "conv3_3": "scrolls and swirls",
+    "conv4_1": "fur, feathers, bead rows",
+    "conv4_2": "eyes",
+    "conv4_3": "dog faces, snouts, crests",
+    "conv5_1": "large loose animal bodies, birds",
+    "conv5_2": "large loose animal bodies, birds",
+    "conv5_3": "sparse objects, best channel by channel",
+}
+
+DEEPEST_KNOWN = 3
+
+HEADINGS = ("layer", "channels", "field", "stride", "octave", "GFLOP/MP", "look")
+
+LINE = "{:<9}{:>8}{:>9}{:>8}{:>9}{:>10}  {}"
+
+
+def complete_network(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """The names of models that start like this, for the shell."""
+    return [name for name in model_names() if name.startswith(incomplete)]
+
+
+@click.command()
+@click.option(
+    "--network",
+    default=DreamSettings.network,
+    metavar="NAME",
+    help=f"See 'stylize models list'.  [{DreamSettings.network}]",
+    shell_complete=complete_network,
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def layers(network: str, as_json: bool) -> None:
+    """List the layers that can be dreamt of, and what a dream there looks like.
+
+    \b
+    field     side of the patch that one position of the layer sees
+    stride    pixels between neighbouring positions
+    octave    shortest side of a picture at which a dream there makes sense
+    GFLOP/MP  one step, forward and back, on a million pixels
+
+    Each layer has a second name for its output after the ReLU, such as relu4_3 for conv4_3. The
+    looks are those of vgg16; vgg19's are taken to be alike, and a network of another training has
+    its own.
+    """
+    architecture = find_model(network).architecture
+    rows = [row(architecture, layer) for layer in convolutions(architecture)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    click.echo(LINE.format(*HEADINGS))
+    for each in rows:
+        click.echo(line(each))
+
+
+def row(architecture: str, layer: Layer) -> dict[str, Any]:
+    """A layer and what is to be known of it."""
+    flop_per_px = network_flop_per_px(architecture, [layer.name])
+    return {
+        "name": layer.name,
+        "channels": layer.channels,
+        "receptive_field_px": layer.receptive_field_px,
+        "stride_px": layer.stride,
+        "least_octave_px": least_octave_px(layer),
+        "gflop_per_mp": round(flop_per_px / 1e3, 1),
+        "look": look(layer.name),
+    }
+
+
+def look(name: str) -> str:
+    """What grows in a dream of a layer; VGG-19's fourth of a block is like the third."""
+    block, index = name.split("_")
+    return LOOKS.get(f"{block}_{min(int(index), DEEPEST_KNOWN)}") or LOOKS[block]
+
+
+def line(each: dict[str, Any]) -> str:
+    """A row for people, with its units."""
+    return LINE.format(
+        each["name"],
+        each["channels"],
+        f"{each['receptive_field_px']} px",
+        f"{each['stride_px']} px",
+        f"{each['least_octave_px']} px",
+        f"{each['gflop_per_mp']:.0f}",
+        each["look"],
+    )

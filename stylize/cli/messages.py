@@ -1,0 +1,81 @@
+"""Messages on stderr: one line for each error, with a remedy."""
+
+from __future__ import annotations
+
+import re
+import traceback
+import unicodedata
+from collections.abc import Sequence
+
+import click
+
+from stylize.errors import ExpressionError
+
+INTERRUPTED = 130
+
+# Of an expression in a message; with its indent, a terminal's usual 80.
+WINDOW_COLUMNS = 78
+
+
+def advised(error: click.ClickException) -> str:
+    """What click found wrong on the command line, and where help stands."""
+    line = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is None or "Did you mean" in line:
+        return line
+    return f"{line} (see '{context.command_path} --help')"
+
+
+def describe(error: Exception) -> str:
+    """One line for an error that nobody foresaw, or that the machine's limits caused."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, MemoryError) or "memory" in text:
+        return "the machine's memory does not hold a picture of this size (a smaller --size does)"
+    return f"internal error: {type(error).__name__}: {text[:300]} (-vv shows where)"
+
+
+def explain(error: Exception, line: str, words: Sequence[str]) -> None:
+    """The line, and with -vv the way there."""
+    if verbosity(words) > 1:
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"stylize: {' '.join(line.split())}")
+    if isinstance(error, ExpressionError):
+        say(pointed(error.expression, error.position))
+
+
+def pointed(expression: str, position: int) -> str:
+    """The part of an expression around a position, and below it a caret, both indented."""
+    first = max(0, min(position - WINDOW_COLUMNS // 2, len(expression) + 1 - WINDOW_COLUMNS))
+    last = first + WINDOW_COLUMNS
+    shown = "".join(map(one_column, expression[first:last]))
+    if first > 0:
+        shown = "…" + shown[1:]
+    if last < len(expression):
+        shown = shown[:-1] + "…"
+    return f"  {shown}\n  {' ' * (position - first)}^"
+
+
+def one_column(character: str) -> str:
+    """The character, or what stands for it if a terminal gives it no column or two."""
+    if character.isspace():
+        return " "
+    marks = unicodedata.category(character) in ("Mn", "Me")
+    wide = unicodedata.east_asian_width(character) in ("W", "F")
+    plain = character.isprintable() and not marks and not wide
+    return character if plain else "\N{REPLACEMENT CHARACTER}"
+
+
+def verbosity(words: Sequence[str]) -> int:
+    """How often -v was said, even among words that make no command."""
+    flags = (re.match(r"-[qv]+", word) for word in words)
+    return words.count("--verbose") + sum(flag[0].count("v") for flag in flags if flag)
+
+
+def say(text: str) -> None:
+    """A message to the user, on stderr, without control characters from file names."""
+    printable = "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    click.echo(printable, err=True)

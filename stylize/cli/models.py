@@ -1,0 +1,112 @@
+"""``stylize models``: the networks at hand, and how to add one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylize.errors import SettingError, UnknownNameError, WeightsError
+from stylize.networks import import_models as additions
+from stylize.networks import models as store
+
+
+def complete_name(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The names of models that start like this, for the shell."""
+    return [name for name in store.model_names() if name.startswith(incomplete)]
+
+
+@click.group()
+def models() -> None:
+    """List, check and add the networks that pictures are seen through."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array, with every detail.")
+def list_command(as_json: bool) -> None:
+    """List the models at hand."""
+    found = store.list_models()
+    if as_json:
+        click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
+        return
+    for model in found:
+        click.echo(f"{model.name:<16}  {model.architecture}  {model.origin:<7}  {model.source}")
+    for name in store.DOWNLOADABLE:
+        if name not in {model.name for model in found}:
+            click.echo(f"to download {name}: stylize models add {name}", err=True)
+
+
+@models.command()
+@click.argument("name", required=False, shell_complete=complete_name)
+def verify(name: str | None) -> None:
+    """Compare the SHA-256 of the model NAME, or of all, with what it must be."""
+    damaged = []
+    for model in [store.find_model(name)] if name else store.list_models():
+        try:
+            store.verify(model)
+        except WeightsError as err:
+            damaged.append(err)
+            click.echo(f"{model.name}: damaged")
+        else:
+            click.echo(f"{model.name}: intact, SHA-256 {model.sha256}")
+    for error in damaged[:-1]:
+        click.echo(str(error), err=True)
+    if damaged:
+        raise damaged[-1]
+
+
+@models.command()
+@click.argument("name", shell_complete=complete_name)
+def path(name: str) -> None:
+    """Print where the file of the model NAME lies."""
+    click.echo(store.find_model(name).path)
+
+
+@models.command()
+@click.argument("source", metavar="NAME_OR_FILE")
+@click.option("--name", help="What to call it; made from the file name if not given.")
+@click.option(
+    "--preprocessing",
+    type=click.Choice(["auto", "caffe", "torchvision"]),
+    default="auto",
+    show_default=True,
+    help="What the network wants to see. caffe: BGR, 0 to 255, minus the mean; "
+    "torchvision: RGB, 0 to 1, normalised; auto: told by the file.",
+)
+def add(source: str, name: str | None, preprocessing: str) -> None:
+    """Add a VGG-16 or VGG-19: a FILE of weights, or the NAME of one to download.
+
+    FILE is .safetensors, .pth or .pt; only tensors are read from it. The names are
+    vgg16-imagenet (528 MB) and vgg19-imagenet (548 MB), as torchvision publishes them.
+    """
+    if source in store.DOWNLOADABLE:
+        if name or preprocessing != "auto":
+            raise SettingError("--name and --preprocessing are for files, not for downloads")
+        with _bar(source) as progress:
+            model = additions.download(source, progress=progress)
+    elif Path(source).exists():
+        model = additions.add_file(source, name=name, preprocessing=preprocessing)
+    else:
+        raise UnknownNameError("model", source, store.DOWNLOADABLE)
+    click.echo(f"added {model.name}, a {model.architecture}", err=True)
+    click.echo(model.path)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    from tqdm import tqdm
+
+    bar: Any
+    with tqdm(desc=name, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
+
+        def show(done_bytes: int, total_bytes: int | None) -> None:
+            bar.total = total_bytes
+            bar.update(done_bytes - bar.n)
+
+        yield show

@@ -1,0 +1,108 @@
+"""Where a result goes, how it gets there, and what is said about it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylize.cli.messages import say
+from stylize.cli.progress import PREVIEW_NAMES, emit
+from stylize.errors import OutputError, SettingError
+from stylize.images.atomic import check_writable
+from stylize.images.destinations import resolve_output
+from stylize.images.write import check_request, check_sides, format_of
+
+if TYPE_CHECKING:
+    from stylize.runs.result import Painting
+
+
+def choose_target(
+    content: str | None, files: Sequence[Path], words: str, options: dict[str, Any]
+) -> Path | None:
+    """The file to write, proved writable; None for stdout. Nothing has been read yet.
+
+    Args:
+        content: the picture that lends its name and folder to a result without a name.
+        files: all inputs, which are never written to.
+        words: what such a name says beside that.
+        options: those of :func:`stylize.cli.options.output_options`.
+    """
+    depth, output = int(options["depth"]), options["output"]
+    if output == "-":
+        check_request(options["format"] or "png", depth=depth, quality=options["quality"])
+        return None
+    if options["format"]:
+        raise SettingError("--format is for -o -", hint="a file's suffix says its format")
+    target = resolve_output(
+        output,
+        content=Path(content) if content and content != "-" else None,
+        suffix_words=words,
+        overwrite=options["overwrite"],
+        inputs=files,
+    )
+    check_request(format_of(target), depth=depth, quality=options["quality"])
+    check_writable(target)
+    return target
+
+
+def check_fits(size: tuple[int, int], target: Path | None, options: dict[str, Any]) -> None:
+    """Refuse a picture that its format cannot hold, before it is painted.
+
+    Args:
+        size: ``(height, width)`` of the result in pixels.
+        target: as :func:`choose_target` gives it.
+        options: those given to it.
+
+    Raises:
+        OutputError: a side is too long.
+    """
+    check_sides(size, (options["format"] or "png") if target is None else format_of(target))
+
+
+def make_folder(folder: Path, inputs: list[Path]) -> None:
+    """A folder for previews that exists, can be written to, and holds no input by such a name."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
+    check_writable(folder / "preview.png")
+    for path in inputs:
+        if path.match(PREVIEW_NAMES) and os.path.samefile(path.parent, folder):
+            raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
+
+
+def deliver(painting: Painting, target: Path | None, options: dict[str, Any]) -> None:
+    """Write the picture; where that fails after all, keep it elsewhere."""
+    depth, quality = int(options["depth"]), options["quality"]
+    if target is None:
+        stream = sys.stdout.buffer
+        painting.save(stream, format=options["format"] or "png", depth=depth, quality=quality)
+        stream.flush()
+        return
+    try:
+        painting.save(target, depth=depth, quality=quality)
+    except OutputError as error:
+        refuge = Path(tempfile.gettempdir()) / f"stylize-{os.getpid()}.png"
+        try:
+            painting.save(refuge)
+        except OutputError:
+            raise error from None
+        message = f"{error.message}; the picture is kept as {refuge}"
+        raise OutputError(message, hint=error.hint) from error
+
+
+def report(
+    painting: Painting, target: Path | None, seconds: float, options: dict[str, Any]
+) -> None:
+    """Say where the picture is."""
+    if options["as_json"]:
+        name = None if target is None else str(target)
+        emit("done", output=name, seconds=round(seconds, 3), recipe=painting.recipe)
+    elif target is not None and not options["quiet"]:
+        state = "stopped early, saved" if painting.interrupted else "saved"
+        height, width = painting.pixels.shape[2:]
+        say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")

@@ -1,0 +1,106 @@
+"""``stylize presets``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stylize.cli.options import complete_preset
+from stylize.errors import UnknownNameError
+from stylize.planning.cost import Cost, picture_cost
+from stylize.planning.self_test_cache import latest
+from stylize.settings.fields import to_document
+from stylize.settings.presets import (
+    TECHNIQUES,
+    Preset,
+    find_preset,
+    is_path,
+    preset_names,
+    read_preset,
+    to_toml,
+)
+from stylize.settings.schedule import result_size
+
+# A usual photograph, for figures that have to stand without one.
+PHOTO = (3000, 4000)
+
+
+@click.group()
+def presets() -> None:
+    """The looks that have a name."""
+
+
+@presets.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+def list_command(as_json: bool) -> None:
+    """List the presets with their cost.
+
+    Seconds are for a 4:3 photograph at the preset's own size, by this machine's last self-test;
+    before the first run there are none.
+    """
+    rows = [row(find_preset(kind, name)) for kind in TECHNIQUES for name in preset_names(kind)]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    for each in rows:
+        seconds = f"{each['seconds']:>5.0f} s" if each["seconds"] else "    ? s"
+        click.echo(
+            f"{each['technique']:<9} {each['name']:<13} {each['tflop_per_mp']:>5.0f} TFLOP/MP"
+            f" {seconds}  {each['description']}"
+        )
+
+
+def row(preset: Preset) -> dict[str, Any]:
+    """A preset and what it costs."""
+    settings = preset.apply()
+    cost, megapixels = cost_of(settings)
+    return {
+        "technique": preset.technique,
+        "name": preset.name,
+        "description": preset.description,
+        "tflop_per_mp": round(cost.tflop / megapixels, 1),
+        "seconds": None if cost.seconds is None else round(cost.seconds, 1),
+    }
+
+
+def cost_of(settings: Any) -> tuple[Cost, float]:
+    """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
+    size = result_size(settings, PHOTO)
+    known = latest()
+    cost = picture_cost(
+        settings,
+        size,
+        architecture="vgg19" if settings.network.startswith("vgg19") else "vgg16",
+        precision=known.precision if known else "fp32",
+        gflops=known.gflops if known else None,
+    )
+    return cost, size[0] * size[1] / 1e6
+
+
+def find_by_name(name: str) -> Preset:
+    """A preset of whichever technique has one of that name.
+
+    Raises:
+        UnknownNameError: none has.
+    """
+    for technique in TECHNIQUES:
+        if name in preset_names(technique):
+            return find_preset(technique, name)
+    if is_path(name):
+        return read_preset(Path(name))
+    raise UnknownNameError("preset", name, [n for kind in TECHNIQUES for n in preset_names(kind)])
+
+
+@presets.command()
+@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset(*TECHNIQUES))
+@click.option("--full", is_flag=True, help="All settings, not only those that differ.")
+def show(name: str, full: bool) -> None:
+    """Print a preset as TOML, ready to be changed and used with --preset FILE."""
+    preset = find_by_name(name)
+    if full:
+        settings = to_document(preset.apply())
+        preset = Preset(preset.name, preset.technique, preset.description, settings)
+    click.echo(to_toml(preset), nl=False)

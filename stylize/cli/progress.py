@@ -1,0 +1,159 @@
+"""Listeners of a run: the bar, JSON lines, previews, the Ctrl-C that stops it."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stylize.cli.messages import say
+
+if TYPE_CHECKING:
+    from stylize.optimize.loop import Iterate
+    from stylize.settings.schedule import Scale
+
+Listener = Callable[["Iterate"], None]
+
+PREVIEW_EVERY = 10
+
+PREVIEW_NAMES = "scale-*-step-*.png"
+
+
+@contextmanager
+def stop_on_interrupt(
+    *, quiet: bool, action: str = "stopping after this step and saving the picture so far"
+) -> Iterator[Callable[[], bool]]:
+    """Makes the first Ctrl-C (or SIGTERM) a request to stop, the second an immediate end.
+
+    Args:
+        quiet: do not say so.
+        action: what is said that happens.
+
+    Yields:
+        A function that tells whether the run shall stop.
+    """
+    asked: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        if not quiet:
+            say(f"\n{action} (again to quit at once)")
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, handle) for number in numbers]
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress_bar(scales: Sequence[Scale], *, quiet: bool) -> Iterator[Listener]:
+    """A bar over all steps on stderr, if it is a terminal.
+
+    The unit is the share of the pixels to be evaluated, since a step at a fine scale takes many
+    times as long as one at a coarse scale: so the time left is right.
+    """
+    from tqdm import tqdm
+
+    pixels = [scale.height * scale.width for scale in scales]
+    total = sum(count * scale.steps for count, scale in zip(pixels, scales, strict=True))
+    with tqdm(
+        total=total,
+        disable=True if quiet else None,
+        leave=False,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}",
+    ) as bar:
+
+        def listen(event: Iterate) -> None:
+            height, width = event.size
+            bar.set_description_str(
+                f"{event.scale}/{event.scales} {width}×{height} {event.step}/{event.steps}",
+                refresh=False,
+            )
+            bar.set_postfix(_grouped(event.losses), refresh=False)
+            done = sum(
+                count * scale.steps
+                for count, scale in zip(pixels[: event.scale - 1], scales, strict=False)
+            )
+            pixels_a_step = pixels[event.scale - 1]
+            done += pixels_a_step * event.step
+            if bar.n == 0:  # what an earlier run has done took none of this one's time
+                bar.initial = bar.n = bar.last_print_n = done - pixels_a_step
+            bar.update(done - bar.n)
+
+        yield listen
+
+
+def _grouped(losses: dict[str, float]) -> dict[str, str]:
+    """Losses added up by the first word of their names: style, content, smoothness."""
+    sums: dict[str, float] = {}
+    for name, value in losses.items():
+        group = name.split()[0]
+        sums[group] = sums.get(group, 0.0) + value
+    return {name: f"{value:.3f}" for name, value in sums.items()}
+
+
+def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
+    """Saves the picture on its way, every so many steps and at the end of each scale."""
+    from stylize.images.write import write_picture
+
+    def listen(event: Iterate) -> None:
+        if event.step % every == 0 or event.step == event.steps:
+            height, width = event.size
+            name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
+            write_picture(folder / name, event.picture())
+
+    return listen
+
+
+def json_steps() -> Listener:
+    """A JSON line on stdout for each step."""
+
+    def listen(event: Iterate) -> None:
+        height, width = event.size
+        emit(
+            "step",
+            scale=event.scale,
+            scales=event.scales,
+            size=[width, height],
+            step=event.step,
+            steps=event.steps,
+            total=_brief(event.total),
+            losses={name: _brief(value) for name, value in event.losses.items()},
+            seconds=round(event.seconds, 3),
+        )
+
+    return listen
+
+
+def _brief(value: float) -> float | None:
+    """Six digits; null for what JSON cannot say."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None
+
+
+def emit(event: str, **values: Any) -> None:
+    """One JSON line on stdout."""
+    click.echo(json.dumps({"event": event, **values}))
+    sys.stdout.flush()
+
+
+def all_of(listeners: Sequence[Listener]) -> Listener:
+    """Several listeners as one."""
+
+    def listen(event: Iterate) -> None:
+        for each in listeners:
+            each(event)
+
+    return listen

@@ -1,1 +1,0 @@
-"""The commands of ``stylize inspect``, one a module; the computations are elsewhere."""

@@ -1,1 +1,0 @@
-"""How a gradient is had: ``(image, objective) -> (named losses, gradient)``, and its price."""

@@ -1,0 +1,494 @@
+"""Forward and backward pass through a VGG without autograd.
+
+Convolutions run block by block in strips of rows, so that the large shallow activations are never
+in memory as a whole. For the way back a byte per activation is kept: the sign before the ReLU, or
+the winner of a pooling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.losses.loss import Region
+from stylize.networks.architecture import rectified
+from stylize.networks.vgg import AVERAGE_POOLING_GAINS, FirstConvolution, Trunk, pooled
+from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+# In a code, of a cell whose maximum is not positive: the ReLU lets no gradient through.
+DEAD = 4
+
+
+def _bits(x: Tensor) -> Tensor:
+    """The same memory as integers."""
+    return x.view(_INTEGERS[x.element_size()])
+
+
+def _top(bits: Tensor) -> int:
+    """The shift that leaves nothing but the sign: 0 or −1."""
+    return 8 * bits.element_size() - 1
+
+
+def clear_minus_zeros(x: Tensor) -> None:
+    """Make −0, which a ReLU lets through, +0; ``x`` holds nothing else below zero."""
+    bits = _bits(x)
+    bits.bitwise_and_(torch.iinfo(bits.dtype).max)
+
+
+def positive(x: Tensor) -> Tensor:
+    """−1 where a rectified ``x`` is positive, else 0, as bytes of its shape."""
+    bits = _bits(x)
+    return bits.neg().bitwise_right_shift_(_top(bits)).to(torch.int8)
+
+
+def keep_where(x: Tensor, mask: Tensor) -> None:
+    """Set ``x`` to zero where a mask from :func:`positive` is 0."""
+    bits = _bits(x)
+    bits.bitwise_and_(mask.to(bits.dtype))
+
+
+def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Maxima over cells of 2×2, and where they stood.
+
+    Args:
+        x: ``(N, C, h, w)`` rectified, without −0; an odd last row or column is left out.
+
+    Returns:
+        ``(N, C, h // 2, w // 2)`` of ``x``'s type, and bytes of that shape: the cell's first
+        maximum counted row by row from 0, or :data:`DEAD` and more where it is zero.
+    """
+    a, b, c, d = _cells(_bits(x))
+    top = _top(a)
+    upper_right = (a - b).bitwise_right_shift_(top)
+    lower_right = (c - d).bitwise_right_shift_(top)
+    upper, lower = torch.maximum(a, b), torch.maximum(c, d)
+    is_lower = (upper - lower).bitwise_right_shift_(top)
+    largest = torch.maximum(upper, lower, out=upper)
+    codes = lower_right.sub_(upper_right).bitwise_and_(is_lower).add_(upper_right)
+    codes.add_(is_lower, alpha=2)
+    codes.add_((largest - 1).bitwise_right_shift_(top), alpha=DEAD)
+    return largest.view(x.dtype), codes.neg_().to(torch.int8)
+
+
+def max_unpool(gradient: Tensor, codes: Tensor, size: tuple[int, int]) -> Tensor:
+    """The way back of :func:`max_pool`: ``(N, C, h // 2, w // 2)`` to ``(N, C, *size)``."""
+    out = _dense(gradient, size)
+    bits = _bits(gradient)
+    wide = codes.to(bits.dtype)
+    for code, cell in enumerate(_cells(_bits(out))):
+        here = wide.bitwise_xor(code).sub_(1).bitwise_right_shift_(_top(bits))
+        torch.bitwise_and(bits, here, out=cell)
+    return out
+
+
+def _dense(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """Room for ``(N, C, *size)``, laid out as ``like``; zero where no cell of 2×2 reaches."""
+    last = like.is_contiguous(memory_format=torch.channels_last)
+    out = torch.empty(
+        (*like.shape[:2], *size),
+        dtype=like.dtype,
+        device=like.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
+    out[:, :, 2 * like.shape[2] :] = 0
+    out[:, :, :, 2 * like.shape[3] :] = 0
+    return out
+
+
+def _cells(x: Tensor) -> list[Tensor]:
+    """The four corners of all cells of 2×2, views, row by row."""
+    height, width = x.shape[2] // 2 * 2, x.shape[3] // 2 * 2
+    return [x[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
+
+
+BlockSeed = Callable[[str, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A frozen 3×3 convolution.
+
+    Attributes:
+        name: ``conv4_2``.
+        weight, bias: as :func:`torch.nn.functional.conv2d` takes them.
+        transposed: the weights of the convolution that takes the gradient back.
+    """
+
+    name: str
+    weight: Tensor
+    bias: Tensor
+    transposed: Tensor
+
+
+@dataclass
+class Memory:
+    """What a block's way back needs of its way there, for one window.
+
+    Attributes:
+        features: the activations that were asked for, by name.
+        alive: where a convolution's output was positive, by its name.
+        codes: of the pooling's maxima.
+        output: what the next block gets.
+        size: rows and columns before the pooling.
+    """
+
+    features: dict[str, Tensor] = field(default_factory=dict)
+    alive: dict[str, Tensor] = field(default_factory=dict)
+    codes: Tensor | None = None
+    output: Tensor | None = None
+    size: tuple[int, int] = (0, 0)
+
+
+class Block:
+    """The convolutions between two poolings, and the pooling after them.
+
+    Args:
+        convolutions: in order, each followed by a ReLU.
+        wanted: names of the activations to keep, before or after the ReLU.
+        pooling: ``"max"``, ``"avg"``, or None for the last block.
+        gain: factor after an average pooling.
+        first: stands in for the first convolution where this block sees pixels.
+    """
+
+    def __init__(
+        self,
+        convolutions: Sequence[Convolution],
+        wanted: Sequence[str],
+        *,
+        pooling: str | None,
+        gain: float = 1.0,
+        first: FirstConvolution | None = None,
+    ) -> None:
+        self.convolutions = tuple(convolutions)
+        self.pooling = pooling
+        self.wanted = tuple(
+            name
+            for each in self.convolutions
+            for name in (each.name, rectified(each.name))
+            if name in wanted
+        )
+        self._gain = gain
+        self._first = first
+
+    def forward(self, x: Tensor, *, remember: bool = True) -> Memory:
+        """Activations of a window, and what the way back needs, if there is one."""
+        memory = Memory()
+        for index, each in enumerate(self.convolutions):
+            x = self._rectify(each, self._convolve(index, x), memory, remember=remember)
+        if self.pooling == "max" and remember:
+            memory.output, memory.codes = max_pool(x)
+        elif self.pooling is not None:
+            memory.output = pooled(x, self.pooling, self._gain)
+        memory.size = (x.shape[2], x.shape[3])
+        return memory
+
+    def _convolve(self, index: int, x: Tensor) -> Tensor:
+        if index == 0 and self._first is not None:
+            return self._first.forward(x)
+        each = self.convolutions[index]
+        return F.conv2d(x, each.weight, each.bias, padding=1)
+
+    def _rectify(
+        self, each: Convolution, x: Tensor, memory: Memory, *, remember: bool = True
+    ) -> Tensor:
+        before, after = each.name, rectified(each.name)
+        if before in self.wanted:
+            memory.features[before] = x
+            x = F.relu(x)
+        else:
+            x = F.relu_(x)
+        if after in self.wanted:
+            memory.features[after] = x
+        if remember:
+            clear_minus_zeros(x)
+            coded = self.pooling == "max" and each is self.convolutions[-1]
+            if not coded and before not in self.wanted and after not in self.wanted:
+                memory.alive[before] = positive(x)
+        return x
+
+    def lighten(self, memory: Memory) -> None:
+        """Forget what :meth:`recall` brings back cheaply: all of the convolution of pixels."""
+        if self._first is not None:
+            name = self.convolutions[0].name
+            for known in (memory.features, memory.alive):
+                known.pop(name, None)
+            memory.features.pop(rectified(name), None)
+
+    def recall(self, memory: Memory, x: Tensor) -> None:
+        """Undo :meth:`lighten` with the window that :meth:`forward` saw."""
+        if self._first is not None:
+            self._rectify(self.convolutions[0], self._first.forward(x), memory)
+
+    def backward(self, memory: Memory, gradient: Tensor | None, seed: BlockSeed) -> Tensor | None:
+        """The gradient with respect to the window that :meth:`forward` saw.
+
+        Args:
+            memory: what it gave.
+            gradient: with respect to the pooling's output; None where nothing deeper is wanted.
+            seed: gives a new tensor, the derivative of the objective with respect to an
+                activation, from its name and the activation.
+
+        Returns:
+            None where nothing was wanted.
+        """
+        if gradient is not None:
+            gradient = self._unpool(memory, gradient)
+        for index, each in reversed(list(enumerate(self.convolutions))):
+            gradient = self._through_relu(each.name, memory, gradient, seed)
+            if gradient is None:
+                continue
+            if index == 0 and self._first is not None:
+                gradient = self._first.backward(gradient)
+            else:
+                gradient = F.conv2d(gradient, each.transposed, padding=1)
+        return gradient
+
+    def _unpool(self, memory: Memory, gradient: Tensor) -> Tensor:
+        if memory.codes is not None:
+            return max_unpool(gradient, memory.codes, memory.size)
+        return average_unpool(gradient * self._gain, memory.size)
+
+    def _through_relu(
+        self, before: str, memory: Memory, gradient: Tensor | None, seed: BlockSeed
+    ) -> Tensor | None:
+        after = rectified(before)
+        if after in self.wanted:
+            gradient = _added(gradient, seed(after, memory.features[after]))
+        if gradient is not None:
+            known = memory.features.get(after, memory.features.get(before))
+            if known is not None:
+                torch.ops.aten.threshold_backward.grad_input(
+                    gradient, known, 0, grad_input=gradient
+                )
+            elif before in memory.alive:
+                keep_where(gradient, memory.alive[before])
+        if before in self.wanted:
+            gradient = _added(gradient, seed(before, memory.features[before]))
+        return gradient
+
+
+def average_unpool(gradient: Tensor, size: tuple[int, int]) -> Tensor:
+    """The way back of an average over cells of 2×2, to ``(N, C, *size)``."""
+    wide = F.interpolate(gradient / 4, scale_factor=2.0, mode="nearest")
+    height, width = size
+    return F.pad(wide, (0, width - wide.shape[3], 0, height - wide.shape[2]))
+
+
+def _added(gradient: Tensor | None, seed: Tensor) -> Tensor:
+    return seed if gradient is None else gradient.add_(seed)
+
+
+_BLOCKS: WeakKeyDictionary[Trunk, tuple[Block, ...]] = WeakKeyDictionary()
+
+
+def blocks_of(vgg: Trunk) -> tuple[Block, ...]:
+    """The blocks of a network, with their weights prepared for both directions; made once."""
+    if vgg not in _BLOCKS:
+        _BLOCKS[vgg] = _make_blocks(vgg)
+    return _BLOCKS[vgg]
+
+
+def _make_blocks(vgg: Trunk) -> tuple[Block, ...]:
+    gains = AVERAGE_POOLING_GAINS[vgg.architecture]
+    starts = [index for index, layer in enumerate(vgg.convolutions) if layer.pooled]
+    edges = [0, *starts, len(vgg.convolutions)]
+    blocks = []
+    for number, (start, stop) in enumerate(pairwise(edges)):
+        last = number == len(edges) - 2
+        blocks.append(
+            Block(
+                [_frozen(vgg, index) for index in range(start, stop)],
+                vgg.layers,
+                pooling=None if last else vgg.pooling,
+                gain=1.0 if last else gains[number],
+                first=None if number else vgg.first,
+            )
+        )
+    return tuple(blocks)
+
+
+def _frozen(vgg: Trunk, index: int) -> Convolution:
+    weight, bias = vgg.parameters[index]
+    back = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=vgg.memory_format)
+    return Convolution(vgg.convolutions[index].name, weight, bias, back)
+
+
+LEAST_ROWS = 16
+
+Visit = Callable[[str, Tensor, Region], None]
+
+Seed = Callable[[str, Tensor, Region], Tensor]
+
+
+class Sweep:
+    """The way to the deepest layer and back, of one picture or tile.
+
+    Args:
+        trunk: gives the activations.
+        tile: what is seen and what of it is owned; what is owned is shown and seeded.
+        strip_bytes: of the largest activation in a strip; what suits the device, if None.
+    """
+
+    def __init__(self, trunk: Trunk, tile: Tile, *, strip_bytes: int | None = None) -> None:
+        self._trunk = trunk
+        self._blocks = blocks_of(trunk)
+        self._tile = tile
+        on_cpu = trunk.device.type == "cpu"
+        self._strip_bytes = strip_bytes or (STRIP_BYTES if on_cpu else DEVICE_STRIP_BYTES)
+        self._remembered: list[tuple[list[Span], list[Memory]]] = []
+
+    @torch.no_grad()
+    def forward(self, image: Tensor, visit: Visit, *, remember: bool = True) -> None:
+        """Show every owned activation, once.
+
+        Args:
+            image: ``(1, 3, h, w)`` RGB in [0, 1], the tile's window.
+            visit: gets the name of a layer, a part of its activations in the trunk's precision, and
+                where in the whole picture it lies.
+            remember: what :meth:`backward` needs.
+        """
+        x = image
+        for block in self._blocks:
+            strips = self._cut(block, x)
+            kept = []
+            out: Tensor | None = None
+            for strip in strips:
+                window = x[:, :, strip.start : strip.stop]
+                memory = block.forward(window, remember=remember)
+                for name in block.wanted:
+                    self._show(visit, name, memory.features[name], strip)
+                if memory.output is not None:
+                    out = _collected(out, memory.output, strip, x.shape[2])
+                    memory.output = None
+                if remember:
+                    block.lighten(memory)
+                    kept.append(memory)
+                del memory, window
+            self._remembered.append((strips, kept))
+            if out is not None:
+                x = out
+
+    @torch.no_grad()
+    def backward(self, image: Tensor, seed: Seed) -> Tensor:
+        """The gradient with respect to the window; forgets what was remembered.
+
+        Args:
+            image: as :meth:`forward` saw it.
+            seed: gets what ``visit`` got; the derivative of the objective there.
+        """
+        gradient: Tensor | None = None
+        for block in reversed(self._blocks):
+            strips, kept = self._remembered.pop()
+            below: Tensor | None = None
+            for strip in strips:
+                memory = kept.pop(0)
+                block.recall(memory, image[:, :, strip.start : strip.stop])
+                part = block.backward(
+                    memory, _of_window(gradient, memory, strip), self._sower(seed, strip)
+                )
+                if part is not None:
+                    below = _overlapped(below, part, strip, strips[-1].stop)
+                del memory, part
+            gradient = below
+        assert gradient is not None
+        return gradient
+
+    def _cut(self, block: Block, x: Tensor) -> list[Span]:
+        """Strips of what a block sees."""
+        rows, halo = x.shape[2], -(-len(block.convolutions) // 2) * 2
+        weight = block.convolutions[0].weight
+        row_bytes = x.shape[3] * weight.shape[0] * self._trunk.dtype.itemsize
+        most = max(LEAST_ROWS, self._strip_bytes // row_bytes)
+        count = -(-rows // most)
+        # Even, so that no cell of a pooling is cut.
+        each = -(-rows // (2 * count)) * 2
+        edges = [*range(0, max(1, rows - rows % 2), each), rows]
+        return [
+            Span(max(0, first - halo), min(rows, last + halo), first, last)
+            for first, last in pairwise(edges)
+        ]
+
+    def _owned(self, name: str, strip: Span) -> tuple[slice, slice, Region] | None:
+        """Rows and columns of a window of ``name`` that are owned, and where they lie."""
+        region, stride = self._tile.regions[name], self._tile.strides[name]
+        above, left = self._tile.row.start // stride, self._tile.column.start // stride
+        top = max(region.top, above + strip.first)
+        bottom = min(region.top + region.height, above + strip.last)
+        if top >= bottom:
+            return None
+        here = Region(top, region.left, bottom - top, region.width, region.rows, region.columns)
+        shift = above + strip.start
+        columns = slice(region.left - left, region.left - left + region.width)
+        return slice(top - shift, bottom - shift), columns, here
+
+    def _show(self, visit: Visit, name: str, features: Tensor, strip: Span) -> None:
+        owned = self._owned(name, strip)
+        if owned is not None:
+            rows, columns, region = owned
+            visit(name, features[:, :, rows, columns], region)
+
+    def _sower(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
+        """The seed of a whole window: zero where it is not owned."""
+
+        def sow(name: str, features: Tensor) -> Tensor:
+            owned = self._owned(name, strip)
+            if owned is None:
+                return torch.zeros_like(features)
+            rows, columns, region = owned
+            part = features[:, :, rows, columns]
+            slope = seed(name, part, region)
+            if part.shape == features.shape:
+                return slope.to(features.dtype)
+            sown = torch.zeros_like(features)
+            sown[:, :, rows, columns] = slope
+            return sown
+
+        return sow
+
+
+def _collected(out: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:
+    """A pooling's output for all rows, with the owned ones of a strip filled in."""
+    if strip.last - strip.first == rows:
+        return part
+    first, last, shift = strip.first // 2, strip.last // 2, strip.start // 2
+    if out is None:
+        out = _like(part, rows // 2)
+    out[:, :, first:last] = part[:, :, first - shift : last - shift]
+    return out
+
+
+def _of_window(gradient: Tensor | None, memory: Memory, strip: Span) -> Tensor | None:
+    """The gradient of a pooling's output in a window: zero outside the owned rows."""
+    rows = memory.size[0] // 2
+    if gradient is None or gradient.shape[2] == rows:
+        return gradient
+    window = _like(gradient, rows).zero_()
+    first, last, shift = strip.first // 2, strip.last // 2, strip.start // 2
+    window[:, :, first - shift : last - shift] = gradient[:, :, first:last]
+    return window
+
+
+def _overlapped(below: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:
+    """The gradient for all rows, with that of a window added."""
+    if part.shape[2] == rows:
+        return part
+    if below is None:
+        below = _like(part, rows).zero_()
+    below[:, :, strip.start : strip.stop] += part
+    return below
+
+
+def _like(part: Tensor, rows: int) -> Tensor:
+    """Room for as many rows, laid out as ``part``."""
+    shape = (*part.shape[:2], rows, part.shape[3])
+    last = part.is_contiguous(memory_format=torch.channels_last)
+    form = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=form)

@@ -1,0 +1,72 @@
+"""The engine that fits: whole or tiled as planned, and smaller where memory runs out after all."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+from torch import Tensor
+
+from stylize.gradients.tiled import TiledEngine, WholeEngine
+from stylize.losses.loss import Engine, Evaluation, Objective
+from stylize.networks.vgg import Trunk
+from stylize.planning.memory import TILES_PX, Layout
+from stylize.planning.tiles import halo_px
+
+
+class FittingEngine:
+    """Evaluates an objective in the memory there is.
+
+    Args:
+        trunk: gives at least the layers that the objective reads.
+        objective: what is wanted.
+        layout: as it was planned.
+
+    Attributes:
+        layout: as it turned out.
+    """
+
+    def __init__(self, trunk: Trunk, objective: Objective, layout: Layout) -> None:
+        self.layout = layout
+        self._trunk = trunk
+        self._objective = objective
+
+    def __call__(self, image: Tensor) -> Evaluation:
+        """The objective and its gradient at ``(1, 3, H, W)`` RGB pixels in [0, 1].
+
+        Where memory runs out, the same is tried again in smaller tiles; the image is untouched.
+        """
+        while True:
+            engine = self._engine((image.shape[2], image.shape[3]))
+            try:
+                return engine(image)
+            except (MemoryError, RuntimeError) as error:
+                smaller = self._smaller((image.shape[2], image.shape[3]))
+                if smaller is None or not is_out_of_memory(error):
+                    raise
+                self.layout = smaller
+            del engine
+            gc.collect()
+            if self._trunk.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _engine(self, size: tuple[int, int]) -> Engine:
+        halo = halo_px(self._trunk.architecture, self._trunk.layers)
+        tile_px = self.layout.tile_px
+        if tile_px is None or self.layout.whole(size, halo):
+            return WholeEngine(self._trunk, self._objective)
+        return TiledEngine(self._trunk, self._objective, tile_px=tile_px)
+
+    def _smaller(self, size: tuple[int, int]) -> Layout | None:
+        """The next layout that takes less for a picture of this size."""
+        before = min(max(size), self.layout.tile_px or max(size))
+        tiles = [tile for tile in TILES_PX if tile < before]
+        return Layout(tiles[0], self.layout.history) if tiles else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine's or the device's memory did not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return "allocate memory" in text or "not enough memory" in text or "out of memory" in text

@@ -1,0 +1,83 @@
+"""Compare bf16 with fp32 on this machine: accuracy of the gradient and speed."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor
+
+from stylize.networks.models import Weights
+from stylize.networks.vgg import Trunk
+from stylize.planning.cost import network_flop_per_px
+from stylize.planning.device import (
+    Machine,
+    fingerprint,
+    prepare_device,
+    with_verdict,
+)
+from stylize.planning.self_test_cache import Verdict, recall, remember
+from stylize.settings.execution import Execution
+
+PROBE_LAYER = "relu5_1"
+
+PROBE_SIZE = 192
+
+# Below this cosine between gradients in bf16 and fp32 the faster arithmetic is not trusted.
+LEAST_COSINE = 0.99
+
+
+def resolve(execution: Execution, weights: Weights) -> Machine:
+    """Choose device and precision; measures once per machine, then remembers.
+
+    Raises:
+        UsageError: a device was named that this machine does not have.
+    """
+    device = prepare_device(execution)
+    if device == "mps":
+        # No bf16 convolutions to rely on, see PyTorch issues 174269 and 175190.
+        return Machine(device, "fp32", torch.get_num_threads())
+    return with_verdict(execution, device, verdict_for(device, weights))
+
+
+def verdict_for(device: str, weights: Weights) -> Verdict:
+    """The self-test's verdict, from the cache if this machine has been tested before."""
+    key = fingerprint(device, weights)
+    known = recall(key)
+    if known is not None:
+        return known
+    verdict = self_test(device, weights)
+    remember(key, verdict)
+    return verdict
+
+
+def self_test(device: str, weights: Weights) -> Verdict:
+    """Compare bf16 with fp32 on the real trunk and a small picture: gradient and time."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(1, 3, PROBE_SIZE // 8, PROBE_SIZE // 8, generator=generator)
+    image = torch.nn.functional.interpolate(image, scale_factor=8, mode="bilinear").to(device)
+    found = {each: _probe(device, weights, each, image) for each in ("fp32", "bf16")}
+    cosine = float(
+        torch.nn.functional.cosine_similarity(
+            found["fp32"][0].flatten(), found["bf16"][0].flatten(), dim=0
+        )
+    )
+    speedup = found["fp32"][1] / found["bf16"][1]
+    precision = "bf16" if cosine > LEAST_COSINE and speedup > 1 else "fp32"
+    flop = network_flop_per_px(weights.architecture, (PROBE_LAYER,)) * PROBE_SIZE**2
+    return Verdict(precision, flop / found[precision][1] / 1e9, speedup, cosine)
+
+
+@torch.enable_grad()
+def _probe(device: str, weights: Weights, precision: str, image: Tensor) -> tuple[Tensor, float]:
+    """Gradient of the deepest layer's energy, and the best of three times, in seconds."""
+    trunk = Trunk(weights, (PROBE_LAYER,), precision=precision, device=device)
+    best = float("inf")
+    for _ in range(3):
+        leaf = image.detach().requires_grad_()
+        started = time.perf_counter()
+        features = trunk(leaf)[PROBE_LAYER]
+        (gradient,) = torch.autograd.grad(features, leaf, features.detach())
+        float(gradient.sum())
+        best = min(best, time.perf_counter() - started)
+    return gradient.float(), best

@@ -1,0 +1,244 @@
+"""The gradient of a sum of losses, for a whole picture or tile by tile.
+
+Activations are produced in strips (:mod:`stylize.gradients.fast_pass`); only the sums that the
+losses need are kept. Where even that is too much for a whole picture, a first pass adds up the sums
+and a second goes forward and backward on one tile at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylize.gradients.fast_pass import Sweep
+from stylize.losses.loss import Evaluation, FeatureTerm, Objective, Region
+from stylize.losses.statistics import Moments, by_position
+from stylize.networks.vgg import Trunk, exact
+from stylize.planning.tiles import Tile, halo_px, tiles_of, whole_tile
+
+
+class TiledEngine:
+    """Evaluates an objective tile by tile, with the statistics of the whole picture.
+
+    Args:
+        trunk: gives at least the layers that the objective reads.
+        objective: what is wanted.
+        tile_px: side of what a tile owns at most; None for no tiles.
+        halo: pixels around that; what exactness needs, if None.
+        strip_bytes: see :class:`stylize.gradients.fast_pass.Sweep`.
+
+    Note:
+        Only owned positions are seeded, but the gradient of the whole window is added: so the halo
+        has to cover what a position sees once, not twice, as it must where every tile's gradient is
+        cropped (Galerne et al., "Scaling Painting Style Transfer", 2024, arXiv:2212.13459).
+    """
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        objective: Objective,
+        *,
+        tile_px: int | None,
+        halo: int | None = None,
+        strip_bytes: int | None = None,
+    ) -> None:
+        self._trunk = trunk
+        self._objective = objective
+        self._terms: dict[str, list[FeatureTerm]] = {name: [] for name in trunk.layers}
+        for term in objective.features:
+            self._terms[term.layer].append(term)
+        self._tile_px = tile_px
+        self._halo = halo_px(trunk.architecture, trunk.layers) if halo is None else halo
+        self._strip_bytes = strip_bytes
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Evaluation:
+        """The objective and its gradient at ``(1, 3, H, W)`` RGB pixels in [0, 1]."""
+        losses: dict[str, Tensor] = {}
+        if self._objective.features:
+            gradient = self._through_network(image, losses)
+        else:
+            gradient = torch.zeros_like(image)
+        for term in self._objective.pixels:
+            value, slope = term.value_and_gradient(image)
+            losses[term.name] = term.weight * value
+            gradient.add_(slope, alpha=term.weight)
+        return Evaluation(losses, torch.stack(list(losses.values())).sum(), gradient)
+
+    def _through_network(self, image: Tensor, losses: dict[str, Tensor]) -> Tensor:
+        sums = _Sums(self._terms, image.dtype)
+        whole = whole_tile(self._trunk.strides(), _size(image))
+        if self._tile_px is None:
+            sweep = self._sweep(whole)
+            sweep.forward(image, sums.add)
+            evaluated = sums.evaluate(whole)
+            gradient = sweep.backward(image, partial(self._seed, self._slopes(evaluated)))
+        elif all(term.local for term in self._objective.features):
+            gradient = self._pull(image, self._slopes(sums.evaluate(whole)), sums)
+            evaluated = sums.evaluate(whole)
+        else:
+            self._sweep(whole).forward(image, sums.add, remember=False)
+            evaluated = sums.evaluate(whole)
+            gradient = self._pull(image, self._slopes(evaluated), None)
+        for term in self._objective.features:
+            losses[term.name] = term.weight * evaluated[term.name][0]
+        return gradient.to(image.dtype)
+
+    def _sweep(self, tile: Tile) -> Sweep:
+        return Sweep(self._trunk, tile, strip_bytes=self._strip_bytes)
+
+    def _pull(self, image: Tensor, slopes: dict[str, Any], sums: _Sums | None) -> Tensor:
+        """The gradient, tile by tile, and the sums of all tiles where they are not known yet."""
+        assert self._tile_px is not None
+        gradient = torch.zeros_like(image)
+        visit = _nothing if sums is None else sums.add
+        seed = partial(self._seed, slopes)
+        strides = self._trunk.strides()
+        for tile in tiles_of(strides, _size(image), self._tile_px, self._halo):
+            sweep, window = self._sweep(tile), cut(image, tile)
+            sweep.forward(window, visit)
+            cut(gradient, tile).add_(sweep.backward(window, seed))
+        return gradient
+
+    def _slopes(self, evaluated: dict[str, tuple[Tensor, Any]]) -> dict[str, Any]:
+        """Slopes of all terms with their weights in the total: seeds are linear in them."""
+        return {
+            term.name: scaled(evaluated[term.name][1], term.weight)
+            for term in self._objective.features
+        }
+
+    def _seed(self, slopes: dict[str, Any], layer: str, features: Tensor, region: Region) -> Tensor:
+        """The derivative of all terms on a part of one layer."""
+        seed: Tensor | None = None
+        for term in self._terms[layer]:
+            part = term.at(region).seed(features, slopes[term.name])
+            seed = part if seed is None else seed.add_(part)
+        return torch.zeros_like(features) if seed is None else seed
+
+
+class _Sums:
+    """What the terms want added up over positions, in double precision."""
+
+    def __init__(self, terms: dict[str, list[FeatureTerm]], dtype: torch.dtype) -> None:
+        self._terms = terms
+        self._dtype = dtype
+        self._total: dict[str, Any] = {}
+
+    def add(self, layer: str, features: Tensor, region: Region) -> None:
+        """Count a part of a layer's activations."""
+        for term in self._terms[layer]:
+            part = term.at(region).sums(features)
+            self._total[term.name] = added(self._total.get(term.name), part)
+
+    def evaluate(self, whole: Tile) -> dict[str, tuple[Tensor, Any]]:
+        """Unweighted value and slope of every term; before anything was counted, of zeros."""
+        found = {}
+        for layer, terms in self._terms.items():
+            positions = whole.regions[layer].rows * whole.regions[layer].columns
+            for term in terms:
+                sums = narrowed(self._total.get(term.name, torch.zeros(())), self._dtype)
+                found[term.name] = term.evaluate(sums, positions)
+        return found
+
+
+def _nothing(layer: str, features: Tensor, region: Region) -> None:
+    """Visit without a purpose."""
+
+
+@torch.no_grad()
+def features_of(
+    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
+) -> dict[str, Tensor]:
+    """Activations of a whole picture, in the trunk's precision, without the memory of a pass.
+
+    Args:
+        trunk: gives at least these layers.
+        image: ``(1, 3, H, W)`` RGB in [0, 1].
+        names: of the layers to keep.
+        strip_bytes: see :class:`stylize.gradients.fast_pass.Sweep`.
+    """
+    kept: dict[str, Tensor] = {}
+
+    def keep(name: str, features: Tensor, region: Region) -> None:
+        if name not in names:
+            return
+        if name not in kept:
+            shape = (features.shape[0], features.shape[1], region.rows, region.columns)
+            kept[name] = torch.empty(
+                shape, dtype=trunk.dtype, device=features.device, memory_format=trunk.memory_format
+            )
+        kept[name][:, :, region.top : region.top + region.height] = features
+
+    sweep = Sweep(trunk, whole_tile(trunk.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep.forward(image, keep, remember=False)
+    return kept
+
+
+@torch.no_grad()
+def moments_of_layers(
+    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
+) -> dict[str, Moments]:
+    """Moments of a whole picture's activations, added up in double precision."""
+    total: dict[str, Any] = {}
+    positions: dict[str, int] = {}
+
+    def count(name: str, features: Tensor, region: Region) -> None:
+        if name in names:
+            rows = by_position(exact(features))
+            total[name] = added(total.get(name), (rows.sum(0), rows.T @ rows))
+            positions[name] = region.rows * region.columns
+
+    sweep = Sweep(trunk, whole_tile(trunk.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep.forward(image, count, remember=False)
+    return {
+        name: Moments(*(each / positions[name] for each in narrowed(total[name], image.dtype)))
+        for name in names
+    }
+
+
+def cut(image: Tensor, tile: Tile) -> Tensor:
+    """A tile's window of ``(1, C, H, W)``, a view."""
+    return image[..., tile.row.start : tile.row.stop, tile.column.start : tile.column.stop]
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    return image.shape[2], image.shape[3]
+
+
+def added(total: Any, part: Any) -> Any:
+    """Sums in double precision, where the device has it."""
+    if isinstance(part, tuple):
+        totals = total if total is not None else (None,) * len(part)
+        return tuple(added(*pair) for pair in zip(totals, part, strict=True))
+    wide = part if part.device.type == "mps" else part.double()
+    return wide if total is None else total + wide
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """A slope, however many parts it has, times a factor."""
+    if isinstance(value, tuple):
+        return tuple(scaled(each, factor) for each in value)
+    return value * factor
+
+
+def narrowed(value: Any, dtype: torch.dtype) -> Any:
+    """Sums in the precision in which the terms compute."""
+    if isinstance(value, tuple):
+        return tuple(narrowed(each, dtype) for each in value)
+    return value.to(dtype)
+
+
+class WholeEngine(TiledEngine):
+    """Evaluates an objective on the whole picture, without tiles.
+
+    Args:
+        trunk: gives at least the layers that the objective reads.
+        objective: what is wanted.
+    """
+
+    def __init__(self, trunk: Trunk, objective: Objective) -> None:
+        super().__init__(trunk, objective, tile_px=None)

@@ -1,0 +1,237 @@
+"""Contact sheets: many small pictures in a grid, each with a name to call it by.
+
+torch is not imported here: a cell's name is read among the arguments of a command, before it is
+known whether there will be pictures. They bring it along themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from stylize.errors import SettingError
+from stylize.images.sizes import SizeSpec
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+    from torch import Tensor
+
+Cells = Sequence[Sequence[tuple[str, "Tensor"] | None]]
+
+# sRGB levels: neutral, so that the eye judges the pictures' colours alone.
+BACKGROUND, LABEL, NAME, TITLE = 28, 165, 235, 225
+# Of the text, in shares of a cell's width and in pixels between which it stays legible.
+LABEL_SHARE, LABEL_PX = 0.055, (11, 22)
+TITLE_FACTOR = 1.35
+LINE_FACTOR = 1.7
+
+_CELL = re.compile(r"([A-Z]{1,6})([1-9][0-9]{0,5})")
+_LETTERS = 26
+# What Pillow's own font has beyond ASCII, and stand-ins for what labels may well have.
+_DRAWABLE = "…·°"
+_STAND_INS = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "→": ">", "ß": "ss", "⁄": "/"})
+
+
+def cell_name(row: int, column: int) -> str:
+    """What a cell is called: ``B3`` is the second column's third row.
+
+    Args:
+        row, column: counted from 0.
+
+    Raises:
+        ValueError: a negative number.
+    """
+    if row < 0 or column < 0:
+        raise ValueError(f"row {row}, column {column}")
+    letters, rest = "", column + 1
+    while rest:
+        rest, letter = divmod(rest - 1, _LETTERS)
+        letters = chr(ord("A") + letter) + letters
+    return f"{letters}{row + 1}"
+
+
+def parse_cell(text: str) -> tuple[int, int]:
+    """Row and column, counted from 0, of a cell's name in either case.
+
+    Raises:
+        SettingError: it is no such name.
+    """
+    match = _CELL.fullmatch(text.strip().upper())
+    if match is None:
+        raise SettingError(
+            f"no such cell: '{text}'", hint="use the column's letter and the row's number: B3"
+        )
+    column = 0
+    for letter in match[1]:
+        column = column * _LETTERS + ord(letter) - ord("A") + 1
+    return int(match[2]) - 1, column - 1
+
+
+def contact_sheet(
+    cells: Cells, *, title: str | None = None, gap_px: int = 8, max_cell_px: int = 512
+) -> Tensor:
+    """A grid of pictures on a dark ground, each with its cell's name and its label beneath.
+
+    Args:
+        cells: rows of labels and pictures; None leaves a place empty, as does the end of a row
+            shorter than the others. Pictures are ``(1, 3, h, w)`` in [0, 1], all of one size.
+        title: a line above the grid.
+        gap_px: between cells and around the grid.
+        max_cell_px: pictures with a longer side are shrunk to it.
+
+    Returns:
+        ``(1, 3, H, W)`` float32 in [0, 1].
+
+    Raises:
+        ValueError: no picture, pictures of several sizes, a negative gap or no room for a cell.
+    """
+    from stylize.images.resampling import resize  # noqa: PLC0415
+
+    first = _first_of_equals(cells)
+    if gap_px < 0 or max_cell_px < 1:
+        raise ValueError(f"gap of {gap_px} px, cells of at most {max_cell_px} px")
+    size = _cell_size((first.shape[-2], first.shape[-1]), max_cell_px)
+    grid = _Grid(size, len(cells), max(map(len, cells)), gap_px, title is not None)
+    sheet = first.float().new_full((1, 3, *grid.size), BACKGROUND / 255)
+    if title is not None:
+        strip = _strip([(title, TITLE)], grid.size[1] - 2 * gap_px, grid.title_font)
+        _paste(sheet, _as_tensor(strip, sheet), gap_px, gap_px)
+    for row, column, label, picture in _filled(cells):
+        top, left = grid.corner(row, column)
+        _paste(sheet, resize(picture.float(), size).clamp(0, 1), top, left)
+        words = [(cell_name(row, column), NAME), (label, LABEL)]
+        strip = _strip(words, size[1], grid.label_font)
+        _paste(sheet, _as_tensor(strip, sheet), top + size[0], left)
+    return sheet
+
+
+def sheet_size(
+    picture: tuple[int, int], rows: int, columns: int, *, gap_px: int = 8, max_cell_px: int = 512
+) -> tuple[int, int]:
+    """``(height, width)`` in pixels of a :func:`contact_sheet` without a title.
+
+    Args:
+        picture: ``(height, width)`` of the pictures.
+        rows, columns: of cells.
+        gap_px, max_cell_px: as there.
+    """
+    return _Grid(_cell_size(picture, max_cell_px), rows, columns, gap_px, titled=False).size
+
+
+def _cell_size(picture: tuple[int, int], max_cell_px: int) -> tuple[int, int]:
+    return SizeSpec(long_side_px=max_cell_px).fit(*picture)
+
+
+def _filled(cells: Cells) -> Iterator[tuple[int, int, str, Tensor]]:
+    for row, line in enumerate(cells):
+        for column, cell in enumerate(line):
+            if cell is not None:
+                yield row, column, *cell
+
+
+def _first_of_equals(cells: Cells) -> Tensor:
+    pictures = [picture for _, _, _, picture in _filled(cells)]
+    if not pictures:
+        raise ValueError("a contact sheet without a picture")
+    shapes = {tuple(picture.shape) for picture in pictures}
+    shape = shapes.pop()
+    if shapes or len(shape) != 4 or shape[:2] != (1, 3):
+        raise ValueError(f"pictures (1, 3, h, w) of one size, not {sorted({shape, *shapes})}")
+    return pictures[0]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where everything stands, in pixels; sizes and corners are vertical first."""
+
+    cell: tuple[int, int]
+    rows: int
+    columns: int
+    gap: int
+    titled: bool
+
+    @cached_property
+    def label_font(self) -> FreeTypeFont:
+        """The font of the labels, by the cell's width."""
+        return _font(min(max(round(LABEL_SHARE * self.cell[1]), LABEL_PX[0]), LABEL_PX[1]))
+
+    @cached_property
+    def title_font(self) -> FreeTypeFont:
+        """The font of the line above the grid."""
+        return _font(round(TITLE_FACTOR * self.label_font.size))
+
+    @property
+    def pitch(self) -> tuple[int, int]:
+        """From one cell's corner to the next one's."""
+        return self.cell[0] + _line_px(self.label_font) + self.gap, self.cell[1] + self.gap
+
+    @property
+    def head(self) -> int:
+        """What stands above the first row."""
+        return self.gap + (_line_px(self.title_font) + self.gap if self.titled else 0)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of the whole sheet."""
+        return self.head + self.rows * self.pitch[0], self.gap + self.columns * self.pitch[1]
+
+    def corner(self, row: int, column: int) -> tuple[int, int]:
+        """Top and left of a cell's picture."""
+        return self.head + row * self.pitch[0], self.gap + column * self.pitch[1]
+
+
+def _font(size_px: int) -> FreeTypeFont:
+    font = ImageFont.load_default(size=size_px)
+    assert isinstance(font, ImageFont.FreeTypeFont), "with a size, it is the scalable one"
+    return font
+
+
+def _line_px(font: FreeTypeFont) -> int:
+    return round(LINE_FACTOR * font.size)
+
+
+def _strip(words: Sequence[tuple[str, int]], width: int, font: FreeTypeFont) -> Image.Image:
+    """One line of words in their levels of grey, shortened to the width."""
+    strip = Image.new("L", (width, _line_px(font)), BACKGROUND)
+    draw, left = ImageDraw.Draw(strip), 0.0
+    for text, level in words:
+        shown = _fitting(_drawable(text), width - left, font)
+        # Set on a baseline of its own, so that a label without ascenders stands no higher.
+        draw.text((left, 0.72 * strip.height), shown, fill=level, font=font, anchor="ls")
+        left += font.getlength(shown) + 0.6 * font.size
+    return strip
+
+
+def _fitting(text: str, width: float, font: FreeTypeFont) -> str:
+    if font.getlength(text) <= width:
+        return text
+
+    def length(kept: int) -> float:
+        return font.getlength(text[:kept].rstrip() + "…")
+
+    kept = bisect_right(range(len(text)), width, key=length) - 1
+    return text[:kept].rstrip() + "…" if kept >= 0 else ""
+
+
+def _drawable(text: str) -> str:
+    """The text on one line, in letters that the font has."""
+    plain = unicodedata.normalize("NFKD", " ".join(text.split())).translate(_STAND_INS)
+    letters = (c for c in plain.replace("...", "…") if not unicodedata.combining(c))
+    return "".join(c if " " <= c <= "~" or c in _DRAWABLE else "?" for c in letters)
+
+
+def _as_tensor(strip: Image.Image, like: Tensor) -> Tensor:
+    return like.new_tensor(np.asarray(strip, dtype=np.float32) / 255)
+
+
+def _paste(sheet: Tensor, part: Tensor, top: int, left: int) -> None:
+    height, width = part.shape[-2:]
+    sheet[..., top : top + height, left : left + width] = part

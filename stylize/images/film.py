@@ -1,0 +1,296 @@
+"""Write animations: GIF, APNG and WebP by our own muxers, mp4 by PyAV."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count, pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import GifImagePlugin, Image
+
+from stylize.errors import OutputError, PictureError, SettingError
+from stylize.images import mp4
+from stylize.images.atomic import replacing
+from stylize.images.color_profiles import srgb_profile
+from stylize.images.metadata import check_recipe, embed, gif_comment
+from stylize.images.open import opened, pixel_limit, printable
+
+MIN_FPS, MAX_FPS = 0.1, 240
+
+MAX_GIF_FPS = 50  # players take delays below 2/100 s for a tenth
+
+_SUFFIXES = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp", ".mp4": "mp4"}
+
+_MAX_SIDE_PX = {"gif": 65_535, "webp": 16_383, "mp4": 16_384}  # of the formats; mp4's of x264
+
+_MAX_PALETTE_SAMPLE_PX = 256
+
+_MAX_RIFF_BYTES = 2**32 - 10
+
+_WEBP_PROFILE, _WEBP_EXIF, _WEBP_ANIMATION, _WEBP_NO_BLENDING = 0x20, 0x08, 0x02, 0x02
+
+
+@dataclass(frozen=True)
+class _Film:
+    """What the writers are told besides the frames."""
+
+    size: tuple[int, int]  # width, height
+    length: int  # frames
+    fps: float
+    recipe: str | None
+    quality: int
+
+
+def animation_format(path: Path) -> str:
+    """The format of moving pictures that a file's suffix stands for: ``gif apng webp mp4``.
+
+    Raises:
+        OutputError: it stands for none.
+    """
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        what = f"suffix '{path.suffix}'" if path.suffix else "name without a suffix"
+        raise OutputError(
+            f"{path.name}: no format of moving pictures for a {what}",
+            hint=f"use {' '.join(_SUFFIXES)}",
+        )
+    return format
+
+
+def check_animation(target: Path, *, fps: float, quality: int = 90) -> None:
+    """Refuse what no encoder can do, before there is a frame to encode.
+
+    Raises:
+        SettingError: the frame rate or the quality is out of range.
+        OutputError: unknown suffix.
+        MissingExtraError: mp4 without PyAV.
+    """
+    format = animation_format(target)
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise SettingError(f"the frame rate is {MIN_FPS} to {MAX_FPS} frames a second, not {fps:g}")
+    if format == "gif" and fps > MAX_GIF_FPS:
+        raise SettingError(
+            f"a gif plays at most {MAX_GIF_FPS} frames a second, not {fps:g}",
+            hint="lower the rate, or write webp, apng or mp4",
+        )
+    if not 1 <= quality <= 100:
+        raise SettingError(f"the quality is 1 to 100, not {quality}")
+    if format == "mp4":
+        mp4.pyav()
+
+
+def write_animation(
+    target: Path, frames: Sequence[Path], *, fps: float, recipe: str | None, quality: int = 90
+) -> None:
+    """Write a film that plays forever, whole or not at all.
+
+    The frames are read one after the other and what is encoded goes straight to a temporary file
+    beside ``target``. So one frame is held at a time, for gif, apng and webp in raw and in
+    encoded form; for mp4 also those that the encoder looks ahead and back to, some 100 bytes for
+    each pixel of a frame, whatever the film's length.
+
+    Args:
+        target: replaced if it exists; its suffix says the format.
+        frames: PNG files of equal size, 8-bit RGB.
+        fps: frames a second, 0.1 to 240, at most 50 for gif. Gif counts time in 1/100 s and webp
+            in 1/1000 s: single frames are rounded so that none is off by more than half of that.
+        recipe: JSON text of at most 16 kB.
+        quality: 1 to 100, of webp and mp4.
+
+    Raises:
+        SettingError: the frame rate or the quality is out of range.
+        PictureError: a frame is missing, damaged, or of another size than the first.
+        OutputError: no frames, unknown suffix, recipe too long, a picture too large for the
+            format, or the system refuses to write. Nothing is left behind.
+        MissingExtraError: mp4 without PyAV.
+    """
+    check_animation(target, fps=fps, quality=quality)
+    if recipe is not None:
+        check_recipe(recipe)
+    if not frames:
+        raise OutputError(f"cannot write {target}: there are no frames")
+    format, size = animation_format(target), _size(frames[0])
+    _check_sides(size, format)
+    film = _Film(size, len(frames), fps, recipe, quality)
+    with replacing(target) as partial:
+        _WRITERS[format](partial, _pictures(frames, size), film)
+
+
+def durations(length: int, fps: float, units_per_s: int) -> list[int]:
+    """What the frames last, in whole units, so that each begins at the unit nearest its time.
+
+    Args:
+        length: the number of frames.
+        fps: frames a second.
+        units_per_s: how many units make a second.
+    """
+    starts = (round(index * units_per_s / fps) for index in range(length + 1))
+    return [end - start for start, end in pairwise(starts)]
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
+        return image.size
+
+
+def _check_sides(size: tuple[int, int], format: str) -> None:
+    limit = _MAX_SIDE_PX.get(format)
+    if limit and max(size) > limit:
+        raise OutputError(
+            f"{format} holds at most {limit} pixels a side, the frames are {size[0]}×{size[1]}",
+            hint="write apng",
+        )
+
+
+def _pictures(paths: Iterable[Path], size: tuple[int, int]) -> Iterator[Image.Image]:
+    """The frames in mode RGB, each read when it is asked for."""
+    for path in paths:
+        with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
+            if image.size != size:
+                width, height = image.size
+                raise PictureError(
+                    f"is {width}×{height}, the first frame of the film {size[0]}×{size[1]}"
+                )
+            picture = image.convert("RGB")
+        yield picture
+
+
+def _write_gif(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
+    with partial.open("wb") as file:
+        file.write(b"GIF89a" + struct.pack("<HHBBB", *film.size, 0x70, 0, 0))
+        file.write(b"!\xff\x0bNETSCAPE2.0" + _sub_blocks(b"\1\0\0"))
+        file.write(b"!\xfe" + _sub_blocks(gif_comment(film.recipe)))
+        for picture, duration in zip(pictures, durations(film.length, film.fps, 100), strict=True):
+            file.writelines(
+                GifImagePlugin.getdata(
+                    _in_256_colours(picture), duration=duration * 10, include_color_table=True
+                )
+            )
+        file.write(b";")
+
+
+def _sub_blocks(data: bytes) -> bytes:
+    """GIF's way to write bytes of any number: up to 255 behind their count, and a 0 at the end."""
+    parts = (data[start : start + 255] for start in range(0, len(data), 255))
+    return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+
+
+def _in_256_colours(picture: Image.Image) -> Image.Image:
+    """The picture dithered onto a palette of its own.
+
+    K-means on a sample of the pixels is as good as on all of them and far quicker; with nearest
+    neighbours the sample keeps rare, strong colours that an average would lose.
+    """
+    sample = picture.copy()
+    sample.thumbnail((_MAX_PALETTE_SAMPLE_PX, _MAX_PALETTE_SAMPLE_PX), Image.Resampling.NEAREST)
+    palette = sample.quantize(256, Image.Quantize.MEDIANCUT, kmeans=1, dither=Image.Dither.NONE)
+    return picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+
+
+def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
+    """Every frame in full; the first is also what a reader of still PNGs shows."""
+    sequence = count()
+    rate = Fraction(film.fps).limit_denominator(255)  # so that both parts fit into 16 bits
+    with partial.open("wb") as file:
+        for index, picture in enumerate(pictures):
+            chunks = _png_chunks(picture, film.recipe)
+            if index == 0:
+                _write_png_head(file, chunks, film.length)
+            times = (rate.denominator, rate.numerator)
+            control = struct.pack(">5I2H2x", next(sequence), *film.size, 0, 0, *times)
+            file.write(_png_chunk(b"fcTL", control))
+            for data in (data for kind, data in chunks if kind == b"IDAT"):
+                if index == 0:
+                    file.write(_png_chunk(b"IDAT", data))
+                else:
+                    file.write(_png_chunk(b"fdAT", struct.pack(">I", next(sequence)) + data))
+        file.write(_png_chunk(b"IEND", b""))
+
+
+def _write_png_head(file: BinaryIO, chunks: Iterable[tuple[bytes, bytes]], length: int) -> None:
+    file.write(b"\x89PNG\r\n\x1a\n")
+    for kind, data in chunks:
+        if kind not in (b"IDAT", b"IEND"):
+            file.write(_png_chunk(kind, data))
+    file.write(_png_chunk(b"acTL", struct.pack(">II", length, 0)))
+
+
+def _png_chunks(picture: Image.Image, recipe: str | None) -> list[tuple[bytes, bytes]]:
+    """The parts of the still PNG that Pillow writes, as kinds and data."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", icc_profile=srgb_profile(), **embed(recipe, "png"))
+    return list(_parts(buffer.getvalue(), start=8, big_endian=True))
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
+    """Every frame in full, as VP8 writes a still."""
+    flags = _WEBP_PROFILE | _WEBP_EXIF | _WEBP_ANIMATION
+    canvas = _uint24(film.size[0] - 1) + _uint24(film.size[1] - 1)
+    exif = embed(film.recipe, "webp")["exif"].tobytes().removeprefix(b"Exif\0\0")
+    with partial.open("wb") as file:
+        file.write(b"RIFF\0\0\0\0WEBP")
+        file.write(_riff_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + canvas))
+        file.write(_riff_chunk(b"ICCP", srgb_profile()))
+        file.write(_riff_chunk(b"ANIM", bytes(6)))  # black where nothing is, over and over
+        for picture, duration in zip(pictures, durations(film.length, film.fps, 1000), strict=True):
+            place = bytes(6) + canvas + _uint24(duration) + bytes([_WEBP_NO_BLENDING])
+            file.write(_riff_chunk(b"ANMF", place + _vp8(picture, film.quality)))
+        file.write(_riff_chunk(b"EXIF", exif))
+        _close_riff(file)
+
+
+def _close_riff(file: BinaryIO) -> None:
+    size = file.tell() - 8
+    if size > _MAX_RIFF_BYTES:
+        raise OutputError("a webp film holds at most 4 GB", hint="write mp4, or a lower quality")
+    file.seek(4)
+    file.write(struct.pack("<I", size))
+
+
+def _vp8(picture: Image.Image, quality: int) -> bytes:
+    """The one chunk of a still WebP without alpha and metadata."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", quality=quality)
+    [data] = (data for kind, data in _parts(buffer.getvalue(), start=12) if kind == b"VP8 ")
+    return _riff_chunk(b"VP8 ", data)
+
+
+def _riff_chunk(kind: bytes, data: bytes) -> bytes:
+    return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def _uint24(number: int) -> bytes:
+    return number.to_bytes(3, "little")
+
+
+def _parts(file: bytes, *, start: int, big_endian: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    """Kinds and data of the chunks in a file of our own making: PNG's, or else RIFF's."""
+    while start < len(file):
+        if big_endian:
+            size, kind = struct.unpack_from(">I4s", file, start)
+        else:
+            kind, size = struct.unpack_from("<4sI", file, start)
+        yield kind, file[start + 8 : start + 8 + size]
+        start += size + (12 if big_endian else 8 + size % 2)
+
+
+def _write_mp4(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
+    mp4.write_mp4(partial, pictures, fps=film.fps, recipe=film.recipe, quality=film.quality)
+
+
+_WRITERS: dict[str, Callable[[Path, Iterable[Image.Image], _Film], None]] = {
+    "gif": _write_gif,
+    "apng": _write_apng,
+    "webp": _write_webp,
+    "mp4": _write_mp4,
+}

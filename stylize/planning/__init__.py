@@ -1,0 +1,1 @@
+"""Device, cost in FLOP and bytes, memory plan."""

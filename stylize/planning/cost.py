@@ -1,0 +1,237 @@
+"""What a run will cost, before it starts. Pure arithmetic, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stylize.networks.architecture import find_layer, rectified, up_to
+from stylize.networks.layer_expressions import parse_targets
+from stylize.planning.tiles import STRIP_BYTES
+from stylize.settings.dream import DreamSettings
+from stylize.settings.presets import dream_targets
+from stylize.settings.schedule import Scale, dream_octaves, schedule
+from stylize.settings.transfer import TransferSettings
+
+# A forward pass and the backward pass to its input each do the same multiply-accumulates;
+# a frozen network needs no gradient of its weights. Two operations each.
+FLOP_PER_MAC = 4
+
+# The float32 products of the style statistics run at about this share of the convolutions'
+# rate, with the conversions around them; measured on two AVX-512 cores.
+STATISTICS_SHARE = 0.25
+
+# Overhead of a step that does not depend on its size: a hundred calls into torch.
+SECONDS_PER_STEP = 0.01
+
+# Resident memory of Python, torch and the weights before the first step, measured on Linux.
+BASE_BYTES = 780e6
+
+BYTES = {"fp32": 4, "bf16": 2}
+
+# Buffers of a strip that stand at a time, those that the C library keeps included; measured.
+STRIP_COPIES = 10
+
+# Of the largest activation, in full resolution.
+WIDEST_CHANNELS = 64
+
+
+def network_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
+    """Operations of one evaluation (forward and backward) in the convolutions, per pixel."""
+    return FLOP_PER_MAC * sum(layer.macs_per_px for layer in up_to(architecture, tuple(layers)))
+
+
+def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
+    """Operations of the style statistics and their seeds, per pixel: C² each way."""
+    found = [find_layer(architecture, name) for name in layers]
+    return FLOP_PER_MAC * sum(layer.channels**2 / layer.stride**2 for layer in found)
+
+
+# float32 images that the loop holds beside the one that is evaluated, with its gradient: two
+# moments, the average and temporaries; points, a gradient and temporaries beside the pairs of
+# L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
+STATE_IMAGES = {"adam": 8, "lbfgs": 6, "ascent": 8}
+
+
+def state_bytes_per_px(optimizer: str, history: int = 5) -> float:
+    """Memory of the image and of what the optimiser remembers, per pixel.
+
+    Args:
+        optimizer: ``adam``, ``lbfgs`` or ``ascent``.
+        history: pairs of float32 images that L-BFGS keeps.
+    """
+    pairs = 2 * history if optimizer == "lbfgs" else 0
+    return 3 * 4 * (2 + STATE_IMAGES[optimizer] + pairs)
+
+
+def network_bytes(
+    architecture: str, layers: Sequence[str], precision: str, seen_px: float
+) -> float:
+    """Memory in the network at the peak of one evaluation of so many pixels at once."""
+    kept, passed = network_bytes_per_px(architecture, layers, precision)
+    strip = min(STRIP_BYTES, seen_px * BYTES[precision] * WIDEST_CHANNELS)
+    return seen_px * (kept + passed) + STRIP_COPIES * strip
+
+
+def network_bytes_per_px(
+    architecture: str, layers: Sequence[str], precision: str
+) -> tuple[float, float]:
+    """Memory of what the way back needs, and of what goes from block to block, per pixel.
+
+    The first is a byte for every activation's sign and for every cell of a pooling, and the
+    activations that the objective reads, but for those of the first convolution, which are
+    computed again. The second is the output of the first two poolings.
+    """
+    size = BYTES[precision]
+    found = up_to(architecture, tuple(layers))
+    kept = 0.0
+    outputs = [0.0, 0.0]
+    for index, layer in enumerate(found):
+        each = layer.channels / layer.stride**2
+        read = [name for name in (layer.name, rectified(layer.name)) if name in layers]
+        before_pooling = index + 1 < len(found) and found[index + 1].pooled
+        if before_pooling:
+            kept += each / 4
+            outputs.append(size * each / 4)
+        if index and read:
+            kept += size * each * len(read)
+        elif index and not before_pooling:
+            kept += each
+    return kept, sum(sorted(outputs)[-2:])
+
+
+def evaluated_px(scales: Iterable[Scale]) -> float:
+    """Pixels times evaluations, over the whole schedule."""
+    return float(sum(scale.height * scale.width * scale.steps for scale in scales))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A prediction.
+
+    Attributes:
+        tflop: operations in convolutions and style statistics, of the whole run.
+        peak_bytes: resident memory of the whole program at the finest scale.
+        seconds: None where the machine has not been measured.
+    """
+
+    tflop: float
+    peak_bytes: float
+    seconds: float | None
+
+
+def transfer_cost(
+    settings: TransferSettings,
+    scales: Sequence[Scale],
+    *,
+    architecture: str,
+    precision: str,
+    gflops: float | None,
+) -> Cost:
+    """What a transfer will cost.
+
+    Args:
+        settings: decide the layers.
+        scales: the schedule.
+        architecture: of the network.
+        precision: ``bf16`` or ``fp32``.
+        gflops: reached in convolutions by this machine at this precision, if known.
+    """
+    style = [name for name, weight in settings.style_layers if weight]
+    content = [name for name, weight in settings.content_layers if weight]
+    layers = style + (content if settings.content_weight else [])
+    layers += [each.layer for each in dream_targets(settings.dream)]
+    network = network_flop_per_px(architecture, layers)
+    statistics = style_flop_per_px(architecture, style)
+    pixels = evaluated_px(scales)
+    largest = max(scale.height * scale.width for scale in scales)
+    seconds = None
+    if gflops is not None:
+        seconds = pixels * (network / gflops + statistics / (STATISTICS_SHARE * gflops)) / 1e9
+        seconds += SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+    return Cost(
+        tflop=pixels * (network + statistics) / 1e12,
+        peak_bytes=BASE_BYTES
+        + largest * state_bytes_per_px(settings.optimizer)
+        + network_bytes(architecture, layers, precision, largest),
+        seconds=seconds,
+    )
+
+
+def dream_cost(
+    layers: Sequence[str],
+    scales: Sequence[Scale],
+    *,
+    architecture: str,
+    precision: str,
+    gflops: float | None,
+    margin_px: int = 0,
+) -> Cost:
+    """What a dream will cost.
+
+    Args:
+        layers: that it amplifies.
+        scales: its octaves.
+        architecture: of the network.
+        precision: ``bf16`` or ``fp32``.
+        gflops: reached in convolutions by this machine at this precision, if known.
+        margin_px: frame around every octave, of a picture that tiles.
+    """
+    network = network_flop_per_px(architecture, layers)
+    sizes = [(s.height + 2 * margin_px) * (s.width + 2 * margin_px) for s in scales]
+    pixels = sum(size * scale.steps for size, scale in zip(sizes, scales, strict=True))
+    seconds = None
+    if gflops is not None:
+        seconds = pixels * network / gflops / 1e9
+        seconds += SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+    return Cost(
+        tflop=pixels * network / 1e12,
+        peak_bytes=BASE_BYTES
+        + max(sizes) * state_bytes_per_px("ascent")
+        + network_bytes(architecture, layers, precision, max(sizes)),
+        seconds=seconds,
+    )
+
+
+def picture_cost(
+    settings: TransferSettings | DreamSettings,
+    size: tuple[int, int],
+    *,
+    architecture: str,
+    precision: str,
+    gflops: float | None,
+) -> Cost:
+    """What a picture will cost, by its settings alone.
+
+    Args:
+        settings: how it shall look.
+        size: ``(height, width)`` of the result.
+        architecture: of the network.
+        precision: ``bf16`` or ``fp32``.
+        gflops: reached in convolutions by this machine at this precision, if known.
+    """
+    machine: dict[str, Any] = {
+        "architecture": architecture,
+        "precision": precision,
+        "gflops": gflops,
+    }
+    if isinstance(settings, DreamSettings):
+        layers = [each.layer for each in parse_targets(settings.layers)]
+        scales: Sequence[Scale] = dream_octaves(settings, size, architecture).scales
+        margin_px = frame_px(architecture, layers) if settings.tileable else 0
+        return dream_cost(layers, scales, margin_px=margin_px, **machine)
+    scales = schedule(
+        *size,
+        steps=settings.steps,
+        final_steps=settings.steps_at_the_end,
+        coarsest=settings.min_size,
+    )
+    return transfer_cost(settings, scales, **machine)
+
+
+def frame_px(architecture: str, layers: Iterable[str]) -> int:
+    """The frame around a picture that tiles: half a receptive field, in whole strides."""
+    found = [find_layer(architecture, name) for name in layers]
+    stride = max(layer.stride for layer in found)
+    return -(-max(layer.receptive_field_px for layer in found) // (2 * stride)) * stride

@@ -1,0 +1,267 @@
+"""Memory: how much is free, what a run needs, whether it is tiled. No torch."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylize.errors import SettingError
+from stylize.planning.cost import (
+    BASE_BYTES,
+    Cost,
+    network_bytes,
+    network_bytes_per_px,
+    state_bytes_per_px,
+)
+from stylize.planning.tiles import deepest_stride, halo_px, spans
+from stylize.settings.schedule import Scale
+
+# Sides of what a tile owns, to choose from; smaller ones spend most of their work on the halo.
+TILES_PX = (2048, 1536, 1024, 768, 512, 256)
+
+# Pairs of the L-BFGS history: fewer where memory is short. Ten or twenty gain nothing over five.
+HISTORIES = (5, 3, 2)
+
+# Memory in the network of a whole picture, over what its strips hold at a time: the C library
+# keeps what they leave behind. Measured from 1 to 16 MP; tiles are too small for it to matter.
+LEFT_OVER = 1.4
+
+# Share of the free memory that a run may plan with.
+USABLE = 0.85
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a picture of any size is held in memory.
+
+    Attributes:
+        tile_px: side of what a tile owns at most; None for no tiles.
+        history: pairs that L-BFGS keeps.
+    """
+
+    tile_px: int | None = None
+    history: int = HISTORIES[0]
+
+    @property
+    def name(self) -> str:
+        """For people and recipes."""
+        return "whole" if self.tile_px is None else "tiles"
+
+    def whole(self, size: tuple[int, int], halo: int) -> bool:
+        """Whether a picture of ``(height, width)`` needs no tiles: it is no larger than one."""
+        if self.tile_px is None:
+            return True
+        return size[0] * size[1] <= (self.tile_px + 2 * halo) ** 2
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What decides the memory of a run.
+
+    Attributes:
+        architecture, layers, precision: of the network.
+        optimizer: ``lbfgs``, ``adam`` or ``ascent``.
+        target_bytes_per_px: of what is kept beside the optimiser's state, such as the content's
+            activations.
+        held_bytes: of the pictures that were read, whatever the size of the result.
+    """
+
+    architecture: str
+    layers: Sequence[str]
+    precision: str
+    optimizer: str
+    target_bytes_per_px: float = 0.0
+    held_bytes: float = 0.0
+
+    def peak_bytes(self, size: tuple[int, int], layout: Layout) -> float:
+        """Resident memory of the whole program at a picture of ``(height, width)``."""
+        pixels = size[0] * size[1]
+        state = state_bytes_per_px(self.optimizer, layout.history) + self.target_bytes_per_px
+        network = self._network_bytes(size, layout)
+        return BASE_BYTES + self.held_bytes + pixels * state + network
+
+    def _network_bytes(self, size: tuple[int, int], layout: Layout) -> float:
+        halo = halo_px(self.architecture, self.layers)
+        network = (self.architecture, self.layers, self.precision)
+        if layout.tile_px is None or layout.whole(size, halo):
+            return LEFT_OVER * network_bytes(*network, size[0] * size[1])
+        sides = [min(side, layout.tile_px + 2 * halo) for side in size]
+        # The first pass sees all, but keeps nothing.
+        _, passed = network_bytes_per_px(*network)
+        return size[0] * size[1] * passed + network_bytes(*network, sides[0] * sides[1])
+
+    def work(self, size: tuple[int, int], layout: Layout, *, passes: int) -> float:
+        """How many times the work of a whole picture this takes.
+
+        Args:
+            size: ``(height, width)`` of the picture.
+            layout: of it.
+            passes: through the network, forward or backward: 2 for a whole picture; 3 where the
+                slopes wait for the sums of all tiles.
+        """
+        halo = halo_px(self.architecture, self.layers)
+        if layout.tile_px is None or layout.whole(size, halo):
+            return 1.0
+        stride = deepest_stride(self.architecture, self.layers)
+        sides = [spans(side, layout.tile_px, halo, stride) for side in size]
+        seen = [sum(each.stop - each.start for each in found) for found in sides]
+        return passes / 2 * seen[0] * seen[1] / (size[0] * size[1])
+
+    def choose(self, size: tuple[int, int], budget_bytes: float | None) -> Layout:
+        """The fastest layout that fits.
+
+        Args:
+            size: ``(height, width)`` of the largest picture.
+            budget_bytes: None for no bound.
+
+        Raises:
+            SettingError: none fits; says which size would.
+        """
+        if budget_bytes is None:
+            return Layout()
+        stride = deepest_stride(self.architecture, self.layers)
+        histories = HISTORIES if self.optimizer == "lbfgs" else HISTORIES[:1]
+        for history in histories:
+            for tile in (None, *TILES_PX):
+                layout = Layout(tile, history)
+                if self.peak_bytes(size, layout) <= budget_bytes:
+                    return layout
+        raise SettingError(
+            f"{size[1]}×{size[0]} px need {self._least(size) / 1e9:.2f} GB of memory, even in"
+            f" tiles, and {budget_bytes / 1e9:.2f} GB may be used",
+            hint=self._remedy(size, budget_bytes, stride),
+        )
+
+    def _least(self, size: tuple[int, int]) -> float:
+        last = HISTORIES[-1] if self.optimizer == "lbfgs" else HISTORIES[0]
+        return self.peak_bytes(size, Layout(TILES_PX[-1], last))
+
+    def _remedy(self, size: tuple[int, int], budget_bytes: float, stride: int) -> str:
+        """The long side that would fit."""
+        low, high = stride, max(size)
+        while high - low > stride:
+            middle = (low + high) // 2
+            shrunk = tuple(max(1, math.ceil(side * middle / max(size))) for side in size)
+            fits = self._least((shrunk[0], shrunk[1])) <= budget_bytes
+            low, high = (middle, high) if fits else (low, middle)
+        if low <= stride:
+            return "no size fits; close other programs or raise --max-memory"
+        return f"--size {low // stride * stride} fits"
+
+
+def in_layout(
+    cost: Cost, demand: Demand, scales: Sequence[Scale], layout: Layout, *, passes: int
+) -> Cost:
+    """The cost of a run whose larger scales are done in tiles.
+
+    Args:
+        cost: of the same run without tiles.
+        demand: of its network and optimiser.
+        scales: the schedule.
+        layout: of every scale that does not fit whole.
+        passes: see :meth:`Demand.work`.
+    """
+    work = [each.height * each.width * each.steps for each in scales]
+    share = sum(
+        pixels * demand.work(each.size, layout, passes=passes)
+        for pixels, each in zip(work, scales, strict=True)
+    ) / sum(work)
+    peak = max(demand.peak_bytes(each.size, layout) for each in scales)
+    seconds = None if cost.seconds is None else cost.seconds * share
+    return Cost(cost.tflop * share, peak, seconds)
+
+
+# A band of rows in its several forms; with the filter and the compressor of a 16-bit PNG.
+BAND_BYTES, DEEP_PNG_BYTES = 15e6, 36e6
+
+_FLOAT = 4
+
+_PILLOW_COLOUR = 4  # of a pixel, with or without alpha
+
+# What an encoder holds beside the pixels that it is given, in bytes a pixel: coefficients and
+# planes of its own, and for lossy formats some of what they come to.
+_ENCODER = {"jpeg": 6.3, "webp": 10.9, "avif": 38.0}
+
+
+def reading_bytes(
+    size: tuple[int, int], *, channels: int = 3, bits: int = 8, format: str = "png"
+) -> float:
+    """Peak memory that :func:`~stylize.images.read_picture` adds, the picture itself included.
+
+    Args:
+        size: ``(height, width)`` in pixels.
+        channels: of the file: 1 grey, 2 grey with alpha, 3 colour, 4 colour with alpha.
+        bits: a channel in the file, 8 or 16.
+        format: ``png jpeg webp avif tiff gif bmp``.
+    """
+    picture = _FLOAT * (4 if channels in (2, 4) else 3)
+    if bits == 16 and (channels == 1 or format == "tiff"):
+        raw = 2 * channels
+    else:
+        raw = 1 if channels == 1 else _PILLOW_COLOUR
+    return BAND_BYTES + size[0] * size[1] * (picture + raw)
+
+
+def saving_bytes(size: tuple[int, int], *, depth: int = 8, format: str = "png") -> float:
+    """Peak memory that :func:`~stylize.images.write_picture` adds to the picture's own.
+
+    Args:
+        size: ``(height, width)`` in pixels.
+        depth: bits a channel, 8 or 16.
+        format: ``png jpeg webp avif tiff``.
+    """
+    if depth == 16:  # goes to the file as it is made
+        return DEEP_PNG_BYTES if format == "png" else BAND_BYTES
+    pixels = size[0] * size[1]
+    encoder = _ENCODER.get(format, 0) * pixels
+    return _PILLOW_COLOUR * pixels + max(BAND_BYTES, encoder)
+
+
+_PROC, _CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> float | None:
+    """Memory that is free for this process: the machine's, and what its control groups leave.
+
+    None where the system does not tell (anywhere but on Linux).
+    """
+    amounts = list(_found())
+    return min(amounts) if amounts else None
+
+
+def _found() -> Iterator[float]:
+    info = _text(_PROC / "meminfo")
+    match = re.search(r"^MemAvailable:\s+(\d+) kB", info, re.M)
+    if match:
+        yield float(match[1]) * 1024
+    for folder in _groups():
+        limit = _text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes")
+        used = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
+        if limit.strip().isdigit() and used.strip().isdigit():
+            # What files occupy is given back when it is needed.
+            cache = re.search(r"^inactive_file (\d+)", _text(folder / "memory.stat"), re.M)
+            yield max(0.0, float(limit) - float(used) + (float(cache[1]) if cache else 0.0))
+
+
+def _groups() -> Iterator[Path]:
+    """The control groups that this process is in, and those around them."""
+    for line in _text(_PROC / "self" / "cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers not in ("", "memory"):
+            continue
+        root = _CGROUP / controllers if controllers else _CGROUP
+        folder = root / path.lstrip("/")
+        while folder != root and root in folder.parents:
+            yield folder
+            folder = folder.parent
+        yield root
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

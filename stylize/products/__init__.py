@@ -1,0 +1,1 @@
+"""What the program makes: transfers, dreams, inspections. They do not import each other."""

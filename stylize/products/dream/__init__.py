@@ -1,0 +1,1 @@
+"""DeepDream and the tunnel."""

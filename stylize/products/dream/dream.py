@@ -1,0 +1,504 @@
+"""DeepDream on pictures and on plain tensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.gradients.fitting import FittingEngine
+from stylize.gradients.periodic import PeriodicEngine
+from stylize.gradients.tiled import features_of
+from stylize.images.periodic import periodic_part, resize_periodic
+from stylize.images.read import Picture
+from stylize.images.resampling import resize, resize_clamped
+from stylize.losses.channels import BORDER_CELLS, DreamTerm, EnergyTerm, ResponseTerm
+from stylize.losses.guide import MatchTerm
+from stylize.losses.loss import Engine, Objective
+from stylize.masks.masks import mask_weights, require_some, soft_inside
+from stylize.networks.architecture import find_layer, rectified
+from stylize.networks.layer_expressions import Target, parse_targets, to_text
+from stylize.networks.models import Weights
+from stylize.optimize.ascent import Ascent, Bounds, conditioning, soft_clipped, with_colours_of
+from stylize.optimize.loop import Descent, Iterate
+from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_in, placed
+from stylize.planning.cost import Cost, dream_cost, frame_px
+from stylize.planning.device import Machine, budget_bytes
+from stylize.planning.memory import Demand, Layout, in_layout
+from stylize.runs.area import area_of, doubts
+from stylize.runs.recipe import compose
+from stylize.runs.result import Painting, alpha_of, resolution
+from stylize.runs.session import Studio
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import to_document
+from stylize.settings.schedule import OctavePlan, Scale, dream_octaves, result_size, size_notes
+
+
+@dataclass(frozen=True)
+class Dreamt:
+    """What came of it.
+
+    Attributes:
+        pixels: ``(1, 3, H, W)`` in [0, 1], on the dreamer's device.
+        outcomes: of the octaves that were begun.
+        interrupted: whether it was stopped.
+    """
+
+    pixels: Tensor
+    outcomes: list[ScaleOutcome]
+    interrupted: bool
+
+
+class Dreamer:
+    """The network and the objective of a dream, ready for pictures of any size.
+
+    Args:
+        settings: how it shall look.
+        weights: of the network.
+        machine: where the work is done.
+        guide: a picture whose motifs the dream shall use.
+        studio: what is shared with other pictures.
+        photo: the picture, if there is one, that stays in memory beside the dream.
+
+    Attributes:
+        layout: how pictures are held in memory; set it before a dream.
+
+    Raises:
+        ExpressionError: the network has no such layer or channel.
+        PictureError: the guide is smaller than what one position of the layer sees.
+        SettingError: a guide together with channels.
+    """
+
+    def __init__(
+        self,
+        settings: DreamSettings,
+        weights: Weights,
+        machine: Machine,
+        guide: Picture | None = None,
+        studio: Studio | None = None,
+        photo: Picture | None = None,
+    ) -> None:
+        settings.check_layers(weights.architecture)
+        self.settings = settings
+        self.machine = machine
+        self.layout = Layout()
+        self._architecture = weights.architecture
+        self._targets = parse_targets(settings.layers)
+        self._guided = guide is not None
+        self._held_bytes = sum(each.nbytes for each in (photo, guide) if each is not None)
+        self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
+        layers = [self._read_layer(each) for each in self._targets]
+        self._trunk = (studio or Studio()).trunk(weights, layers, settings.pooling, machine)
+        self._guide = {} if guide is None else self._features_of_guide(guide)
+
+    @property
+    def field_px(self) -> int:
+        """Side of the patch that one position of the deepest layer sees."""
+        return max(layer.receptive_field_px for layer in self._layers)
+
+    def plan(self, size: tuple[int, int]) -> OctavePlan:
+        """The octaves of a picture of ``(height, width)`` pixels."""
+        return dream_octaves(self.settings, size, self._architecture)
+
+    def cost(self, scales: tuple[Scale, ...]) -> Cost:
+        """What a dream of these octaves will cost."""
+        margin = self._margin_px if self.settings.tileable else 0
+        whole = dream_cost(
+            self._trunk.layers,
+            scales,
+            architecture=self._architecture,
+            precision=self.machine.precision,
+            gflops=self.machine.gflops,
+            margin_px=margin,
+        )
+        framed = [Scale(s.height + 2 * margin, s.width + 2 * margin, s.steps) for s in scales]
+        return in_layout(whole, self._demand, framed, self.layout, passes=2)
+
+    def fit(self, size: tuple[int, int], budget_bytes: float | None) -> Layout:
+        """The layout for a picture of ``(height, width)`` that memory allows.
+
+        Raises:
+            SettingError: none.
+        """
+        margin = self._margin_px if self.settings.tileable else 0
+        return self._demand.choose((size[0] + 2 * margin, size[1] + 2 * margin), budget_bytes)
+
+    @property
+    def _demand(self) -> Demand:
+        return Demand(
+            self._architecture,
+            self._trunk.layers,
+            self.machine.precision,
+            "ascent",
+            held_bytes=self._held_bytes,
+        )
+
+    @torch.no_grad()
+    def dream(
+        self,
+        photo: Tensor,
+        scales: tuple[Scale, ...],
+        *,
+        mask: Tensor | None = None,
+        levels: float | None = None,
+        generator: torch.Generator | None = None,
+        listener: Callable[[Iterate], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
+    ) -> Dreamt:
+        """Dream on a picture.
+
+        Args:
+            photo: ``(1, 3, H, W)`` in [0, 1].
+            scales: its octaves, as :meth:`plan` gives them.
+            mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows where; everywhere
+                where it is 0, the result is ``photo`` to the bit; or its periodic part, where
+                the edges shall meet.
+            levels: grey levels a step; the strength, evenly spread, if None.
+            generator: of the jitter; seeded by the settings if None.
+            listener: is told of every step.
+            stop: asked after every step; True ends it with the picture so far.
+            keeping: who keeps the dream's state, and where it goes on.
+
+        Raises:
+            NumericalError: the objective left the finite numbers.
+            InterruptedRunError: stopped before the first step was done.
+            CheckpointError: what it shall go on from is of another dream.
+        """
+        photo = photo.to(self.machine.device)
+        if self.settings.tileable:
+            photo = periodic_part(photo).clamp_(0, 1)
+        ascent = self._ascent(scales, levels, generator)
+        keeping = (keeping or Keeping()).adding(
+            lambda taken: placed(taken, self.layout, fitting.layout)
+        )
+        descent = Descent(ascent, list(scales), listener=listener, stop=stop, keeping=keeping)
+        layout, self.layout = self.layout, measured_in(self.layout, descent.resume)
+        terms = self._terms(self._resized(photo, scales[0].size))
+        fitting = FittingEngine(self._trunk, Objective(terms), layout)
+        engine = self._wrapped(fitting)
+        picture, base = None, photo
+        for index in range(descent.first, len(scales)):
+            if descent.stops():
+                break
+            before, base = base, self._base(photo, scales[index].size)
+            if descent.resume is not None:
+                image = descent.resume.image.to(base.device)
+            else:
+                image = base.clone() if picture is None else self._carried(picture, before, base)
+            ascent.begin(self._bounds(base, mask))
+            descent.run(index, image, engine, partial(_blended, base, mask=mask))
+            picture = image
+        if picture is None:
+            raise InterruptedRunError("stopped before the first step")
+        self.layout, outcomes = fitting.layout, descent.outcomes
+        stopped = outcomes[-1].stopped or len(outcomes) < len(scales)
+        return Dreamt(self._finished(picture, base, photo, mask), outcomes, stopped)
+
+    def _finished(
+        self, picture: Tensor, base: Tensor, photo: Tensor, mask: Tensor | None
+    ) -> Tensor:
+        if picture.shape != photo.shape:
+            picture = self._carried(picture, base, photo)
+            if self.settings.keep_colors:
+                picture = with_colours_of(photo, picture)
+        return picture if mask is None else _blended(photo, picture, mask=mask)
+
+    def _carried(self, picture: Tensor, before: Tensor, base: Tensor) -> Tensor:
+        """The picture at the next size: the photograph there with the detail added so far."""
+        size = (base.shape[2], base.shape[3])
+        if self.settings.carry == "detail":
+            return soft_clipped(base + self._resized(picture - before, size), base)
+        return soft_clipped(self._resized(picture, size), base)
+
+    def _base(self, photo: Tensor, size: tuple[int, int]) -> Tensor:
+        """The photograph at an octave; itself at its own size, so nothing may be changed in it."""
+        resized = self._resized(photo, size)
+        return photo if resized is photo else resized.clamp_(0, 1)
+
+    def _resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
+        return (resize_periodic if self.settings.tileable else resize)(image, size)
+
+    def _bounds(self, base: Tensor, mask: Tensor | None) -> Bounds:
+        region = None
+        if mask is not None:
+            size = (base.shape[2], base.shape[3])
+            region = (resize(mask.to(base.device), size) > 0).to(base.dtype)
+        return Bounds(base, self.settings.fidelity, self.settings.keep_colors, region)
+
+    def _ascent(
+        self, scales: tuple[Scale, ...], levels: float | None, generator: torch.Generator | None
+    ) -> Ascent:
+        settings = self.settings
+        if levels is None:
+            levels = settings.strength / sum(scale.steps for scale in scales)
+        return Ascent(
+            levels,
+            steps=max(scale.steps for scale in scales),
+            jitter=settings.jitter,
+            condition=conditioning(
+                settings.palette, settings.smoothing, periodic=settings.tileable
+            ),
+            generator=generator or torch.Generator().manual_seed(settings.seed),
+        )
+
+    @property
+    def _stride(self) -> int:
+        return max(layer.stride for layer in self._layers)
+
+    @property
+    def _margin_px(self) -> int:
+        """The frame of a picture that tiles."""
+        return frame_px(self._architecture, self._trunk.layers)
+
+    def _wrapped(self, engine: Engine) -> Engine:
+        if not self.settings.tileable:
+            return engine
+        return PeriodicEngine(engine, self._margin_px, self._stride)
+
+    def _terms(self, photo: Tensor) -> list[DreamTerm]:
+        """What to amplify, in units of what a picture has of it."""
+        features = features_of(self._trunk, photo, self._trunk.layers)
+        return [
+            self._term(target).relative_to(features[self._read_layer(target)])
+            for target in self._targets
+        ]
+
+    def _read_layer(self, target: Target) -> str:
+        """Whole layers after the ReLU; channels before it, where none of them is dead."""
+        wanted = find_layer(self._architecture, target.layer).name
+        return rectified(wanted) if target.channels is None else wanted
+
+    def _term(self, target: Target) -> DreamTerm:
+        layer = self._read_layer(target)
+        name = f"dream {to_text([target])}"
+        stride = find_layer(self._architecture, layer).stride
+        border = self._margin_px // stride if self.settings.tileable else BORDER_CELLS
+        if target.channels is not None:
+            return ResponseTerm(name, layer, target.weight, channels=target.channels, border=border)
+        if not self._guided:
+            return EnergyTerm(name, layer, target.weight, border=border)
+        guide = self._guide[layer]
+        if self.settings.guide_mode == "match":
+            return MatchTerm(name, layer, target.weight, guide=guide, border=border)
+        shares = guide.float().mean((0, 2, 3))
+        # A guide in which the layer sees nothing asks for nothing.
+        shares /= shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
+        return EnergyTerm(name, layer, target.weight, channels=shares, border=border)
+
+    @torch.no_grad()
+    def _features_of_guide(self, guide: Picture) -> dict[str, Tensor]:
+        if any(target.channels is not None for target in self._targets):
+            raise SettingError(
+                "a guide works on whole layers", hint="leave the channels out of --layer"
+            )
+        height, width = guide.size
+        if min(height, width) < self.field_px:
+            raise PictureError(
+                f"{guide.name}: {width}×{height} px is too small for a guide",
+                hint=f"the layer sees {self.field_px} px at a time",
+            )
+        shrink = max(
+            self.settings.guide_size / max(height, width), self.field_px / min(height, width)
+        )
+        if shrink < 1:
+            height, width = round(height * shrink), round(width * shrink)
+        pixels = resize_clamped(guide.pixels, (height, width))
+        return self._trunk(pixels.to(self.machine.device))
+
+
+def _blended(photo: Tensor, picture: Tensor, *, mask: Tensor | None) -> Tensor:
+    """A new picture: ``picture`` where a mask is 1, the photo where it is 0.
+
+    Args:
+        photo: ``(1, 3, H, W)``.
+        picture: of the same shape.
+        mask: ``(1, 1, h, w)`` in [0, 1], resized where need be; None for 1 everywhere.
+    """
+    if mask is None:
+        return picture.clone()
+    shown = resize_clamped(mask.to(photo.device), (photo.shape[2], photo.shape[3]))
+    return photo + (picture - photo) * shown
+
+
+# Below this side the deepest layer has no position.
+LEAST_SIDE = 16
+
+
+class Dream:
+    """One dream, prepared: the network is loaded, the octaves are known.
+
+    Args:
+        photo: the picture to dream on; None for the noise that ``from_noise`` asks for.
+        settings: how it shall look.
+        execution: where it is done.
+        guide: a picture whose motifs the dream shall use.
+        mask: white where the dream shows, black where the photo stays.
+        preset: the name of the preset behind the settings, for the recipe.
+        studio: what is shared with other pictures.
+
+    Attributes:
+        notes: what a user may want to know of the plan.
+        area: white where the dream shows; None for everywhere.
+
+    Raises:
+        StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
+    """
+
+    def __init__(
+        self,
+        photo: Picture | None,
+        settings: DreamSettings | None = None,
+        execution: Execution | None = None,
+        *,
+        guide: Picture | None = None,
+        mask: Picture | None = None,
+        preset: str | None = None,
+        studio: Studio | None = None,
+    ) -> None:
+        studio = studio or Studio()
+        self.settings = settings or DreamSettings()
+        self.photo, self.guide, self.mask = photo, guide, mask
+        self._preset = preset
+        self.size = picture_size(photo, self.settings)
+        area = area_of(photo, self.settings, mask, execution, studio)
+        self._mask = None if area is None else dream_area(area, self.size, self.settings.feather)
+        self.area = area
+        self.weights = studio.weights(self.settings.network)
+        self.machine = studio.machine(execution or Execution(), self.weights)
+        self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide, studio, photo)
+        budget = budget_bytes(execution or Execution(), self.machine)
+        self._dreamer.layout = self._dreamer.fit(self.size, budget)
+        plan = self._dreamer.plan(self.size)
+        self.scales = list(plan.scales)
+        self.notes = [] if photo is None else size_notes(self.settings, photo.size)
+        self.notes += [*plan.notes(self.settings.floor), *doubts(area, mask)]
+
+    @property
+    def layout(self) -> Layout:
+        """How the picture is held in memory."""
+        return self._dreamer.layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        """Hold it in another way."""
+        self._dreamer.layout = layout
+
+    def cost(self) -> Cost:
+        """What the run will cost."""
+        return self._dreamer.cost(tuple(self.scales))
+
+    def run(
+        self,
+        listener: Callable[[Iterate], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
+    ) -> Painting:
+        """Dream.
+
+        Args:
+            listener: is told of every step.
+            stop: asked after every step; True ends the run with the picture so far.
+            keeping: who keeps the run's state, and where it goes on.
+
+        Raises:
+            NumericalError: the objective left the finite numbers.
+            InterruptedRunError: stopped before the first step was done.
+            CheckpointError: what it shall go on from is of another run.
+        """
+        found = self._dreamer.dream(
+            starting_pixels(self.photo, self.settings, self.size),
+            tuple(self.scales),
+            mask=self._mask,
+            listener=listener,
+            stop=stop,
+            keeping=(keeping or Keeping()).adding(self._described),
+        )
+        return Painting(
+            pixels=found.pixels.cpu().contiguous(),
+            alpha=None if self.photo is None else alpha_of(self.photo, self.size),
+            recipe=self._recipe(found.outcomes, found.interrupted, self.layout),
+            interrupted=found.interrupted,
+            notes=tuple(self.notes),
+        )
+
+    def _described(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot of the loop with what it takes to prepare the same run again."""
+        layout = dataclasses.replace(self.layout, tile_px=snapshot.tile_px)
+        recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
+        return dataclasses.replace(snapshot, recipe=recipe)
+
+    def _recipe(
+        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
+    ) -> dict[str, Any]:
+        roles = {"content": self.photo, "guide": self.guide, "mask": self.mask}
+        return compose(
+            self.settings.TECHNIQUE,
+            to_document(self.settings),
+            [(role, picture) for role, picture in roles.items() if picture is not None],
+            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            resolved=resolution(self.machine, self.size, outcomes, layout),
+            losses=outcomes[-1].losses,
+            interrupted=interrupted,
+            preset=self._preset,
+        )
+
+
+def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, int]:
+    """``(height, width)`` of the result.
+
+    Raises:
+        SettingError: not exactly one of a picture and noise.
+        PictureError: too small for the network.
+    """
+    noise = settings.noise_size
+    if (photo is None) == (noise is None):
+        raise SettingError("a dream begins from a picture, or else from noise")
+    size = noise if photo is None else result_size(settings, photo.size)
+    assert size is not None
+    if min(size) < LEAST_SIDE:
+        raise PictureError(
+            f"{'the noise' if photo is None else photo.name}: {size[1]}×{size[0]} px is too small",
+            hint=f"the network needs at least {LEAST_SIDE} px a side",
+        )
+    return size
+
+
+def starting_pixels(
+    photo: Picture | None, settings: DreamSettings, size: tuple[int, int]
+) -> Tensor:
+    """The picture before the dream, ``(1, 3, *size)``: the photo resized, or noise."""
+    if photo is not None:
+        return resize_clamped(photo.pixels, size)
+    generator = torch.Generator().manual_seed(settings.seed)
+    return noise(size, generator)
+
+
+def noise(size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Faint noise on grey, of the same strength at every octave, ``(1, 3, *size)``."""
+    picture = torch.full((1, 3, *size), 0.5)
+    side, longest = 4, max(size)
+    while side < 2 * longest:
+        cells = [math.ceil(side * each / longest) for each in size]
+        picture += 0.02 * resize(torch.randn(1, 3, *cells, generator=generator), size)
+        side *= 2
+    return picture.clamp_(0, 1)
+
+
+def dream_area(area: Picture, size: tuple[int, int], feather_px: float) -> Tensor:
+    """How much of a dream shows where, ``(1, 1, *size)`` in [0, 1].
+
+    Raises:
+        PictureError: of other sides than the picture, or nowhere.
+    """
+    found = soft_inside(mask_weights(area, size), feather_px)
+    require_some(found, area.name)
+    return found

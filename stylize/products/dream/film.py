@@ -1,0 +1,189 @@
+"""The frames of a film on disk: written one by one, found again, put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from stylize.errors import OutputError, PictureError, RecipeError
+from stylize.images.atomic import write_atomically
+from stylize.images.film import write_animation
+from stylize.images.read import read_picture
+from stylize.images.write import write_picture
+from stylize.products.dream.tunnel import Tunnel, fade_frames, faded, is_same_film
+from stylize.runs.recipe import load_recipe, to_text
+
+_FRAME = re.compile(r"frame-(\d{5}|[1-9]\d{5})\.png")
+
+# In the recipe of a frame that a loop has faded, which no film can go on from.
+_FADED = "faded"
+
+
+def frame_path(folder: Path, number: int) -> Path:
+    """Where a frame lies, counted from 1."""
+    return folder / f"frame-{number:05d}.png"
+
+
+class Reel:
+    """A folder of frames.
+
+    Args:
+        folder: may not exist yet.
+        laid_out: whether the frames are those of a finished loop, not raw ones.
+    """
+
+    def __init__(self, folder: Path, *, laid_out: bool = False) -> None:
+        self.folder = folder
+        self._laid_out = laid_out
+
+    def numbers(self) -> list[int]:
+        """Of all frames that are there."""
+        if not self.folder.is_dir():
+            return []
+        found = (_FRAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def clear(self, after: int = 0) -> None:
+        """Remove the frames behind a number, and the folder if nothing else is in it."""
+        for number in self.numbers():
+            if number > after:
+                frame_path(self.folder, number).unlink()
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def require(self, tunnel: Tunnel) -> None:
+        """Make sure that the frames are a film's own.
+
+        Raises:
+            OutputError: one of them is of another film, or all are damaged.
+        """
+        if not self.is_of(tunnel):
+            raise OutputError(
+                f"{self.folder} holds frames of another film",
+                hint="replace them with --overwrite",
+            )
+
+    def is_of(self, tunnel: Tunnel) -> bool:
+        """Whether there is no frame of another film, and one that is whole if any is there."""
+        film = tunnel.recipe(0, {})
+        verdicts = [self._is_of(number, film) for number in self.numbers()]
+        return False not in verdicts and (True in verdicts or not verdicts)
+
+    def _is_of(self, number: int, film: dict[str, Any]) -> bool | None:
+        """None for a frame so damaged that there is no telling."""
+        try:
+            recipe = load_recipe(frame_path(self.folder, number))
+            if self._laid_out:
+                recipe["resolved"].pop(_FADED, None)
+            return is_same_film(recipe, film)
+        except PictureError:
+            return None
+        except RecipeError:
+            return False
+
+    def last_of(self, tunnel: Tunnel) -> int:
+        """Number of the last frame up to which the film is there, 0 if there is none.
+
+        Raises:
+            OutputError: the frames are of another film.
+        """
+        self.require(tunnel)
+        return next(number for number in count(1) if not self._is_whole(number)) - 1
+
+    def _is_whole(self, number: int) -> bool:
+        """Whether a frame can be gone on from; one that is damaged is dreamt again."""
+        try:
+            self.read(number)
+        except PictureError:
+            return False
+        return True
+
+    def read(self, number: int) -> Tensor:
+        """A frame, ``(1, 3, H, W)``."""
+        return read_picture(frame_path(self.folder, number)).pixels
+
+    def shoot(
+        self,
+        tunnel: Tunnel,
+        told: Callable[[int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> bool:
+        """Dream all frames that are not there yet.
+
+        Args:
+            tunnel: the film.
+            told: is told the number of every frame that is there.
+            stop: asked after every step.
+
+        Returns:
+            Whether the film is complete.
+        """
+        number = min(self.last_of(tunnel), tunnel.raw_frames)
+        last = self.read(number) if number else None
+        if told is not None and number:
+            told(number)
+        for frame in tunnel.frames(last, number, stop):
+            number += 1
+            frame.save(frame_path(self.folder, number))
+            if told is not None:
+                told(number)
+        return number == tunnel.raw_frames
+
+
+def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
+    """The frames of the finished film in order; those that a loop fades are written anew.
+
+    Args:
+        tunnel: the film.
+        reel: its raw frames, all of them.
+        folder: for the faded frames.
+    """
+    fade, length = fade_frames(tunnel.settings), tunnel.settings.frames
+    for number in range(1, length + 1):
+        if number > fade:
+            yield frame_path(reel.folder, number)
+            continue
+        share = number / (fade + 1)
+        mixed = faded(reel.read(number), reel.read(length + number), share)
+        path = frame_path(folder, number)
+        recipe = tunnel.recipe(number, {})
+        recipe["resolved"][_FADED] = True
+        write_picture(path, mixed, recipe=to_text(recipe))
+        yield path
+
+
+def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int) -> None:
+    """Make one moving picture of the raw frames.
+
+    Args:
+        tunnel: the film.
+        reel: its raw frames, all of them.
+        target: a gif, apng, webp or mp4.
+        quality: 1 to 100, of webp and mp4.
+    """
+    folder = reel.folder / "faded"
+    folder.mkdir(exist_ok=True)
+    faded_reel = Reel(folder)
+    try:
+        write_animation(
+            target,
+            list(cut(tunnel, reel, folder)),
+            fps=tunnel.settings.fps,
+            recipe=to_text(tunnel.recipe(tunnel.settings.frames, {})),
+            quality=quality,
+        )
+    finally:
+        faded_reel.clear()
+
+
+def lay_out(tunnel: Tunnel, reel: Reel, folder: Path) -> None:
+    """Put the frames of a finished loop into a folder of their own, in the place of older ones."""
+    Reel(folder, laid_out=True).clear(after=tunnel.settings.frames)
+    for number, path in enumerate(cut(tunnel, reel, folder), 1):
+        if path.parent != folder:
+            write_atomically(frame_path(folder, number), path.read_bytes())

@@ -1,0 +1,301 @@
+"""The zooming film: every frame is a step of the camera and a step of a dream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.errors import InterruptedRunError
+from stylize.gradients.self_test import resolve
+from stylize.images.read import Picture
+from stylize.networks.models import load_weights
+from stylize.planning.cost import Cost
+from stylize.planning.device import budget_bytes
+from stylize.planning.memory import Layout
+from stylize.products.dream.dream import Dreamer, picture_size, starting_pixels
+from stylize.runs.recipe import compose
+from stylize.runs.result import Painting, resolution
+from stylize.settings.dream import TunnelSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import to_document
+from stylize.settings.schedule import Scale, size_notes
+
+
+@dataclass(frozen=True)
+class Camera:
+    """What moves from one frame to the next.
+
+    Attributes:
+        zoom: enlargement about the centre.
+        rotate: degrees, the picture turning counter-clockwise.
+        pan_x, pan_y: way of the camera to the right and down, in shares of the sides.
+    """
+
+    zoom: float = 1.0
+    rotate: float = 0.0
+    pan_x: float = 0.0
+    pan_y: float = 0.0
+
+    def move(self, image: Tensor) -> Tensor:
+        """The next view of ``(1, C, H, W)``, of the same shape.
+
+        What comes in from outside is the picture mirrored at its edges.
+        """
+        height, width = image.shape[2:]
+        angle = math.radians(self.rotate)
+        cosine, sine = math.cos(angle) / self.zoom, math.sin(angle) / self.zoom
+        # From places in the new view to places in the old one, both in [-1, 1]; the sides' ratio
+        # makes a turn a turn.
+        matrix = torch.tensor(
+            [
+                [cosine, -sine * height / width, 2 * self.pan_x],
+                [sine * width / height, cosine, 2 * self.pan_y],
+            ],
+            dtype=image.dtype,
+            device=image.device,
+        )
+        grid = F.affine_grid(matrix[None], [1, *image.shape[1:]], align_corners=False)
+        moved = F.grid_sample(
+            image, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+        )
+        return moved.clamp(0, 1)
+
+
+# Contrast may grow up to this standard deviation, or to the first frame's; a dream from faint
+# noise needs room.
+GROWN_CONTRAST = 0.2
+
+# By how much a frame's contrast is raised at most where the camera came to a dull place.
+MOST_GAIN = 1.02
+
+# Rounds in which clipping and brightness come to agree; each leaves of the difference the share
+# of what is clipped, which in a dark film is half of it.
+ROUNDS = 12
+
+# Share of a loop over which its end fades into its beginning.
+FADE_SHARE = 0.25
+
+# Changes nothing in the frames, only how many there are and how they are shown.
+FREE_SETTINGS = ("frames", "fps", "loop")
+
+# How a frame is held in memory depends on what else is running, and changes rounding only.
+FREE_RESOLVED = ("frames", "engine", "tile_px", "history")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Brightness and contrast that a film is held to.
+
+    Attributes:
+        mean: ``(1, 3, 1, 1)``, of each channel in the first frame.
+        contrast: standard deviation of its brightness.
+    """
+
+    mean: Tensor
+    contrast: float
+
+    @classmethod
+    def of(cls, picture: Tensor) -> Anchor:
+        """Taken from ``(1, 3, H, W)``."""
+        return cls(picture.mean((2, 3), keepdim=True), _contrast(picture))
+
+    def hold(self, picture: Tensor) -> Tensor:
+        """The picture with the mean of the first frame and a contrast like its."""
+        now = max(_contrast(picture), 1e-6)
+        most = max(self.contrast, GROWN_CONTRAST)
+        gain = most / now if now > most else min(MOST_GAIN, max(1.0, self.contrast / now))
+        held = picture - picture.mean((2, 3), keepdim=True)
+        held = held * gain + self.mean
+        for _ in range(ROUNDS):
+            inside = held.clamp(0, 1)
+            held = inside + self.mean - inside.mean((2, 3), keepdim=True)
+        return held.clamp(0, 1)
+
+
+def _contrast(picture: Tensor) -> float:
+    return float(picture.mean(1).std())
+
+
+class Tunnel:
+    """One film, prepared.
+
+    Args:
+        photo: the first frame; None for noise.
+        settings: how it shall look and move.
+        execution: where it is done.
+        guide: a picture whose motifs the dream shall use.
+        preset: the name of the preset behind the settings, for the recipe.
+
+    Raises:
+        StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
+    """
+
+    def __init__(
+        self,
+        photo: Picture | None,
+        settings: TunnelSettings,
+        execution: Execution | None = None,
+        *,
+        guide: Picture | None = None,
+        preset: str | None = None,
+    ) -> None:
+        self.settings, self.photo, self.guide = settings, photo, guide
+        self._preset = preset
+        self.size = picture_size(photo, settings)
+        self.weights = load_weights(settings.network)
+        self.machine = resolve(execution or Execution(), self.weights)
+        self._dreamer = Dreamer(settings, self.weights, self.machine, guide, photo=photo)
+        budget = budget_bytes(execution or Execution(), self.machine)
+        self._dreamer.layout = self._dreamer.fit(self.size, budget)
+        plan = self._dreamer.plan(self.size)
+        steps = max(1, round(settings.steps * settings.pace))
+        self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
+        self.notes = [] if photo is None else size_notes(settings, photo.size)
+        self.notes += plan.notes(settings.floor)
+        self._camera = Camera(
+            settings.zoom, settings.rotate, settings.pan_x / 100, settings.pan_y / 100
+        )
+
+    @property
+    def raw_frames(self) -> int:
+        """Frames to be dreamt: those of the film, and what a loop fades away."""
+        return self.settings.frames + fade_frames(self.settings)
+
+    @property
+    def layout(self) -> Layout:
+        """How a frame is held in memory."""
+        return self._dreamer.layout
+
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        """Hold it in another way."""
+        self._dreamer.layout = layout
+
+    def cost(self) -> Cost:
+        """What the whole film will cost."""
+        frame = self._dreamer.cost(tuple(self.scales))
+        count = max(1, self.raw_frames - 1)
+        seconds = None if frame.seconds is None else frame.seconds * count
+        return Cost(frame.tflop * count, frame.peak_bytes, seconds)
+
+    def frames(
+        self,
+        last: Tensor | None = None,
+        number: int = 0,
+        stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Painting]:
+        """The frames one by one, each with its recipe; the first is the picture itself.
+
+        Args:
+            last: the last frame that exists, ``(1, 3, H, W)``; None to begin.
+            number: of that frame, counted from 1; 0 to begin.
+            stop: asked after every step; True ends the film with the last whole frame.
+        """
+        first = _quantised(starting_pixels(self.photo, self.settings, self.size))
+        anchor = Anchor.of(first)
+        for index in range(number + 1, self.raw_frames + 1):
+            if stop is not None and stop():
+                return
+            losses: dict[str, float] = {}
+            if last is None:
+                last = first
+            else:
+                found = self._next(last, index, stop)
+                if found is None:
+                    return
+                last, losses = _quantised(anchor.hold(found[0])), found[1]
+            yield Painting(last, None, self.recipe(index, losses), interrupted=False)
+
+    def _next(
+        self, last: Tensor, index: int, stop: Callable[[], bool] | None
+    ) -> tuple[Tensor, dict[str, float]] | None:
+        settings = self.settings
+        scales = tuple(self.scales)
+        try:
+            found = self._dreamer.dream(
+                self._camera.move(last),
+                scales,
+                levels=settings.strength * settings.pace / sum(each.steps for each in scales),
+                # Of its own for each frame, so that a film can go on at any.
+                generator=torch.Generator().manual_seed(
+                    (settings.seed * 1_000_003 + index) % 2**63
+                ),
+                stop=stop,
+            )
+        except InterruptedRunError:  # before its first step
+            return None
+        return None if found.interrupted else (found.pixels.cpu(), found.outcomes[-1].losses)
+
+    def recipe(self, frames: int, losses: dict[str, float]) -> dict[str, Any]:
+        """The document of a film of so many frames."""
+        roles = {"content": self.photo, "guide": self.guide}
+        resolved = resolution(self.machine, self.size, [], self.layout)
+        resolved["scales"] = [[each.width, each.height, each.steps] for each in self.scales]
+        return compose(
+            self.settings.TECHNIQUE,
+            to_document(self.settings),
+            [(role, picture) for role, picture in roles.items() if picture is not None],
+            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            resolved=resolved | {"frames": frames},
+            losses=losses,
+            interrupted=False,
+            preset=self._preset,
+        )
+
+
+def is_same_film(recipe: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two recipes lead to the same frames, as far as both go.
+
+    Args:
+        recipe: of a file; untrusted.
+        other: of the film to be made.
+    """
+
+    def essence(document: dict[str, Any]) -> dict[str, Any]:
+        settings = {k: v for k, v in document["settings"].items() if k not in FREE_SETTINGS}
+        resolved = {k: v for k, v in document["resolved"].items() if k not in FREE_RESOLVED}
+        inputs = [(each["role"], each["sha256"]) for each in document["inputs"]]
+        return {
+            "settings": settings,
+            "resolved": resolved,
+            "inputs": inputs,
+            "weights": document["weights"],
+            "version": document["version"],
+        }
+
+    try:
+        return essence(recipe) == essence(other)
+    except (KeyError, TypeError):
+        return False
+
+
+def fade_frames(settings: TunnelSettings) -> int:
+    """Frames over which a loop fades; 0 for a film with an end."""
+    return max(1, round(settings.frames * FADE_SHARE)) if settings.loop else 0
+
+
+def faded(beginning: Tensor, continued: Tensor, share: float) -> Tensor:
+    """A frame between the film's continuation and its beginning.
+
+    Args:
+        beginning: ``(1, 3, H, W)``, a frame of the beginning.
+        continued: the frame that would come at this place if the film went on.
+        share: of the beginning, 0 to 1.
+    """
+    mixed = torch.lerp(continued, beginning, share)
+    # Two pictures that have nothing to do with each other lose contrast where they mix.
+    wanted = (1 - share) * _contrast(continued) + share * _contrast(beginning)
+    mean = mixed.mean((2, 3), keepdim=True)
+    gain = wanted / max(_contrast(mixed), 1e-6)
+    return ((mixed - mean) * gain + mean).clamp(0, 1)
+
+
+def _quantised(picture: Tensor) -> Tensor:
+    """As a frame's file holds it, so that going on from the file is going on."""
+    return (picture * 255).round() / 255

@@ -1,0 +1,117 @@
+"""The photos of a folder: which they are, and how a recipe names them all at once. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylize.errors import PictureError
+from stylize.images.atomic import write_atomically
+from stylize.images.find import collect
+from stylize.images.open import printable
+from stylize.runs.recipe import MAX_NAME_BYTES
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file that is called like a picture.
+
+    Attributes:
+        path: to read it.
+        name: its path below the folder, with slashes.
+    """
+
+    path: Path
+    name: str
+
+    def state(self) -> list[int]:
+        """Size in bytes and time of the last change in ns: the same as long as the file is."""
+        found = os.stat(self.path)
+        return [found.st_size, found.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class Album:
+    """A folder's photos, in natural order; pictures made by this program are none.
+
+    Attributes:
+        folder: where they are.
+        photos: at least one.
+    """
+
+    folder: Path
+    photos: list[Photo]
+
+
+def open_album(folder: Path, *, recursive: bool) -> Album:
+    """Find the photos of a folder.
+
+    Args:
+        folder: where to look.
+        recursive: also look below it.
+
+    Raises:
+        PictureError: no such folder, or nothing in it that is called like a picture.
+    """
+    if not os.path.isdir(folder):
+        raise PictureError(f"{printable(str(folder))} is not a folder", hint="name one of photos")
+    found = collect([str(folder)], recursive=recursive, output=Path(os.devnull)).found
+    photos = [Photo(each.path, each.relative.as_posix()) for each in found]
+    if not photos:
+        remedy = None if recursive else "-r also looks in the folders below"
+        raise PictureError(f"{printable(str(folder))} holds no photos", hint=remedy)
+    return Album(folder, photos)
+
+
+def inventory(digests: Mapping[str, str]) -> bytes:
+    """The list of all photos, which ``sha256sum --check`` reads in their folder.
+
+    Args:
+        digests: SHA-256 of each photo's bytes, hexadecimal, by its name.
+    """
+    return b"".join(_line(name, digests[name]) for name in sorted(digests))
+
+
+def _line(name: str, digest: str) -> bytes:
+    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+    mark = "\\" if escaped != name else ""
+    return os.fsencode(f"{mark}{digest}  {escaped}\n")
+
+
+def described(album: Album, digests: Mapping[str, str]) -> dict[str, Any]:
+    """All photos as one input of a recipe: the digest is that of their :func:`inventory`."""
+    name = printable(os.path.basename(os.path.abspath(album.folder))) or "folder"
+    return {
+        "role": "photos",
+        "name": name.encode()[:MAX_NAME_BYTES].decode(errors="ignore"),
+        "sha256": hashlib.sha256(inventory(digests)).hexdigest(),
+        "count": len(digests),
+    }
+
+
+def sidecar(target: Path) -> Path:
+    """Where the inventory stands for a picture: ``page.png.sha256`` beside ``page.png``."""
+    return target.with_name(f"{target.name}.sha256")
+
+
+def state_path(target: Path) -> Path:
+    """Where a search rests that is not done: ``.page.png.search`` beside ``page.png``."""
+    return target.with_name(f".{target.name}.search")
+
+
+def page_path(target: Path) -> Path:
+    """Where the page of a map stands for its picture: ``map.html`` beside ``map.png``."""
+    return target.with_suffix(".html")
+
+
+def write_inventory(target: Path, digests: Mapping[str, str]) -> None:
+    """Write the inventory beside a picture.
+
+    Raises:
+        OutputError: the system refuses.
+    """
+    write_atomically(sidecar(target), inventory(digests))

@@ -1,0 +1,109 @@
+"""What is done to a finished transfer: whose colours it has, and how much of the photo shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from stylize.images.oklab import from_oklab, in_strips, to_oklab
+from stylize.images.palette import match_colours, with_colours_of, with_palette_of
+from stylize.images.read import Picture
+from stylize.images.resampling import resize
+from stylize.settings.transfer import TransferSettings
+
+# Pixels that stand for several styles together: more do not change a mean or a covariance.
+_PALETTE_PX = 1 << 18
+
+
+def finished(
+    painted: Tensor, photo: Picture, styles: Sequence[Picture], settings: TransferSettings
+) -> Tensor:
+    """A painting with the colours that were asked for, mixed with the photograph.
+
+    Args:
+        painted: ``(1, 3, H, W)`` sRGB in [0, 1], on the CPU.
+        photo: what was painted, of any size.
+        styles: in the order of their weights.
+        settings: ``color`` and ``blend`` decide.
+
+    Returns:
+        Of the painting's shape; itself by the default settings.
+    """
+    lent = settings.color in ("luminance", "palette")
+    if settings.blend == 1 and not lent:
+        return painted
+    original = resize(photo.pixels, (painted.shape[2], painted.shape[3])).clamp(0, 1).cpu()
+    if settings.blend == 0:
+        return original.contiguous()
+    if lent:
+        colours = original
+        if settings.color == "palette":
+            colours = with_palette_of(original, palette(styles, settings.style_weights))
+        painted = with_colours_of(painted, colours)
+    return mixed(original, painted, settings.blend)
+
+
+def mixed(photo: Tensor, painted: Tensor, share: float) -> Tensor:
+    """A mix of two pictures in OKLab, in which half way looks half way.
+
+    Args:
+        photo, painted: ``(1, 3, H, W)`` sRGB in [0, 1].
+        share: of the painting, 0 to 1; at both ends the picture itself, to the bit.
+    """
+    if share in (0, 1):
+        return painted if share else photo
+
+    def between(one: Tensor, other: Tensor) -> Tensor:
+        return from_oklab(torch.lerp(to_oklab(one), to_oklab(other), share))
+
+    return in_strips(between, photo, painted)
+
+
+def palette(styles: Sequence[Picture], weights: Sequence[float]) -> Tensor:
+    """Pixels with the colours of all styles, each as often as its weight says.
+
+    Args:
+        styles: one or several.
+        weights: one a style; none for equal ones.
+
+    Returns:
+        ``(1, 3, h, w)`` sRGB in [0, 1]: of one style its own pixels.
+    """
+    chosen = [
+        (style, weight)
+        for style, weight in zip(styles, weights or (1.0,) * len(styles), strict=True)
+        if weight
+    ]
+    if len(chosen) == 1:
+        return chosen[0][0].pixels.clamp(0, 1)
+    total = sum(weight for _, weight in chosen)
+    parts = [_sample(style, weight / total) for style, weight in chosen]
+    return torch.cat(parts, 1).clamp(0, 1).view(1, 3, 1, -1)
+
+
+def _sample(style: Picture, share: float) -> Tensor:
+    """Pixels spread evenly over a picture, ``(3, n)``: averages would have less contrast."""
+    flat = style.pixels.flatten(2)[0]
+    count = max(1, round(share * _PALETTE_PX))
+    places = (torch.arange(count, dtype=torch.float64) + 0.5) * (flat.shape[1] / count)
+    return flat[:, places.long().clamp_max(flat.shape[1] - 1)]
+
+
+def style_pixels(pixels: Tensor, photo: Picture, settings: TransferSettings) -> Tensor:
+    """A style as the network shall see it: in its own colours, or in the photograph's.
+
+    Args:
+        pixels: ``(1, 3, H, W)`` sRGB in [0, 1] of a style.
+        photo: what is painted.
+        settings: ``color`` decides.
+    """
+    if settings.color != "match":
+        return pixels
+    return match_colours(pixels, photo.pixels).clamp(0, 1)
+
+
+def style_key(photo: Picture, settings: TransferSettings) -> str | None:
+    """What :func:`style_pixels` depends on beside the style."""
+    return photo.sha256 if settings.color == "match" else None

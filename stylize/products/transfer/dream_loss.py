@@ -1,0 +1,76 @@
+"""What a transfer dreams while it paints: the terms of a dream, beside those of style and content.
+
+So dogs appear where the photograph has something of a dog, and are painted as all else is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from torch import Tensor
+
+from stylize.gradients.tiled import features_of
+from stylize.images.resampling import resize
+from stylize.losses.channels import BORDER_CELLS, DreamTerm, EnergyTerm, ResponseTerm
+from stylize.networks.architecture import find_layer, rectified
+from stylize.networks.layer_expressions import Target, to_text
+from stylize.networks.vgg import Trunk
+from stylize.settings.presets import dream_targets
+from stylize.settings.transfer import TransferSettings
+
+# Of the style's terms together, at weight 1: chosen by eye, see the presets with a dream.
+UNIT = 0.03
+
+# A photograph is measured at this long side at most: what it has of a motif is a mean.
+_MEASURED_PX = 1024
+
+
+def dream_layers(settings: TransferSettings, architecture: str) -> list[str]:
+    """Layers that the terms of :func:`dream_terms` read."""
+    return [_read_layer(each, architecture) for each in dream_targets(settings.dream)]
+
+
+def dream_terms(trunk: Trunk, photo: Tensor, settings: TransferSettings) -> list[DreamTerm]:
+    """Terms that fall as the picture shows more of what a dream amplifies.
+
+    Args:
+        trunk: gives at least :func:`dream_layers`.
+        photo: ``(1, 3, H, W)`` in [0, 1] at the size of the picture, on the trunk's device.
+        settings: ``dream`` decides.
+
+    Note:
+        Each is relative to what the photograph has of it: at weight 1 a picture that has twice as
+        much gains as much as it loses by a style that is missed by ``UNIT`` more.
+    """
+    targets = dream_targets(settings.dream)
+    if not targets:
+        return []
+    names = [_read_layer(each, trunk.architecture) for each in targets]
+    features = features_of(trunk, _small(photo), names)
+    return [
+        _term(target, name).relative_to(features[name])
+        for target, name in zip(targets, names, strict=True)
+    ]
+
+
+def _term(target: Target, layer: str) -> DreamTerm:
+    name = f"dream {to_text([dataclasses.replace(target, weight=1.0)])}"
+    weight = -UNIT * target.weight
+    if target.channels is None:
+        return EnergyTerm(name, layer, weight, border=BORDER_CELLS)
+    return ResponseTerm(name, layer, weight, channels=target.channels, border=BORDER_CELLS)
+
+
+def _read_layer(target: Target, architecture: str) -> str:
+    """As in a dream: whole layers after the ReLU, channels before it."""
+    name = find_layer(architecture, target.layer).name
+    return rectified(name) if target.channels is None else name
+
+
+def _small(photo: Tensor) -> Tensor:
+    height, width = photo.shape[2:]
+    shrink = _MEASURED_PX / max(height, width)
+    if shrink >= 1:
+        return photo
+    size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    return resize(photo, size).clamp(0, 1)

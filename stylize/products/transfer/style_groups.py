@@ -1,0 +1,342 @@
+"""Parts of a photo with styles of their own, and parts that stay as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stylize.errors import RecipeError, SettingError
+from stylize.gradients.canvas import Canvas
+from stylize.images.read import Picture
+from stylize.images.resampling import resize, resize_clamped
+from stylize.losses.regions import RegionTerm, region_terms
+from stylize.losses.statistics import Moments
+from stylize.losses.style import StyleTerm
+from stylize.masks.masks import (
+    LEAST_PX,
+    composed,
+    feather,
+    fitted,
+    mask_at,
+    mask_weights,
+    masks_by_colour,
+    partition,
+    require_some,
+    soft_inside,
+)
+from stylize.runs.area import area_of, doubts
+from stylize.runs.session import Studio
+from stylize.settings.execution import Execution
+from stylize.settings.masks import kept_part
+from stylize.settings.schedule import result_size
+from stylize.settings.transfer import MAX_STYLES, TransferSettings
+
+# The names of the parts that the styles of the whole picture apply to.
+REST, MASKED = "the rest", "the mask"
+
+_MAX_NAME = 24
+
+# For whose terms, at five layers, the recipe in the picture has room.
+MOST_REGIONS = 12
+
+_ROLE = re.compile(r"region ([1-9][0-9]?)(?: (.+))?")
+
+_STYLE = "style"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the photo.
+
+    Attributes:
+        mask: white where it is; or, with a colour, a picture in which every part has its own.
+        style: how it is painted; None leaves the photo as it is.
+        colour: of this part in ``mask``, such as ``#ff0000``.
+    """
+
+    mask: Picture
+    style: Picture | None = None
+    colour: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self.colour or self.mask.name
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is asked for of the parts of a photo.
+
+    Attributes:
+        mask: where the styles of the whole picture apply; None for all that no region claims.
+        regions: with styles of their own, or kept. Where two styles overlap they share; what is
+            kept is kept whatever else is said.
+    """
+
+    mask: Picture | None = None
+    regions: tuple[Region, ...] = ()
+
+    @property
+    def styles(self) -> list[Picture]:
+        """Those of the regions."""
+        return [each.style for each in self.regions if each.style is not None]
+
+    def check(self, settings: TransferSettings, styles: int) -> None:
+        """Make sure that settings and parts make sense together.
+
+        Args:
+            settings: of the transfer.
+            styles: of the whole picture.
+
+        Raises:
+            SettingError: they do not, or there are too many or no styles.
+        """
+        settings.check_styles(styles, regions=len(self.styles))
+        self.check_room(styles)
+        if not styles and (self.mask is not None or kept_part(settings) is not None):
+            raise SettingError(
+                "where the style of the whole picture applies, which has none",
+                hint="name a STYLE, or give the mask a style of its own: --mask FILE=STYLE",
+            )
+
+    def inputs(self) -> Iterator[tuple[str, Picture]]:
+        """The pictures with the part that each plays, for a recipe."""
+        if self.mask is not None:
+            yield "mask", self.mask
+        for number, each in enumerate(self.regions, 1):
+            yield f"region {number}" + (f" {each.colour}" if each.colour else ""), each.mask
+            if each.style is not None:
+                yield f"region {number} {_STYLE}", each.style
+
+    def check_room(self, styles: int) -> None:
+        """Make sure that the recipe in the picture has room for all inputs.
+
+        Args:
+            styles: of the whole picture.
+
+        Raises:
+            SettingError: it has not.
+        """
+        count = styles + len(list(self.inputs()))
+        if len(self.regions) > MOST_REGIONS or count > MAX_STYLES:
+            raise SettingError(
+                f"{len(self.regions)} regions beside {styles} styles",
+                hint=f"at most {MOST_REGIONS} regions, and {MAX_STYLES} pictures in all",
+            )
+
+    @staticmethod
+    def of_inputs(pictures: Mapping[str, Sequence[Picture]]) -> Parts:
+        """The inverse of :meth:`inputs`.
+
+        Args:
+            pictures: by the part that each plays; others are passed over.
+
+        Raises:
+            RecipeError: a style without a region.
+        """
+        masks: dict[int, tuple[Picture, str | None]] = {}
+        styles: dict[int, Picture] = {}
+        for role, (picture, *_) in pictures.items():
+            match = _ROLE.fullmatch(role)
+            if match is not None and match[2] == _STYLE:
+                styles[int(match[1])] = picture
+            elif match is not None:
+                masks[int(match[1])] = picture, match[2]
+        if styles.keys() - masks.keys():
+            raise RecipeError("damaged recipe: a style without its region")
+        regions = [Region(masks[n][0], styles.get(n), masks[n][1]) for n in sorted(masks)]
+        return Parts(next(iter(pictures.get("mask", [])), None), tuple(regions))
+
+
+class Regions:
+    """The parts of one picture.
+
+    Args:
+        parts: what is asked for. Where there is a mask, the photo stays beside it and the
+            regions.
+        size: ``(height, width)`` of the result.
+        feather_px: width of the soft edges, see :func:`stylize.masks.masks.soft_inside`.
+        whole: whether there are styles of the whole picture; what no region claims stays as it
+            is if there are none.
+
+    Attributes:
+        mask: where the styles of the whole picture apply.
+        styles: of each part that is painted, by its name; None for those of the whole picture.
+        masks: ``(R, 1, *size)`` of these parts, softened; together no more than ``area``.
+        area: ``(1, 1, *size)``: where any style applies.
+        notes: what a user may want to know.
+
+    Raises:
+        PictureError: a mask of other sides than the picture, or an empty one.
+        SettingError: too many regions, or a colour that is not in the picture.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        size: tuple[int, int],
+        feather_px: float,
+        *,
+        whole: bool = True,
+    ) -> None:
+        regions, mask = parts.regions, parts.mask
+        weights = [_weights_of(each, size) for each in regions]
+        styled = [index for index, each in enumerate(regions) if each.style]
+        names = _distinct([regions[index].name for index in styled])
+        self.mask = mask
+        self.styles: dict[str, Picture | None] = {
+            name: regions[index].style for name, index in zip(names, styled, strict=True)
+        }
+        masks = [weights[index] for index in styled]
+        if mask is not None:
+            self.styles[MASKED] = None
+            masks.append(mask_weights(mask, size))
+        kept = [part for part, each in zip(weights, regions, strict=True) if not each.style]
+        area = _area(masks, kept, size, everywhere=whole and mask is None)
+        self.area = soft_inside(area, feather_px)
+        self.masks = _shared([part * area for part in masks], size, feather_px) * self.area
+        if mask is not None or not whole:
+            self.masks = self.masks[:-1]
+        elif float(self.masks[-1].double().sum()) >= LEAST_PX:
+            self.styles[REST] = None
+        else:
+            self.masks = self.masks[:-1]
+        self._check()
+        self.notes: list[str] = []
+        if whole and None not in self.styles.values():
+            self.notes.append(
+                "the regions leave nothing to the style of the whole picture, so none is needed"
+            )
+
+    def _check(self) -> None:
+        require_some(self.area, "the part to be painted")
+        for name, part in zip(self.styles, self.masks, strict=True):
+            require_some(part, f"the region '{name}'")
+
+    @property
+    def bytes_per_px(self) -> float:
+        """Memory for each pixel of the picture, about: of the masks, and of the terms, which hold
+        weights and indices of positions for every layer."""
+        weights = 4.0 * len(self.styles)
+        return 4.0 + weights + (weights + 8.0) * 4 / 3
+
+    def terms(
+        self,
+        kind: type[StyleTerm],
+        layers: Sequence[tuple[str, float]],
+        targets: Mapping[str, Mapping[str, Moments]],
+        canvas: Canvas,
+        architecture: str,
+    ) -> list[RegionTerm]:
+        """The style terms of one scale.
+
+        Args:
+            kind: of the terms.
+            layers: names and weights.
+            targets: moments by the part's name and the layer.
+            canvas: of the scale.
+            architecture: ``vgg16`` or ``vgg19``.
+
+        Note:
+            Their weights add up to that of the layer times the share of the picture that is
+            painted, so that style and content are balanced there as without regions.
+        """
+        masks = canvas.extend(resize(self.masks, canvas.size).clamp(0, 1))
+        share = float(self.area.mean())
+        found: list[RegionTerm] = []
+        for layer, weight in layers:
+            inside = {
+                name: mask_at(part[None], layer, architecture, name=name)
+                for name, part in zip(self.styles, masks, strict=True)
+            }
+            moments = {name: targets[name][layer] for name in self.styles}
+            found += region_terms(kind, layer, moments, inside, weight * share)
+        return found
+
+    def composed(self, picture: Tensor, photo: Picture) -> Tensor:
+        """The picture with the photo where nothing is painted.
+
+        Args:
+            picture: ``(1, 3, H, W)`` in [0, 1], on the CPU; of the result's size, or smaller.
+            photo: of any size.
+        """
+        size = (picture.shape[2], picture.shape[3])
+        area = resize_clamped(self.area, size)
+        return composed(picture, resize_clamped(photo.pixels, size), area)
+
+
+def regions_of(
+    photo: Picture,
+    settings: TransferSettings,
+    parts: Parts,
+    execution: Execution | None,
+    studio: Studio,
+    *,
+    whole: bool = True,
+) -> Regions | None:
+    """The parts of a photo that are painted differently; None where all is painted alike.
+
+    Args:
+        photo: the photo.
+        settings: size, soft edges, and whether the subject or the background is kept.
+        parts: what is asked for.
+        execution, studio: for the network that finds the subject.
+        whole: see :class:`Regions`.
+
+    Raises:
+        StylizeError: see :class:`Regions` and :func:`stylize.runs.area.area_of`.
+    """
+    area = area_of(photo, settings, parts.mask, execution, studio)
+    if area is None and not parts.regions:
+        return None
+    size = result_size(settings, photo.size)
+    found = Regions(Parts(area, parts.regions), size, settings.feather, whole=whole)
+    found.notes += doubts(area, parts.mask)
+    return found
+
+
+def with_photo(picture: Tensor, photo: Picture, regions: Regions | None) -> Tensor:
+    """See :meth:`Regions.composed`; the picture itself where all is painted alike."""
+    return picture if regions is None else regions.composed(picture, photo)
+
+
+def _weights_of(region: Region, size: tuple[int, int]) -> Tensor:
+    """``(1, 1, *size)`` in [0, 1]."""
+    if region.colour is None:
+        return mask_weights(region.mask, size)
+    name = region.mask.name
+    return fitted(masks_by_colour(region.mask.pixels, [region.colour], name=name), size, name)
+
+
+def _area(
+    masks: Sequence[Tensor], kept: Sequence[Tensor], size: tuple[int, int], *, everywhere: bool
+) -> Tensor:
+    """Where any style applies, ``(1, 1, *size)``, with the edges of the masks."""
+    area = torch.ones(1, 1, *size)
+    if not everywhere:
+        area = torch.stack(list(masks)).sum(0).clamp(0, 1)
+    for each in kept:
+        area = area * (1 - each)
+    return area
+
+
+def _shared(masks: Sequence[Tensor], size: tuple[int, int], feather_px: float) -> Tensor:
+    """Soft masks and the rest, which add up to 1, ``(R + 1, 1, *size)``."""
+    if not masks:
+        return torch.ones(1, 1, *size)
+    return partition(feather(torch.cat(list(masks)), feather_px))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Short names of which none is said twice."""
+    found: list[str] = []
+    for name in names:
+        short = name[:_MAX_NAME]
+        number = sum(each.rpartition(" #")[0] == short or each == short for each in found) + 1
+        found.append(short if number == 1 else f"{short} #{number}")
+    return found

@@ -1,0 +1,101 @@
+"""The statistics of style pictures, at the size in which a transfer wants their strokes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from stylize.gradients.tiled import moments_of_layers
+from stylize.images.read import Picture
+from stylize.images.resampling import resize_clamped
+from stylize.losses.statistics import Moments
+from stylize.networks.architecture import find_layer
+from stylize.networks.models import Weights
+from stylize.networks.vgg import Trunk
+from stylize.planning.device import Machine
+from stylize.planning.memory import Layout
+from stylize.products.transfer.color import style_key, style_pixels
+from stylize.runs.session import Studio
+from stylize.settings.transfer import TransferSettings
+
+# A style is not shrunk below this short side, however coarse the scale.
+LEAST_STYLE_SIDE = 32
+
+# Layers of at most this stride, relu1_1 to relu2_2, are what edges and grain are made of: they see
+# no style larger than it is.
+GRAIN_STRIDE = 2
+
+StyleTargets = dict[str, Moments]
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """Measures styles as one transfer sees them.
+
+    Attributes:
+        weights: of the network.
+        trunk: gives the layers.
+        photo: what is painted; styles may get its colours.
+        settings: of the transfer.
+        machine: where it is done.
+        studio: remembers what was measured.
+    """
+
+    weights: Weights
+    trunk: Trunk
+    photo: Picture
+    settings: TransferSettings
+    machine: Machine
+    studio: Studio
+
+    def seen(self, style: Picture) -> Tensor:
+        """A style's pixels, with the colours in which it is seen."""
+        return style_pixels(style.pixels, self.photo, self.settings)
+
+    def moments(
+        self, style: Picture, side: float, layers: Sequence[str], layout: Layout
+    ) -> StyleTargets:
+        """A style's moments by layer.
+
+        Where more pixels are wanted than it has, the shallow layers see it as it is: strokes are as
+        large as they should be, and as sharp as they are.
+
+        Args:
+            style: the picture.
+            side: its long side in pixels.
+            layers: names.
+            layout: of the run.
+        """
+        height, width = style.size
+        scale = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
+        architecture = self.trunk.architecture
+        grain = [x for x in layers if find_layer(architecture, x).stride <= GRAIN_STRIDE]
+        if scale <= 1 or not grain:
+            return self._measured(style, scale, layers, layout)
+        strokes = [name for name in layers if name not in grain]
+        return self._measured(style, 1.0, grain, layout) | (
+            self._measured(style, scale, strokes, layout) if strokes else {}
+        )
+
+    def _measured(
+        self, style: Picture, scale: float, layers: Sequence[str], layout: Layout
+    ) -> StyleTargets:
+        size = (round(style.size[0] * scale), round(style.size[1] * scale))
+        key = (
+            size,
+            layout,
+            tuple(layers),
+            self.settings.pooling,
+            self.weights.sha256,
+            self.machine,
+            style_key(self.photo, self.settings),
+        )
+
+        def compute() -> StyleTargets:
+            pixels = resize_clamped(style.pixels, size)
+            coloured = style_pixels(pixels, self.photo, self.settings)
+            return moments_of_layers(self.trunk, coloured.to(self.machine.device), layers)
+
+        return self.studio.statistics(style.sha256, key, compute)

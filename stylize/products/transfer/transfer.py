@@ -1,0 +1,389 @@
+"""Neural style transfer: a photograph's content in the style of other pictures.
+
+The recipe of Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural
+Networks" (CVPR 2016), run coarse to fine as in their "Controlling Perceptual Factors in Neural
+Style Transfer" (CVPR 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.gradients.canvas import Canvas
+from stylize.gradients.fitting import FittingEngine
+from stylize.gradients.tiled import features_of
+from stylize.images.read import Picture
+from stylize.images.resampling import resize, resize_clamped
+from stylize.losses.content import ContentTerm
+from stylize.losses.edges import EdgesTerm
+from stylize.losses.loss import FeatureTerm, ImageTerm, Objective
+from stylize.losses.smoothness import SmoothnessTerm
+from stylize.losses.statistics import blend
+from stylize.losses.style import STYLE_TERMS
+from stylize.networks.architecture import find_layer
+from stylize.networks.vgg import Trunk
+from stylize.optimize.adam import Adam
+from stylize.optimize.lbfgs import LBFGS
+from stylize.optimize.loop import Descent, Iterate, Optimizer
+from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_in, placed
+from stylize.planning.cost import BYTES, Cost, transfer_cost
+from stylize.planning.device import budget_bytes
+from stylize.planning.memory import Demand, Layout, in_layout
+from stylize.products.transfer.color import finished
+from stylize.products.transfer.dream_loss import dream_layers, dream_terms
+from stylize.products.transfer.style_groups import Parts, regions_of, with_photo
+from stylize.products.transfer.style_targets import Gauge, StyleTargets
+from stylize.runs.recipe import compose
+from stylize.runs.result import Painting, alpha_of, resolution
+from stylize.runs.session import Studio
+from stylize.settings.execution import Execution
+from stylize.settings.fields import LayerWeights, to_document
+from stylize.settings.presets import check_layers
+from stylize.settings.schedule import Scale, result_size, schedule, size_notes
+from stylize.settings.transfer import TransferSettings, shares_of_styles
+
+# relu5_1 has one position for 16 pixels; a picture must hold at least one.
+LEAST_SIDE = 16
+
+
+class Transfer:
+    """One transfer, prepared: the network is loaded, the sizes are known.
+
+    Args:
+        content: the photograph.
+        styles: one or several; their statistics are blended. None where parts have styles of
+            their own: then all else stays as it is.
+        settings: how it shall look.
+        execution: where it is done.
+        start: the picture to start from, for ``init="file"``.
+        parts: of the photo with styles of their own, or that stay as they are.
+        preset: the name of the preset behind the settings, for the recipe.
+        studio: what is shared with other pictures.
+
+    Attributes:
+        area: white where the styles of the whole picture apply; None for everywhere.
+
+    Raises:
+        StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
+    """
+
+    def __init__(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        settings: TransferSettings | None = None,
+        execution: Execution | None = None,
+        *,
+        start: Picture | None = None,
+        parts: Parts | None = None,
+        preset: str | None = None,
+        studio: Studio | None = None,
+    ) -> None:
+        self.settings = settings or TransferSettings()
+        self._studio = studio or Studio()
+        self.content, self.styles, self.start = content, list(styles), start
+        self._preset, self._parts = preset, parts or Parts()
+        self._check()
+        self.size = result_size(self.settings, content.size)
+        self.notes = size_notes(self.settings, content.size)
+        self._require_sides()
+        self.scales = schedule(
+            *self.size,
+            steps=self.settings.steps,
+            final_steps=self.settings.steps_at_the_end,
+            coarsest=self.settings.min_size,
+        )
+        self.weights = self._studio.weights(self.settings.network)
+        check_layers(self.settings, self.weights.architecture)
+        self.machine = self._studio.machine(execution or Execution(), self.weights)
+        self._layers = shares(self.settings.painted_layers(len(styles) or 1))
+        self._trunk = self._build_trunk()
+        self._gauge = Gauge(
+            self.weights, self._trunk, self.content, self.settings, self.machine, self._studio
+        )
+        self._regions = regions_of(
+            content, self.settings, self._parts, execution, self._studio, whole=bool(styles)
+        )
+        self.notes += self._regions.notes if self._regions else []
+        self.area = self._regions.mask if self._regions else None
+        budget = budget_bytes(execution or Execution(), self.machine)
+        self.layout = self._demand().choose(self.size, budget)
+
+    def _check(self) -> None:
+        self._parts.check(self.settings, len(self.styles))
+        if (self.settings.init == "file") != (self.start is not None):
+            raise SettingError("init 'file' and a picture to start from go together")
+
+    def _require_sides(self) -> None:
+        for picture, size in [(self.content, self.size), *((s, s.size) for s in self.styles)]:
+            if min(size) < LEAST_SIDE:
+                raise PictureError(
+                    f"{picture.name}: {size[1]}×{size[0]} px is too small",
+                    hint=f"the network needs at least {LEAST_SIDE} px a side",
+                )
+
+    def _build_trunk(self) -> Trunk:
+        layers = [name for name, _ in self._layers]
+        if self.settings.content_weight:
+            layers += [name for name, weight in self.settings.content_layers if weight]
+        layers += dream_layers(self.settings, self.weights.architecture)
+        return self._studio.trunk(self.weights, layers, self.settings.pooling, self.machine)
+
+    def _demand(self) -> Demand:
+        content = sum(
+            find_layer(self.weights.architecture, name).channels
+            / find_layer(self.weights.architecture, name).stride ** 2
+            for name, _ in shares(self.settings.content_layers)
+        )
+        return Demand(
+            self.weights.architecture,
+            self._trunk.layers,
+            self.machine.precision,
+            self.settings.optimizer,
+            content * BYTES[self.machine.precision]
+            + (self._regions.bytes_per_px if self._regions else 0.0),
+            held_bytes=sum(picture.nbytes for _, picture in self._inputs()),
+        )
+
+    def _inputs(self) -> list[tuple[str, Picture]]:
+        """All pictures that were read, with the part that each plays."""
+        inputs = [("content", self.content), *(("style", style) for style in self.styles)]
+        if self.start is not None:
+            inputs.append(("start", self.start))
+        return [*inputs, *self._parts.inputs()]
+
+    def cost(self) -> Cost:
+        """What the run will cost."""
+        whole = transfer_cost(
+            self.settings,
+            self.scales,
+            architecture=self.weights.architecture,
+            precision=self.machine.precision,
+            gflops=self.machine.gflops,
+        )
+        return in_layout(whole, self._demand(), self.scales, self.layout, passes=3)
+
+    def run(
+        self,
+        listener: Callable[[Iterate], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        keeping: Keeping | None = None,
+    ) -> Painting:
+        """Paint.
+
+        Args:
+            listener: is told of every step.
+            stop: asked after every step; True ends the run with the picture so far.
+            keeping: who keeps the run's state, and where it goes on.
+
+        Raises:
+            NumericalError: the objective left the finite numbers.
+            InterruptedRunError: stopped before the first step was done.
+            CheckpointError: what it shall go on from is of another run.
+        """
+        optimizer = self._build_optimizer()
+        descent = Descent(
+            optimizer,
+            self.scales,
+            tolerance=self.settings.tolerance,
+            listener=listener,
+            stop=stop,
+            keeping=(keeping or Keeping()).adding(self._described),
+        )
+        stride = max(self._trunk.strides().values())
+        picture, before = None, None
+        for index in range(descent.first, len(self.scales)):
+            if descent.stops():
+                break
+            canvas = Canvas(self.scales[index].size, stride)
+            if descent.resume is not None:
+                image = descent.resume.image.to(self.machine.device)
+            else:
+                image = self._enlarged(picture, canvas)
+                if before is not None:
+                    optimizer.resample(_between(before, canvas))
+            self._fit(self.scales[index], canvas, descent.resume)
+            descent.run(index, image, self._engine, self._shown_from(canvas))
+            self.layout = self._engine.layout
+            picture, before = canvas.crop(optimizer.result(image)), canvas
+        return self._finish(picture, descent.outcomes)
+
+    def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
+        """The picture of the scale before, or else the initial one, on the next canvas."""
+        if picture is None:
+            image = self._initial(canvas.size).to(self.machine.device)
+        else:
+            image = self._grown(picture, canvas.size)
+        return canvas.extend(image.clamp(0, 1)).contiguous()
+
+    def _grown(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
+        """The picture enlarged, with a share of what its own size could not show of the start.
+
+        It spares the finer scale the steps to find the contours again (after the Laplacian pyramid
+        of Kolkin et al., "Style Transfer by Relaxed Optimal Transport", CVPR 2019).
+        """
+        grown = resize(picture, size)
+        if self.settings.detail and self.settings.init in ("content", "file"):
+            fine = self._initial(size).to(grown.device)
+            seen = resize(fine, (picture.shape[2], picture.shape[3]))
+            grown = grown.add(fine - resize(seen, size), alpha=self.settings.detail)
+        return grown
+
+    def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
+        """The engine of one scale; ``layout`` is the one its targets are measured in."""
+        layout, self.layout = self.layout, measured_in(self.layout, resume)
+        self._engine = FittingEngine(self._trunk, self._objective(scale, canvas), layout)
+
+    def _described(self, snapshot: Snapshot) -> Snapshot:
+        """A snapshot of the loop with what it takes to prepare the same run again."""
+        layout = self._engine.layout
+        recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
+        return placed(snapshot, self.layout, layout, recipe)
+
+    def _shown_from(self, canvas: Canvas) -> Callable[[Tensor], Tensor]:
+        """What listeners see of an image on a canvas: the picture, were it the last."""
+        return lambda image: self._shown(canvas.crop(image))
+
+    def _shown(self, picture: Tensor) -> Tensor:
+        """A picture of any size with the colours that were asked for and what is kept."""
+        picture = picture.cpu().contiguous()
+        styles = self.styles or self._parts.styles
+        painted = finished(picture, self.content, styles, self.settings)
+        return with_photo(painted, self.content, self._regions)
+
+    def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Painting:
+        if picture is None:
+            raise InterruptedRunError("stopped before the first step")
+        interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
+        return Painting(
+            pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
+            alpha=alpha_of(self.content, self.size),
+            recipe=self._recipe(outcomes, interrupted, self.layout),
+            interrupted=interrupted,
+            notes=tuple(self.notes),
+        )
+
+    def _recipe(
+        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
+    ) -> dict[str, Any]:
+        return compose(
+            self.settings.TECHNIQUE,
+            to_document(self.settings),
+            self._inputs(),
+            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            resolved=resolution(self.machine, self.size, outcomes, layout),
+            losses=outcomes[-1].losses,
+            interrupted=interrupted,
+            preset=self._preset,
+        )
+
+    def _build_optimizer(self) -> Optimizer:
+        if self.settings.optimizer == "lbfgs":
+            return LBFGS(self.layout.history)
+        return Adam(self.settings.learning_rate, average=self.settings.averaging)
+
+    def _initial(self, size: tuple[int, int]) -> Tensor:
+        """The picture before the first step, ``(1, 3, *size)``."""
+        if self.settings.init == "noise":
+            generator = torch.Generator().manual_seed(self.settings.seed)
+            return torch.rand(1, 3, *size, generator=generator)
+        if self.settings.init == "style":
+            return cover(self._gauge.seen(self.styles[0]), size).clamp(0, 1)
+        source = self.start if self.start is not None else self.content
+        return resize_clamped(source.pixels, size)
+
+    def _objective(self, scale: Scale, canvas: Canvas) -> Objective:
+        """What is wanted at one scale."""
+        settings = self.settings
+        features = [*self._style_terms(max(scale.size) / max(self.size), canvas)]
+        if settings.content_weight:
+            features += self._content_terms(canvas)
+        if settings.dream:
+            features += dream_terms(self._trunk, self._photo(canvas), settings)
+        pixels: list[ImageTerm] = []
+        if settings.smoothness:
+            pixels.append(SmoothnessTerm(settings.smoothness))
+        if settings.edges:
+            pixels.append(EdgesTerm(self._photo(canvas), settings.edges))
+        return Objective(features, pixels)
+
+    def _style_terms(self, share: float, canvas: Canvas) -> Sequence[FeatureTerm]:
+        kind, layers = STYLE_TERMS[self.settings.style_loss], self._layers
+        if self._regions is None:
+            targets = self.style_targets(share)
+            return [kind(name, targets[name], weight) for name, weight in layers]
+        side = (self.settings.style_size or max(self.size)) * share
+        parts = {
+            name: self._moments(style, side) if style else self.style_targets(share)
+            for name, style in self._regions.styles.items()
+        }
+        return self._regions.terms(kind, layers, parts, canvas, self.weights.architecture)
+
+    def _photo(self, canvas: Canvas) -> Tensor:
+        """The photograph on the canvas of a scale."""
+        content = resize_clamped(self.content.pixels, canvas.size)
+        return canvas.extend(content.to(self.machine.device))
+
+    @torch.no_grad()
+    def _content_terms(self, canvas: Canvas) -> list[ContentTerm]:
+        names = [name for name, _ in shares(self.settings.content_layers)]
+        features = features_of(self._trunk, self._photo(canvas), names)
+        return [
+            ContentTerm(name, features[name], weight * self.settings.content_weight)
+            for name, weight in shares(self.settings.content_layers)
+        ]
+
+    @torch.no_grad()
+    def style_targets(self, share: float) -> StyleTargets:
+        """Blended moments of the styles, by layer.
+
+        Args:
+            share: of the scale in the final size; styles shrink with the picture, so that
+                strokes stay strokes.
+        """
+        side = (self.settings.style_size or max(self.size)) * share
+        parts, weights = self.settings.style_parts, self.settings.style_weights
+        return {
+            name: blend(
+                [self._moments(self.styles[index], side)[name] for index, _ in chosen],
+                [weight for _, weight in chosen],
+            )
+            for name, _ in self._layers
+            if (chosen := shares_of_styles(name, parts, weights, len(self.styles)))
+        }
+
+    def _moments(self, style: Picture, side: float) -> StyleTargets:
+        return self._gauge.moments(style, side, [name for name, _ in self._layers], self.layout)
+
+
+def shares(layers: LayerWeights) -> list[tuple[str, float]]:
+    """Layers of positive weight, with weights that add up to one."""
+    total = sum(weight for _, weight in layers)
+    return [(name, weight / total) for name, weight in layers if weight]
+
+
+def cover(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """``picture`` resized and cropped at its centre so that it fills ``size``."""
+    height, width = picture.shape[2:]
+    grow = max(size[0] / height, size[1] / width)
+    scaled = resize(
+        picture, (max(size[0], round(height * grow)), max(size[1], round(width * grow)))
+    )
+    top, left = (scaled.shape[2] - size[0]) // 2, (scaled.shape[3] - size[1]) // 2
+    return scaled[..., top : top + size[0], left : left + size[1]]
+
+
+def _between(before: Canvas, after: Canvas) -> Callable[[Tensor], Tensor]:
+    """Maps a tensor on one canvas to the next; bilinear, which invents no new extremes."""
+
+    def carry(state: Tensor) -> Tensor:
+        inner = F.interpolate(before.crop(state), size=after.size, mode="bilinear")
+        return after.extend(inner).contiguous()
+
+    return carry

@@ -1,0 +1,1 @@
+"""Replay, resume and explore: runs that start from a recipe."""

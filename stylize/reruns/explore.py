@@ -1,0 +1,356 @@
+"""Contact sheets to choose from: presets, styles, layers, channels, blends."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylize.errors import InterruptedRunError, SettingError
+from stylize.gradients.self_test import resolve
+from stylize.images.contact_sheet import cell_name, contact_sheet, sheet_size
+from stylize.images.metadata import MAX_RECIPE_BYTES
+from stylize.images.read import Picture
+from stylize.networks.layer_expressions import Target, parse_targets, to_text
+from stylize.networks.models import load_weights
+from stylize.networks.vgg import Trunk
+from stylize.products.dream.dream import Dream, picture_size, starting_pixels
+from stylize.products.transfer.transfer import Transfer
+from stylize.runs.recipe import compose
+from stylize.runs.recipe import to_text as recipe_text
+from stylize.runs.result import Painting
+from stylize.runs.session import Studio
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import from_document, to_document
+from stylize.settings.presets import find_preset, preset_names
+from stylize.settings.transfer import TransferSettings
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet.
+
+    Attributes:
+        label: what stands beneath it.
+        settings: how it looks.
+        style: what a transfer is painted in; None for a dream.
+    """
+
+    label: str
+    settings: DreamSettings | TransferSettings
+    style: Picture | None = None
+
+
+Rows = Sequence[Sequence[Cell]]
+
+# For what a sheet's recipe says beside its cells and inputs: weights and machine.
+_HEAD_BYTES = 1000
+
+
+def in_rows(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:
+    """Cells laid out in rows of ``columns``."""
+    return [list(cells[start : start + columns]) for start in range(0, len(cells), columns)]
+
+
+def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
+    """A cell for each of the program's presets."""
+    return [
+        Cell(name, find_preset("dream", name).apply(overrides)) for name in preset_names("dream")
+    ]
+
+
+def layer_cells(
+    settings: DreamSettings, layers: Sequence[str], strengths: Sequence[float]
+) -> list[list[Cell]]:
+    """A row for each layer expression, a column for each strength."""
+    return [
+        [
+            Cell(f"{layer} @ {strength:g}", _changed(settings, layers=layer, strength=strength))
+            for strength in strengths
+        ]
+        for layer in layers
+    ]
+
+
+def transfer_cells(
+    styles: Sequence[Picture], looks: Sequence[Sequence[tuple[str, TransferSettings]]]
+) -> list[list[Cell]]:
+    """For each style a row for each row of looks, which are names and settings.
+
+    The style's name stands on the label where there are several.
+    """
+    return [
+        [Cell(_labelled(name, style, len(styles)), settings, style) for name, settings in row]
+        for style in styles
+        for row in looks
+    ]
+
+
+def _labelled(name: str, style: Picture, styles: int) -> str:
+    return f"{name} · {PurePath(style.name).stem}" if styles > 1 else name
+
+
+@torch.no_grad()
+def channel_cells(
+    photo: Picture, settings: DreamSettings, layer: str, count: int, machine: Execution
+) -> list[Cell]:
+    """A cell for each of the channels of one layer that a photograph excites most."""
+    (target,) = parse_targets(layer)
+    weights = load_weights(settings.network)
+    _changed(settings, layers=layer).check_layers(weights.architecture)
+    found = resolve(machine, weights)
+    name = target.layer.replace("conv", "relu")
+    trunk = Trunk(weights, (name,), precision=found.precision, device=found.device)
+    pixels = starting_pixels(photo, settings, picture_size(photo, settings)).to(found.device)
+    energy = trunk(pixels)[name].float().square().mean((0, 2, 3))
+    strongest = energy.topk(min(count, energy.numel())).indices.tolist()
+    texts = [to_text([Target(target.layer, 1.0, (channel,))]) for channel in strongest]
+    return [Cell(text, _changed(settings, layers=text)) for text in texts]
+
+
+def _changed(settings: DreamSettings, **changes: Any) -> DreamSettings:
+    changed: DreamSettings = from_document(DreamSettings, changes, settings)
+    return changed
+
+
+class Exploration:
+    """A sheet, prepared.
+
+    Args:
+        photo: the picture to work on; None for a dream from noise.
+        rows: the cells, all dreams or all transfers.
+        execution: where it is done.
+
+    Raises:
+        SettingError: so many cells that their recipes do not fit into one picture.
+    """
+
+    def __init__(
+        self, photo: Picture | None, rows: Rows, execution: Execution | None = None
+    ) -> None:
+        self.photo = photo
+        self.rows = rows
+        self.execution = execution or Execution()
+        self._studio = Studio()
+        # In the order of the rows, each once however many cells it is in.
+        self._styles = {cell.style.sha256: cell.style for _, cell in self._named() if cell.style}
+        self._check_room()
+
+    def _check_room(self) -> None:
+        document = self._document(dict(self._named()), weights={}, resolved={})
+        if len(recipe_text(document).encode()) + _HEAD_BYTES > MAX_RECIPE_BYTES:
+            raise SettingError(
+                f"{self.count} cells are too many for one sheet",
+                hint="the picture has no room for all their recipes",
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of cells."""
+        return sum(map(len, self.rows))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of the whole sheet in pixels."""
+        cell = self._job(next(cell for _, cell in self._named())).size
+        return sheet_size(cell, len(self.rows), max(map(len, self.rows)))
+
+    def estimate(self) -> float | None:
+        """Seconds that all cells will take; None where the speed of the machine is not known.
+
+        Every cell is prepared for it: one that cannot be made is found before the first is.
+
+        Raises:
+            StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
+        """
+        seconds = [self._job(cell).cost().seconds for _, cell in self._named()]
+        return sum(each for each in seconds if each) if all(seconds) else None
+
+    def run(
+        self,
+        told: Callable[[str], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Painting:
+        """Make them all.
+
+        Args:
+            told: is told the label of every cell that is done.
+            stop: asked after every step; True ends the sheet with the whole cells so far.
+
+        Raises:
+            StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
+            InterruptedRunError: stopped before the first cell was done.
+        """
+        done: dict[str, tuple[Cell, Painting]] = {}
+        for name, cell in self._named():
+            if stop is not None and stop():
+                break
+            painting = self._made(cell, stop)
+            if painting is None:
+                break
+            done[name] = cell, painting
+            if told is not None:
+                told(cell.label)
+        if not done:
+            raise InterruptedRunError("stopped before the first cell")
+        return Painting(
+            pixels=contact_sheet(self._pictures(done)),
+            alpha=None,
+            recipe=self._recipe(done),
+            interrupted=len(done) < self.count,
+        )
+
+    def _job(self, cell: Cell) -> Dream | Transfer:
+        if isinstance(cell.settings, DreamSettings):
+            return Dream(self.photo, cell.settings, self.execution, studio=self._studio)
+        assert self.photo is not None and cell.style is not None, "a transfer has both"
+        return Transfer(
+            self.photo, [cell.style], cell.settings, self.execution, studio=self._studio
+        )
+
+    def _made(self, cell: Cell, stop: Callable[[], bool] | None) -> Painting | None:
+        """A cell; None if it was stopped, however early."""
+        try:
+            painting = self._job(cell).run(stop=stop)
+        except InterruptedRunError:
+            return None
+        return None if painting.interrupted else painting
+
+    def _named(self) -> Iterator[tuple[str, Cell]]:
+        for row, cells in enumerate(self.rows):
+            for column, cell in enumerate(cells):
+                yield cell_name(row, column), cell
+
+    def _pictures(
+        self, done: Mapping[str, tuple[Cell, Painting]]
+    ) -> list[list[tuple[str, Tensor] | None]]:
+        grid: list[list[tuple[str, Tensor] | None]] = []
+        for row, cells in enumerate(self.rows):
+            names = [cell_name(row, column) for column in range(len(cells))]
+            grid.append(
+                [
+                    (done[name][0].label, done[name][1].pixels) if name in done else None
+                    for name in names
+                ]
+            )
+        return [line for line in grid if any(line)]
+
+    def _recipe(self, done: Mapping[str, tuple[Cell, Painting]]) -> dict[str, Any]:
+        one = next(iter(done.values()))[1].recipe
+        return self._document(
+            {name: cell for name, (cell, _) in done.items()},
+            weights=one["weights"],
+            resolved={key: value for key, value in one["resolved"].items() if key != "scales"},
+        )
+
+    def _document(
+        self, cells: Mapping[str, Cell], weights: Mapping[str, str], resolved: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """One recipe for all: what the cells share, and in what each differs."""
+        shared, own = _documents(cells)
+        photo = [] if self.photo is None else [("content", self.photo)]
+        if len(self._styles) > 1:
+            places = {sha256: place for place, sha256 in enumerate(self._styles, len(photo))}
+            for name, cell in cells.items():
+                assert cell.style is not None, "all are transfers"
+                own[name]["inputs"] = [0, places[cell.style.sha256]]
+        recipe = compose(
+            "explore",
+            shared,
+            [*photo, *(("style", style) for style in self._styles.values())],
+            weights=weights,
+            resolved=resolved,
+            losses={},
+            interrupted=len(cells) < self.count,
+        )
+        first = next(cell for _, cell in self._named())
+        return recipe | {"of": first.settings.TECHNIQUE, "cells": own}
+
+
+def _documents(cells: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings that all cells share; and for each its label and the settings of its own."""
+    documents = {name: to_document(cell.settings) for name, cell in cells.items()}
+    first = next(iter(documents.values()), {})
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(key in each and each[key] == value for each in documents.values())
+    }
+    own = {
+        name: {
+            "label": cells[name].label,
+            "settings": {key: value for key, value in each.items() if key not in shared},
+        }
+        for name, each in documents.items()
+    }
+    return shared, own
+
+
+def strip_cells(
+    settings: TransferSettings, styles: tuple[Picture, Picture], count: int
+) -> list[Cell]:
+    """A cell for each of some mixtures, from the first style alone to the second alone.
+
+    Args:
+        settings: all else.
+        styles: whose names the labels say.
+        count: of the cells, at least 2; their mixtures are equally far from each other.
+    """
+    first, last = (PurePath(style.name).stem for style in styles)
+    shares = [index / (count - 1) for index in range(count)]
+    between = [f"{100 * share:.0f} % {last}" for share in shares[1:-1]]
+    return [
+        Cell(label, dataclasses.replace(settings, style_weights=(1 - share, share)))
+        for label, share in zip([first, *between, last], shares, strict=True)
+    ]
+
+
+class Strip(Exploration):
+    """A sheet of one row on which every cell is painted in two styles.
+
+    Args:
+        photo: what is painted.
+        styles: the first and the last.
+        settings: all but the styles' weights.
+        count: of the cells, at least 2.
+        execution: where it is done.
+    """
+
+    def __init__(
+        self,
+        photo: Picture,
+        styles: tuple[Picture, Picture],
+        settings: TransferSettings,
+        count: int,
+        execution: Execution | None = None,
+    ) -> None:
+        self._content, self._pair = photo, styles
+        super().__init__(photo, [strip_cells(settings, styles, count)], execution)
+
+    def _job(self, cell: Cell) -> Transfer:
+        assert isinstance(cell.settings, TransferSettings), "of strip_cells"
+        return Transfer(
+            self._content, self._pair, cell.settings, self.execution, studio=self._studio
+        )
+
+    def _document(
+        self, cells: Mapping[str, Cell], weights: Mapping[str, str], resolved: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """As on any sheet, but all cells have the same three inputs."""
+        document = super()._document(cells, weights, resolved)
+        recipe = compose(
+            "explore",
+            document["settings"],
+            [("content", self._content), *(("style", style) for style in self._pair)],
+            weights=weights,
+            resolved=resolved,
+            losses={},
+            interrupted=document["interrupted"],
+        )
+        return document | {"inputs": recipe["inputs"]}

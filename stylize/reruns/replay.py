@@ -1,0 +1,191 @@
+"""A picture made again from its recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from stylize.errors import RecipeError, UsageError, WeightsError
+from stylize.images.read import Picture
+from stylize.networks.models import find_model
+from stylize.optimize.loop import Iterate
+from stylize.planning.device import available_devices, choose_device
+from stylize.planning.memory import HISTORIES, TILES_PX, Layout
+from stylize.products.dream.dream import Dream
+from stylize.products.dream.tunnel import Tunnel
+from stylize.products.transfer.style_groups import Parts
+from stylize.products.transfer.transfer import Transfer
+from stylize.runs.recipe import not_followed
+from stylize.runs.result import Painting
+from stylize.settings.dream import TunnelSettings
+from stylize.settings.execution import Execution
+from stylize.settings.transfer import TransferSettings
+
+
+def execution_of(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> Execution:
+    """Device, precision and threads as the recipe resolved them, under ``overrides``.
+
+    Raises:
+        UsageError: an override makes no sense, or names a device that is not there.
+        RecipeError: what was resolved is damaged.
+    """
+    choose_device(Execution(**overrides).device)
+    resolved = recipe["resolved"]
+    told = {key: resolved.get(key) for key in ("device", "precision", "threads")}
+    if told["device"] not in available_devices():
+        told["device"] = "auto"
+    try:
+        return Execution(**{k: v for k, v in told.items() if v is not None} | dict(overrides))
+    except UsageError as error:
+        raise RecipeError(f"damaged recipe: {error.message}") from error
+
+
+def prepare(
+    recipe: Mapping[str, Any],
+    inputs: Sequence[tuple[str, Picture]],
+    settings: Any,
+    execution: Execution,
+) -> Transfer | Dream | Tunnel:
+    """The job that makes the picture again.
+
+    Args:
+        recipe: as :func:`stylize.runs.recipe.of_cell` gives it.
+        inputs: pictures with the part each plays.
+        settings: as :func:`stylize.runs.recipe.settings_of` gives them.
+        execution: as :func:`execution_of` gives it.
+
+    Raises:
+        WeightsError: the network's weights are not those of the recipe.
+        StylizeError: the job cannot be carried out.
+    """
+    _check_weights(recipe, settings.network)
+    parts: dict[str, list[Picture]] = {}
+    for role, picture in inputs:
+        parts.setdefault(role, []).append(picture)
+    preset = recipe.get("preset")
+    try:
+        job = _job(parts, settings, execution, preset if isinstance(preset, str) else None)
+    except UsageError as error:
+        raise not_followed(recipe, error) from error
+    job.layout = _layout(recipe["resolved"], job)
+    return job
+
+
+def _layout(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) -> Layout:
+    """As the recipe resolved it, where the size is the same and the memory allows."""
+    tile, history = resolved.get("tile_px"), resolved.get("history")
+    chosen = job.layout
+    same = resolved.get("size") == [job.size[1], job.size[0]]
+    if not same or not isinstance(history, int) or history not in HISTORIES:
+        return chosen
+    if tile is None:
+        return chosen if chosen.tile_px is not None else Layout(None, history)
+    fits = tile in TILES_PX and (chosen.tile_px is None or tile <= chosen.tile_px)
+    return Layout(tile, history) if fits else chosen
+
+
+def _job(
+    parts: Mapping[str, list[Picture]], settings: Any, execution: Execution, preset: str | None
+) -> Transfer | Dream | Tunnel:
+    def one(role: str) -> Picture | None:
+        return next(iter(parts.get(role, [])), None)
+
+    photo, guide = one("content"), one("guide")
+    if isinstance(settings, TransferSettings):
+        if photo is None:
+            raise RecipeError("damaged recipe: a transfer without a content picture")
+        styles = parts.get("style", [])
+        return Transfer(
+            photo,
+            styles,
+            settings,
+            execution,
+            start=one("start"),
+            parts=Parts.of_inputs(parts),
+            preset=preset,
+        )
+    if isinstance(settings, TunnelSettings):
+        return Tunnel(photo, settings, execution, guide=guide, preset=preset)
+    return Dream(photo, settings, execution, guide=guide, mask=one("mask"), preset=preset)
+
+
+def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
+    told = recipe.get("weights")
+    wanted = told.get("sha256") if isinstance(told, Mapping) else None
+    if find_model(network).sha256 != wanted:
+        raise WeightsError(
+            f"the network '{network}' has other weights than the recipe's",
+            hint="add the right ones with 'stylize models add'",
+        )
+
+
+class Replayed:
+    """A job that stops where the recorded run was stopped.
+
+    Args:
+        job: makes the picture.
+        recipe: of the picture.
+    """
+
+    def __init__(self, job: Transfer | Dream, recipe: Mapping[str, Any]) -> None:
+        self._job = job
+        self.settings, self.scales = job.settings, job.scales
+        self.machine, self.notes, self.cost = job.machine, job.notes, job.cost
+        self.layout = job.layout
+        self._steps = _steps_done(recipe) if recipe.get("interrupted") else None
+
+    def run(
+        self,
+        listener: Callable[[Iterate], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Painting:
+        """Paint, as :meth:`stylize.products.transfer.transfer.Transfer.run` does.
+
+        Returns:
+            The picture; not interrupted if it has come as far as the recorded run.
+        """
+        done = 0
+
+        def listen(event: Iterate) -> None:
+            nonlocal done
+            done += 1
+            if listener is not None:
+                listener(event)
+
+        def stopped() -> bool:
+            return done == self._steps or (stop is not None and stop())
+
+        painting = self._job.run(listen, stopped)
+        if done == self._steps:
+            return dataclasses.replace(painting, interrupted=False)
+        return painting
+
+
+def _steps_done(recipe: Mapping[str, Any]) -> int:
+    try:
+        steps = [int(steps) for _, _, steps in recipe["resolved"]["scales"]]
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RecipeError("damaged recipe: no scales") from error
+    if not steps or min(steps) < 0 or sum(steps) == 0:
+        raise RecipeError("damaged recipe: a picture without a step")
+    return sum(steps)
+
+
+def difference(picture: Picture, painting: Painting) -> tuple[float, float] | None:
+    """Largest and mean difference in grey levels of 255; None for pictures of different sizes."""
+    if picture.pixels.shape != painting.pixels.shape:
+        return None
+    new, old = painting.pixels.clamp(0, 1), _levels(picture.pixels)
+    # A PNG of 16 bits is read at 8, and what lies below them is cut off.
+    cut_off = ((new * 65535 + 0.5).floor() / 256).floor()
+    rounded, deep = ((levels - old).abs() for levels in (_levels(new), cut_off))
+    found = min(rounded, deep, key=lambda levels: float(levels.max()))
+    return float(found.max()), float(found.mean())
+
+
+def _levels(pixels: Tensor) -> Tensor:
+    """Rounded as a file's values are, see :func:`stylize.images.write_picture`."""
+    return (pixels.clamp(0, 1) * 255 + 0.5).floor()

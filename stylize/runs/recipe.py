@@ -1,0 +1,235 @@
+"""The recipe of a picture: all that is needed to make it again, as one JSON document.
+
+It travels inside the picture (see :mod:`stylize.images.metadata`). It holds the settings in
+full, what was resolved from them, names and SHA-256 of the inputs and of the weights; no paths,
+no host, no user, no clock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylize.errors import RecipeError, UnknownNameError, UsageError, WeightsError
+from stylize.images.contact_sheet import cell_name, parse_cell
+from stylize.images.metadata import read_recipe
+from stylize.images.open import pixel_limit
+from stylize.images.sizes import SizeSpec
+from stylize.networks.models import find_model
+from stylize.settings.dream import DreamSettings, TunnelSettings
+from stylize.settings.fields import from_document
+from stylize.settings.presets import check_layers
+from stylize.settings.transfer import TransferSettings
+from stylize.version import __version__
+
+if TYPE_CHECKING:
+    from stylize.images.read import Picture
+
+SCHEMA = 1
+
+# So that many inputs fit into the 16 kB that every format carries.
+MAX_NAME_BYTES = 80
+
+KINDS = {kind.TECHNIQUE: kind for kind in (TransferSettings, DreamSettings, TunnelSettings)}
+
+_REQUIRED = {"schema": int, "technique": str, "settings": dict, "inputs": list, "resolved": dict}
+
+
+def compose(
+    technique: str,
+    settings: Mapping[str, Any],
+    inputs: Iterable[tuple[str, Picture]],
+    *,
+    weights: Mapping[str, str],
+    resolved: Mapping[str, Any],
+    losses: Mapping[str, float],
+    interrupted: bool,
+    preset: str | None = None,
+) -> dict[str, Any]:
+    """The document of a finished picture.
+
+    Args:
+        technique: ``transfer`` …
+        settings: all of them, as plain data.
+        inputs: pictures with the part each played.
+        weights: name and SHA-256.
+        resolved: what the run decided itself: device, precision, threads, sizes, steps.
+        losses: weighted values at the end, by term.
+        interrupted: whether the run was stopped.
+        preset: the name of the preset that the settings began from.
+    """
+    return {
+        "schema": SCHEMA,
+        "tool": "stylize",
+        "version": __version__,
+        "technique": technique,
+        **({"preset": preset} if preset else {}),
+        "settings": dict(settings),
+        "inputs": [_described(role, picture) for role, picture in inputs],
+        "weights": dict(weights),
+        "resolved": dict(resolved),
+        "losses": {name: float(f"{value:.4g}") for name, value in losses.items()},
+        "interrupted": interrupted,
+    }
+
+
+def _described(role: str, picture: Picture) -> dict[str, Any]:
+    height, width = picture.size
+    return {
+        "role": role,
+        "name": picture.name.encode()[:MAX_NAME_BYTES].decode(errors="ignore"),
+        "sha256": picture.sha256,
+        "size": [width, height],
+    }
+
+
+def to_text(document: Mapping[str, Any]) -> str:
+    """The document as compact JSON."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]:
+    """The recipe inside a picture.
+
+    Args:
+        source: a file, or its bytes. What it says is untrusted: use it as data only.
+        name: what to call the source in messages.
+
+    Raises:
+        RecipeError: the picture carries none, or one this version cannot read.
+        PictureError: the file is no picture.
+    """
+    name = name or (source.name if isinstance(source, Path) else "the picture")
+    text = read_recipe(source)
+    if text is None:
+        raise RecipeError(
+            f"{name} carries no recipe", hint="only pictures made by stylize do, if not re-saved"
+        )
+    document: dict[str, Any] = json.loads(text)
+    check_recipe(document, name)
+    return document
+
+
+def check_recipe(document: Mapping[str, Any], name: str) -> None:
+    """Make sure that a document is a recipe, as far as its outline goes.
+
+    Args:
+        document: untrusted.
+        name: of what carries it.
+
+    Raises:
+        RecipeError: of another program, of another schema, or not whole.
+    """
+    if document.get("tool") != "stylize":
+        raise RecipeError(f"{name} carries a recipe of another program")
+    if document.get("schema") != SCHEMA:
+        raise RecipeError(
+            f"{name} carries a recipe of schema {document.get('schema')}, this version reads"
+            f" {SCHEMA}",
+            hint="use the version of stylize that made it",
+        )
+    for key, kind in _REQUIRED.items():
+        if not isinstance(document.get(key), kind):
+            raise RecipeError(f"{name} carries a damaged recipe: no {key}")
+
+
+def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
+    """The recipe of one cell of a sheet, or of a picture that is no sheet.
+
+    Args:
+        recipe: of the file.
+        cell: such as ``B3``; None for a picture.
+
+    Raises:
+        RecipeError: a sheet without a cell, a cell without a sheet, or no such cell.
+        SettingError: the cell's name is none.
+    """
+    cells = recipe.get("cells")
+    if not isinstance(cells, Mapping):
+        if cell is not None:
+            raise RecipeError("the picture is no sheet", hint="leave --cell out")
+        return dict(recipe)
+    if cell is None:
+        raise RecipeError("the picture is a sheet", hint=f"choose with --cell: {', '.join(cells)}")
+    found = cells.get(cell_name(*parse_cell(cell)))
+    if not isinstance(found, Mapping) or not isinstance(found.get("settings"), Mapping):
+        raise RecipeError(f"the sheet has no cell {cell}", hint=f"it has: {', '.join(cells)}")
+    settings = {**recipe["settings"], **found["settings"]}
+    # A sheet that was stopped holds whole cells.
+    whole = {"technique": recipe.get("of"), "interrupted": False}
+    inputs = _inputs_of(found, recipe["inputs"])
+    return {**recipe, **whole, "settings": settings, "inputs": inputs}
+
+
+def _inputs_of(cell: Mapping[str, Any], inputs: list[Any]) -> list[Any]:
+    """Those of a sheet's inputs whose places a cell names; all if it names none."""
+    places = cell.get("inputs", list(range(len(inputs))))
+    if not isinstance(places, list) or not all(
+        isinstance(place, int) and 0 <= place < len(inputs) for place in places
+    ):
+        raise RecipeError("damaged recipe: a cell of inputs that the sheet does not have")
+    return [inputs[place] for place in places]
+
+
+def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
+    """The settings that a recipe holds, checked.
+
+    Args:
+        recipe: untrusted.
+        size: another size, as ``--size`` takes it.
+
+    Raises:
+        RecipeError: a technique or a setting that this version does not know.
+        WeightsError: the network is not there.
+        SettingError: the size is none.
+    """
+    technique = recipe.get("technique")
+    if not isinstance(technique, str) or technique not in KINDS:
+        raise RecipeError(f"a recipe for '{technique}' cannot be replayed")
+    try:
+        settings = from_document(KINDS[technique], recipe["settings"])
+        check_layers(settings, _architecture(settings.network))
+    except UsageError as error:
+        raise not_followed(recipe, error) from error
+    if size is not None:
+        settings = _resized(settings, size)
+    _check_noise(settings)
+    return settings
+
+
+def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:
+    """What is wrong in a recipe is not the user's request."""
+    return RecipeError(
+        f"this version cannot follow the recipe: {error.message}",
+        hint=f"stylize {recipe.get('version')} made it",
+    )
+
+
+def _architecture(network: str) -> str:
+    try:
+        return find_model(network).architecture
+    except UnknownNameError as error:
+        raise WeightsError(
+            f"the recipe's network '{network}' is not there",
+            hint="add it with 'stylize models add'",
+        ) from error
+
+
+def _check_noise(settings: Any) -> None:
+    """Nothing but the recipe vouches for the size of noise."""
+    height, width = getattr(settings, "noise_size", None) or (1, 1)
+    if height * width > pixel_limit():
+        raise RecipeError(
+            f"the recipe begins from {width}×{height} pixels of noise",
+            hint="allow so many with --max-input-pixels",
+        )
+
+
+def _resized(settings: Any, size: str) -> Any:
+    if getattr(settings, "noise_size", None) is None:
+        return dataclasses.replace(settings, size=size)
+    height, width = SizeSpec.parse(size).fit(*settings.noise_size, enlarge=True)
+    return dataclasses.replace(settings, from_noise=f"{width}x{height}")

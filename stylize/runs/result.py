@@ -1,0 +1,89 @@
+"""A finished picture with everything that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from stylize.images.read import Picture
+from stylize.images.resampling import resize_clamped
+from stylize.images.write import write_picture
+from stylize.optimize.snapshot import ScaleOutcome
+from stylize.planning.device import Machine
+from stylize.planning.memory import Layout
+from stylize.runs.recipe import to_text
+
+
+@dataclass(frozen=True)
+class Painting:
+    """The result of a technique.
+
+    Attributes:
+        pixels: ``(1, 3, H, W)`` float32 RGB in [0, 1], on the CPU.
+        alpha: ``(1, 1, H, W)`` of the content picture, or None if it is opaque.
+        recipe: the document that makes it again, see :mod:`stylize.runs.recipe`.
+        interrupted: whether the run was stopped; the picture is what there was.
+        notes: what a user may want to know, a line each.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None
+    recipe: dict[str, Any]
+    interrupted: bool
+    notes: tuple[str, ...] = ()
+
+    def save(
+        self,
+        target: str | Path | BinaryIO,
+        *,
+        format: str | None = None,
+        depth: int = 8,
+        quality: int = 95,
+        token: str | None = None,
+    ) -> None:
+        """Write the picture with its recipe inside, see :func:`stylize.images.write_picture`.
+
+        Raises:
+            StylizeError: it cannot be written; an existing file is then untouched.
+        """
+        write_picture(
+            Path(target) if isinstance(target, str) else target,
+            self.pixels,
+            alpha=self.alpha,
+            recipe=to_text(self.recipe),
+            format=format,
+            depth=depth,
+            quality=quality,
+            token=token,
+        )
+
+
+def resolution(
+    machine: Machine,
+    size: tuple[int, int],
+    outcomes: Sequence[ScaleOutcome],
+    layout: Layout | None = None,
+) -> dict[str, Any]:
+    """What a run decided itself, as the recipe tells it."""
+    layout = layout or Layout()
+    return {
+        "size": [size[1], size[0]],
+        "device": machine.device,
+        "precision": machine.precision,
+        "threads": machine.threads,
+        "torch": str(torch.__version__),
+        "engine": layout.name,
+        "tile_px": layout.tile_px,
+        "history": layout.history,
+        "scales": [[each.scale.width, each.scale.height, each.steps_done] for each in outcomes],
+    }
+
+
+def alpha_of(picture: Picture, size: tuple[int, int]) -> Tensor | None:
+    """The transparency of a picture at another size, ``(1, 1, *size)``."""
+    return None if picture.alpha is None else resize_clamped(picture.alpha, size)

@@ -1,0 +1,158 @@
+"""Sizes and iterations of a run, coarse to fine. Pure arithmetic, no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from stylize.images.sizes import SizeSpec
+from stylize.networks.architecture import find_layer, least_octave_px
+from stylize.networks.layer_expressions import parse_targets
+from stylize.settings.dream import DreamSettings
+from stylize.settings.transfer import TransferSettings
+
+
+def result_size(
+    settings: TransferSettings | DreamSettings, size: tuple[int, int]
+) -> tuple[int, int]:
+    """``(height, width)`` of the result for a photograph of ``size``, likewise."""
+    return SizeSpec.parse(settings.size).fit(*size, enlarge=settings.enlarge)
+
+
+def size_notes(settings: TransferSettings | DreamSettings, size: tuple[int, int]) -> list[str]:
+    """What to tell the user of it: that a photograph of ``size`` is smaller than was asked for.
+
+    The size that holds when nobody asks for one is a bound, not a wish.
+    """
+    spec = SizeSpec.parse(settings.size)
+    if settings.size == type(settings).size or settings.enlarge:
+        return []
+    if max(spec.fit(*size, enlarge=True)) <= max(size):
+        return []
+    return [f"{size[1]}×{size[0]} px are not made {spec} without --enlarge"]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One stage of the schedule.
+
+    Attributes:
+        height, width: of the picture, in pixels.
+        steps: evaluations of the objective planned.
+    """
+
+    height: int
+    width: int
+    steps: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)``."""
+        return self.height, self.width
+
+
+def schedule(
+    height: int,
+    width: int,
+    *,
+    steps: int,
+    final_steps: int,
+    coarsest: int = 128,
+    least_side: int = 32,
+) -> list[Scale]:
+    """Scales from coarse to fine, each twice as large as the one before.
+
+    The number of steps falls geometrically: large shapes settle where steps are cheap, and a
+    fine scale only has to add what the coarser could not show. It falls slowly: at equal cost,
+    more steps at the finest scale win against more scales and against more coarse steps.
+
+    Args:
+        height, width: of the finest scale.
+        steps: at the coarsest scale.
+        final_steps: at the finest scale (of several; a single scale gets ``steps``).
+        coarsest: the long side of the coarsest scale, to within a factor of √2.
+        least_side: short side below which no scale goes.
+    """
+    doublings = min(
+        round(math.log2(max(height, width) / coarsest)),
+        math.floor(math.log2(min(height, width) / least_side)),
+    )
+    count = 1 + max(0, doublings)
+    scales = []
+    for index in range(count):
+        shrink = 2.0 ** -(count - 1 - index)
+        position = index / (count - 1) if count > 1 else 0.0
+        scales.append(
+            Scale(
+                max(1, round(height * shrink)),
+                max(1, round(width * shrink)),
+                max(1, round(steps ** (1 - position) * final_steps**position)),
+            )
+        )
+    return scales
+
+
+@dataclass(frozen=True)
+class OctavePlan:
+    """Sizes from small to large.
+
+    Attributes:
+        scales: the last has the size asked for.
+        dropped: octaves that were wanted, but in which the layer would see less than it needs.
+        least_side_px: the short side below which no octave goes.
+    """
+
+    scales: tuple[Scale, ...]
+    dropped: int
+    least_side_px: int
+
+    def notes(self, reason: str) -> list[str]:
+        """What a user may want to know of it.
+
+        Args:
+            reason: what needs so much room: the expression of the layers, or an option.
+        """
+        if not self.dropped:
+            return []
+        count = len(self.scales)
+        return [
+            f"{count} octave{'s' if count > 1 else ''} instead of {count + self.dropped}: {reason}"
+            f" needs {self.least_side_px} px on the short side"
+        ]
+
+
+def dream_octaves(settings: DreamSettings, size: tuple[int, int], architecture: str) -> OctavePlan:
+    """The octaves of a picture of ``(height, width)`` pixels, none smaller than a layer needs."""
+    layers = [find_layer(architecture, each.layer) for each in parse_targets(settings.layers)]
+    # Without any movement, resampling is all that octaves would do.
+    still = settings.strength == 0
+    return plan_octaves(
+        *size,
+        count=1 if still else settings.octaves,
+        ratio=settings.octave_scale,
+        steps=1 if still else settings.steps,
+        least_side_px=settings.min_octave or max(map(least_octave_px, layers)),
+    )
+
+
+def plan_octaves(
+    height: int, width: int, *, count: int, ratio: float, steps: int, least_side_px: int
+) -> OctavePlan:
+    """Octaves a factor ``ratio`` apart, as many as the picture has room for.
+
+    Args:
+        height, width: of the largest octave, which is always there.
+        count: octaves wanted.
+        ratio: between neighbouring octaves, above 1.
+        steps: at each octave.
+        least_side_px: short side below which no smaller octave goes.
+    """
+    sizes = [(height, width)]
+    for index in range(1, count):
+        shrink = ratio**-index
+        size = max(1, round(height * shrink)), max(1, round(width * shrink))
+        if min(size) < least_side_px:
+            break
+        sizes.append(size)
+    scales = tuple(Scale(*size, steps) for size in reversed(sizes))
+    return OctavePlan(scales, count - len(sizes), least_side_px)

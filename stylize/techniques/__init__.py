@@ -1,1 +1,0 @@
-"""What the program is for: each technique is the other rooms, wired."""

@@ -1,1 +1,0 @@
-"""What happens to pixels and gradients on their way: blurs, bands, periodic and affine maps."""

@@ -1,0 +1,160 @@
+"""Pictures of several looks from one process, and the inputs they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stylize.batches import painter as shop_module
+from stylize.batches.painter import Shop
+from stylize.batches.records import Ledger
+from stylize.batches.tasks import Look, Task, identity_of
+from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.images.read import Picture, read_picture
+from stylize.optimize.loop import Iterate
+from stylize.planning.allocator import give_back_memory
+from stylize.products.dream.dream import Dream
+from stylize.products.transfer.transfer import Transfer
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import to_document
+from stylize.settings.transfer import TransferSettings
+from tests.conftest import photo, save, strokes
+
+FP32 = Execution(device="cpu", precision="fp32", threads=1)
+DREAM = DreamSettings(size="32", steps=1, octaves=1, layers="conv2_1")
+PAINT = TransferSettings(size="32", min_size=32, steps=1, style_layers=(("relu2_1", 1.0),))
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def shop() -> Shop:
+    return Shop(FP32)
+
+
+@pytest.fixture
+def styles(tmp_path: Path) -> tuple[Path, Path]:
+    return (
+        save(strokes(), tmp_path / "style.png"),
+        save(strokes(period=5), tmp_path / "other.png"),
+    )
+
+
+def task_of(folder: Path, look: Look) -> Task:
+    source = save(photo(40, 48), folder / "a.png")
+    return Task(source, folder / "out" / "a.png", look, (40, 48))
+
+
+def dream_task(folder: Path, **changes: Any) -> Task:
+    return task_of(folder, Look("", "dream", to_document(DREAM) | changes, (), "dogs"))
+
+
+def paint_task(folder: Path, *styles: Path) -> Task:
+    return task_of(folder, Look("", "transfer", to_document(PAINT), styles, "bold"))
+
+
+def test_a_dream(shop: Shop, tmp_path: Path) -> None:
+    task = dream_task(tmp_path)
+    picture = read_picture(task.source)
+    job = shop.prepare(task, picture)
+    assert isinstance(job, Dream)
+    assert job.settings == DREAM
+    painting = shop.paint(task, picture)
+    assert torch.equal(painting.pixels, Dream(picture, DREAM, FP32).run().pixels)
+    assert painting.recipe["preset"] == "dogs"
+
+
+def test_a_transfer_of_several_styles(
+    shop: Shop, tmp_path: Path, styles: tuple[Path, Path]
+) -> None:
+    task = paint_task(tmp_path, *styles)
+    picture = read_picture(task.source)
+    job = shop.prepare(task, picture)
+    assert isinstance(job, Transfer)
+    assert job.settings == PAINT
+    alone = Transfer(picture, [read_picture(style) for style in styles], PAINT, FP32).run()
+    painting = shop.paint(task, picture)
+    assert torch.equal(painting.pixels, alone.pixels)
+    assert [each["role"] for each in painting.recipe["inputs"]] == ["content", "style", "style"]
+
+
+def test_the_ledger_knows_what_the_shop_makes(
+    shop: Shop, tmp_path: Path, styles: tuple[Path, Path]
+) -> None:
+    """What is wanted, said before the run, is what the recipe says after it."""
+    for task in (dream_task(tmp_path), paint_task(tmp_path, *styles)):
+        ledger = Ledger(task.target.parent, {"": shop.inputs(task.look)})
+        painting = shop.paint(task, read_picture(task.source))
+        assert ledger.standing(task).identity == identity_of(painting.recipe)
+        task.target.parent.mkdir(exist_ok=True)
+        painting.save(task.target)
+        assert ledger.standing(task).state == "done"
+        task.target.unlink()
+        assert identity_of(painting.recipe | {"interrupted": True}) is None
+
+
+def test_styles_are_read_once(
+    shop: Shop,
+    tmp_path: Path,
+    styles: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[Path] = []
+
+    def note(path: Path) -> Picture:
+        read.append(path)
+        return read_picture(path)
+
+    monkeypatch.setattr(shop_module, "read_picture", note)
+    task = paint_task(tmp_path, *styles)
+    assert shop.inputs(task.look) == [("style", read_picture(path).sha256) for path in styles]
+    for _ in range(2):
+        shop.prepare(task, read_picture(task.source))
+    assert read == [*styles]
+
+
+def test_a_dream_has_no_inputs_in_common(shop: Shop, tmp_path: Path) -> None:
+    assert shop.inputs(dream_task(tmp_path).look) == []
+
+
+def test_a_style_that_is_none(shop: Shop, tmp_path: Path) -> None:
+    style = tmp_path / "style.png"
+    style.write_text("no picture")
+    with pytest.raises(PictureError, match=r"style\.png"):
+        shop.inputs(paint_task(tmp_path, style).look)
+
+
+def test_settings_are_checked(shop: Shop, tmp_path: Path) -> None:
+    task = dream_task(tmp_path, steps=-1)
+    with pytest.raises(SettingError, match="--steps"):
+        shop.prepare(task, read_picture(task.source))
+
+
+def test_steps_are_told_and_stopped(shop: Shop, tmp_path: Path) -> None:
+    task = dream_task(tmp_path, steps=3)
+    picture = read_picture(task.source)
+    told: list[Iterate] = []
+    shop.paint(task, picture, told.append)
+    assert [each.step for each in told] == [1, 2, 3]
+    with pytest.raises(InterruptedRunError):
+        shop.paint(task, picture, None, lambda: True)
+    painting = shop.paint(task, picture, told.append, lambda: len(told) > 3)
+    assert painting.interrupted
+
+
+def test_memory_is_given_back() -> None:
+    """Nothing that is in use is lost by it, however often."""
+    pixels = torch.arange(1000)
+    for _ in range(3):
+        give_back_memory()
+    assert torch.equal(pixels, torch.arange(1000))

@@ -1,0 +1,335 @@
+"""Batches on a cluster: a head of no CPUs and two nodes of one, all on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from stylize.batches.claims import Claims
+from stylize.batches.local import LocalRunner, Outcome, Saving
+from stylize.batches.painter import Shop
+from stylize.batches.ray import RayRunner, cluster
+from stylize.batches.records import Ledger, read_all
+from stylize.batches.tasks import Look, Task
+from stylize.errors import ClusterError, OutputError
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import to_document
+from stylize.version import __version__
+from tests.batches.ray_workers import Mortal, Sociable, Stranger, Unlucky
+from tests.cli.conftest import program
+from tests.conftest import photo, save
+
+try:
+    import ray
+    from ray.cluster_utils import Cluster
+except ImportError:
+    ray = None
+
+# Ray finds out its own address by a socket, and leaves pipes of its processes to the collector.
+RAY = [
+    pytest.mark.skipif(ray is None, reason="ray is not installed"),
+    pytest.mark.enable_socket,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def on_ray(test: Any) -> Any:
+    for mark in RAY:
+        test = mark(test)
+    return test
+
+
+LOOK = Look(
+    "", "dream", to_document(DreamSettings(size="32", steps=1, octaves=1, layers="conv2_1"))
+)
+EXECUTION = Execution(device="cpu", precision="fp32", threads=1)
+WORDS = ("--size", 32, "--steps", 1, "--octaves", 1, "--layer", "conv2_1")
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[Any]:
+    """The cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        small = {"object_store_memory": 80 * 1024**2, "include_dashboard": False}
+        started = Cluster(initialize_head=True, head_node_args=small | {"num_cpus": 0})
+        try:
+            del small["include_dashboard"]
+            started.small = small
+            for _ in range(2):
+                started.add_node(num_cpus=1, **small)
+            yield started
+        finally:
+            ray.shutdown()
+            started.shutdown()
+
+
+@dataclass
+class Batch:
+    """A folder of pictures, and runs over it."""
+
+    folder: Path
+    tasks: list[Task]
+    told: list[Outcome] = field(default_factory=list)
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def statuses(self) -> dict[str, str]:
+        return {outcome.task.target.stem: outcome.status for outcome in self.told}
+
+    def run(self, make: Callable[..., Any], **options: Any) -> None:
+        self.told.clear()
+        self.output.mkdir(exist_ok=True)
+        ledger = Ledger(self.output, {"": []})
+        with Claims(self.output) as claims:
+            told = options.pop("told", lambda outcome: None)
+
+            def listen(outcome: Outcome) -> None:
+                self.told.append(outcome)
+                told(outcome)
+
+            common = {"saving": Saving(), "told": listen, "stop": lambda: False}
+            try:
+                make(ledger, claims, **common | options).run(self.tasks)
+            finally:
+                assert claims.tidy(), "every claim has been released"
+
+    def on(self, head: Any, **options: Any) -> None:
+        with cluster(head.address) as connection:
+
+            def make(*words: Any, **named: Any) -> RayRunner:
+                return RayRunner(connection, self.output, EXECUTION, *words, **named)
+
+            self.run(make, **options)
+
+    def locally(self) -> None:
+        def make(*words: Any, **named: Any) -> LocalRunner:
+            return LocalRunner(Shop(EXECUTION), *words, began=lambda task: None, **named)
+
+        self.run(make)
+
+    def files(self) -> set[str]:
+        return {path.name for path in self.output.iterdir() if path.name != ".stylize"}
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Callable[..., Batch]:
+    def make(*names: str, folder: str = "") -> Batch:
+        home = tmp_path / folder
+        home.mkdir(exist_ok=True)
+        sources = [save(photo(40 + 2 * i, 48), home / f"{n}.png") for i, n in enumerate(names)]
+        tasks = [Task(each, home / "out" / each.name, LOOK) for each in sources]
+        return Batch(home, tasks)
+
+    return make
+
+
+def pixels_differ(one: Path, other: Path) -> bool:
+    with Image.open(one) as a, Image.open(other) as b:
+        return ImageChops.difference(a, b).getbbox() is not None
+
+
+@on_ray
+def test_pixels_are_those_of_the_local_runner(head: Any, batch: Callable[..., Batch]) -> None:
+    names = ("a", "b", "c d", "é")
+    far, near = batch(*names), batch(*names, folder="near")
+    (far.folder / "e.png").write_bytes(b"no picture")
+    far.tasks.append(Task(far.folder / "e.png", far.output / "e.png", LOOK))
+    near.locally()
+    far.on(head)
+    assert far.statuses == dict.fromkeys(names, "done") | {"e": "failed"}
+    assert far.files() == near.files() == {f"{name}.png" for name in names}
+    for name in near.files():
+        assert not pixels_differ(far.output / name, near.output / name)
+    entries = read_all(far.output)
+    losses = {name: entry.losses for name, entry in read_all(near.output).items()}
+    assert {name: entry.losses for name, entry in entries.items() if entry.losses} == losses
+    assert {entry.attempts for entry in entries.values()} == {1}
+    # What is done needs no workers: these would not begin.
+    far.on(head, worker=stillborn())
+    assert far.statuses == dict.fromkeys(names, "skipped") | {"e": "failed"}
+
+
+@on_ray
+def test_poison(head: Any, batch: Callable[..., Batch]) -> None:
+    made = batch("a", "poison", "b", "c")
+    made.on(head, worker=Mortal)
+    assert made.statuses == {"a": "done", "b": "done", "c": "done", "poison": "failed"}
+    assert made.files() == {"a.png", "b.png", "c.png"}
+    entry = read_all(made.output)["poison.png"]
+    assert (entry.status, entry.attempts) == ("failed", 2)
+    assert entry.error is not None and entry.error.startswith("2 workers died of it")
+
+
+@on_ray
+def test_stop(head: Any, batch: Callable[..., Batch]) -> None:
+    names = [f"{number:02}" for number in range(8)]
+    made = batch(*names)
+    made.on(head, stop=lambda: bool(made.told))
+    first = set(made.statuses)
+    assert set(made.statuses.values()) == {"done"}
+    # Of two workers, each with two pictures; what they have finished meanwhile is kept.
+    assert 1 <= len(first) <= 5
+    assert made.files() == {f"{name}.png" for name in first}
+    assert set(read_all(made.output)) == made.files()
+    made.locally()
+    assert made.statuses == {n: "skipped" if n in first else "done" for n in names}
+
+
+def stillborn() -> Any:
+    """A worker that dies when it begins; a class without a module, which need not be imported."""
+
+    class Stillborn:
+        def __init__(self, *words: object) -> None:
+            os._exit(1)
+
+        def greet(self, output: bytes) -> None: ...
+        def make(self, message: object) -> None: ...
+        def stop(self) -> None: ...
+
+    return Stillborn
+
+
+@on_ray
+def test_workers_that_do_not_start(head: Any, batch: Callable[..., Batch]) -> None:
+    made = batch("a", "b")
+    with pytest.raises(ClusterError, match="workers do not start: "):
+        made.on(head, worker=stillborn())
+    assert (made.told, made.files()) == ([], set())
+
+
+@on_ray
+def test_workers_of_another_version(head: Any, batch: Callable[..., Batch]) -> None:
+    made = batch("a")
+    with pytest.raises(ClusterError, match=f"far has stylize 0.0, this is {__version__}"):
+        made.on(head, worker=Stranger)
+    assert (made.told, made.files()) == ([], set())
+
+
+@on_ray
+def test_a_folder_that_workers_do_not_see(head: Any, batch: Callable[..., Batch]) -> None:
+    made = batch("a")
+    made.output.mkdir()
+    elsewhere = Ledger(made.output, {"": []})
+    with (
+        cluster(head.address) as connection,
+        Claims(made.output) as claims,
+        pytest.raises(ClusterError, match=r"does not see .*nowhere"),
+    ):
+        RayRunner(
+            connection,
+            made.folder / "nowhere",
+            EXECUTION,
+            elsewhere,
+            claims,
+            saving=Saving(),
+            told=lambda outcome: None,
+            stop=lambda: False,
+        ).run(made.tasks)
+
+
+@on_ray
+@pytest.mark.parametrize(
+    ("reason", "kind", "message"),
+    [("disk", OutputError, "^bad luck$"), ("unable", ClusterError, "cannot paint: bad luck")],
+)
+def test_the_batch_ends_at_no_fault_of_a_picture(
+    head: Any, batch: Callable[..., Batch], reason: str, kind: type[Exception], message: str
+) -> None:
+    made = batch(reason)
+    with pytest.raises(kind, match=message):
+        made.on(head, worker=Unlucky)
+    assert (made.told, read_all(made.output)) == ([], {})
+
+
+@on_ray
+def test_a_node_is_lost(head: Any, batch: Callable[..., Batch]) -> None:
+    names = [f"{number:02}" for number in range(10)]
+    made = batch(*names)
+    lost: list[Any] = []
+
+    def told(outcome: Outcome) -> None:
+        # Both workers have something in work: they have waited for each other.
+        if not lost:
+            lost.append(sorted(head.worker_nodes, key=id)[0])
+            head.remove_node(lost[0], allow_graceful=False)
+
+    try:
+        made.on(head, worker=Sociable, told=told)
+    finally:
+        head.add_node(num_cpus=1, **head.small)
+    assert made.statuses == dict.fromkeys(names, "done")
+    assert made.files() == {f"{name}.png" for name in names}
+    assert {entry.status for entry in read_all(made.output).values()} == {"done"}
+
+
+@on_ray
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_interrupted(head: Any, batch: Callable[..., Batch]) -> None:
+    made = batch(*(f"{number:02}" for number in range(12)))
+    call = program(
+        *("batch", "dream", made.folder, "-o", made.output, *WORDS, "--precision", "fp32"),
+        *("--runner", "ray", "--address", head.address, "--cpus-per-worker", 1, "--json"),
+    )
+    begun = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(**call, **begun, start_new_session=True)
+    with process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["status"] == "done"
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert process.returncode == 130, err
+    assert events[-1]["event"] == "summary" and events[-1]["left"] > 0
+    assert err.strip() == "stopping; the picture in work is dropped (again to quit at once)"
+    assert made.files() == set(read_all(made.output))
+    assert len(made.files()) == events[-1]["done"]
+
+
+@on_ray
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9", "[::1]:9", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there(address: str) -> None:
+    with pytest.raises(ClusterError, match="cannot be reached"), cluster(address):
+        pass
+
+
+class TestOptions:
+    """What the command line refuses, and a cluster of its own."""
+
+    def call(self, *words: object) -> subprocess.CompletedProcess[str]:
+        call = program("batch", "dream", *words)
+        return subprocess.run(**call, capture_output=True, text=True, timeout=120, check=False)
+
+    @pytest.mark.parametrize("words", [("--address", "auto"), ("--cpus-per-worker", 2)])
+    def test_of_ray_alone(self, tmp_path: Path, words: tuple[object, ...]) -> None:
+        found = self.call(tmp_path, "-o", tmp_path / "out", *words)
+        assert found.returncode == 2
+        assert found.stderr == f"stylize: {words[0]} is for Ray alone (--runner ray)\n"
+
+    @on_ray
+    def test_a_cluster_of_this_machine_alone(self, batch: Callable[..., Batch]) -> None:
+        made = batch("a")
+        words = (*WORDS, "--precision", "fp32", "--threads", 1, "--runner", "ray")
+        found = self.call(made.folder, "-o", made.output, *words)
+        assert found.returncode == 0, found.stderr
+        assert found.stderr.splitlines()[-1] == "1 done, 0 skipped, 0 failed"
+        assert len(found.stderr.splitlines()) == 2, "Ray says nothing of its own"
+        assert found.stdout == ""
+        assert made.files() == {"a.png"}

@@ -1,0 +1,585 @@
+"""``stylize batch``: whole folders, with all that folders hold and all that happens to runs."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+from torch import Tensor
+
+from stylize.batches.local import Outcome
+from stylize.batches.records import Entry, read_all
+from stylize.batches.tasks import Look, Task
+from stylize.cli.batch import Report, distinct
+from stylize.cli.main import cli
+from stylize.errors import UsageError
+from stylize.gradients.fast_pass import Sweep
+from stylize.images import atomic
+from stylize.images.read import read_picture
+from stylize.runs.recipe import load_recipe
+from tests.cli.conftest import Run, complaint, done, listing
+from tests.conftest import cat, photo, save, strokes
+
+EXACT = ("--precision", "fp32", "--threads", 1)
+DREAM = ("--size", 32, "--steps", 1, "--octaves", 1, "--layer", "conv2_1", *EXACT)
+PAINT = ("--size", 32, "--min-size", 32, "--steps", 1, *EXACT)
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="names, links, signals of POSIX")
+FAILING = {"truncated.jpg", "text.jpg", "loop.png"}
+
+
+def fill(folder: Path) -> None:
+    """Thirty pictures, some of them none, some of names that are hard to bear."""
+    folder.mkdir()
+    plain = [f"{number}.png" for number in range(18)]
+    hard = ["two  words.png", "line\nbreak.png", "😀.png", "-o.png", "a.png", "a.jpg"]
+    for number, name in enumerate([*plain, *hard]):
+        save(photo(32, 20 + number), folder / name)
+    save(cat(64), folder / "truncated.jpg")
+    data = (folder / "truncated.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "text.jpg").write_text("no picture at all")
+    grey = np.linspace(0, 65535, 32 * 40).reshape(32, 40).astype(np.uint16)
+    Image.fromarray(grey).save(folder / "deep.png")
+    Image.new("RGBA", (40, 32), (200, 50, 90, 128)).save(folder / "rgba.png")
+    Image.new("P", (40, 32), 3).save(folder / "still.gif")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "again").symlink_to(".")
+
+
+def some(folder: Path, count: int, start: int = 0) -> Path:
+    """A folder of a few different pictures."""
+    folder.mkdir(exist_ok=True)
+    for number in range(start, start + count):
+        save(photo(32, 24 + number), folder / f"{number}.png")
+    return folder
+
+
+def invoke(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="stylize")
+
+
+@pytest.fixture(scope="module")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The thirty and what became of them, painted once; copied before it is changed."""
+    place, threads = tmp_path_factory.mktemp("zoo"), torch.get_num_threads()
+    fill(place / "in")
+    before = listing(place / "in")
+    result = invoke("batch", "dream", place / "in", "-r", "-o", place / "out", *DREAM, "--json")
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
+    assert listing(place / "in") == before
+    return place, result
+
+
+@pytest.fixture
+def place(zoo: tuple[Path, Result], tmp_path: Path) -> Path:
+    """A copy of the thirty with their results."""
+    return Path(shutil.copytree(zoo[0], tmp_path / "zoo", symlinks=True))
+
+
+def results(output: Path) -> dict[str, int]:
+    """All files of a batch but its own, hidden ones included, with the time of their writing."""
+    files = [path for path in output.rglob("*") if path.is_file()]
+    return {
+        path.relative_to(output).as_posix(): path.stat().st_mtime_ns
+        for path in files
+        if path.parent.name not in (".stylize", "claims")
+    }
+
+
+def events(text: str, kind: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in text.splitlines()]
+    return [each for each in found if each["event"] == kind]
+
+
+def last_line(result: Result) -> str:
+    return result.stderr.splitlines()[-1]
+
+
+@POSIX
+class TestThirty:
+    """A folder as folders are."""
+
+    def test_all_are_accounted_for(self, zoo: tuple[Path, Result]) -> None:
+        folder, result = zoo
+        assert result.exit_code == 1, result.output
+        assert result.stderr == ""
+        manifest = read_all(folder / "out")
+        sources = {Path(entry.source).name: entry for entry in manifest.values()}
+        names = {path.name for path in (folder / "in").iterdir()} - {"again"}
+        assert len(names) == 30
+        assert sources.keys() == names
+        failed = {name for name, entry in sources.items() if entry.status == "failed"}
+        assert failed == FAILING
+        assert all(sources[name].error for name in FAILING)
+        assert set(results(folder / "out")) == {
+            entry.target for entry in manifest.values() if entry.status == "done"
+        }
+
+    def test_also_in_json(self, zoo: tuple[Path, Result]) -> None:
+        folder, result = zoo
+        told = events(result.stdout, "picture")
+        assert Counter(each["status"] for each in told) == {"done": len(told) - 3, "failed": 3}
+        assert {each["target"] for each in told} == {
+            str(folder / "out" / name) for name in read_all(folder / "out")
+        }
+        (summary,) = events(result.stdout, "summary")
+        assert summary == {"event": "summary", "done": len(told) - 3, "failed": 3, "left": 0}
+
+    def test_each_has_its_own_picture(self, zoo: tuple[Path, Result]) -> None:
+        folder, _ = zoo
+        for entry in read_all(folder / "out").values():
+            if entry.status == "done":
+                inputs = load_recipe(folder / "out" / entry.target)["inputs"]
+                assert [each["sha256"] for each in inputs] == [entry.input_sha256]
+                read_picture(folder / "out" / entry.target)
+        names = set(results(folder / "out"))
+        assert {"a-png.png", "a-jpg.png", "line_break.png", "😀.png", "-o.png"} <= names
+
+    def test_transparency_is_kept(self, zoo: tuple[Path, Result]) -> None:
+        alpha = read_picture(zoo[0] / "out" / "rgba.png").alpha
+        assert alpha is not None
+        assert float(alpha.mean()) == pytest.approx(128 / 255)
+
+    def test_nothing_else_is_left(self, zoo: tuple[Path, Result]) -> None:
+        own = {path.name for path in (zoo[0] / "out" / ".stylize").iterdir()}
+        assert {name for name in own if not name.startswith("manifest-")} <= {"claims.lock"}
+
+    def test_again_does_nothing(self, run: Run, place: Path) -> None:
+        before = results(place / "out")
+        result = done(run("batch", "dream", place / "in", "-r", "-o", place / "out", *DREAM), 1)
+        assert last_line(result) == f"0 done, {len(before)} skipped, 3 failed"
+        assert "as before; --retry-failed tries again" in result.stderr
+        assert result.stdout == ""
+        assert results(place / "out") == before
+
+    def test_failures_are_tried_again(self, run: Run, place: Path) -> None:
+        before = results(place / "out")
+        words = ("batch", "dream", place / "in", "-o", place / "out", *DREAM)
+        assert "3 failed" in last_line(done(run(*words, "--retry-failed"), 1))
+        tries = Counter(entry.attempts for entry in read_all(place / "out").values())
+        assert tries == {1: len(before), 2: 3}
+        for name in FAILING:
+            (place / "in" / name).unlink()
+            save(photo(32, 60), place / "in" / name)
+        # Other sources have no past.
+        assert f"3 done, {len(before)} skipped, 0 failed" in last_line(done(run(*words)))
+        assert before.items() <= results(place / "out").items()
+
+    def test_the_first_failure_can_end_it(self, run: Run, place: Path, tmp_path: Path) -> None:
+        words = ("batch", "dream", place / "in", "-o", tmp_path / "new", *DREAM, "--fail-fast")
+        result = done(run(*words), 1)
+        assert " 1 failed" in last_line(result)
+        assert " left" in last_line(result)
+
+    def test_status(self, run: Run, zoo: tuple[Path, Result], place: Path) -> None:
+        result = done(run("batch", "status", zoo[0] / "out"), 1)
+        *failed, total = result.stdout.splitlines()
+        assert len(failed) == 3
+        assert all(line.startswith("failed ") for line in failed)
+        assert total.startswith(f"{len(results(zoo[0] / 'out'))} done, 3 failed, 0 missing")
+        (place / "out" / "0.png").unlink()
+        result = done(run("batch", "status", place / "out", "--json"), 1)
+        states = Counter(each["status"] for each in events(result.stdout, "picture"))
+        assert (states["missing"], states["failed"]) == (1, 3)
+        (summary,) = events(result.stdout, "summary")
+        assert summary == {"event": "summary", **states}
+
+    def test_gallery(self, run: Run, place: Path) -> None:
+        words = ("batch", "dream", place / "in", "-o", place / "out", *DREAM, "--gallery")
+        assert f"saved {place / 'out' / 'index.html'}" in done(run(*words), 1).stderr
+        page = Page((place / "out" / "index.html").read_text("utf-8"))
+        pictures = set(results(place / "out")) - {"index.html"}
+        assert (page.images, page.links) == (2 * len(pictures), len(pictures))
+
+
+class Page(HTMLParser):
+    """Counts what a page shows."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.images = self.links = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.images += tag == "img"
+        self.links += tag == "a"
+
+
+class TestSameAsSingleRuns:
+    """What pictures of a batch share is not to be seen: file by file the same bytes."""
+
+    def test_dreams(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 3)
+        words = ("--size", 32, "--steps", 2, "--octaves", 2, "--min-octave", 16, *EXACT)
+        done(run("batch", "dream", folder, "-o", tmp_path / "out", *words))
+        for name in ("0.png", "1.png", "2.png"):
+            done(run("dream", folder / name, "-o", tmp_path / "one.png", "--overwrite", *words))
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one.png").read_bytes()
+
+    def test_transfers_blended(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 3)
+        styles = [
+            save(strokes(), tmp_path / "s.png"),
+            save(strokes(period=5), tmp_path / "t.png"),
+        ]
+        words = (*PAINT, "--style-weight", 1, "--style-weight", 3)
+        shared = ("--style", styles[0], "--style", styles[1], "-o", tmp_path / "out")
+        done(run("batch", "transfer", folder, *shared, *words))
+        for name in ("0.png", "1.png", "2.png"):
+            one = ("-o", tmp_path / "one.png", "--overwrite")
+            done(run("transfer", folder / name, *styles, *one, *words))
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one.png").read_bytes()
+
+    def test_formats(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 1)
+        for suffix, options in (("jpg", ("--quality", 50)), ("png", ("--depth", 16))):
+            output = tmp_path / suffix
+            done(run("batch", "dream", folder, "-o", output, "--suffix", suffix, *options, *DREAM))
+            one = tmp_path / f"one.{suffix}"
+            done(run("dream", folder / "0.png", "-o", one, *options, *DREAM))
+            assert (output / f"0.{suffix}").read_bytes() == one.read_bytes()
+
+
+def test_statistics_of_styles_are_had_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: Counter[tuple[int, ...]] = Counter()
+    call = Sweep.forward
+
+    def spy(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+        if not remember:
+            sizes[tuple(image.shape[2:])] += 1
+        call(self, image, visit, remember=remember)
+
+    monkeypatch.setattr(Sweep, "forward", spy)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(4):
+        save(photo(40 + number, 64), folder / f"{number}.png")
+    # Of a shape that no picture has.
+    style = save(strokes(60, 70), tmp_path / "style.png")
+    words = ("--size", 64, "--min-size", 32, "--steps", 1, "--content-weight", 0, *EXACT)
+    done(run("batch", "transfer", folder, "--style", style, "-o", tmp_path / "out", *words))
+    assert set(sizes.values()) == {1}
+    assert (55, 64) in sizes
+
+
+class TestLooks:
+    @pytest.fixture
+    def styles(self, tmp_path: Path) -> tuple[Path, Path]:
+        (tmp_path / "more").mkdir()
+        return (
+            save(strokes(), tmp_path / "wave.png"),
+            save(strokes(period=5), tmp_path / "more" / "wave.png"),
+        )
+
+    def test_every_style_by_itself(
+        self, run: Run, tmp_path: Path, styles: tuple[Path, Path]
+    ) -> None:
+        folder, output = some(tmp_path / "in", 2), tmp_path / "out"
+        words = ("--style", styles[0], "--style", styles[1], "--each", "-o", output)
+        done(run("batch", "transfer", folder, *words, *PAINT))
+        used = {name: load_recipe(output / name)["inputs"] for name in results(output)}
+        digests = [read_picture(style).sha256 for style in styles]
+        assert {name: each[1]["sha256"] for name, each in used.items()} == {
+            f"{number}-{word}.png": digest
+            for number in (0, 1)
+            for word, digest in zip(("wave", "wave-2"), digests, strict=True)
+        }
+        assert all(len(each) == 2 for each in used.values())
+
+    def test_every_preset_by_itself(self, run: Run, tmp_path: Path) -> None:
+        folder, output = some(tmp_path / "in", 2), tmp_path / "out"
+        presets = ("--preset", "swirls", "--preset", "impressionist")
+        words = ("batch", "dream", folder, *presets, "-o", output, *DREAM)
+        assert "several presets do not blend" in complaint(run(*words), 2)
+        assert not output.exists()
+        done(run(*words, "--each"))
+        assert {name: load_recipe(output / name)["preset"] for name in results(output)} == {
+            f"{number}-{preset}.png": preset
+            for number in (0, 1)
+            for preset in ("swirls", "impressionist")
+        }
+
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            ([], []),
+            (["a", "b"], ["a", "b"]),
+            (["a", "A", "a"], ["a", "A-2", "a-3"]),
+            (["a", "a", "a-2"], ["a", "a-2", "a-2-2"]),
+            (["a-2", "a", "a"], ["a-2", "a", "a-3"]),
+        ],
+    )
+    def test_names_differ(self, names: list[str], expected: list[str]) -> None:
+        assert distinct(names) == expected
+
+
+class TestInputs:
+    """What is made of what is named."""
+
+    def made(self, run: Run, output: Path, *words: object, **extra: Any) -> set[str]:
+        done(run("batch", "dream", *words, "-o", output, *DREAM, **extra))
+        return set(results(output))
+
+    def test_results_among_the_inputs(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 2)
+        output = folder / "dreams"
+        assert self.made(run, output, folder, "-r") == {"0.png", "1.png"}
+        result = done(run("batch", "dream", folder, "-r", "-o", output, *DREAM))
+        assert last_line(result) == "0 done, 2 skipped, 0 failed"
+        assert set(results(folder)) == {"0.png", "1.png", "dreams/0.png", "dreams/1.png"}
+
+    def test_the_very_folder_of_the_inputs(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 1)
+        before = listing(folder)
+        words = ("batch", "dream", folder, "-o", folder, *DREAM)
+        assert "is an input of this batch" in complaint(run(*words), 2)
+        assert "is an input of this batch" in complaint(run(*words, "--overwrite"), 2)
+        assert listing(folder) == before
+        done(run(*words, "--suffix", "webp"))
+        assert set(results(folder)) == {"0.png", "0.webp"}
+
+    @pytest.mark.parametrize("end", ["\n", "\0"])
+    def test_a_list_from_stdin(self, run: Run, tmp_path: Path, end: str) -> None:
+        folder = some(tmp_path / "in", 3)
+        text = f"{folder / '0.png'}{end}{folder / '2.png'}{end}"
+        found = self.made(run, tmp_path / "out", "--from-file", "-", input=text)
+        assert found == {"0.png", "2.png"}
+
+    def test_a_list_and_a_pattern(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 3)
+        (tmp_path / "list").write_text(f"# mine\n{folder / '0.png'}\n")
+        words = ("--from-file", tmp_path / "list", folder / "[12].png")
+        assert self.made(run, tmp_path / "out", *words) == {"0.png", "1.png", "2.png"}
+
+    @pytest.mark.parametrize(
+        ("words", "code", "message"),
+        [
+            (["in/9.png"], 1, "there is no such file"),
+            (["in/*.gif"], 2, "nothing matches"),
+            (["empty"], 2, "no pictures among the inputs"),
+            ([], 2, "no pictures among the inputs"),
+            (["in", "--from-file", "gone"], 2, "--from-file: gone: no such file"),
+            (["in", "--shard", "4/3"], 2, "no shard 4 of 3"),
+            (["in", "--shard", "x"], 2, "'x' is no shard"),
+            (["in", "--device", "cuda:99"], 2, "no device 'cuda:99'"),
+            (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits a channel"),
+            (["in", "--from-noise", "32x32"], 2, "has no place in a batch"),
+            (["in", "--preset", "dgos"], 2, "did you mean dogs"),
+            (["in", "--runner", "local", "--address", "here:1"], 2, "--address"),
+        ],
+    )
+    def test_refusals_leave_nothing_behind(
+        self,
+        run: Run,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        words: list[str],
+        code: int,
+        message: str,
+    ) -> None:
+        some(tmp_path / "in", 1)
+        (tmp_path / "empty").mkdir()
+        monkeypatch.chdir(tmp_path)
+        before = listing(tmp_path)
+        assert message in complaint(run("batch", "dream", *words, "-o", "out", *DREAM), code)
+        assert listing(tmp_path) == before
+
+    def test_a_style_that_is_none(self, run: Run, tmp_path: Path) -> None:
+        folder, style = some(tmp_path / "in", 1), tmp_path / "style.png"
+        words = ("batch", "transfer", folder, "--style", style, "-o", tmp_path / "out", *PAINT)
+        assert "no such file" in complaint(run(*words), 1)
+        style.write_text("no picture")
+        assert "style.png" in complaint(run(*words), 1)
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_that_cannot_be(self, run: Run, tmp_path: Path) -> None:
+        folder = some(tmp_path / "in", 1)
+        (tmp_path / "file").write_text("in the way")
+        words = ("batch", "dream", folder, "-o", tmp_path / "file" / "out", *DREAM)
+        assert "cannot be made" in complaint(run(*words), 1)
+
+    def test_no_batch_has_no_status(self, run: Run, tmp_path: Path) -> None:
+        assert "is no batch's folder" in complaint(run("batch", "status", tmp_path), 2)
+
+
+class TestPlans:
+    def test_a_dry_run_writes_nothing(self, run: Run, place: Path) -> None:
+        shutil.rmtree(place / "out")
+        before = listing(place)
+        words = ("batch", "dream", place / "in", "-r", "-o", place / "out", *DREAM, "--dry-run")
+        result = done(run(*words, "--gallery"))
+        *tasks, totals, _ = result.stdout.splitlines()
+        assert result.stderr == ""
+        assert len(tasks) == len([line for line in tasks if " -> " in line])
+        assert totals.startswith(f"{len(tasks)} pictures, 2 of them cannot be read, ")
+        told = done(run(*words, "--json"))
+        assert len(events(told.stdout, "task")) == len(tasks)
+        (plan,) = events(told.stdout, "plan")
+        assert (plan["pictures"], plan["unreadable"]) == (len(tasks), 2)
+        assert listing(place) == before
+
+    def test_shards(self, run: Run, tmp_path: Path) -> None:
+        folder, output = some(tmp_path / "in", 7), tmp_path / "out"
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        shares = []
+        for number in (1, 2, 3):
+            plan = run(*words, "--shard", f"{number}/3", "--dry-run", "--json")
+            shares.append({each["target"] for each in events(plan.stdout, "task")})
+            before = set(results(output)) if output.exists() else set()
+            done(run(*words, "--shard", f"{number}/3"))
+            assert {str(output / name) for name in set(results(output)) - before} == shares[-1]
+        assert sorted(map(len, shares)) == [2, 2, 3]
+        assert len(set.union(*shares)) == 7
+        assert len(list((output / ".stylize").glob("manifest-*"))) == 3
+        assert done(run("batch", "status", output)).stdout.startswith("7 done, 0 failed, 0 missing")
+
+
+class TestAgain:
+    """What lies there already."""
+
+    def test_overwrite(self, run: Run, tmp_path: Path) -> None:
+        folder, output = some(tmp_path / "in", 2), tmp_path / "out"
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        done(run(*words))
+        before, pictures = results(output), {n: (output / n).read_bytes() for n in results(output)}
+        result = done(run(*words, "--overwrite"))
+        assert last_line(result) == "2 done, 0 skipped, 0 failed"
+        assert all(time > before[name] for name, time in results(output).items())
+        assert {name: (output / name).read_bytes() for name in before} == pictures
+
+    @pytest.mark.parametrize("change", ["input", "settings"])
+    def test_another_picture_is_in_its_place(self, run: Run, tmp_path: Path, change: str) -> None:
+        folder, output = some(tmp_path / "in", 2), tmp_path / "out"
+        words = ["batch", "dream", folder, "-o", output, *DREAM]
+        done(run(*words))
+        before = results(output)
+        if change == "input":
+            save(photo(30, 50), folder / "0.png")
+        else:
+            words += ["--seed", 7]
+        result = done(run(*words), 1)
+        count = 1 if change == "input" else 2
+        assert result.stderr.count("another picture is in its place (--overwrite replaces") == count
+        assert last_line(result) == f"0 done, {2 - count} skipped, {count} failed"
+        assert results(output) == before
+        done(run(*words, "--overwrite"))
+        assert last_line(done(run(*words))) == "0 done, 2 skipped, 0 failed"
+
+    def test_a_full_disk(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder, output = some(tmp_path / "in", 5), tmp_path / "out"
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        replaced: list[Path] = []
+
+        def replace(source: Path, target: Path) -> None:
+            if len(replaced) == 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            replaced.append(target)
+            os.rename(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(atomic.os, "replace", replace)
+            result = done(run(*words), 1)
+        assert "no space left on device" in last_line(result)
+        assert "2 done, 0 skipped, 0 failed, 3 left" in result.stderr
+        before = results(output)
+        assert set(before) == {"0.png", "1.png"}
+        assert "3 done, 2 skipped, 0 failed" in last_line(done(run(*words)))
+        assert before.items() <= results(output).items()
+        assert "5 done, 0 failed" in done(run("batch", "status", output)).stdout
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+OPTIONS: dict[str, Any] = {"quiet": False, "as_json": False}
+TASK = Task(Path("in/a\nb.png"), Path("out/a.png"), Look("", "dream", {}))
+STEP = SimpleNamespace(scale=1, scales=2, step=1, steps=4)
+
+
+class TestReport:
+    @contextmanager
+    def report(self, monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, **changes: Any) -> Any:
+        monkeypatch.setattr(sys, "stderr", stream)
+        with Report([TASK] * 3, OPTIONS | changes) as report:
+            yield report
+
+    def test_bars_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with self.report(monkeypatch, stream := Terminal()) as report:
+            listen: Callable[[Any], None] = report.began(TASK)
+            listen(STEP)
+            report.told(Outcome(TASK, "done", 1.0))
+            report.told(Outcome(TASK, "failed", 1.0, "no luck"))
+        said = stream.getvalue()
+        assert "0/3" in said
+        assert "failed in/a b.png: no luck\n" in said
+        assert "done out/a.png" not in said
+        assert said.endswith("1 done, 0 skipped, 1 failed, 1 left\n")
+
+    def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with self.report(monkeypatch, stream := io.StringIO()) as report:
+            assert report.began(TASK) is None
+            report.told(Outcome(TASK, "done", 1.25))
+            report.told(Outcome(TASK, "elsewhere"))
+            report.told(Outcome(TASK, "failed", error="no luck", remembered=True))
+        assert stream.getvalue().splitlines() == [
+            "done out/a.png (1.2 s)",
+            "failed in/a b.png: no luck (as before; --retry-failed tries again)",
+            "1 done, 0 skipped, 1 failed, 1 in another run's work",
+        ]
+
+    def test_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with self.report(monkeypatch, stream := Terminal(), quiet=True) as report:
+            report.told(Outcome(TASK, "done", 1.25))
+            report.told(Outcome(TASK, "failed", 1.0, "no luck"))
+        assert stream.getvalue() == "failed in/a b.png: no luck\n"
+
+    @pytest.mark.parametrize("quiet", [False, True])
+    def test_notes_before_the_picture(self, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
+        notes = ("24×24 px are not made 64", "a\nb.png: not sure")
+        with self.report(monkeypatch, stream := io.StringIO(), quiet=quiet) as report:
+            report.told(Outcome(TASK, "done", 1.25, notes=notes))
+        said = ["in/a b.png: 24×24 px are not made 64", "in/a b.png: not sure"]
+        assert stream.getvalue().splitlines()[:2] == ([] if quiet else said)
+
+    def test_totals_come_before_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stream = io.StringIO()
+        with pytest.raises(UsageError), self.report(monkeypatch, stream):
+            raise UsageError("no")
+        assert stream.getvalue() == "0 done, 0 skipped, 0 failed, 3 left\n"
+
+
+def test_a_hostile_manifest(run: Run, tmp_path: Path) -> None:
+    """Names that no file has, and texts that would move the cursor."""
+    folder = tmp_path / ".stylize"
+    folder.mkdir()
+    names = ["x" * 5000, "\udcff.png", "a\x1b[31m.png"]
+    lines = [
+        Entry(name, "\x1b]0;x\x07", "", status, 1, 1.0, "no\nluck", {}, 1.0, None).__dict__
+        for name, status in zip(names, ("done", "done", "failed"), strict=True)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "manifest-x.jsonl").write_text(text + '{"torn":')
+    result = done(run("batch", "status", tmp_path), 1)
+    assert "\x1b" not in result.stdout
+    assert result.stdout.splitlines()[-1] == "0 done, 1 failed, 2 missing; 3 s of work"

@@ -1,0 +1,211 @@
+"""``stylize explore``: what stands on a sheet, and what is no sheet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stylize.errors import InterruptedRunError
+from stylize.runs.recipe import load_recipe, of_cell, settings_of
+from stylize.settings.presets import preset_names
+from tests.cli.conftest import (
+    Run,
+    StopAfter,
+    complaint,
+    done,
+    listing,
+    pointed_at,
+    size_of,
+)
+from tests.conftest import cat, save
+
+pytestmark = pytest.mark.usefixtures("network")
+FAST = ("--size", 16, "--precision", "fp32")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return save(cat(32), tmp_path / "cat.png")
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    """A preset of one step."""
+    path = tmp_path / "mine.toml"
+    path.write_text('technique = "dream"\n[settings]\noctaves = 1\nsteps = 1\nseed = 9\n')
+    return path
+
+
+def cells_of(path: Path) -> dict[str, str]:
+    return {name: cell["label"] for name, cell in load_recipe(path)["cells"].items()}
+
+
+class TestSheets:
+    """Of presets, of layers, of channels."""
+
+    def test_of_presets(self, run: Run, scene: Path, tmp_path: Path) -> None:
+        result = done(run("explore", "dream", scene, *FAST, "--columns", 4))
+        out = tmp_path / "cat-sheet.png"
+        assert result.stderr.startswith(f"saved {out} (")
+        labels = cells_of(out)
+        assert list(labels.values()) == preset_names("dream")
+        assert list(labels)[:5] == ["A1", "B1", "C1", "D1", "A2"]
+        recipe = load_recipe(out)
+        for name, label in labels.items():
+            cell = of_cell(recipe, name)
+            assert cell["technique"] == "dream"
+            settings = settings_of(cell)
+            assert settings.size == "16", label
+        assert settings_of(of_cell(recipe, "A1")) != settings_of(of_cell(recipe, "B1"))
+
+    def test_of_layers_and_strengths(
+        self, run: Run, scene: Path, mine: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "out.png"
+        words = ("--layer", "conv2_1", "--layer", "conv1_2 - conv1_1:3")
+        words += ("--strength", 5, "--strength", 50, "--preset", mine, "--seed", 3)
+        done(run("explore", "dream", scene, *FAST, *words, "-o", out))
+        assert cells_of(out) == {
+            "A1": "conv2_1 @ 5",
+            "B1": "conv2_1 @ 50",
+            "A2": "conv1_2 - conv1_1:3 @ 5",
+            "B2": "conv1_2 - conv1_1:3 @ 50",
+        }
+        settings = settings_of(of_cell(load_recipe(out), "b2"))
+        assert (settings.layers, settings.strength) == ("conv1_2 - conv1_1:3", 50)
+        assert (settings.seed, settings.steps) == (3, 1), "flags over the preset"
+        assert load_recipe(out)["inputs"][0]["name"] == "cat.png"
+
+    def test_of_channels(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out.png"
+        words = ("--channels", "conv2_1", "--top", 3, "--columns", 2, "--preset", mine)
+        done(run("explore", "dream", scene, *FAST, *words, "-o", out))
+        labels = cells_of(out)
+        assert list(labels) == ["A1", "B1", "A2"]
+        assert len(set(labels.values())) == 3
+        assert all(label.startswith("conv2_1:") for label in labels.values())
+
+    def test_columns_and_size(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
+        widths = []
+        for columns, size in [(1, 16), (3, 16), (3, 32)]:
+            out = tmp_path / f"{columns}-{size}.png"
+            words = ("--channels", "conv1_1", "--top", 3, "--columns", columns, "--size", size)
+            words += ("--preset", mine, "--precision", "fp32", "-o", out)
+            done(run("explore", "dream", scene, *words))
+            widths.append(size_of(out)[0])
+        assert widths[1] - widths[0] == 2 * (16 + 8)
+        assert widths[2] - widths[1] == 3 * 16
+
+    def test_from_stdin_to_stdout(self, run: Run, scene: Path, mine: Path) -> None:
+        words = ("--layer", "conv1_1", "--preset", mine, "-o", "-")
+        result = done(run("explore", "dream", "-", *FAST, *words, input=scene.read_bytes()))
+        assert result.stderr == ""
+        recipe = load_recipe(result.stdout_bytes)
+        assert [cell["label"] for cell in recipe["cells"].values()] == [
+            f"conv1_1 @ {strength}" for strength in (30, 60, 120)
+        ]
+
+    def test_json_lines(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out.png"
+        words = ("--layer", "conv1_1", "--preset", mine, "--json", "-o", out)
+        result = done(run("explore", "dream", scene, *FAST, *words))
+        assert result.stderr == ""
+        events = [json.loads(line) for line in result.stdout.splitlines()]
+        assert events[:3] == [
+            {"event": "cell", "label": f"conv1_1 @ {strength}", "cells": 3}
+            for strength in (30, 60, 120)
+        ]
+        assert events[3]["event"] == "done"
+        assert events[3]["recipe"] == load_recipe(out)
+
+    @pytest.mark.parametrize("asked", [3, 4, 5])
+    def test_stopped_early(
+        self,
+        run: Run,
+        scene: Path,
+        mine: Path,
+        tmp_path: Path,
+        stop_after: StopAfter,
+        asked: int,
+    ) -> None:
+        """The whole cells so far are a sheet, wherever within a cell it was."""
+        out = tmp_path / "out.png"
+        words = ("explore", "dream", scene, *FAST, "--layer", "conv1_1", "--preset", mine)
+        stop_after(asked)
+        result = done(run(*words, "-o", out), 130)
+        assert result.stderr.startswith(f"stopped early, saved {out} (")
+        assert list(cells_of(out)) == ["A1"]
+        assert load_recipe(out)["interrupted"]
+
+    def test_stopped_before_there_was_anything(
+        self, run: Run, scene: Path, tmp_path: Path, stop_after: StopAfter
+    ) -> None:
+        before = listing(tmp_path)
+        for asked in (0, 1):
+            stop_after(asked)
+            line = complaint(run("explore", "dream", scene, *FAST), InterruptedRunError.exit_code)
+            assert line == "stopped before the first cell"
+        assert listing(tmp_path) == before
+
+
+class TestBadInput:
+    """One line, the right code, nothing left behind."""
+
+    @pytest.mark.parametrize(
+        ("words", "code", "said"),
+        [
+            (("--layer", "conv1_1", "--channels", "conv1_1"), 2, "--layer and --channels (ask"),
+            (("--strength", "5"), 2, "--strength makes no difference on a sheet of presets"),
+            (("--top", "5"), 2, "--top makes no difference on a sheet of presets"),
+            (("--preset", "eyes"), 2, "--preset makes no difference on a sheet of presets"),
+            (("--layer", "conv1_1", "--top", "5"), 2, "--top makes no difference on a sheet of l"),
+            (("--layer", "conv1_1", "--columns", "5"), 2, "--columns makes no difference"),
+            (("--channels", "conv1_1", "--strength", "5"), 2, "--strength makes no difference"),
+            (("--channels", "conv1_1:3"), 2, "'conv1_1:3' is not one layer"),
+            (("--channels", "conv1_1 + conv1_2"), 2, "is not one layer"),
+            (("--channels", "-conv1_1"), 2, "is not one layer (for instance conv5_1)"),
+            (("--layer", "conv1_1", "--strength", "nan"), 2, "--strength: nan is not a finite"),
+            (("--layer", "conv1_1", "--strength", "-5"), 2, "--strength: -5 is too small"),
+            (("--layer", "conv1_1", "--preset", "bold"), 2, "unknown preset 'bold'"),
+            (("--size", "big"), 2, "no such size: 'big'"),
+            (("--size", "12"), 1, "cat.png: 12×12 px is too small"),
+            (("--seed", "-1"), 2, "--seed: -1 is too small"),
+            (("--columns", "0"), 2, "0 is not in the range"),
+            (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
+            (("-o", "sheet.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("--save-steps", "steps"), 2, "No such option"),
+            (("--channels", "conv4_1", "--top", "400"), 2, "400 cells are too many for one sheet"),
+        ],
+    )
+    def test_requests(
+        self,
+        run: Run,
+        scene: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        words: tuple[str, ...],
+        code: int,
+        said: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        before = listing(tmp_path)
+        result = run("explore", "dream", scene, "--precision", "fp32", *words)
+        assert said.lower() in complaint(result, code).lower()
+        assert listing(tmp_path) == before
+
+    @pytest.mark.parametrize("option", ["--layer", "--channels"])
+    def test_expressions(self, run: Run, scene: Path, option: str) -> None:
+        line, rest = pointed_at(run("explore", "dream", scene, option, "conv4_9"))
+        assert line.startswith("unknown layer of vgg16 'conv4_9'")
+        assert rest == "conv4_9"
+
+    def test_pictures(self, run: Run, tmp_path: Path) -> None:
+        line = complaint(run("explore", "dream", tmp_path / "gone.png"), 1)
+        assert line.endswith("gone.png: there is no such file")
+        (tmp_path / "bad.png").write_text("no picture")
+        before = listing(tmp_path)
+        assert "is not a picture" in complaint(run("explore", "dream", tmp_path / "bad.png"), 1)
+        assert listing(tmp_path) == before
+        assert run("explore").exit_code == 2

@@ -1,0 +1,134 @@
+"""What ``stylize transfer`` says while it works, and where it says it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stylize.cli.progress import all_of, progress_bar
+from stylize.settings.schedule import Scale
+from tests.cli.conftest import Run, Sketch, complaint, iterate, listing, size_of
+
+Files = tuple[Path, Path]
+
+
+def test_quiet(run: Run, sketch: type[Sketch], files: Files) -> None:
+    result = run("transfer", *files, "-q")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_verbose(run: Run, sketch: type[Sketch], files: Files) -> None:
+    lines = run("transfer", *files, "-v").stderr.splitlines()
+    assert lines[:3] == [
+        "device cpu, fp32, 3 threads",
+        "scales 32×24: 20, 64×48: 10",
+        "1.2 TFLOP, about 0.7 GB of memory, about 42 s",
+    ]
+    assert len(run("transfer", *files).stderr.splitlines()) == 1
+
+
+def test_no_bar_where_there_is_no_terminal(run: Run, sketch: type[Sketch], files: Files) -> None:
+    assert "%" not in run("transfer", *files).stderr
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
+    losses = {"style relu1_1": 0.25, "style relu2_1": 0.5, "content relu4_2": 0.125}
+    with progress_bar(scales, quiet=quiet) as listen:
+        time.sleep(0.15)  # tqdm draws at most every tenth of a second
+        listen(iterate(scales, 2, 5, losses))
+    shown = screen.getvalue()
+    if quiet:
+        assert shown == ""
+        return
+    assert "2/2 64×48 5/10" in shown
+    assert "style=0.750, content=0.125" in shown
+    # 20 steps of 768 px and 5 of 3072, of 20 and 10.
+    assert " 67%|" in shown
+
+
+def test_notes_on_odd_pictures(
+    run: Run, sketch: type[Sketch], files: Files, tmp_path: Path
+) -> None:
+    frames = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    result = run("transfer", tmp_path / "moving.gif", files[1])
+    assert "moving.gif: animated, 2 frames: took the first" in result.stderr
+    assert run("transfer", tmp_path / "moving.gif", files[1], "-q").stderr == ""
+
+
+def test_values_that_json_lacks(run: Run, sketch: type[Sketch], files: Files) -> None:
+    sketch.losses = {"style": float("nan")}
+    first = run("transfer", *files, "--json").stdout.splitlines()[0]
+    assert "NaN" not in first
+    assert json.loads(first)["losses"] == {"style": None}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes exist on Linux alone")
+def test_names_that_are_no_text(run: Run, sketch: type[Sketch], files: Files) -> None:
+    odd = files[0].with_name(os.fsdecode(b"odd-\xff\n.png"))
+    files[0].rename(odd)
+    result = run("transfer", odd, files[1], "--json")
+    assert result.exit_code == 0, result.stderr
+    done = json.loads(result.stdout.splitlines()[-1])
+    assert os.fsencode(done["output"]).endswith(b"odd-\xff\n-strokes.png")
+    assert "\N{REPLACEMENT CHARACTER}" in run("transfer", odd, files[1]).stderr
+    odd.unlink()
+    complaint(run("transfer", odd, files[1]), 1)
+
+
+def test_preview_files(run: Run, sketch: type[Sketch], files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "some" / "steps"
+    for output in (tmp_path / "out.png", "-"):
+        assert run("transfer", *files, "-o", output, "--save-steps", folder).exit_code == 0
+        assert {path.name: size_of(path) for path in folder.iterdir()} == {
+            "scale-1-32x24-step-0010.png": (32, 24),
+            "scale-1-32x24-step-0020.png": (32, 24),
+            "scale-2-64x48-step-0010.png": (64, 48),
+        }
+        for path in folder.iterdir():
+            path.unlink()
+
+
+def test_a_preview_never_takes_the_place_of_an_input(
+    run: Run, sketch: type[Sketch], files: Files, tmp_path: Path
+) -> None:
+    photo = files[0].rename(tmp_path / "scale-1-32x24-step-0010.png")
+    before = listing(tmp_path)
+    line = complaint(run("transfer", photo, files[1], "--save-steps", tmp_path), 1)
+    assert "is an input of this run (keep previews elsewhere)" in line
+    assert listing(tmp_path) == before
+
+
+def test_listeners_are_told_in_order() -> None:
+    told: list[str] = []
+    listen = all_of([lambda _: told.append("first"), lambda _: told.append("second")])
+    listen(None)  # type: ignore[arg-type]
+    assert told == ["first", "second"]
+
+
+def test_a_run_that_goes_on_is_not_the_faster_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left is judged by the steps of this run: two, of which each took its time."""
+    screen = io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", screen)
+    scales = [Scale(10, 10, 100)]
+    with progress_bar(scales, quiet=False) as listen:
+        for step in (50, 51):
+            time.sleep(0.15)
+            listen(iterate(scales, 1, step, {}))
+        shown = screen.getvalue()
+    assert " 51%|" in shown
+    left_s = int(shown.rpartition("< 00:")[2][:2])
+    assert left_s >= 49 * 0.15 // 1

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from stylize.cli.models import models
+from stylize.errors import SettingError, UnknownNameError, WeightsError
+from stylize.networks import import_models as additions
+from stylize.networks import models as store
+from stylize.networks.weight_files import trunk_shapes
+from tests.cli.conftest import HELP
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def run():
+    return lambda *arguments: CliRunner().invoke(models, arguments, **HELP)
+
+
+@pytest.fixture
+def network(tmp_path):
+    path = tmp_path / "network.pth"
+    shapes = trunk_shapes("vgg16")
+    torch.save({name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}, path)
+    return path
+
+
+def test_list(run):
+    result = run("list")
+    assert result.exit_code == 0
+    assert [line.split()[:3] for line in result.stdout.splitlines()] == [
+        ["vgg16", "vgg16", "package"],
+        ["vgg19", "vgg19", "package"],
+    ]
+    assert "stylize models add vgg19-imagenet" in result.stderr
+
+
+def test_list_as_json(run):
+    result = run("list", "--json")
+    found = json.loads(result.stdout)
+    assert [model["name"] for model in found] == ["vgg16", "vgg19"]
+    assert found[0]["sha256"] == store.find_model("vgg16").sha256
+    assert result.stderr == ""
+
+
+def test_verify(run):
+    result = run("verify")
+    assert result.exit_code == 0
+    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["vgg16", "vgg19"]
+    assert run("verify", "vgg19").stdout.startswith("vgg19: intact, SHA-256 58dc01f9")
+
+
+def test_verify_goes_on_after_a_damaged_model(run, network):
+    for name in ("first", "second"):
+        path = additions.add_file(network, name=name).path
+        path.write_bytes(b"broken")
+    result = run("verify")
+    assert isinstance(result.exception, WeightsError)
+    assert "second.safetensors is damaged" in str(result.exception)
+    assert "first.safetensors is damaged" in result.stderr
+    assert "vgg19: intact" in result.stdout
+    assert result.stdout.endswith("first: damaged\nsecond: damaged\n")
+
+
+def test_path(run):
+    assert run("path", "vgg16").stdout == f"{store.find_model('vgg16').path}\n"
+
+
+@pytest.mark.parametrize("command", ["path", "verify"])
+def test_unknown_name(run, command):
+    result = run(command, "vgg18")
+    assert isinstance(result.exception, UnknownNameError)
+    assert "did you mean vgg1" in str(result.exception)
+
+
+def test_add_a_file(run, network):
+    result = run("add", str(network), "--name", "mine", "--preprocessing", "torchvision")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout == f"{store.find_model('mine').path}\n"
+    assert result.stderr == "added mine, a vgg16\n"
+    assert store.load_weights("mine").preprocessing.channels == "RGB"
+    assert "mine" in run("list").stdout
+
+
+def test_add_neither_a_name_nor_a_file(run):
+    result = run("add", "vgg16-imagnet")
+    assert isinstance(result.exception, UnknownNameError)
+    assert "did you mean vgg16-imagenet" in str(result.exception)
+    assert "known: vgg16-imagenet, vgg19-imagenet" in str(run("add", "zzz").exception)
+
+
+def test_download(run, monkeypatch):
+    def download(name, *, progress):
+        progress(10, 20)
+        progress(20, 20)
+        return store.find_model("vgg16")
+
+    monkeypatch.setattr(additions, "download", download)
+    result = run("add", "vgg16-imagenet")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout.endswith("vgg16.safetensors\n")
+    assert "added vgg16" in result.stderr
+
+
+@pytest.mark.parametrize("option", [["--name", "mine"], ["--preprocessing", "caffe"]])
+def test_options_for_files_are_refused_for_downloads(run, option):
+    assert isinstance(run("add", "vgg16-imagenet", *option).exception, SettingError)
+
+
+def test_names_are_completed():
+    parameter = next(p for p in models.commands["path"].params if p.name == "name")
+    context = models.commands["path"].make_context("path", ["vgg16"], **HELP)
+    assert [item.value for item in parameter.shell_complete(context, "vgg1")] == ["vgg16", "vgg19"]

@@ -1,0 +1,93 @@
+"""``stylize presets``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from stylize.planning.self_test_cache import Verdict, remember
+from stylize.settings.fields import to_document
+from stylize.settings.presets import TECHNIQUES, find_preset, preset_names, read_preset
+from stylize.settings.transfer import TransferSettings
+from tests.cli.conftest import Run, Sketch, complaint
+
+ALL = [(technique, name) for technique in TECHNIQUES for name in preset_names(technique)]
+
+
+@pytest.fixture
+def new_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+
+
+def test_list(run: Run, new_machine: None) -> None:
+    result = run("presets", "list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = [line.split(maxsplit=4) for line in result.stdout.splitlines()]
+    assert [(row[0], row[1]) for row in rows] == ALL
+    for technique, name, tflop, unit, rest in rows:
+        assert unit == "TFLOP/MP"
+        assert float(tflop) > 1
+        assert rest == f"? s  {find_preset(technique, name).description}"
+
+
+def test_seconds_of_a_known_machine(run: Run, new_machine: None) -> None:
+    seconds = []
+    for gflops in (100.0, 200.0):
+        remember("this", Verdict(precision="fp32", gflops=gflops, speedup=1.0, cosine=1.0))
+        rows = json.loads(run("presets", "list", "--json").stdout)
+        seconds.append({(row["technique"], row["name"]): row["seconds"] for row in rows})
+    for preset in ALL:
+        assert seconds[0][preset] > 1.5 * seconds[1][preset] > 1
+    figures = [line.split()[4] for line in run("presets", "list").stdout.splitlines()]
+    assert figures == [f"{value:.0f}" for value in seconds[1].values()]
+
+
+def test_as_json(run: Run, new_machine: None) -> None:
+    rows = json.loads(run("presets", "list", "--json").stdout)
+    assert [(row["technique"], row["name"]) for row in rows] == ALL
+    assert rows[0].keys() == {"technique", "name", "description", "tflop_per_mp", "seconds"}
+    assert rows[0]["seconds"] is None
+
+
+@pytest.mark.parametrize("name", preset_names("transfer"))
+def test_what_is_shown_can_be_used(
+    run: Run, sketch: type[Sketch], files: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    for option in ((), ("--full",)):
+        path = tmp_path / "shown.toml"
+        path.write_text(run("presets", "show", name, *option).stdout, "utf-8")
+        assert read_preset(path, "transfer").name == name
+        assert run("transfer", *files, "--preset", path, "-q").exit_code == 0
+        assert sketch.made[-1].settings == find_preset("transfer", name).apply()
+
+
+@pytest.mark.parametrize("name", preset_names("dream"))
+def test_a_dreams_settings_are_shown(run: Run, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "shown.toml"
+    for option in ((), ("--full",)):
+        path.write_text(run("presets", "show", name, *option).stdout, "utf-8")
+        assert read_preset(path, "dream").apply() == find_preset("dream", name).apply()
+
+
+def test_the_full_text(run: Run) -> None:
+    shown = tomllib.loads(run("presets", "show", "balanced", "--full").stdout)
+    assert shown["settings"] == to_document(TransferSettings())
+    assert "settings" not in tomllib.loads(run("presets", "show", "balanced").stdout)
+
+
+def test_a_file_of_ones_own(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('description = "\\u001b[31m"\n[settings]\nseed = 3\n')
+    shown = run("presets", "show", path).stdout
+    assert tomllib.loads(shown)["settings"] == {"seed": 3}
+    assert "\x1b" not in shown
+
+
+def test_no_such_preset(run: Run) -> None:
+    line = complaint(run("presets", "show", "blod"), 2)
+    assert line.startswith("unknown preset 'blod' (did you mean bold")
+    assert "gone.toml: No such file" in complaint(run("presets", "show", "gone.toml"), 2)
+    assert "did you mean 'list'" in complaint(run("presets", "lst"), 2).lower()

@@ -1,0 +1,416 @@
+"""``--checkpoint`` and ``stylize resume``: stopped, killed, gone on; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from stylize.cli import checkpoints as checkpointing
+from stylize.errors import OutputError
+from stylize.images.read import read_picture
+from stylize.runs import checkpoint as container
+from stylize.runs.checkpoint import describe
+from stylize.runs.recipe import load_recipe
+from tests.cli.conftest import (
+    QUICK,
+    Run,
+    Sketch,
+    complaint,
+    done,
+    listing,
+    program,
+)
+from tests.conftest import cat, save, strokes
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+FEW = ("--style-layers", "relu1_1,relu2_1", "--content-layers", "relu2_1")
+TRANSFER = ("transfer", "cat.png", "strokes.png", *QUICK, *FEW, "--steps", 6)
+DREAM = ("dream", "cat.png", "--layer", "conv2_2", "--precision", "fp32", "--steps", 3)
+DREAM += ("--octaves", 2, "--min-octave", 16, "--jitter", 9)
+KEPT = ("--checkpoint", "run.checkpoint")
+
+pytestmark = pytest.mark.usefixtures("network")
+
+
+@pytest.fixture(autouse=True)
+def index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index of its own, which knows of no other test's pictures."""
+    used = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("stylize.runs.inputs.cache_directory", lambda: used)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with pictures to use."""
+    monkeypatch.chdir(tmp_path)
+    save(cat(32), tmp_path / "cat.png")
+    save(strokes(48, 48), tmp_path / "strokes.png")
+    half = torch.zeros(1, 3, 32, 32)
+    half[..., :16] = 1
+    save(half, tmp_path / "mask.png")
+    return tmp_path
+
+
+@pytest.fixture
+def stopped(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A transfer to out.png that was stopped after its second step, kept in run.checkpoint."""
+    stop(run, monkeypatch, *TRANSFER, *KEPT, "-o", "out.png")
+    return folder
+
+
+def stop(run: Run, monkeypatch: pytest.MonkeyPatch, *words: object, asked: int = 2) -> Any:
+    """A run that is told to stop when it asks for the third time."""
+    from contextlib import contextmanager
+    from itertools import count
+
+    from stylize.cli import run as running
+
+    @contextmanager
+    def stopping(**options: Any) -> Any:
+        times = count(1)
+        yield lambda: next(times) > asked
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "stop_on_interrupt", stopping)
+        return done(run(*words), 130)
+
+
+def assert_same(one: str, other: str) -> None:
+    assert torch.equal(read_picture(Path(one)).pixels, read_picture(Path(other)).pixels)
+    assert load_recipe(Path(one)) == load_recipe(Path(other))
+
+
+class TestGoingOn:
+    """The picture of an undisturbed run, with its recipe."""
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            TRANSFER,
+            (*TRANSFER, "--optimizer", "adam", "--init", "cat.png"),
+            DREAM,
+            (*DREAM, "--guide", "strokes.png", "--mask", "mask.png", "--preset", "eyes"),
+            ("dream", "--from-noise", "40x32", *DREAM[2:], "--tileable", "--seed", 4),
+        ],
+        ids=["transfer", "adam", "dream", "guide and mask", "noise"],
+    )
+    def test_the_same_picture(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[object, ...]
+    ) -> None:
+        done(run(*words, "-o", "whole.png"))
+        before = listing(folder)
+        result = stop(run, monkeypatch, *words, *KEPT, "-o", "out.png")
+        assert result.stderr.splitlines()[-1] == "'stylize resume run.checkpoint' goes on"
+        assert load_recipe(folder / "out.png") == describe(folder / "run.checkpoint").recipe
+        result = done(run("resume", "run.checkpoint"))
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"saved {folder / 'out.png'} (")
+        assert_same("whole.png", "out.png")
+        assert listing(folder).keys() == before.keys() | {"out.png"}
+
+    def test_stopped_again(self, run: Run, stopped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And by its own name where that needs quotes."""
+        odd = stopped / "my run"
+        (stopped / "run.checkpoint").rename(odd)
+        result = stop(run, monkeypatch, "resume", "my run", asked=1)
+        assert result.stderr.splitlines()[-1] == "'stylize resume 'my run'' goes on"
+        assert describe(odd).scales[-1][0] == 4
+        done(run("resume", odd))
+        done(run(*TRANSFER, "-o", "whole.png"))
+        assert_same("whole.png", "out.png")
+        assert not odd.exists()
+
+    def test_steps_and_seconds_are_told_from_where_it_was(self, run: Run, stopped: Path) -> None:
+        result = done(run("resume", "run.checkpoint", "--json", "--save-steps", "steps"))
+        events = [json.loads(line) for line in result.stdout.splitlines()]
+        assert [event["event"] for event in events] == ["step"] * 4 + ["done"]
+        assert [event["step"] for event in events[:-1]] == [3, 4, 5, 6]
+        seconds = [event["seconds"] for event in events[:-1]]
+        assert seconds == sorted(seconds)
+        assert [path.name for path in (stopped / "steps").iterdir()] == [
+            "scale-1-32x32-step-0006.png"
+        ]
+
+    def test_how_it_is_written_is_remembered(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stop(run, monkeypatch, *TRANSFER, *KEPT, "-o", "out.png", "--depth", 16)
+        done(run("resume", "run.checkpoint", "-o", "other.png"))
+        assert (folder / "other.png").read_bytes()[24] == 16
+        words = ("-o", "-", "--format", "jpeg", "--quality", 30, "--max-input-pixels", 9000)
+        stop(run, monkeypatch, *TRANSFER, *KEPT, *words)
+        result = done(run("resume", "run.checkpoint"))
+        assert result.stdout_bytes.startswith(b"\xff\xd8")
+        assert not (folder / "run.checkpoint").exists()
+
+    def test_only_what_is_its_own_is_replaced(self, run: Run, stopped: Path) -> None:
+        (stopped / "out.png").write_bytes((stopped / "cat.png").read_bytes())
+        before = listing(stopped)
+        assert "out.png already exists" in complaint(run("resume", "run.checkpoint"), 1)
+        line = complaint(run("resume", "run.checkpoint", "-o", "strokes.png", "--overwrite"), 1)
+        assert "strokes.png is an input of this run" in line
+        assert listing(stopped) == before
+        done(run("resume", "run.checkpoint", "--overwrite"))
+
+    def test_the_first_runs_overwrite_holds(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stop(run, monkeypatch, *TRANSFER, *KEPT, "-o", "out.png", "--overwrite")
+        save(cat(24), folder / "out.png")
+        done(run("resume", "run.checkpoint"))
+        assert load_recipe(folder / "out.png")["interrupted"] is False
+
+    def test_another_machine_is_told(self, run: Run, stopped: Path) -> None:
+        result = done(run("resume", "run.checkpoint", "--precision", "bf16"))
+        assert result.stderr.splitlines()[0] == (
+            "goes on with precision bf16 instead of fp32: not the very pixels of an undisturbed run"
+        )
+        assert load_recipe(stopped / "out.png")["resolved"]["precision"] == "bf16"
+
+    def test_how_often_can_be_changed(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stop(run, monkeypatch, *TRANSFER, *KEPT, "--checkpoint-every", "0.5")
+        assert describe(folder / "run.checkpoint").request.minutes == 0.5
+        stop(run, monkeypatch, "resume", "run.checkpoint", asked=1)
+        assert describe(folder / "run.checkpoint").request.minutes == 0.5
+        stop(run, monkeypatch, "resume", "run.checkpoint", "--checkpoint-every", 7, asked=0)
+        assert describe(folder / "run.checkpoint").request.minutes == 7
+
+
+class TestInputs:
+    """Found by content, never replaced by others."""
+
+    def test_wherever_they_went(self, run: Run, stopped: Path) -> None:
+        elsewhere = stopped / "elsewhere"
+        elsewhere.mkdir()
+        for name in ("cat.png", "strokes.png"):
+            (stopped / name).rename(elsewhere / f"other-{name}")
+        line = complaint(run("resume", "run.checkpoint"), 1)
+        assert "cannot find the run's content 'cat.png'" in line
+        assert line.endswith("(it goes on only with the very same pictures; --input says where)")
+        done(run("resume", "run.checkpoint", "--input", "elsewhere"))
+        inputs = load_recipe(stopped / "out.png")["inputs"]
+        assert [each["name"] for each in inputs] == ["cat.png", "strokes.png"]
+
+    def test_none_that_has_changed(self, run: Run, stopped: Path) -> None:
+        save(cat(32).flip(3), stopped / "cat.png")
+        before = listing(stopped)
+        for words in ((), ("--input", "cat.png")):
+            line = complaint(run("resume", "run.checkpoint", *words), 1)
+            assert "--substitute" not in line
+            assert "cat.png" in line
+        assert listing(stopped) == before
+
+
+class TestRefusals:
+    """One line, nothing touched."""
+
+    def test_files_that_are_none(self, run: Run, stopped: Path) -> None:
+        whole = (stopped / "run.checkpoint").read_bytes()
+        (stopped / "cut").write_bytes(whole[:-1])
+        (stopped / "edited").write_bytes(whole.replace(b"transfer", b"Transfer", 1))
+        before = listing(stopped)
+        for name, said in {
+            "gone": "gone: there is no such file",
+            ".": ". is not a regular file",
+            "cat.png": "cat.png is no checkpoint of stylize",
+            "cut": "cut is damaged or incomplete (it cannot be used: begin the run again)",
+            "edited": "edited is damaged or incomplete (",
+        }.items():
+            assert complaint(run("resume", name), 1).startswith(said)
+        assert listing(stopped) == before
+
+    @pytest.mark.parametrize(
+        ("key", "value", "said"),
+        [
+            ("technique", "tunnel", "cannot follow the recipe"),
+            ("technique", "mosaic", "a recipe for 'mosaic' cannot be replayed"),
+            ("settings", {"steps": -1}, "this version cannot follow the recipe"),
+            ("inputs", [{"role": "content"}], "damaged recipe: input 1"),
+            ("weights", {"name": "vgg16", "sha256": "0" * 64}, "other weights than the recipe's"),
+            ("resolved", {"precision": "fp8"}, "damaged recipe"),
+        ],
+    )
+    def test_forged_recipes(self, run: Run, stopped: Path, key: str, value: Any, said: str) -> None:
+        document = container.read(stopped / "run.checkpoint")
+        document["recipe"][key] = value
+        container.write(stopped / "forged", document, {})
+        assert said in complaint(run("resume", "forged", "-o", "other.png"), 1)
+
+    def test_no_tensors(self, run: Run, stopped: Path) -> None:
+        document = container.read(stopped / "run.checkpoint")
+        container.write(stopped / "forged", document, {})
+        line = complaint(run("resume", "forged"), 1)
+        assert line == "forged holds no checkpoint that can be followed"
+
+    def test_a_new_run_does_not_replace_an_old_one(self, run: Run, stopped: Path) -> None:
+        before = listing(stopped)
+        line = complaint(run(*TRANSFER, *KEPT, "-o", "new.png"), 1)
+        assert line == (
+            "run.checkpoint holds a run that was not finished"
+            " ('stylize resume run.checkpoint' goes on with it, --overwrite drops it)"
+        )
+        assert listing(stopped) == before
+        done(run(*TRANSFER, *KEPT, "-o", "new.png", "--overwrite"))
+        assert not (stopped / "run.checkpoint").exists()
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("cat.png", "cat.png has another part in this run (name another checkpoint)"),
+            ("new.png", "new.png has another part in this run"),
+            ("mask.png", "mask.png exists and is no checkpoint (name another file)"),
+            ("gone/run", "cannot write gone/run: no such file or directory"),
+        ],
+    )
+    def test_files_that_are_something_else(
+        self, run: Run, folder: Path, name: str, said: str
+    ) -> None:
+        before = listing(folder)
+        words = ("-o", "new.png", "--checkpoint", name, "--overwrite")
+        assert complaint(run(*TRANSFER, *words), 1).startswith(said)
+        assert listing(folder) == before
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            ((*KEPT, "--no-checkpoint"), "--checkpoint beside --no-checkpoint"),
+            (("--checkpoint-every", "0"), "--checkpoint-every: 0 is too small"),
+            (("--checkpoint-every", "nan"), "--checkpoint-every: nan is not a finite number"),
+        ],
+    )
+    def test_requests_that_make_no_sense(
+        self, run: Run, folder: Path, words: tuple[str, ...], said: str
+    ) -> None:
+        assert said in complaint(run(*TRANSFER, *words), 2)
+        assert said in complaint(run(*DREAM, *words), 2)
+
+
+class TestWhenThereIsOne:
+    """Asked for, or a long run; removed once the picture is there."""
+
+    def test_nothing_remains_of_a_run_that_went_well(self, run: Run, folder: Path) -> None:
+        before = listing(folder)
+        done(run(*DREAM, *KEPT, "--checkpoint-every", "0.00001", "-o", "out.png"))
+        assert listing(folder).keys() == before.keys() | {"out.png"}
+
+    def test_a_short_run_has_none(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        result = stop(run, monkeypatch, *TRANSFER, "-o", "out.png")
+        assert "resume" not in result.stderr
+        assert not list(folder.glob("*.checkpoint"))
+
+    def test_a_long_run_has_one(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checkpointing, "LONG_S", 1e-9)
+        usual = folder / "out.png.checkpoint"
+        result = stop(run, monkeypatch, *TRANSFER, "-o", "out.png")
+        first, *_, last = result.stderr.splitlines()
+        assert first == (
+            "a long run: kept in out.png.checkpoint (--no-checkpoint leaves that out)"
+        ).replace("out.png", str(folder / "out.png"))
+        assert last == f"'stylize resume {usual}' goes on"
+        assert describe(usual).request.minutes == 5.0
+        line = complaint(run(*TRANSFER, "-o", "out.png", "--no-checkpoint"), 1)
+        assert "out.png already exists" in line
+        (folder / "out.png").unlink()
+        assert "holds a run that was not" in complaint(run(*TRANSFER, "-o", "out.png"), 1)
+        done(run("resume", usual))
+        assert not usual.exists()
+
+    @pytest.mark.parametrize("words", [("-o", "-"), ("-o", "a.png", "--no-checkpoint")])
+    def test_a_long_run_without_one(
+        self,
+        run: Run,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        words: tuple[str, ...],
+    ) -> None:
+        monkeypatch.setattr(checkpointing, "LONG_S", 1e-9)
+        result = stop(run, monkeypatch, *TRANSFER, *words)
+        assert "a long run" not in result.stderr
+        assert not list(folder.glob("*.checkpoint"))
+
+    def test_the_time_that_counts(
+        self, run: Run, folder: Path, sketch: type[Sketch], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A sketch takes 42 seconds, it says, and can be kept in no checkpoint."""
+        done(run(*TRANSFER, "-o", "a.png"))
+        monkeypatch.setattr(checkpointing, "LONG_S", 41.9)
+        assert "a long run" in run(*TRANSFER, "-o", "b.png").stderr
+
+    def test_quietly(self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(checkpointing, "LONG_S", 1e-9)
+        assert stop(run, monkeypatch, *TRANSFER, "-o", "out.png", "-q").stderr == ""
+        assert done(run("resume", folder / "out.png.checkpoint", "-q")).stderr == ""
+
+    def test_a_full_disk_is_told_once(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object) -> None:
+            raise OutputError("cannot write run.checkpoint: no space left on device")
+
+        monkeypatch.setattr("stylize.runs.checkpoint_policy.save", full)
+        words = (*KEPT, "--checkpoint-every", "0.00000001", "-o")
+        first, second = done(run(*TRANSFER, *words, "out.png")).stderr.splitlines()
+        assert first == (
+            "no checkpoint: cannot write run.checkpoint: no space left on device;"
+            " the run goes on without"
+        )
+        assert second.startswith("saved out.png")
+        result = stop(run, monkeypatch, *TRANSFER, *words, "again.png")
+        assert "resume" not in result.stderr
+
+
+SLOW = ("--precision", "fp32", "--threads", 1, "--checkpoint-every", 0.0005)
+# Some seconds of work in a hundred steps or more.
+LONG = {
+    "transfer": ("transfer", "cat.png", "strokes.png", "--size", 96, "--min-size", 64, *FEW),
+    "dream": ("dream", "cat.png", "--size", 96, "--layer", "conv3_1", "--steps", 60),
+}
+STEPS = {"transfer": ("--steps", 80), "dream": ("--octaves", 2, "--min-octave", 32)}
+
+
+@POSIX
+@pytest.mark.parametrize("technique", LONG)
+def test_killed_at_random_moments(run: Run, folder: Path, technique: str) -> None:
+    """With -9 and politely, in processes of their own: the picture is that of a run left alone."""
+    save(cat(96), folder / "cat.png")
+    words = (*LONG[technique], *STEPS[technique], *SLOW)
+    done(run(*words, "-o", "whole.png"))
+    chance = random.Random(technique)
+    call = program(*words, *KEPT, "-o", "out.png", "--json")
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        kill(call, number, chance.uniform(0.0, 0.4))
+        assert (folder / "run.checkpoint").exists()
+        call = program("resume", "run.checkpoint", "--json")
+    done(run("resume", "run.checkpoint"))
+    assert_same("whole.png", "out.png")
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"cat.png", "strokes.png", "mask.png", "whole.png", "out.png"}
+
+
+def kill(call: dict[str, Any], number: int, wait_s: float) -> None:
+    """Run until there has been a step and some time, then send the signal."""
+    process = subprocess.Popen(**call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    while not os.path.exists("run.checkpoint"):
+        assert process.stdout.readline(), "it ended too soon"
+    assert json.loads(process.stdout.readline())["event"] == "step"
+    time.sleep(wait_s)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGTERM else -number)

@@ -1,0 +1,90 @@
+"""Where memory runs out after all, the same evaluation is tried again in smaller tiles."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from stylize.gradients import fitting
+from stylize.gradients.fitting import FittingEngine, is_out_of_memory
+from stylize.losses.channels import EnergyTerm
+from stylize.losses.loss import Evaluation, Objective
+from stylize.networks.models import Weights
+from stylize.networks.vgg import Trunk
+from stylize.planning.memory import Layout
+
+IMAGE = torch.rand(1, 3, 600, 640, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def trunk(vgg16: Weights) -> Trunk:
+    return Trunk(vgg16, ("relu2_1",))
+
+
+OBJECTIVE = Objective([EnergyTerm("e", "relu2_1", 1.0)])
+
+
+def test_it_steps_down(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = FittingEngine(trunk, OBJECTIVE, Layout())(IMAGE)
+    tried: list[str] = []
+
+    class Greedy(fitting.WholeEngine):
+        def __call__(self, image: Tensor) -> Evaluation:
+            tried.append("whole")
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    class Tight(fitting.TiledEngine):
+        def __call__(self, image: Tensor) -> Evaluation:
+            tried.append(f"{self._tile_px}")
+            if self._tile_px > 256:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(image)
+
+    monkeypatch.setattr(fitting, "WholeEngine", Greedy)
+    monkeypatch.setattr(fitting, "TiledEngine", Tight)
+    engine = FittingEngine(trunk, OBJECTIVE, Layout(history=5))
+    image = IMAGE.clone()
+    found = engine(image)
+    assert tried == ["whole", "512", "256"]
+    assert engine.layout == Layout(256, 5)
+    assert torch.equal(image, IMAGE)
+    error = (found.gradient - expected.gradient).norm() / expected.gradient.norm()
+    assert float(error) < 1e-5
+    engine(image)
+    assert tried[3:] == ["256"], "what did not fit is not tried again"
+
+
+def test_other_errors_come_out(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(fitting.WholeEngine):
+        def __call__(self, image: Tensor) -> Evaluation:
+            raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(fitting, "WholeEngine", Broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        FittingEngine(trunk, OBJECTIVE, Layout())(IMAGE)
+
+
+def test_there_is_an_end(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Greedy(fitting.WholeEngine):
+        def __call__(self, image: Tensor) -> Evaluation:
+            raise MemoryError
+
+    monkeypatch.setattr(fitting, "WholeEngine", Greedy)
+    with pytest.raises(MemoryError):
+        FittingEngine(trunk, OBJECTIVE, Layout())(IMAGE[..., :96, :96])
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("x"), True),
+        (RuntimeError("not enough memory: you tried to allocate 5 bytes"), True),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("memory"), False),
+    ],
+)
+def test_what_lack_of_memory_looks_like(error: BaseException, answer: bool) -> None:
+    assert is_out_of_memory(error) is answer

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import ImageFont
+
+from stylize.errors import SettingError
+from stylize.images.contact_sheet import (
+    BACKGROUND,
+    _drawable,
+    _fitting,
+    cell_name,
+    contact_sheet,
+    parse_cell,
+    sheet_size,
+)
+
+GAP = 8
+DARK = BACKGROUND / 255
+
+
+def plain(level: float = 0.5, height: int = 96, width: int = 128) -> torch.Tensor:
+    return torch.full((1, 3, height, width), level)
+
+
+def lit(part: torch.Tensor) -> torch.Tensor:
+    """Where something is drawn on the ground, ``(H, W)``."""
+    return ((part - DARK).abs() > 0.02).any(dim=1)[0]
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "name"),
+    [
+        (0, 0, "A1"),
+        (2, 1, "B3"),
+        (9, 25, "Z10"),
+        (0, 26, "AA1"),
+        (0, 27, "AB1"),
+        (0, 51, "AZ1"),
+        (0, 52, "BA1"),
+        (99, 701, "ZZ100"),
+        (0, 702, "AAA1"),
+    ],
+)
+def test_names_of_cells(row, column, name):
+    assert cell_name(row, column) == name
+    assert parse_cell(name) == (row, column)
+
+
+@given(st.integers(0, 999_998), st.integers(0, 300_000_000))
+def test_a_name_is_read_back_as_the_same_cell(row, column):
+    assert parse_cell(cell_name(row, column)) == (row, column)
+
+
+def test_names_in_other_spellings():
+    assert parse_cell(" b3\n") == parse_cell("B3")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "B", "3", "3B", "B0", "B03", "B-1", "B 3", "Ä1", "B٣", "A1000000", "A" * 7 + "1"]
+)
+def test_what_names_no_cell(text):
+    with pytest.raises(SettingError, match="no such cell") as caught:
+        parse_cell(text)
+    assert caught.value.hint is not None
+    assert "B3" in caught.value.hint
+
+
+@given(st.text())
+def test_any_text_is_a_cell_or_refused(text):
+    try:
+        row, column = parse_cell(text)
+    except SettingError:
+        return
+    assert cell_name(row, column) == text.strip().upper()
+
+
+@pytest.mark.parametrize(("row", "column"), [(-1, 0), (0, -1)])
+def test_nothing_before_the_first_cell(row, column):
+    with pytest.raises(ValueError, match=f"row {row}, column {column}"):
+        cell_name(row, column)
+
+
+def test_the_pictures_stand_in_a_grid():
+    levels = torch.linspace(0.3, 0.9, 6).view(2, 3).tolist()
+    sheet = contact_sheet([[("x", plain(level)) for level in row] for row in levels])
+    assert sheet.dtype == torch.float32
+    height, width = sheet.shape[2:]
+    assert width == 4 * GAP + 3 * 128
+    pitch = (height - GAP) // 2
+    assert height == GAP + 2 * pitch
+    for row in range(2):
+        for column in range(3):
+            top, left = GAP + row * pitch, GAP + column * (128 + GAP)
+            cell = sheet[..., top : top + 96, left : left + 128]
+            torch.testing.assert_close(cell, plain(levels[row][column]))
+            assert lit(sheet[..., top + 96 : top + pitch - GAP, left : left + 128]).any()
+            assert not lit(sheet[..., top : top + pitch, left - GAP : left]).any()
+
+
+def test_pictures_are_not_changed():
+    picture = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(3))
+    before = picture.clone()
+    sheet = contact_sheet([[("", picture)]], gap_px=0, max_cell_px=50)
+    assert torch.equal(sheet[..., :40, :], picture)
+    assert torch.equal(picture, before)
+
+
+@pytest.mark.parametrize("empty", [None, "short"])
+def test_an_empty_place_is_ground(empty):
+    full = [("a", plain()), ("b", plain())]
+    sheet = contact_sheet([full, full[:1] + ([None] if empty is None else [])])
+    middle = (sheet.shape[2] + GAP) // 2
+    assert lit(sheet[..., middle:, : GAP + 128]).any()
+    assert not lit(sheet[..., middle:, GAP + 128 :]).any()
+
+
+def test_large_pictures_are_shrunk():
+    sheet = contact_sheet([[("", plain(0.5, 300, 600))]], max_cell_px=200)
+    assert sheet.shape[3] == 200 + 2 * GAP
+    torch.testing.assert_close(sheet[..., GAP : GAP + 100, GAP : GAP + 200], plain(0.5, 100, 200))
+    assert not lit(sheet[..., GAP + 100 : GAP + 101, GAP : GAP + 200]).any()
+
+
+def test_what_overshoots_is_cut_off():
+    checkers = torch.arange(90).remainder(7).gt(2).float().expand(1, 3, 90, 90)
+    sheet = contact_sheet([[("", checkers)]], max_cell_px=64)
+    assert (sheet.min(), sheet.max()) == (0, 1)
+
+
+def label_of(text: str, width: int = 128) -> torch.Tensor:
+    """The strip beneath a single picture."""
+    return contact_sheet([[(text, plain(width=width))]], gap_px=0)[..., 96:, :]
+
+
+def test_the_label_says_what_it_is_given():
+    assert not torch.equal(label_of("conv4_3"), label_of("conv4_2"))
+    assert torch.equal(label_of("a\n b"), label_of("a b"))
+    assert lit(label_of("")).any()
+    assert lit(label_of("conv4_3")).sum() > lit(label_of("")).sum()
+
+
+def test_every_cell_has_its_name():
+    cells = [[("", plain()) for _ in range(3)] for _ in range(3)]
+    sheet = contact_sheet(cells, gap_px=0)
+    pitch = sheet.shape[2] // 3
+    strips = {
+        sheet[..., row * pitch + 96 : (row + 1) * pitch, left : left + 128].numpy().tobytes()
+        for row in range(3)
+        for left in range(0, 384, 128)
+    }
+    assert len(strips) == 9
+
+
+@pytest.mark.parametrize("width", [128, 256, 512])
+def test_text_grows_with_the_cell_and_has_room(width):
+    strip = lit(label_of("Ágjpqy|_", width))
+    assert not strip[0].any()
+    assert not strip[-1].any()
+    rows = strip.any(dim=1).sum()
+    assert max(11, 0.04 * width) <= rows <= max(16, 0.08 * width)
+
+
+def test_long_labels_end_in_an_ellipsis():
+    font = ImageFont.load_default(size=14)
+    text = "conv4_3 + 0.5*conv3_3:30-40"
+    assert _fitting(text, font.getlength(text), font) == text
+    for width in range(int(font.getlength(text))):
+        shown = _fitting(text, width, font)
+        assert font.getlength(shown) <= width
+        if shown:
+            assert shown.endswith("…")
+            assert text.startswith(shown[:-1])
+    assert _fitting(text, font.getlength("conv4_3 +…") + 1, font) == "conv4_3 +…"
+    assert _fitting(text, -5, font) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("4 octaves · 60°", "4 octaves · 60°"),
+        ("  a\n\tb ", "a b"),
+        ("Straße, déjà vu", "Strasse, deja vu"),
+        ("2×3 – ½", "2x3 - 1/2"),
+        ("a…", "a…"),
+        ("日本\x1b", "???"),
+    ],
+)
+def test_letters_that_the_font_lacks_are_replaced(text, drawn):
+    assert _drawable(text) == drawn
+
+
+def test_all_drawn_letters_are_in_the_font():
+    font = ImageFont.load_default(size=20)
+    missing = bytes(font.getmask("\N{CJK UNIFIED IDEOGRAPH-65E5}"))
+    for letter in map(chr, range(ord("!"), 0x250)):
+        for drawn in _drawable(letter).replace("?", ""):
+            assert bytes(font.getmask(drawn)) != missing, letter
+
+
+@given(
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 9),
+    st.integers(1, 60),
+)
+def test_its_size_is_known_before(picture, rows, columns, gap_px, max_cell_px):
+    cells = [[("x", torch.zeros(1, 3, *picture))] * columns] * rows
+    sheet = contact_sheet(cells, gap_px=gap_px, max_cell_px=max_cell_px)
+    size = sheet_size(picture, rows, columns, gap_px=gap_px, max_cell_px=max_cell_px)
+    assert sheet.shape == (1, 3, *size)
+
+
+def test_a_title_stands_above_the_grid():
+    cells = [[("x", plain(0.9))]]
+    bare, titled = contact_sheet(cells), contact_sheet(cells, title="Dreams")
+    extra = titled.shape[2] - bare.shape[2]
+    assert extra > GAP
+    assert torch.equal(titled[..., extra:, :], bare)
+    assert lit(titled[..., :extra, :]).any()
+    assert not lit(contact_sheet(cells, title="")[..., :extra, :]).any()
+
+
+@pytest.mark.parametrize("cells", [[], [[]], [[None], []]])
+def test_a_sheet_needs_a_picture(cells):
+    with pytest.raises(ValueError, match="without a picture"):
+        contact_sheet(cells)
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(1, 3, 8, 8), (1, 3, 8, 9)], [(1, 1, 8, 8)], [(3, 8, 8)], [(2, 3, 8, 8)]]
+)
+def test_pictures_have_one_size(shapes):
+    with pytest.raises(ValueError, match="of one size"):
+        contact_sheet([[("x", torch.zeros(shape)) for shape in shapes]])
+
+
+@pytest.mark.parametrize("wrong", [{"gap_px": -1}, {"max_cell_px": 0}])
+def test_figures_that_make_no_sheet(wrong):
+    with pytest.raises(ValueError, match="px"):
+        contact_sheet([[("x", plain())]], **wrong)
+
+
+@pytest.mark.parametrize("side", [1, 5, 20])
+def test_tiny_cells_are_possible(side):
+    sheet = contact_sheet([[("label", plain(0.5, side, side))] * 2], title="title")
+    assert sheet.shape[3] == 2 * side + 3 * GAP
+    assert 0 <= sheet.min() <= sheet.max() <= 1
+
+
+def test_cells_can_be_named_without_torch():
+    program = (
+        "import sys; from stylize.images.contact_sheet import parse_cell;"
+        "parse_cell('B3'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,123 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylize.errors import UsageError
+from stylize.gradients.self_test import resolve
+from stylize.networks.models import Weights
+from stylize.planning import device as machine
+from stylize.planning import self_test_cache as calibration
+from stylize.planning.self_test_cache import Verdict
+from stylize.settings.execution import Execution
+
+GOOD = Verdict(precision="bf16", gflops=300.0, speedup=2.0, cosine=0.999)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_the_self_test_measures_both_precisions(vgg16: Weights) -> None:
+    found = machine.self_test("cpu", vgg16)
+    assert 0.9 < found.cosine <= 1.0001
+    assert found.gflops > 0
+    assert found.precision == ("bf16" if found.cosine > 0.99 and found.speedup > 1 else "fp32")
+
+
+def test_the_self_test_runs_where_gradients_are_off(vgg16: Weights) -> None:
+    """On a new machine the first command may be one that needs none."""
+    with torch.no_grad():
+        assert machine.self_test("cpu", vgg16).gflops > 0
+
+
+@pytest.mark.parametrize(
+    ("cosine", "times", "expected"),
+    [(1.0, (2.0, 1.0), "bf16"), (1.0, (1.0, 50.0), "fp32"), (0.9, (2.0, 1.0), "fp32")],
+)
+def test_slow_or_wrong_bf16_is_not_used(
+    vgg16: Weights,
+    monkeypatch: pytest.MonkeyPatch,
+    cosine: float,
+    times: tuple[float, float],
+    expected: str,
+) -> None:
+    """A machine without bf16 instructions, and one whose bf16 is wrong, by their probes."""
+    exact = torch.tensor([1.0, 0.0])
+    rounded = torch.tensor([cosine, (1 - cosine**2) ** 0.5])
+    answers = {"fp32": (exact, times[0]), "bf16": (rounded, times[1])}
+    monkeypatch.setattr(machine, "_probe", lambda device, weights, each, image: answers[each])
+    assert machine.self_test("cpu", vgg16).precision == expected
+
+
+def test_the_verdict_is_measured_once(
+    own_cache: Path, vgg16: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(machine, "self_test", lambda *args: calls.append(args) or GOOD)
+    first = resolve(Execution(device="cpu"), vgg16)
+    second = resolve(Execution(device="cpu"), vgg16)
+    assert first == second
+    assert first.precision == "bf16"
+    assert len(calls) == 1
+    assert calibration.latest() == GOOD
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"a": {"precision": 1}}'])
+def test_a_damaged_cache_counts_as_none(own_cache: Path, damage: str) -> None:
+    own_cache.mkdir()
+    (own_cache / "machine.json").write_text(damage)
+    assert calibration.recall("a") is None
+    calibration.remember("b", GOOD)
+    assert calibration.recall("b") == GOOD
+
+
+def test_a_cache_that_cannot_be_written_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "file"))
+    calibration.remember("a", GOOD)
+    assert calibration.recall("a") is None
+
+
+def test_verdicts_are_kept_in_order_and_leave_no_other_file(own_cache: Path) -> None:
+    other = Verdict("fp32", 100.0, 0.5, 1.0)
+    calibration.remember("a", GOOD)
+    calibration.remember("b", other)
+    calibration.remember("a", GOOD)
+    assert calibration.latest() == GOOD
+    assert [path.name for path in own_cache.iterdir()] == ["machine.json"]
+    assert set(json.loads((own_cache / "machine.json").read_text())) == {"a", "b"}
+
+
+def test_a_forced_precision_is_obeyed_and_its_rate_estimated(
+    own_cache: Path, vgg16: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "self_test", lambda *args: GOOD)
+    found = resolve(Execution(device="cpu", precision="fp32"), vgg16)
+    assert (found.precision, found.gflops) == ("fp32", 150.0)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"cuda:7.*it has:.*cpu"):
+        machine.choose_device("cuda:7")
+
+
+def test_threads_are_obeyed(vgg16: Weights) -> None:
+    before = torch.get_num_threads()
+    try:
+        assert resolve(Execution(device="cpu", threads=1), vgg16).threads == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_fingerprint_tells_machines_apart(
+    vgg16: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = machine.fingerprint("cpu", vgg16)
+    monkeypatch.setattr(machine, "processor", lambda: "another processor")
+    assert machine.fingerprint("cpu", vgg16) != here

@@ -1,0 +1,71 @@
+"""What the system says of its memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stylize.errors import SettingError
+from stylize.planning import memory
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("7GB", 7e9), ("7g", 7e9), ("800 MB", 8e8), ("1.5G", 1.5e9), ("123", 123), ("2kb", 2000)],
+)
+def test_amounts(text: str, amount: float) -> None:
+    assert memory.parse_bytes(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "GB", "0", "-1GB", "7 apples", "1e9", "9" * 40, "nan"])
+def test_no_amounts(text: str) -> None:
+    with pytest.raises(SettingError, match="no such amount"):
+        memory.parse_bytes(text)
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(memory, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path / "cgroup")
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_nothing_is_known(system: Path) -> None:
+    assert memory.available_bytes() is None
+
+
+def test_the_machine(system: Path) -> None:
+    write(system / "proc" / "meminfo", "MemTotal: 9 kB\nMemAvailable:    2000 kB\n")
+    assert memory.available_bytes() == 2000 * 1024
+
+
+def test_a_control_group_and_the_one_around_it(system: Path) -> None:
+    write(system / "proc" / "meminfo", "MemAvailable: 9000000 kB\n")
+    write(system / "proc" / "self" / "cgroup", "0::/outer/inner\n")
+    inner = system / "cgroup" / "outer" / "inner"
+    write(inner / "memory.max", "max\n")
+    write(inner / "memory.current", "500\n")
+    write(inner.parent / "memory.max", "10000\n")
+    write(inner.parent / "memory.current", "4000\n")
+    write(inner.parent / "memory.stat", "anon 1\ninactive_file 1000\n")
+    assert memory.available_bytes() == 10_000 - 4000 + 1000
+
+
+def test_the_first_version_of_control_groups(system: Path) -> None:
+    write(system / "proc" / "self" / "cgroup", "3:cpu:/x\n7:memory:/job\n")
+    job = system / "cgroup" / "memory" / "job"
+    write(job / "memory.limit_in_bytes", "900\n")
+    write(job / "memory.usage_in_bytes", "1000\n")
+    assert memory.available_bytes() == 0
+
+
+def test_this_machine_says_something_sane() -> None:
+    free = memory.available_bytes()
+    assert free is None or 1e6 < free < 1e15

@@ -1,0 +1,434 @@
+"""Transfers of small pictures with the real network: every setting does what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import stylize
+from stylize.errors import InterruptedRunError, PictureError, SettingError, UnknownNameError
+from stylize.images.read import Picture, read_picture
+from stylize.images.resampling import resize
+from stylize.losses.smoothness import total_variation
+from stylize.optimize.loop import Iterate
+from stylize.planning import memory as layout_module
+from stylize.products.transfer.transfer import Transfer
+from stylize.runs.recipe import load_recipe
+from stylize.runs.result import Painting
+from stylize.settings.execution import Execution
+from stylize.settings.transfer import TransferSettings
+from tests.conftest import as_picture, cat, photo, strokes
+
+FP32 = Execution(device="cpu", precision="fp32")
+
+
+def paint(
+    content: Picture,
+    *styles: Picture,
+    start: Picture | None = None,
+    listener: Callable[[Iterate], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    **changes: object,
+) -> Painting:
+    values = {"size": "64", "min_size": 64, "steps": 12} | changes
+    job = Transfer(content, styles, TransferSettings(**values), FP32, start=start)
+    return job.run(listener, stop)
+
+
+def losses(painting: Painting, kind: str) -> float:
+    found = painting.recipe["losses"]
+    return sum(value for name, value in found.items() if name.startswith(kind))
+
+
+@pytest.fixture(scope="module")
+def plain() -> Painting:
+    """Twelve steps with the default settings."""
+    return paint(as_picture(photo(), "photo.png"), as_picture(strokes(), "strokes.png"))
+
+
+def test_style_comes_closer_and_the_photo_remains(content: Picture, style: Picture) -> None:
+    events: list[Iterate] = []
+    painting = paint(content, style, listener=events.append, steps=30)
+    assert events[-1].total < 0.3 * events[0].total
+    assert painting.pixels.shape == (1, 3, 64, 64)
+    assert float(painting.pixels.min()) >= 0
+    assert float(painting.pixels.max()) <= 1
+    assert losses(painting, "content") < 0.05 * 2
+
+
+def test_equal_seeds_and_settings_give_equal_pixels(
+    content: Picture, style: Picture, plain: Painting
+) -> None:
+    assert torch.equal(paint(content, style).pixels, plain.pixels)
+
+
+def test_the_seed_decides_the_noise(content: Picture, style: Picture) -> None:
+    one, same, other = (
+        paint(content, style, init="noise", seed=seed, steps=3).pixels for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_bf16_comes_as_close_as_fp32(style: Picture) -> None:
+    """Pixels may differ, the objective reached may not."""
+    totals = []
+    for precision in ("fp32", "bf16"):
+        settings = TransferSettings(size="64", min_size=64, steps=40)
+        execution = Execution(device="cpu", precision=precision)
+        painting = Transfer(as_picture(cat(64)), [style], settings, execution).run()
+        totals.append(losses(painting, ""))
+    assert totals[1] == pytest.approx(totals[0], rel=0.03)
+
+
+def test_more_content_weight_keeps_more_of_the_photo(content: Picture, style: Picture) -> None:
+    errors = [
+        losses(paint(content, style, content_weight=weight), "content") / weight
+        for weight in (0.01, 0.1, 1.0)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+
+
+def test_no_content_weight_from_noise_is_texture_synthesis(
+    content: Picture, style: Picture
+) -> None:
+    events: list[Iterate] = []
+    settings = {"content_weight": 0.0, "init": "noise", "steps": 40}
+    painting = paint(content, style, listener=events.append, **settings)
+    assert not any(name.startswith("content") for name in painting.recipe["losses"])
+    assert events[-1].total < 0.2 * events[0].total
+
+
+def test_more_smoothness_is_smoother(content: Picture, style: Picture) -> None:
+    rough, medium, smooth = (
+        float(total_variation(paint(content, style, smoothness=weight).pixels))
+        for weight in (0.0, 1.0, 20.0)
+    )
+    assert rough > medium > smooth
+
+
+def test_a_smaller_style_gives_finer_strokes(content: Picture) -> None:
+    """Stripes of 16 px at half the size are stripes of 8 px: faster changes."""
+    style = as_picture(strokes(64, 64, 16.0))
+    settings = {"content_weight": 0.0, "init": "noise", "steps": 40, "smoothness": 0.0}
+    large = paint(content, style, style_size=64, **settings).pixels
+    small = paint(content, style, style_size=32, **settings).pixels
+    assert mean_frequency(small) > 1.1 * mean_frequency(large)
+
+
+def mean_frequency(pixels: torch.Tensor) -> float:
+    grey = pixels.mean(1)[0] - pixels.mean()
+    power = torch.fft.rfft2(grey).abs().square()
+    radius = (torch.fft.fftfreq(64).view(-1, 1) ** 2 + torch.fft.rfftfreq(64) ** 2).sqrt()
+    return float((power * radius).sum() / power.sum())
+
+
+def test_style_weights_choose_between_styles(content: Picture, style: Picture) -> None:
+    blue = as_picture(strokes(64, 64, 5.0).flip(1), "blue.png")
+    first = paint(content, style, blue, style_weights=(1.0, 0.0))
+    assert torch.equal(first.pixels, paint(content, style).pixels)
+    red_minus_blue = [
+        float((p[:, 0] - p[:, 2]).mean())
+        for p in (
+            paint(content, style, blue, style_weights=weights).pixels
+            for weights in ((1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+        )
+    ]
+    assert red_minus_blue[0] > red_minus_blue[1] > red_minus_blue[2]
+
+
+def test_no_weights_means_equal_weights(content: Picture, style: Picture) -> None:
+    blue = as_picture(strokes(64, 64, 5.0).flip(1), "blue.png")
+    equal = paint(content, style, blue, style_weights=(2.0, 2.0), steps=3)
+    assert torch.equal(equal.pixels, paint(content, style, blue, steps=3).pixels)
+
+
+def test_the_order_of_styles_does_not_matter(content: Picture, style: Picture) -> None:
+    blue = as_picture(strokes(64, 64, 5.0).flip(1), "blue.png")
+    one = paint(content, style, blue, style_weights=(3.0, 1.0), steps=3)
+    two = paint(content, blue, style, style_weights=(1.0, 3.0), steps=3)
+    torch.testing.assert_close(one.pixels, two.pixels, atol=1e-3, rtol=0)
+
+
+def test_gram_and_moments_want_different_things(
+    content: Picture, style: Picture, plain: Painting
+) -> None:
+    gram = paint(content, style, style_loss="gram")
+    assert float((gram.pixels - plain.pixels).abs().mean()) > 0.005
+
+
+def test_layers_decide_what_is_compared(content: Picture, style: Picture) -> None:
+    painting = paint(
+        content,
+        style,
+        style_layers=(("relu1_1", 1.0), ("relu3_1", 1.0)),
+        content_layers=(("relu2_2", 1.0), ("conv3_2", 3.0)),
+        steps=2,
+    )
+    assert set(painting.recipe["losses"]) == {
+        "style relu1_1",
+        "style relu3_1",
+        "content relu2_2",
+        "content conv3_2",
+        "smoothness",
+    }
+
+
+def test_average_pooling_is_another_picture(
+    content: Picture, style: Picture, plain: Painting
+) -> None:
+    average = paint(content, style, pooling="avg")
+    assert float((average.pixels - plain.pixels).abs().mean()) > 0.005
+
+
+def test_vgg19_is_another_network(content: Picture, style: Picture) -> None:
+    painting = paint(content, style, network="vgg19", steps=2)
+    assert painting.recipe["weights"]["name"] == "vgg19"
+
+
+def test_a_start_of_ones_own(content: Picture, style: Picture) -> None:
+    start = as_picture(torch.full((1, 3, 32, 32), 0.9), "start.png")
+    painting = paint(
+        content, style, start=start, init="file", optimizer="adam", steps=1, learning_rate=1e-4
+    )
+    torch.testing.assert_close(painting.pixels, torch.full((1, 3, 64, 64), 0.9), atol=1e-3, rtol=0)
+    assert [each["role"] for each in painting.recipe["inputs"]] == ["content", "style", "start"]
+
+
+@pytest.mark.parametrize(("init", "source"), [("content", photo()), ("style", strokes())])
+def test_starts(content: Picture, style: Picture, init: str, source: torch.Tensor) -> None:
+    painting = paint(content, style, init=init, optimizer="adam", steps=1, learning_rate=1e-4)
+    torch.testing.assert_close(painting.pixels, source, atol=1e-3, rtol=0)
+
+
+TWO_SCALES: dict[str, object] = {"min_size": 32, "optimizer": "adam", "learning_rate": 1e-5}
+
+
+@pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
+def test_detail_comes_back_with_the_size(content: Picture, style: Picture, detail: float) -> None:
+    """Hardly a step is made, so what is there is the start: coarse, and a share of the rest."""
+    painting = paint(content, style, detail=detail, steps=1, **TWO_SCALES)
+    coarse = resize(resize(content.pixels, (32, 32)), (64, 64))
+    expected = (coarse + detail * (content.pixels - coarse)).clamp(0, 1)
+    torch.testing.assert_close(painting.pixels, expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("init", ["noise", "style"])
+def test_no_detail_of_the_photo_where_it_is_not_the_start(
+    content: Picture, style: Picture, init: str
+) -> None:
+    first, second = (
+        paint(content, style, init=init, detail=detail, steps=2, **TWO_SCALES).pixels
+        for detail in (0.0, 1.0)
+    )
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_both_optimisers_descend(content: Picture, style: Picture, optimizer: str) -> None:
+    events: list[Iterate] = []
+    paint(content, style, optimizer=optimizer, steps=25, listener=events.append)
+    assert events[-1].total < 0.4 * events[0].total
+
+
+def test_lbfgs_comes_closer_than_adam_in_equal_steps(content: Picture, style: Picture) -> None:
+    totals = [
+        losses(paint(content, style, optimizer=name, steps=15), "") for name in ("lbfgs", "adam")
+    ]
+    assert totals[0] < 0.95 * totals[1]
+
+
+def test_more_steps_come_closer(content: Picture, style: Picture, plain: Painting) -> None:
+    longer = paint(content, style, steps=40)
+    assert losses(longer, "style") < losses(plain, "style")
+
+
+def test_a_larger_learning_rate_moves_further(content: Picture, style: Picture) -> None:
+    moved = [
+        float(
+            (paint(content, style, optimizer="adam", steps=3, learning_rate=rate).pixels - photo())
+            .abs()
+            .mean()
+        )
+        for rate in (0.005, 0.02)
+    ]
+    assert moved[1] > 2 * moved[0]
+
+
+def test_averaging_lags_behind_the_last_iterate(content: Picture, style: Picture) -> None:
+    last, averaged = (
+        paint(content, style, optimizer="adam", steps=8, averaging=share).pixels
+        for share in (0.0, 0.95)
+    )
+    assert float((averaged - photo()).abs().mean()) < float((last - photo()).abs().mean())
+
+
+def test_tolerance_ends_a_scale_early(content: Picture, style: Picture) -> None:
+    painting = paint(content, style, steps=60, tolerance=0.5)
+    assert painting.recipe["resolved"]["scales"][0][2] < 60
+
+
+def test_sizes_and_scales(style: Picture) -> None:
+    painting = paint(as_picture(photo(90, 150)), style, size="120", min_size=60, steps=9)
+    assert painting.pixels.shape == (1, 3, 72, 120)
+    assert painting.recipe["resolved"]["scales"] == [[60, 36, 9], [120, 72, 4]]
+
+
+def test_nothing_is_enlarged(style: Picture) -> None:
+    painting = paint(as_picture(photo(40, 48)), style, size="4096", steps=1)
+    assert painting.pixels.shape == (1, 3, 40, 48)
+
+
+def test_every_pixel_of_an_odd_size_is_painted(style: Picture) -> None:
+    """Poolings drop the last odd row: without a canvas it would stay as in the photo."""
+    content = as_picture(photo(63, 79))
+    change = (paint(content, style, size="79", min_size=79).pixels - content.pixels).abs()
+    inner = float(change[..., 16:-16, 16:-16].mean())
+    for strip in (change[..., -3:, :], change[..., -3:], change[..., :3, :], change[..., :3]):
+        assert float(strip.mean()) > 0.4 * inner
+
+
+def test_one_recipe_looks_the_same_at_two_sizes() -> None:
+    content, style = as_picture(cat(192)), as_picture(strokes(192, 192, 16.0))
+    small, large = (
+        paint(content, style, size=size, min_size=96, steps=15, final_steps=15).pixels
+        for size in ("96", "192")
+    )
+    halved = F.interpolate(large, size=(96, 96), mode="bicubic", antialias=True)
+    for moment in (torch.mean, torch.std):
+        one, two = moment(small, dim=(2, 3)), moment(halved, dim=(2, 3))
+        torch.testing.assert_close(one, two, rtol=0.25, atol=0.03)
+
+
+def test_alpha_is_kept(style: Picture) -> None:
+    alpha = (torch.arange(64).view(1, 1, 1, 64) >= 32).float().expand(1, 1, 64, 64)
+    painting = paint(as_picture(photo(), alpha=alpha), style, steps=1)
+    assert painting.alpha is not None
+    assert torch.equal(painting.alpha, alpha)
+
+
+def test_a_stop_gives_the_picture_so_far(content: Picture, style: Picture) -> None:
+    events: list[Iterate] = []
+    painting = paint(
+        content,
+        style,
+        size="64",
+        min_size=32,
+        listener=events.append,
+        stop=lambda: len(events) >= 3,
+    )
+    assert painting.interrupted
+    assert painting.recipe["interrupted"] is True
+    assert painting.recipe["resolved"]["scales"] == [[32, 32, 3]]
+    assert painting.pixels.shape == (1, 3, 64, 64)
+
+
+def test_a_stop_before_the_first_step_has_nothing_to_give(content: Picture, style: Picture) -> None:
+    with pytest.raises(InterruptedRunError):
+        paint(content, style, stop=lambda: True)
+
+
+def test_previews_are_pictures_of_the_scale(content: Picture, style: Picture) -> None:
+    shapes = []
+    paint(content, style, steps=2, listener=lambda event: shapes.append(event.picture().shape))
+    assert shapes == [(1, 3, 64, 64)] * 2
+
+
+def test_a_plain_style_does_no_harm(content: Picture) -> None:
+    painting = paint(content, as_picture(torch.full((1, 3, 64, 64), 0.5)))
+    assert torch.isfinite(painting.pixels).all()
+
+
+@pytest.mark.parametrize(
+    ("error", "changes"),
+    [
+        (SettingError, {"style_weights": (1.0, 2.0)}),
+        (SettingError, {"init": "file"}),
+        (UnknownNameError, {"style_layers": (("relu9_1", 1.0),)}),
+        (UnknownNameError, {"network": "vgg61"}),
+    ],
+)
+def test_requests_that_make_no_sense(
+    content: Picture, style: Picture, error: type[Exception], changes: dict[str, object]
+) -> None:
+    with pytest.raises(error):
+        paint(content, style, **changes)
+
+
+def test_a_transfer_needs_a_style(content: Picture) -> None:
+    with pytest.raises(SettingError, match="0 style pictures"):
+        paint(content)
+
+
+@pytest.mark.parametrize("side", [1, 15])
+def test_pictures_too_small_for_the_network(content: Picture, style: Picture, side: int) -> None:
+    tiny = as_picture(torch.rand(1, 3, side, side), "tiny.png")
+    with pytest.raises(PictureError, match=f"tiny.png: {side}×{side} px is too small"):
+        paint(tiny, style)
+    with pytest.raises(PictureError, match="at least 16 px"):
+        paint(content, tiny)
+
+
+def test_the_python_function(files: tuple[Path, Path], tmp_path: Path) -> None:
+    content, style = files
+    painting = stylize.transfer(
+        content, [style, read_picture(style)], size="32", steps=2, execution=FP32
+    )
+    painting.save(tmp_path / "out.png")
+    recipe = load_recipe(tmp_path / "out.png")
+    assert recipe["settings"]["steps"] == 2
+    assert [each["name"] for each in recipe["inputs"]] == [
+        "photo.png",
+        "strokes.png",
+        "strokes.png",
+    ]
+    assert recipe == painting.recipe
+
+
+def test_tiles_paint_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound on memory changes rounding, not the picture; the recipe tells of the tiles."""
+    monkeypatch.setattr(layout_module, "TILES_PX", (64, 32))
+    monkeypatch.setattr(layout_module, "BASE_BYTES", 0.0)
+    settings = TransferSettings(
+        size="200",
+        steps=2,
+        final_steps=2,
+        min_size=200,
+        style_layers=(("relu1_1", 1), ("relu2_1", 1)),
+        content_layers=(("relu2_2", 1),),
+    )
+    photograph, pattern = as_picture(photo(200, 160)), as_picture(strokes(96, 96))
+    found = []
+    for allowed in ("4GB", "30MB"):
+        execution = Execution(precision="fp32", max_memory=allowed)
+        job = Transfer(photograph, [pattern], settings, execution)
+        found.append((job.cost(), job.run()))
+    (ample, whole), (tight, tiled) = found
+    assert whole.recipe["resolved"]["engine"] == "whole"
+    assert tiled.recipe["resolved"]["engine"] == "tiles"
+    assert tiled.recipe["resolved"]["tile_px"] in (64, 32)
+    assert tight.peak_bytes < ample.peak_bytes
+    assert tight.tflop > ample.tflop
+    assert float((whole.pixels - tiled.pixels).abs().max()) < 2 / 255
+
+
+def test_a_picture_that_fits_in_no_tiles_is_refused() -> None:
+    execution = Execution(precision="fp32", max_memory="100MB")
+    with pytest.raises(SettingError, match="even in tiles"):
+        Transfer(
+            as_picture(photo()), [as_picture(strokes())], TransferSettings(size="64"), execution
+        )
+
+
+def test_a_large_photo_counts_in_the_memory_of_a_small_painting(style: Picture) -> None:
+    peaks = [
+        Transfer(as_picture(photo(side, side)), [style], TransferSettings(size="64"), FP32)
+        .cost()
+        .peak_bytes
+        for side in (64, 640)
+    ]
+    assert peaks[1] - peaks[0] == 12 * (640**2 - 64**2)
