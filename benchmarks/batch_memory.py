@@ -24,17 +24,10 @@ import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from stylize.batches.claims import Claims  # noqa: E402
-from stylize.batches.local import (
-    LocalRunner,
-    Outcome,
-    Saving,
-)
+from stylize.batches.local import LocalRunner, Outcome, Saving  # noqa: E402
 from stylize.batches.painter import Shop  # noqa: E402
 from stylize.batches.records import Ledger  # noqa: E402
-from stylize.batches.tasks import (
-    Look,
-    Task,
-)
+from stylize.batches.tasks import Look, Task  # noqa: E402
 from stylize.settings.dream import DreamSettings  # noqa: E402
 from stylize.settings.execution import Execution  # noqa: E402
 from stylize.settings.fields import to_document  # noqa: E402

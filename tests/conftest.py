@@ -58,7 +58,7 @@ def vgg16() -> Weights:
 def network(vgg16: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of the usual network is read and verified once for all pictures of the tests."""
     for name, module in list(sys.modules.items()):
-        if name.startswith("stylize.techniques.") and hasattr(module, "load_weights"):
+        if name.startswith("stylize.") and hasattr(module, "load_weights"):
             monkeypatch.setattr(
                 module,
                 "load_weights",

@@ -17,7 +17,7 @@ HEAVY = ("torch", "torchvision", "scipy", "safetensors")
 # Runs several commands in one process, and says of each which heavy modules it brought.
 PROBE = """
 import contextlib, io, sys
-from stylize.cli import cli
+from stylize.cli.main import cli
 for words in sys.argv[2:]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:

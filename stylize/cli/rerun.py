@@ -15,11 +15,11 @@ from stylize.errors import RecipeError, UsageError
 from stylize.images.open import printable
 from stylize.runs.inputs import wanted_of
 from stylize.runs.recipe import not_followed
+from stylize.settings import inspect
 from stylize.settings.fields import from_document
 
 _FAMILY = "inspect "
 
-_SETTINGS = ("inspection", "inspect_gradients", "inspect_segment")
 
 # What the commands call the input of that role, where not by its role.
 _ROLES = {"photo": "content"}
@@ -67,8 +67,7 @@ def command_of(recipe: Mapping[str, Any]) -> str:
 
 
 def _settings_kind(technique: str) -> Any:
-    modules = (import_module(f"stylize.settings.{module}") for module in _SETTINGS)
-    kinds = (kind for module in modules for kind in vars(module).values())
+    kinds = vars(inspect).values()
     return next(kind for kind in kinds if getattr(kind, "TECHNIQUE", None) == technique)
 
 

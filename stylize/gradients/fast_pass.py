@@ -16,8 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylize.losses.loss import Region
-from stylize.networks.architecture import rectified
+from stylize.networks.architecture import Rect, rectified
 from stylize.networks.vgg import AVERAGE_POOLING_GAINS, FirstConvolution, Trunk, pooled
 from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
 
@@ -323,9 +322,9 @@ def _frozen(vgg: Trunk, index: int) -> Convolution:
 
 LEAST_ROWS = 16
 
-Visit = Callable[[str, Tensor, Region], None]
+Visit = Callable[[str, Tensor, Rect], None]
 
-Seed = Callable[[str, Tensor, Region], Tensor]
+Seed = Callable[[str, Tensor, Rect], Tensor]
 
 
 class Sweep:
@@ -416,7 +415,7 @@ class Sweep:
             for first, last in pairwise(edges)
         ]
 
-    def _owned(self, name: str, strip: Span) -> tuple[slice, slice, Region] | None:
+    def _owned(self, name: str, strip: Span) -> tuple[slice, slice, Rect] | None:
         """Rows and columns of a window of ``name`` that are owned, and where they lie."""
         region, stride = self._tile.regions[name], self._tile.strides[name]
         above, left = self._tile.row.start // stride, self._tile.column.start // stride
@@ -424,7 +423,7 @@ class Sweep:
         bottom = min(region.top + region.height, above + strip.last)
         if top >= bottom:
             return None
-        here = Region(top, region.left, bottom - top, region.width, region.rows, region.columns)
+        here = Rect(top, region.left, bottom - top, region.width, region.rows, region.columns)
         shift = above + strip.start
         columns = slice(region.left - left, region.left - left + region.width)
         return slice(top - shift, bottom - shift), columns, here

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.fast_pass import Sweep
-from stylize.losses.loss import Evaluation, FeatureTerm, Objective, Region
+from stylize.losses.loss import Evaluation, FeatureTerm, Objective
 from stylize.losses.statistics import Moments, by_position
+from stylize.networks.architecture import Rect
 from stylize.networks.vgg import Trunk, exact
 from stylize.planning.tiles import Tile, halo_px, tiles_of, whole_tile
 
@@ -111,7 +112,7 @@ class TiledEngine:
             for term in self._objective.features
         }
 
-    def _seed(self, slopes: dict[str, Any], layer: str, features: Tensor, region: Region) -> Tensor:
+    def _seed(self, slopes: dict[str, Any], layer: str, features: Tensor, region: Rect) -> Tensor:
         """The derivative of all terms on a part of one layer."""
         seed: Tensor | None = None
         for term in self._terms[layer]:
@@ -128,7 +129,7 @@ class _Sums:
         self._dtype = dtype
         self._total: dict[str, Any] = {}
 
-    def add(self, layer: str, features: Tensor, region: Region) -> None:
+    def add(self, layer: str, features: Tensor, region: Rect) -> None:
         """Count a part of a layer's activations."""
         for term in self._terms[layer]:
             part = term.at(region).sums(features)
@@ -145,7 +146,7 @@ class _Sums:
         return found
 
 
-def _nothing(layer: str, features: Tensor, region: Region) -> None:
+def _nothing(layer: str, features: Tensor, region: Rect) -> None:
     """Visit without a purpose."""
 
 
@@ -163,7 +164,7 @@ def features_of(
     """
     kept: dict[str, Tensor] = {}
 
-    def keep(name: str, features: Tensor, region: Region) -> None:
+    def keep(name: str, features: Tensor, region: Rect) -> None:
         if name not in names:
             return
         if name not in kept:
@@ -186,7 +187,7 @@ def moments_of_layers(
     total: dict[str, Any] = {}
     positions: dict[str, int] = {}
 
-    def count(name: str, features: Tensor, region: Region) -> None:
+    def count(name: str, features: Tensor, region: Rect) -> None:
         if name in names:
             rows = by_position(exact(features))
             total[name] = added(total.get(name), (rows.sum(0), rows.T @ rows))

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from stylize.losses.loss import Region
+from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
@@ -30,10 +30,10 @@ class DreamTerm:
         self.layer = layer
         self.weight = weight
         self._border = border
-        self._region: Region | None = None
+        self._region: Rect | None = None
         self._scale = 1.0
 
-    def at(self, region: Region) -> Self:
+    def at(self, region: Rect) -> Self:
         """The term for a part of the map; the border is the whole map's."""
         part = copy(self)
         part._region = region
@@ -71,7 +71,7 @@ class DreamTerm:
 
     def _inner(self, features: Tensor) -> Tensor:
         height, width = features.shape[2:]
-        region = self._region or Region(0, 0, height, width, height, width)
+        region = self._region or Rect(0, 0, height, width, height, width)
         rows = self._kept(region.top, height, region.rows)
         return features[..., rows, self._kept(region.left, width, region.columns)]
 

@@ -7,7 +7,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from stylize.losses.loss import Region
+from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
@@ -34,7 +34,7 @@ class ContentTerm:
         energy = target.float().square().sum()
         self._scale = 1 / energy.clamp_min(torch.finfo(torch.float32).tiny)
 
-    def at(self, region: Region) -> ContentTerm:
+    def at(self, region: Rect) -> ContentTerm:
         """The term with the target's part there."""
         part = copy(self)
         rows = slice(region.top, region.top + region.height)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.loss import Region
 from stylize.losses.statistics import Moments, Sums, _like, by_position, sums_of
+from stylize.networks.architecture import Rect
 
 
 class GramTerm:
@@ -32,7 +32,7 @@ class GramTerm:
         self._target = target.second
         self._scale = 1 / target.second.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
 
-    def at(self, region: Region) -> GramTerm:
+    def at(self, region: Rect) -> GramTerm:
         """The term itself: all positions are alike."""
         return self
 

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from stylize.networks.architecture import Rect
+
 
 class FeatureTerm(Protocol):
     """One named, weighted term on the activations of one layer.
@@ -28,7 +30,7 @@ class FeatureTerm(Protocol):
     weight: float
     local: bool
 
-    def at(self, region: Region) -> FeatureTerm:
+    def at(self, region: Rect) -> FeatureTerm:
         """The term for activations of a part of the map; its sums add up to those of the whole."""
 
     def sums(self, features: Tensor) -> Any:
@@ -96,20 +98,3 @@ class Engine(Protocol):
 
     def __call__(self, image: Tensor) -> Evaluation:
         """The objective and its gradient at ``(1, 3, H, W)`` RGB pixels in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """A rectangle of positions of a feature map.
-
-    Attributes:
-        top, left, height, width: the rectangle.
-        rows, columns: the size of the whole map.
-    """
-
-    top: int
-    left: int
-    height: int
-    width: int
-    rows: int
-    columns: int

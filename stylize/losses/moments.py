@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.loss import Region
 from stylize.losses.statistics import Moments, Sums, _linear, sums_of
+from stylize.networks.architecture import Rect
 
 
 class MomentsTerm:
@@ -42,7 +42,7 @@ class MomentsTerm:
             self._covariance.square().sum(), (self._FLAT * energy).square()
         ).clamp_min(tiny)
 
-    def at(self, region: Region) -> MomentsTerm:
+    def at(self, region: Rect) -> MomentsTerm:
         """The term itself: all positions are alike."""
         return self
 

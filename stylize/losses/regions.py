@@ -16,9 +16,9 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from stylize.losses.loss import Region
 from stylize.losses.statistics import Moments, Sums, by_position
 from stylize.losses.style import StyleTerm
+from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 # Positions whose weighted activations are held in memory at a time.
@@ -45,7 +45,7 @@ class RegionTerm:
         self._amount = float(mask.double().sum())
         self._show(mask)
 
-    def at(self, region: Region) -> RegionTerm:
+    def at(self, region: Rect) -> RegionTerm:
         """The term with the mask's part there."""
         part = copy(self)
         rows = slice(region.top, region.top + region.height)

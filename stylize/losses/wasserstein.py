@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.loss import Region
 from stylize.losses.statistics import Moments, Sums, _linear, sums_of
+from stylize.networks.architecture import Rect
 
 # Share of the variance that is compared direction by direction. The rest, in a painting two thirds
 # of the directions, is compared as one amount: 512 directions take ten times as long as 200.
@@ -120,7 +120,7 @@ class WassersteinTerm:
         self._bures = Bures(target.covariance)
         self._scale = 1 / target.second.trace().clamp_min(torch.finfo(torch.float32).tiny ** 0.5)
 
-    def at(self, region: Region) -> WassersteinTerm:
+    def at(self, region: Rect) -> WassersteinTerm:
         """The term itself: all positions are alike."""
         return self
 

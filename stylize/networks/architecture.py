@@ -117,3 +117,20 @@ def least_octave_px(layer: Layer) -> int:
     """
     positions = math.ceil(2 * layer.receptive_field_px / (3 * layer.stride))
     return max(positions * layer.stride, LEAST_POSITIONS * layer.stride, LEAST_SIDE_PX)
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A rectangle of positions of a feature map.
+
+    Attributes:
+        top, left, height, width: the rectangle.
+        rows, columns: the size of the whole map.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    rows: int
+    columns: int

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from stylize.losses.loss import Region
-from stylize.networks.architecture import find_layer, up_to
+from stylize.networks.architecture import Rect, find_layer, up_to
 
 # Of the largest activation in a strip. Small enough for the C library to keep such buffers
 # instead of returning them to the system, and for processors' caches to help; large enough for
@@ -83,7 +82,7 @@ def spans(length: int, tile: int, halo: int, stride: int) -> list[Span]:
     return found
 
 
-def owned_region(row: Span, column: Span, size: tuple[int, int], stride: int) -> Region:
+def owned_region(row: Span, column: Span, size: tuple[int, int], stride: int) -> Rect:
     """The positions of a layer that a tile owns.
 
     Args:
@@ -95,7 +94,7 @@ def owned_region(row: Span, column: Span, size: tuple[int, int], stride: int) ->
     top, left = row.first // stride, column.first // stride
     bottom = rows if row.last == size[0] else row.last // stride
     right = columns if column.last == size[1] else column.last // stride
-    return Region(top, left, bottom - top, right - left, rows, columns)
+    return Rect(top, left, bottom - top, right - left, rows, columns)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Tile:
 
     row: Span
     column: Span
-    regions: Mapping[str, Region]
+    regions: Mapping[str, Rect]
     strides: Mapping[str, int]
 
 

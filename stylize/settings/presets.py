@@ -63,9 +63,9 @@ def preset_directory() -> Path:
 
     An editable install links the package only, which is why the second place is needed.
     """
-    package = Path(str(resources.files("stylize"))).resolve()
+    package = Path(str(resources.files("stylize")))
     packaged = package / "_presets"
-    return packaged if packaged.is_dir() else package.parent / "presets"
+    return packaged if packaged.is_dir() else package.resolve().parent / "presets"
 
 
 def preset_names(technique: str) -> list[str]:

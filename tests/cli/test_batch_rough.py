@@ -30,7 +30,7 @@ pytestmark = POSIX
 ZYGOTE = """
 import json, os, sys, warnings
 import torch, stylize.batches.claims, stylize.batches.local, stylize.cli.batch
-from stylize.cli import cli
+from stylize.cli.main import cli
 
 warnings.simplefilter("ignore")
 for line in sys.stdin:

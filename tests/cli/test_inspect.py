@@ -68,7 +68,7 @@ class TestGroup:
 
     def test_torch_stays_away(self, tmp_path: Path) -> None:
         probe = (
-            "import sys; from stylize.cli import cli\n"
+            "import sys; from stylize.cli.main import cli\n"
             "for words in (['inspect', 'map', '--help'], ['inspect', 'patches', '--help'],\n"
             "              ['inspect', 'activations', 'x.png', 'conv9_9'], ['inspect', '-h']):\n"
             "    try: cli.main(words, 'stylize')\n"

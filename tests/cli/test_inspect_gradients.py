@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stylize.cli import inspect
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import Run, complaint, done, listing, pointed_at, size_of
 from tests.conftest import cat, photo, save
@@ -39,9 +39,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch):
             asked = count(1)
             yield lambda: next(asked) > times
 
-        for name in ("inspection_runs", "inspection.occlude"):
-            module = import_module(f"stylize.cli.{name}")
-            monkeypatch.setattr(module, "stop_on_interrupt", stop_on_interrupt)
+        monkeypatch.setattr(inspect, "stop_on_interrupt", stop_on_interrupt)
 
     return patch
 

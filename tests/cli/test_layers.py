@@ -116,7 +116,7 @@ def test_names_are_completed(added: str) -> None:
 def test_torch_stays_away() -> None:
     call = program()
     probe = (
-        "import sys; from stylize.cli import cli\n"
+        "import sys; from stylize.cli.main import cli\n"
         "cli.main(['layers'], standalone_mode=False); sys.exit('torch' in sys.modules)"
     )
     call["args"] = [sys.executable, "-c", probe]

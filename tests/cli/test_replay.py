@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from stylize.gradients import self_test
 from stylize.images.read import read_picture
 from stylize.images.write import write_picture
-from stylize.planning import device as machine
 from stylize.planning.self_test_cache import Verdict
 from stylize.products.dream.dream import Dream
 from stylize.runs.recipe import load_recipe, to_text
@@ -178,7 +178,7 @@ class TestAgain:
     ) -> None:
         """Precision and threads are the recipe's, unless the user says otherwise."""
         verdict = Verdict(precision="bf16", gflops=100.0, speedup=2.0, cosine=1.0)
-        monkeypatch.setattr(machine, "self_test", lambda *_: verdict)
+        monkeypatch.setattr(self_test, "self_test", lambda *_: verdict)
         done(run("dream", "cat.png", *BRIEF, "--threads", 2, "-o", "out.png"))
         lines = done(run("replay", "out.png", "-v")).stderr.splitlines()
         assert lines[0] == "device cpu, fp32, 2 threads"

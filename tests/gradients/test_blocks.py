@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.gradients.fast_pass import average_unpool
+from stylize.gradients.fast_pass import average_unpool, blocks_of
 from stylize.networks.models import Weights
 from stylize.networks.vgg import FirstConvolution, SplitFirstConvolution, Trunk, halves, pooled
 
@@ -20,14 +20,14 @@ def noise(*shape: int) -> Tensor:
 def there_and_back(trunk: Trunk, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """All activations, and the gradient of half their energy."""
     x, inputs, memories = image, [], []
-    for block in trunk.blocks:
+    for block in blocks_of(trunk):
         inputs.append(x)
         memory = block.forward(x)
         memories.append(memory)
         x = memory.output if memory.output is not None else x
     features = {name: each for memory in memories for name, each in memory.features.items()}
     gradient = None
-    for block, memory, seen in reversed(list(zip(trunk.blocks, memories, inputs, strict=True))):
+    for block, memory, seen in reversed(list(zip(blocks_of(trunk), memories, inputs, strict=True))):
         block.lighten(memory)
         block.recall(memory, seen)
         gradient = block.backward(memory, gradient, lambda name, known: known.clone())
@@ -54,7 +54,7 @@ def test_a_block_is_what_autograd_says(
 
 
 def test_what_is_remembered_is_bytes(vgg16: Weights) -> None:
-    block = Trunk(vgg16, ("relu4_1",)).blocks[2]
+    block = blocks_of(Trunk(vgg16, ("relu4_1",)))[2]
     memory = block.forward(noise(1, 128, 8, 6).float())
     assert not memory.features
     assert {name: each.dtype for name, each in memory.alive.items()} == {
@@ -68,18 +68,18 @@ def test_what_is_remembered_is_bytes(vgg16: Weights) -> None:
 
 def test_without_a_way_back_nothing_is_remembered(vgg16: Weights) -> None:
     trunk = Trunk(vgg16, ("relu1_1", "relu2_1"))
-    memory = trunk.blocks[0].forward(noise(1, 3, 8, 8).float(), remember=False)
+    memory = blocks_of(trunk)[0].forward(noise(1, 3, 8, 8).float(), remember=False)
     assert memory.codes is None
     assert not memory.alive
     assert memory.features.keys() == {"relu1_1"}
-    full = trunk.blocks[0].forward(noise(1, 3, 8, 8).float())
+    full = blocks_of(trunk)[0].forward(noise(1, 3, 8, 8).float())
     assert memory.output is not None
     assert full.output is not None
     torch.testing.assert_close(memory.output, full.output)
 
 
 def test_the_split_convolution_and_its_way_back_are_the_plain_ones(vgg16: Weights) -> None:
-    first = Trunk(vgg16, ("conv1_1",)).blocks[0].convolutions[0]
+    first = blocks_of(Trunk(vgg16, ("conv1_1",)))[0].convolutions[0]
     plain = FirstConvolution(first.weight, first.bias, torch.float32, torch.channels_last)
     split = SplitFirstConvolution(first.weight, first.bias, torch.channels_last)
     image, gradient = noise(1, 3, 9, 14).float(), noise(1, 64, 9, 14).bfloat16()
@@ -100,7 +100,7 @@ def test_two_halves_are_nearly_the_whole(value: float) -> None:
 
 
 def test_nothing_wanted_nothing_back(vgg16: Weights) -> None:
-    block = Trunk(vgg16, ("relu1_1", "relu2_1")).blocks[0]
+    block = blocks_of(Trunk(vgg16, ("relu1_1", "relu2_1")))[0]
     memory = block.forward(noise(1, 3, 8, 8).float())
     zero = block.backward(memory, None, lambda name, known: torch.zeros_like(known))
     assert zero is not None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import stylize.gradients.fast_pass as sweep_module
 from stylize.gradients.fast_pass import Sweep
-from stylize.losses.loss import Region
+from stylize.networks.architecture import Rect
 from stylize.networks.models import Weights
 from stylize.networks.vgg import Trunk
 from stylize.planning.tiles import halo_px, tiles_of, whole_tile
@@ -40,7 +40,7 @@ def test_everything_is_shown_once(trunk: Trunk, size: tuple[int, int], strip_byt
     seen = {name: torch.zeros_like(each) for name, each in expected.items()}
     counts = {name: torch.zeros(each.shape[2:]) for name, each in expected.items()}
 
-    def visit(name: str, features: Tensor, region: Region) -> None:
+    def visit(name: str, features: Tensor, region: Rect) -> None:
         rows = slice(region.top, region.top + region.height)
         columns = slice(region.left, region.left + region.width)
         seen[name][..., rows, columns] = features

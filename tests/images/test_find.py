@@ -357,9 +357,9 @@ class TestMeasure:
         assert "is too large: 3×2" in (problem or "")
 
 
-@pytest.mark.parametrize("module", ["collect", "plan"])
+@pytest.mark.parametrize("module", ["images.find", "batches.plan"])
 def test_a_plan_needs_no_torch(module: str) -> None:
     call = program()
-    probe = f"import sys, stylize.batches.{module}; print('torch' in sys.modules)"
+    probe = f"import sys, stylize.{module}; print('torch' in sys.modules)"
     call["args"] = [sys.executable, "-c", probe]
     assert subprocess.check_output(**call, text=True) == "False\n"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stylize.errors import MissingExtraError, OutputError, PictureError
-from stylize.images import mp4 as video
+from stylize.images import mp4
 from stylize.images.film import check_animation
 from stylize.images.metadata import read_recipe
 from tests.images.test_film import SIZE, scene
@@ -30,7 +30,7 @@ def pictures(length: int = 5, size: tuple[int, int] = SIZE) -> Iterator[Image.Im
 
 
 def written(path: Path, images=None, *, fps=25.0, recipe: str | None = None, quality=90) -> bytes:
-    video.write(path, images or pictures(), fps=fps, recipe=recipe, quality=quality)
+    mp4.write_mp4(path, images or pictures(), fps=fps, recipe=recipe, quality=quality)
     return path.read_bytes()
 
 
@@ -110,7 +110,7 @@ def test_an_encoder_that_fails_is_told(tmp_path, monkeypatch):
     def fail(*_):
         raise av.error.ExternalError(1, "no such luck")
 
-    monkeypatch.setattr(video, "_stream", fail)
+    monkeypatch.setattr(mp4, "_stream", fail)
     with pytest.raises(OutputError, match="mp4 encoder failed: no such luck"):
         written(tmp_path / "film.mp4")
 
@@ -172,8 +172,8 @@ class TestReading:
 
     def test_neighbours_in_the_container_are_pictures(self, encoded):
         assert read_recipe(encoded(Image.new("RGB", (64, 64)), "AVIF")) is None
-        assert not video.is_mp4(b"\0\0\0\x1cftypmp41\0\0\0\0mp41heic\0\0\0\0")
-        assert video.is_mp4(b"\0\0\0\x1cftypisom\0\0\2\0isomiso2avc1mp41")
+        assert not mp4.is_mp4(b"\0\0\0\x1cftypmp41\0\0\0\0mp41heic\0\0\0\0")
+        assert mp4.is_mp4(b"\0\0\0\x1cftypisom\0\0\2\0isomiso2avc1mp41")
 
     def test_nothing_is_printed(self, film, capfd, caplog):
         caplog.set_level(logging.DEBUG)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylize.gradients.tiled import WholeEngine
-from stylize.losses import channels as module
+from stylize.losses import guide as module
 from stylize.losses.channels import DreamTerm, EnergyTerm, ResponseTerm
 from stylize.losses.guide import MatchTerm
 from stylize.losses.loss import Objective

@@ -415,7 +415,7 @@ def test_no_such_download():
 
 def test_two_processes_at_once(published, models_folder):
     program = (
-        "import sys; from stylize.networks import additions\n"
+        "import sys; from stylize.networks import import_models as additions\n"
         "additions.address = lambda name: 'https://nowhere.invalid/' + sys.argv[2]\n"
         f"additions.download('{NAME}', base_url=sys.argv[1])"
     )

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from stylize.errors import UsageError
+from stylize.gradients import self_test
 from stylize.gradients.self_test import resolve
 from stylize.networks.models import Weights
 from stylize.planning import device as machine
@@ -22,7 +23,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_self_test_measures_both_precisions(vgg16: Weights) -> None:
-    found = machine.self_test("cpu", vgg16)
+    found = self_test.self_test("cpu", vgg16)
     assert 0.9 < found.cosine <= 1.0001
     assert found.gflops > 0
     assert found.precision == ("bf16" if found.cosine > 0.99 and found.speedup > 1 else "fp32")
@@ -31,7 +32,7 @@ def test_the_self_test_measures_both_precisions(vgg16: Weights) -> None:
 def test_the_self_test_runs_where_gradients_are_off(vgg16: Weights) -> None:
     """On a new machine the first command may be one that needs none."""
     with torch.no_grad():
-        assert machine.self_test("cpu", vgg16).gflops > 0
+        assert self_test.self_test("cpu", vgg16).gflops > 0
 
 
 @pytest.mark.parametrize(
@@ -49,15 +50,15 @@ def test_slow_or_wrong_bf16_is_not_used(
     exact = torch.tensor([1.0, 0.0])
     rounded = torch.tensor([cosine, (1 - cosine**2) ** 0.5])
     answers = {"fp32": (exact, times[0]), "bf16": (rounded, times[1])}
-    monkeypatch.setattr(machine, "_probe", lambda device, weights, each, image: answers[each])
-    assert machine.self_test("cpu", vgg16).precision == expected
+    monkeypatch.setattr(self_test, "_probe", lambda device, weights, each, image: answers[each])
+    assert self_test.self_test("cpu", vgg16).precision == expected
 
 
 def test_the_verdict_is_measured_once(
     own_cache: Path, vgg16: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    monkeypatch.setattr(machine, "self_test", lambda *args: calls.append(args) or GOOD)
+    monkeypatch.setattr(self_test, "self_test", lambda *args: calls.append(args) or GOOD)
     first = resolve(Execution(device="cpu"), vgg16)
     second = resolve(Execution(device="cpu"), vgg16)
     assert first == second
@@ -97,7 +98,7 @@ def test_verdicts_are_kept_in_order_and_leave_no_other_file(own_cache: Path) -> 
 def test_a_forced_precision_is_obeyed_and_its_rate_estimated(
     own_cache: Path, vgg16: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "self_test", lambda *args: GOOD)
+    monkeypatch.setattr(self_test, "self_test", lambda *args: GOOD)
     found = resolve(Execution(device="cpu", precision="fp32"), vgg16)
     assert (found.precision, found.gflops) == ("fp32", 150.0)
 

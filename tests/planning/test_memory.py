@@ -8,6 +8,7 @@ import pytest
 
 from stylize.errors import SettingError
 from stylize.planning import memory
+from stylize.settings.execution import parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -15,13 +16,13 @@ from stylize.planning import memory
     [("7GB", 7e9), ("7g", 7e9), ("800 MB", 8e8), ("1.5G", 1.5e9), ("123", 123), ("2kb", 2000)],
 )
 def test_amounts(text: str, amount: float) -> None:
-    assert memory.parse_bytes(text) == amount
+    assert parse_bytes(text) == amount
 
 
 @pytest.mark.parametrize("text", ["", "GB", "0", "-1GB", "7 apples", "1e9", "9" * 40, "nan"])
 def test_no_amounts(text: str) -> None:
     with pytest.raises(SettingError, match="no such amount"):
-        memory.parse_bytes(text)
+        parse_bytes(text)
 
 
 @pytest.fixture

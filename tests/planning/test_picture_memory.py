@@ -44,7 +44,7 @@ MEASURED = """
 import io, re, sys
 from pathlib import Path
 from PIL import Image
-from stylize.images import read_picture
+from stylize.images.read import read_picture
 
 def resident(key):
     return int(re.search(key + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024

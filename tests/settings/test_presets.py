@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import stylize
 from stylize.cli.presets import cost_of
 from stylize.errors import UnknownNameError, UsageError
 from stylize.settings import presets
@@ -32,7 +31,7 @@ from stylize.settings.presets import (
 from stylize.settings.transfer import TransferSettings
 from tests.strategies import objects
 
-SHIPPED = sorted((Path(__file__).parent.parent / "presets").glob("*/*.toml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "presets").glob("*/*.toml"))
 SLUGS = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True)
 
 
@@ -221,7 +220,7 @@ def test_the_presets_of_a_checkout(
 ) -> None:
     """An editable install has no ``_presets`` in the package; they lie beside it."""
     monkeypatch.setattr(presets.resources, "files", lambda package: tmp_path / package)
-    monkeypatch.setattr(stylize, "__file__", str(tmp_path / "checkout" / "stylize" / "__init__.py"))
+    monkeypatch.setattr(presets.resources, "files", lambda name: tmp_path / "checkout" / name)
     assert preset_directory() == tmp_path / "checkout" / "presets"
 
 

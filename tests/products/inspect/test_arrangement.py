@@ -100,7 +100,7 @@ def test_grids(count: int) -> None:
     assert count <= rows * columns < count + columns
     assert columns <= count
     if count > 30:
-        assert 1.1 < columns / rows < 1.6
+        assert 1.1 < columns / rows <= 1.6
 
 
 @given(st.integers(1, 60), st.integers(0, 10**6), st.sampled_from([7, 1500]))

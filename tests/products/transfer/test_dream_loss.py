@@ -18,8 +18,8 @@ from stylize.runs.recipe import settings_of
 from stylize.runs.result import Painting
 from stylize.runs.session import Studio
 from stylize.settings.execution import Execution
-from stylize.settings.presets import find_preset, motif_targets, preset_names
-from stylize.settings.transfer import TransferSettings, parse_motif
+from stylize.settings.presets import check_layers, dream_targets, find_preset, preset_names
+from stylize.settings.transfer import TransferSettings, parse_dream
 from tests.conftest import as_picture, cat, strokes
 from tests.reruns.test_resume import assert_same, gone_on, stopped
 
@@ -51,9 +51,9 @@ class TestWords:
     """``PRESET[:WEIGHT]``."""
 
     def test_read(self) -> None:
-        assert parse_motif("dogs") == ("dogs", 1.0)
-        assert parse_motif("bad-trip:2.5") == ("bad-trip", 2.5)
-        assert parse_motif("dogs:0") == ("dogs", 0.0)
+        assert parse_dream("dogs") == ("dogs", 1.0)
+        assert parse_dream("bad-trip:2.5") == ("bad-trip", 2.5)
+        assert parse_dream("dogs:0") == ("dogs", 0.0)
 
     @pytest.mark.parametrize("text", ["", ":1", "dogs:", "dogs:x", "dogs:-1", "dogs:nan", "a:1e9"])
     def test_refused(self, text: str) -> None:
@@ -64,20 +64,20 @@ class TestWords:
 
     def test_a_near_miss(self) -> None:
         with pytest.raises(UnknownNameError, match="dream preset 'dog'"):
-            TransferSettings(dream="dog").check_layers("vgg16")
+            check_layers(TransferSettings(dream="dog"), "vgg16")
 
     def test_nothing_of_it_is_nothing(self) -> None:
-        assert motif_targets("dogs:0") == ()
+        assert dream_targets("dogs:0") == ()
         assert torch.equal(job(dream="dogs:0", steps=1).run().pixels, job(steps=1).run().pixels)
 
     @pytest.mark.parametrize("name", preset_names("dream"))
     @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
     def test_any_dream_will_do(self, name: str, network: str) -> None:
-        TransferSettings(dream=f"{name}:0.5").check_layers(network)
-        weights = [abs(target.weight) for target in motif_targets(f"{name}:0.5")]
+        check_layers(TransferSettings(dream=f"{name}:0.5"), network)
+        weights = [abs(target.weight) for target in dream_targets(f"{name}:0.5")]
         assert sum(weights) == pytest.approx(0.5)
         layers = find_preset("dream", name).apply().layers
-        assert all(target.layer in layers for target in motif_targets(name))
+        assert all(target.layer in layers for target in dream_targets(name))
 
 
 class TestPainted:
