@@ -25,7 +25,7 @@ from PIL import Image  # noqa: E402
 
 from stylize.batches.claims import Claims  # noqa: E402
 from stylize.batches.local import LocalRunner, Outcome, Saving  # noqa: E402
-from stylize.batches.painter import Shop  # noqa: E402
+from stylize.batches.painter import BatchPainter  # noqa: E402
 from stylize.batches.records import Ledger  # noqa: E402
 from stylize.batches.tasks import Look, Task  # noqa: E402
 from stylize.settings.dream import DreamSettings  # noqa: E402
@@ -90,16 +90,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tasks = make_tasks(folder, look, options.count)
-        shop = Shop(Execution(precision="fp32", threads=1))
-        ledger = Ledger(folder / "out", {"": shop.inputs(look)})
+        painter = BatchPainter(Execution(precision="fp32", threads=1))
+        ledger = Ledger(folder / "out", {"": painter.inputs(look)})
         with Claims(folder / "out") as claims:
             runner = LocalRunner(
-                shop,
+                painter,
                 ledger,
                 claims,
                 saving=Saving(),
                 told=meter.told,
-                began=lambda task: None,
+                on_image=lambda task: None,
                 stop=lambda: False,
             )
             runner.run(tasks)

@@ -98,7 +98,7 @@ def prepare(content: str, style: str, size: int) -> tuple[WholeEngine, Tensor, s
     pictures = read_picture(Path(content)), [read_picture(Path(style))]
     job = Transfer(*pictures, settings, Execution(device="cpu"))
     canvas = Canvas(job.size, 16)
-    engine = WholeEngine(job._trunk, job._objective(job.scales[0], canvas))
+    engine = WholeEngine(job._vgg, job._objective(job.scales[0], canvas))
     start = canvas.extend(resize(job.content.pixels, job.size).clamp(0, 1)).contiguous()
     return engine, start, job.machine.precision
 

@@ -15,7 +15,7 @@ from stylize.version import __version__
 if TYPE_CHECKING:
     from stylize.api import dream, transfer
     from stylize.errors import StylizeError
-    from stylize.runs.result import Painting
+    from stylize.runs.result import Result
     from stylize.settings.dream import DreamSettings
     from stylize.settings.execution import Execution
     from stylize.settings.transfer import TransferSettings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DreamSettings",
     "Execution",
-    "Painting",
+    "Result",
     "StylizeError",
     "TransferSettings",
     "__version__",
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "DreamSettings": "stylize.settings.dream",
     "Execution": "stylize.settings.execution",
-    "Painting": "stylize.runs.result",
+    "Result": "stylize.runs.result",
     "StylizeError": "stylize.errors",
     "TransferSettings": "stylize.settings.transfer",
     "dream": "stylize.api",

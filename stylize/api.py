@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from stylize.images.read import Picture, read_picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.products.dream.dream import Dream
-from stylize.products.transfer.style_groups import Parts
+from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.execution import Execution
 from stylize.settings.presets import DEFAULTS, find_preset
 
@@ -24,12 +24,12 @@ def transfer(
     *,
     preset: str = DEFAULTS["transfer"],
     start: PictureLike | None = None,
-    parts: Parts | None = None,
+    parts: Masks | None = None,
     execution: Execution | None = None,
-    listener: Callable[[Iterate], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
     **settings: Any,
-) -> Painting:
+) -> Result:
     """Paint a photograph in the style of one or several pictures.
 
     Args:
@@ -41,7 +41,7 @@ def transfer(
         parts: of the photo with styles of their own, or that stay as they are; masks are read
             with :func:`stylize.images.read_picture`.
         execution: device, precision, threads.
-        listener: is told of every step.
+        on_step: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
         settings: fields of :class:`stylize.settings.TransferSettings`; they beat the preset.
 
@@ -68,7 +68,7 @@ def transfer(
         start=None if start is None else _read(start),
         parts=parts,
         preset=look.recorded,
-    ).run(listener, stop)
+    ).run(on_step, stop)
 
 
 def dream(
@@ -78,10 +78,10 @@ def dream(
     guide: PictureLike | None = None,
     mask: PictureLike | None = None,
     execution: Execution | None = None,
-    listener: Callable[[Iterate], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
     **settings: Any,
-) -> Painting:
+) -> Result:
     """Let a network dream on a photograph, or on noise.
 
     Args:
@@ -90,7 +90,7 @@ def dream(
         guide: a picture whose motifs the dream shall use.
         mask: white where the dream shows, black where the photograph stays.
         execution: device, precision, threads.
-        listener: is told of every step.
+        on_step: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
         settings: fields of :class:`stylize.settings.DreamSettings`; they beat the preset.
 
@@ -112,7 +112,7 @@ def dream(
         guide=None if guide is None else _read(guide),
         mask=None if mask is None else _read(mask),
         preset=look.recorded,
-    ).run(listener, stop)
+    ).run(on_step, stop)
 
 
 def _read(picture: PictureLike) -> Picture:

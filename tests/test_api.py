@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import stylize
-from stylize import DreamSettings, Execution, Painting, StylizeError, dream, transfer
+from stylize import DreamSettings, Execution, Result, StylizeError, dream, transfer
 from stylize.errors import (
     InterruptedRunError,
     PictureError,
@@ -18,7 +18,7 @@ from stylize.errors import (
     UsageError,
 )
 from stylize.images.read import read_picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.runs.recipe import load_recipe
 from stylize.settings.presets import find_preset
 from tests.conftest import as_picture, photo, save, strokes
@@ -40,7 +40,7 @@ def test_what_is_promised_is_there() -> None:
 def test_a_dream_by_path_by_text_or_by_picture(files: Files) -> None:
     path = files[0]
     found = [dream(each, **QUICK) for each in (path, str(path), read_picture(path))]
-    assert all(isinstance(each, Painting) for each in found)
+    assert all(isinstance(each, Result) for each in found)
     assert all(torch.equal(each.pixels, found[0].pixels) for each in found)
     assert all(each.recipe == found[0].recipe for each in found)
 
@@ -86,19 +86,19 @@ def test_a_recipe_names_a_presets_file_and_not_its_place(
     preset.parent.mkdir()
     preset.write_text("[settings]\nseed = 7\n")
     if technique == "dream":
-        painting = dream(files[0], preset=str(preset), **QUICK)
+        result = dream(files[0], preset=str(preset), **QUICK)
     else:
-        painting = transfer(files[0], files[1], preset=str(preset), **STYLED)
-    painting.save(tmp_path / "out.png")
+        result = transfer(files[0], files[1], preset=str(preset), **STYLED)
+    result.save(tmp_path / "out.png")
     recipe = load_recipe(tmp_path / "out.png")
     assert (recipe["preset"], recipe["settings"]["seed"]) == ("look", 7)
     assert "private" not in str(recipe)
 
 
 def test_listeners_and_stops(files: Files) -> None:
-    events: list[Iterate] = []
+    events: list[Step] = []
     settings = QUICK | {"steps": 5, "octaves": 1}
-    found = dream(files[0], listener=events.append, stop=lambda: len(events) == 2, **settings)
+    found = dream(files[0], on_step=events.append, stop=lambda: len(events) == 2, **settings)
     assert found.interrupted
     assert len(events) == 2
     with pytest.raises(InterruptedRunError):

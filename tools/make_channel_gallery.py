@@ -15,7 +15,7 @@ from pathlib import Path
 from stylize.images.contact_sheet import cell_name, contact_sheet
 from stylize.images.write import write_picture
 from stylize.products.inspect.feature import show_feature
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.inspect import FeatureSettings
 
 SIZE_PX, CELL_PX, COLUMNS = 160, 120, 6
@@ -88,10 +88,10 @@ def page() -> str:
 
 def sheet(path: Path) -> None:
     """Grow all of them and write the sheet."""
-    studio, cells = Studio(), []
+    session, cells = Session(), []
     for channel in CHANNELS:
-        finding = show_feature(FeatureSettings(target=channel, size=SIZE_PX), studio=studio)
-        cells.append((channel, finding.painting.pixels))
+        finding = show_feature(FeatureSettings(target=channel, size=SIZE_PX), session=session)
+        cells.append((channel, finding.result.pixels))
         print(channel, finding.numbers["responses"], flush=True)
     rows = [cells[start : start + COLUMNS] for start in range(0, len(cells), COLUMNS)]
     write_picture(path, contact_sheet(rows, max_cell_px=CELL_PX), quality=70)

@@ -19,7 +19,7 @@ from stylize.gradients.tiled import features_of
 from stylize.images.read import read_picture
 from stylize.images.resampling import resize_clamped
 from stylize.networks.models import load_weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 
 STYLE = tuple(f"relu{block}_1" for block in range(1, 6))
 CONTENT = "relu4_2"
@@ -46,7 +46,7 @@ class Judge:
     """
 
     def __init__(self, network: str) -> None:
-        self._trunk = Trunk(load_weights(network), (*STYLE, CONTENT))
+        self._vgg = VGG(load_weights(network), (*STYLE, CONTENT))
         self._known: dict[Path, dict[str, Tensor]] = {}
 
     def __call__(self, pair: Pair, result: Path) -> Verdict:
@@ -69,7 +69,7 @@ class Judge:
         height, width = pixels.shape[2:]
         scale = SIDE / max(height, width)
         pixels = resize_clamped(pixels, (round(height * scale), round(width * scale)))
-        return features_of(self._trunk, pixels, (*STYLE, CONTENT))
+        return features_of(self._vgg, pixels, (*STYLE, CONTENT))
 
 
 def gram(features: Tensor) -> Tensor:

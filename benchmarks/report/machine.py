@@ -71,7 +71,7 @@ def evaluation(pair: Pair, side: int, precision: str) -> Evaluation:
     )
     canvas = Canvas(transfer.size, 16)
     objective = transfer._objective(Scale(*transfer.size, 1), canvas)
-    engine = WholeEngine(transfer._trunk, objective)
+    engine = WholeEngine(transfer._vgg, objective)
     image = transfer._enlarged(None, canvas)
     seconds = best_of(5, lambda: engine(image))
     with profile(activities=[ProfilerActivity.CPU]) as watched:
@@ -81,7 +81,7 @@ def evaluation(pair: Pair, side: int, precision: str) -> Evaluation:
     total = sum(each.self_cpu_time_total for each in events)
     convolving = sum(each.self_cpu_time_total for each in events if "convolution" in each.key)
     share = convolving / total
-    layers = transfer._trunk.layers
+    layers = transfer._vgg.layers
     flop = network_flop_per_px(transfer.weights.architecture, layers)
     flop *= image.shape[2] * image.shape[3]
     return Evaluation(side, precision, seconds, share, flop / (share * seconds) / 1e9)

@@ -15,9 +15,9 @@ from stylize.gradients.canvas import Canvas
 from stylize.gradients.tiled import WholeEngine
 from stylize.images.read import read_picture
 from stylize.images.write import write_picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.presets import find_preset
 from stylize.settings.schedule import Scale
@@ -101,7 +101,7 @@ class Runner:
 
     def __init__(self, keep: Path) -> None:
         self._keep = keep
-        self._studio = Studio()
+        self._session = Session()
         keep.mkdir(parents=True, exist_ok=True)
 
     def picture(self, variant: Variant, pair: Pair) -> Path:
@@ -118,20 +118,20 @@ class Runner:
         transfer = self._transfer(variant, pair)
         curve: list[tuple[float, float]] = []
 
-        def listen(step: Iterate) -> None:
+        def listen(step: Step) -> None:
             if step.scale == step.scales:
                 curve.append((step.seconds, step.total))
 
         started = time.perf_counter()
-        painting = transfer.run(listen)
+        result = transfer.run(listen)
         seconds = time.perf_counter() - started
-        write_picture(out, painting.pixels)
+        write_picture(out, result.pixels)
         result = Result(
             variant.name,
             pair.name,
             seconds,
-            evaluations(painting.recipe["resolved"]["scales"]),
-            self._objective(pair, painting.pixels),
+            evaluations(result.recipe["resolved"]["scales"]),
+            self._objective(pair, result.pixels),
             curve,
         )
         figures.write_text(json.dumps(asdict(result)))
@@ -144,14 +144,14 @@ class Runner:
             [read_picture(pair.style)],
             settings,
             Execution(precision=variant.precision),
-            studio=self._studio,
+            session=self._session,
         )
 
     def _objective(self, pair: Pair, pixels: torch.Tensor) -> float:
         transfer = self._transfer(Variant("balanced"), pair)
         canvas = Canvas(transfer.size, 16)
         objective = transfer._objective(Scale(*transfer.size, 1), canvas)
-        engine = WholeEngine(transfer._trunk, objective)
+        engine = WholeEngine(transfer._vgg, objective)
         return float(engine(canvas.extend(pixels).contiguous()).total)
 
 

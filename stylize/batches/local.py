@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stylize.batches.claims import Claim, Claims
-from stylize.batches.painter import Shop
+from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger, Standing
 from stylize.batches.tasks import Task, token_of
 from stylize.errors import (
@@ -29,9 +29,9 @@ from stylize.errors import (
 )
 from stylize.images.atomic import refusals_named, stale_partial
 from stylize.images.read import Picture, read_picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.planning.allocator import give_back_memory
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
 
@@ -87,34 +87,34 @@ class LocalRunner:
     """Works through tasks.
 
     Args:
-        shop: makes the pictures.
+        painter: makes the pictures.
         ledger: knows what is done.
         claims: keep other runs off a picture in work.
         saving: how pictures are written.
-        told: is told what became of each task.
-        began: is told of each task that is about to be painted, and gives its listener.
+        on_step: is told what became of each task.
+        on_image: is told of each task that is about to be painted, and gives its listener.
         stop: asked after every step; True drops the picture in work and ends the batch.
         fail_fast: end the batch at the first failure.
     """
 
     def __init__(
         self,
-        shop: Shop,
+        painter: BatchPainter,
         ledger: Ledger,
         claims: Claims,
         *,
         saving: Saving,
-        told: Callable[[Outcome], None],
-        began: Callable[[Task], Callable[[Iterate], None] | None],
+        on_step: Callable[[Outcome], None],
+        on_image: Callable[[Task], Callable[[Step], None] | None],
         stop: Callable[[], bool],
         fail_fast: bool = False,
     ) -> None:
-        self._shop = shop
+        self._painter = painter
         self._ledger = ledger
         self._claims = claims
         self._saving = saving
-        self._told = told
-        self._began = began
+        self._on_step = on_step
+        self._on_image = on_image
         self._stop = stop
         self._fail_fast = fail_fast
         self._failed = False
@@ -130,13 +130,13 @@ class LocalRunner:
             self._files = files
             pending: Future[None] | None = None
             for claimed in ahead:
-                painting = self._paint(claimed)
+                result = self._paint(claimed)
                 give_back_memory()
                 if pending is not None:
                     pending.result()
                     pending = None
-                if painting is not None:
-                    pending = files.submit(self._keep, claimed, painting)
+                if result is not None:
+                    pending = files.submit(self._keep, claimed, result)
                 if self._over:
                     break
             if pending is not None:
@@ -175,20 +175,20 @@ class LocalRunner:
 
     def _tell(self, outcome: Outcome) -> None:
         self._failed = self._failed or outcome.status == "failed"
-        self._told(outcome)
+        self._on_step(outcome)
 
     def _token(self, task: Task) -> str:
         return token_of(self._ledger.name(task))
 
-    def _paint(self, claimed: _Claimed) -> Painting | None:
+    def _paint(self, claimed: _Claimed) -> Result | None:
         """The painting; None where it failed, which is written down, or was stopped."""
         claimed.started = time.perf_counter()
         try:
             picture = claimed.picture.result()
-            listener = self._began(claimed.task)
-            painting = self._shop.paint(claimed.task, picture, listener, self._stop)
+            on_step = self._on_image(claimed.task)
+            result = self._painter.paint(claimed.task, picture, on_step, self._stop)
         except InterruptedRunError:
-            painting = None
+            result = None
         except OF_ALL_PICTURES as error:
             # A picture of a format that needs an extra is that picture's own trouble.
             if not isinstance(claimed.picture.exception(), StylizeError):
@@ -198,18 +198,18 @@ class LocalRunner:
         except Exception as error:
             self._fail(claimed, error)
             return None
-        if painting is None or painting.interrupted:
+        if result is None or result.interrupted:
             claimed.held.release()
             return None
-        return painting
+        return result
 
-    def _keep(self, claimed: _Claimed, painting: Painting) -> None:
+    def _keep(self, claimed: _Claimed, result: Result) -> None:
         """Write the picture, then that it is done."""
         task = claimed.task
         try:
             with refusals_named(task.target):
                 task.target.parent.mkdir(parents=True, exist_ok=True)
-            painting.save(
+            result.save(
                 task.target,
                 depth=self._saving.depth,
                 quality=self._saving.quality,
@@ -221,10 +221,10 @@ class LocalRunner:
             self._fail(claimed, error)
             return
         seconds = time.perf_counter() - claimed.started
-        losses: dict[str, Any] = painting.recipe["losses"]
+        losses: dict[str, Any] = result.recipe["losses"]
         self._ledger.write(task, claimed.standing, seconds=seconds, losses=losses)
         claimed.held.release()
-        self._told(Outcome(task, "done", seconds, notes=painting.notes))
+        self._on_step(Outcome(task, "done", seconds, notes=result.notes))
 
     def _fail(self, claimed: _Claimed, error: Exception) -> None:
         """Write down a failure, and go on."""
@@ -233,7 +233,7 @@ class LocalRunner:
         self._failed = True
         self._ledger.write(claimed.task, claimed.standing, seconds=seconds, error=line)
         claimed.held.release()
-        self._told(Outcome(claimed.task, "failed", seconds, line))
+        self._on_step(Outcome(claimed.task, "failed", seconds, line))
 
 
 def one_line(error: Exception) -> str:
@@ -243,7 +243,7 @@ def one_line(error: Exception) -> str:
 
 
 def admit(
-    task: Task, claims: Claims, ledger: Ledger, told: Callable[[Outcome], None]
+    task: Task, claims: Claims, ledger: Ledger, on_step: Callable[[Outcome], None]
 ) -> tuple[Standing, Claim] | None:
     """Take a task that is to be done; of any other, tell why it is not.
 
@@ -251,12 +251,12 @@ def admit(
         task: from the plan.
         claims: keep other runs off it.
         ledger: knows where it stands.
-        told: is told of a task that another run has, that is done, or that failed before.
+        on_step: is told of a task that another run has, that is done, or that failed before.
     """
     name = ledger.name(task)
     taken = claims.take(name)
     if taken is None:
-        told(Outcome(task, "elsewhere"))
+        on_step(Outcome(task, "elsewhere"))
         return None
     standing = ledger.standing(task)
     with suppress(OSError):  # the system may refuse, as it then will when the picture is saved
@@ -265,10 +265,10 @@ def admit(
         return standing, taken
     taken.release()
     if standing.state == "done":
-        told(Outcome(task, "skipped"))
+        on_step(Outcome(task, "skipped"))
     else:
         error = standing.error or "another picture is in its place (--overwrite replaces it)"
-        told(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
+        on_step(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
     return None
 
 

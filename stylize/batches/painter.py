@@ -8,18 +8,18 @@ from typing import Any
 
 from stylize.batches.tasks import Look, Task
 from stylize.images.read import Picture, read_picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
 from stylize.settings.transfer import TransferSettings
 
 
-class Shop:
+class BatchPainter:
     """Makes pictures one after the other.
 
     Args:
@@ -28,7 +28,7 @@ class Shop:
 
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
-        self._studio = Studio()
+        self._session = Session()
         self._styles: dict[Path, Picture] = {}
 
     def prepare(self, task: Task, picture: Picture) -> Transfer | Dream:
@@ -42,22 +42,22 @@ class Shop:
         settings: Any = from_document(kind, look.settings)
         if isinstance(settings, DreamSettings):
             return Dream(
-                picture, settings, self._execution, preset=look.preset, studio=self._studio
+                picture, settings, self._execution, preset=look.preset, session=self._session
             )
         styles = [self._style(path) for path in look.styles]
         return Transfer(
-            picture, styles, settings, self._execution, preset=look.preset, studio=self._studio
+            picture, styles, settings, self._execution, preset=look.preset, session=self._session
         )
 
     def paint(
         self,
         task: Task,
         picture: Picture,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Prepare and run."""
-        return self.prepare(task, picture).run(listener, stop)
+        return self.prepare(task, picture).run(on_step, stop)
 
     def inputs(self, look: Look) -> list[tuple[str, str]]:
         """Role and SHA-256 of the inputs that all pictures of a look have in common.

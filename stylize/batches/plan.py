@@ -19,7 +19,7 @@ from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.memory import reading_bytes
 from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import from_document
-from stylize.settings.presets import TECHNIQUES
+from stylize.settings.presets import PRODUCTS
 from stylize.settings.schedule import result_size
 from stylize.settings.transfer import TransferSettings
 
@@ -234,9 +234,7 @@ def estimate(
 
 
 def _settings(look: Look) -> TransferSettings | DreamSettings:
-    found: TransferSettings | DreamSettings = from_document(
-        TECHNIQUES[look.technique], look.settings
-    )
+    found: TransferSettings | DreamSettings = from_document(PRODUCTS[look.technique], look.settings)
     return found
 
 

@@ -218,7 +218,7 @@ class RayRunner:
         ledger: knows what is done.
         claims: keep other runs off a picture in work.
         saving: how pictures are written.
-        told: is told what became of each task.
+        on_step: is told what became of each task.
         stop: asked all the time; True drops the pictures in work and ends the batch.
         fail_fast: end the batch at the first failure.
         cpus: cores of a worker, see :func:`~stylize.batches.ray.berth_for`.
@@ -238,7 +238,7 @@ class RayRunner:
         claims: Claims,
         *,
         saving: Saving,
-        told: Callable[[Outcome], None],
+        on_step: Callable[[Outcome], None],
         stop: Callable[[], bool],
         fail_fast: bool = False,
         cpus: int | None = None,
@@ -250,7 +250,7 @@ class RayRunner:
         self._ledger = ledger
         self._claims = claims
         self._saving = saving
-        self._told = told
+        self._on_step = on_step
         self._stop = stop
         self._fail_fast = fail_fast
         self._failed = False
@@ -318,7 +318,7 @@ class RayRunner:
 
     def _tell(self, outcome: Outcome) -> None:
         self._failed = self._failed or outcome.status == "failed"
-        self._told(outcome)
+        self._on_step(outcome)
 
     def _token(self, task: Task) -> str:
         return token_of(self._ledger.name(task))
@@ -430,13 +430,13 @@ class RayRunner:
             self._ledger.write(job.task, job.standing, seconds=seconds, losses=answer["losses"])
             job.claim.release()
             notes = tuple(answer["notes"])
-            self._told(Outcome(job.task, "done", seconds, notes=notes))
+            self._on_step(Outcome(job.task, "done", seconds, notes=notes))
 
     def _fail(self, job: _Job, error: str, seconds: float = 0.0) -> None:
         self._failed = True
         self._ledger.write(job.task, job.standing, seconds=seconds, error=error)
         job.claim.release()
-        self._told(Outcome(job.task, "failed", seconds, error))
+        self._on_step(Outcome(job.task, "failed", seconds, error))
 
     def _dismiss(self) -> None:
         """Have the workers drop what they still have in work, and wait until they have."""

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from stylize.batches.local import OF_ALL_PICTURES, Saving, is_disk, one_line
-from stylize.batches.painter import Shop
+from stylize.batches.painter import BatchPainter
 from stylize.batches.records import state_folder
 from stylize.batches.tasks import Look, Task
 from stylize.errors import InterruptedRunError, MissingExtraError, PictureError
@@ -99,7 +99,7 @@ class Worker:
     def __init__(self, execution: dict[str, Any], max_pixels: int) -> None:
         set_pixel_limit(max_pixels)
         self._execution = Execution(**execution)
-        self._shop = Shop(self._execution)
+        self._painter = BatchPainter(self._execution)
         self._stopping = False
 
     def greet(self, output: bytes) -> dict[str, Any]:
@@ -151,14 +151,14 @@ class Worker:
         if self._stopping:
             raise InterruptedRunError("stopped")
         picture = _read(task)
-        painting = self._shop.paint(task, picture, stop=lambda: self._stopping)
+        result = self._painter.paint(task, picture, stop=lambda: self._stopping)
         give_back_memory()
-        if painting.interrupted:
+        if result.interrupted:
             raise InterruptedRunError("stopped")
         with refusals_named(task.target):
             task.target.parent.mkdir(parents=True, exist_ok=True)
-        painting.save(task.target, depth=saving.depth, quality=saving.quality, token=token)
-        return {"losses": painting.recipe["losses"], "notes": list(painting.notes)}
+        result.save(task.target, depth=saving.depth, quality=saving.quality, token=token)
+        return {"losses": result.recipe["losses"], "notes": list(result.notes)}
 
     def _set_up(self) -> None:
         # Each time: both belong to the thread, and which one calls is not for us to say.

@@ -51,9 +51,9 @@ from stylize.settings.transfer import TransferSettings
 if TYPE_CHECKING:
     from stylize.batches.claims import Claims
     from stylize.batches.local import Outcome
-    from stylize.batches.painter import Shop
+    from stylize.batches.painter import BatchPainter
     from stylize.batches.records import Entry, Ledger
-    from stylize.optimize.loop import Iterate
+    from stylize.optimize.loop import Step
 
 runner_options = [
     click.option(
@@ -93,10 +93,10 @@ class Runner(Protocol):
 class Messages(Protocol):
     """What wants to know how it goes."""
 
-    def told(self, outcome: Outcome) -> None:
+    def on_step(self, outcome: Outcome) -> None:
         """One more task that is dealt with."""
 
-    def began(self, task: Task) -> Callable[[Iterate], None] | None:
+    def on_image(self, task: Task) -> Callable[[Step], None] | None:
         """A listener for the steps of one picture."""
 
 
@@ -147,7 +147,7 @@ def _address(options: dict[str, Any]) -> str | None:
 
 def make_runner(
     ray: Any,
-    shop: Shop,
+    painter: BatchPainter,
     execution: Execution,
     ledger: Ledger,
     claims: Claims,
@@ -159,7 +159,7 @@ def make_runner(
 
     Args:
         ray: of :func:`means`.
-        shop: for a local one.
+        painter: for a local one.
         messages: is told what happens.
         stop: tells whether to stop.
     """
@@ -169,12 +169,12 @@ def make_runner(
     fail_fast = options["fail_fast"]
     if ray is None:
         return LocalRunner(
-            shop,
+            painter,
             ledger,
             claims,
             saving=saving,
-            told=messages.told,
-            began=messages.began,
+            on_step=messages.on_step,
+            on_image=messages.on_image,
             stop=stop,
             fail_fast=fail_fast,
         )
@@ -189,7 +189,7 @@ def make_runner(
         ledger,
         claims,
         saving=saving,
-        told=messages.told,
+        on_step=messages.on_step,
         stop=stop,
         fail_fast=fail_fast,
         cpus=options["cpus_per_worker"],
@@ -304,15 +304,15 @@ def work(
     load_torch()
     from stylize.batches.claims import Claims
     from stylize.batches.local import sweep
-    from stylize.batches.painter import Shop
+    from stylize.batches.painter import BatchPainter
     from stylize.batches.records import Ledger
     from stylize.planning.device import choose_device
 
     say_skipped(collection, options)
     if ray is None:
         choose_device(request.execution.device)
-    shop = Shop(request.execution)
-    common = {look.name: shop.inputs(look) for look in request.looks}
+    painter = BatchPainter(request.execution)
+    common = {look.name: painter.inputs(look) for look in request.looks}
     # Not before: a request that fails leaves nothing behind.
     make_folder(options["output"])
     ledger = Ledger(
@@ -328,7 +328,7 @@ def work(
         Report(tasks, options) as report,
         Claims(options["output"]) as claims,
     ):
-        runner = make_runner(ray, shop, request.execution, ledger, claims, report, stop, options)
+        runner = make_runner(ray, painter, request.execution, ledger, claims, report, stop, options)
         runner.run(tasks)
         sweep(tasks, ledger, claims)
         ledger.settle()
@@ -363,13 +363,13 @@ class Report:
         self._outer.close()
         self._finish()
 
-    def began(self, task: Task) -> Callable[[Iterate], None] | None:
+    def on_image(self, task: Task) -> Callable[[Step], None] | None:
         """A listener for the steps of one picture."""
         if not self._bars:
             return None
         self._inner.set_description_str(task.source.name, refresh=False)
 
-        def listen(event: Iterate) -> None:
+        def listen(event: Step) -> None:
             done = event.scale - 1 + event.step / event.steps
             self._inner.total = event.scales
             self._inner.n = done
@@ -377,7 +377,7 @@ class Report:
 
         return listen
 
-    def told(self, outcome: Outcome) -> None:
+    def on_step(self, outcome: Outcome) -> None:
         """One more task that is dealt with; from any thread."""
         with self._telling:
             self.counts[outcome.status] += 1

@@ -18,12 +18,12 @@ from stylize.cli.options import given, group_of, settings_options
 from stylize.errors import OutputError, UsageError
 from stylize.images.atomic import check_writable
 from stylize.runs.checkpoint import SUFFIX, Request, is_checkpoint
-from stylize.settings.execution import Safekeeping
+from stylize.settings.execution import CheckpointSettings
 
 if TYPE_CHECKING:
     from stylize.cli.run import Plan
-    from stylize.runs.checkpoint_policy import Checkpointer
-    from stylize.runs.result import Painting
+    from stylize.runs.checkpoint_policy import CheckpointPolicy
+    from stylize.runs.result import Result
 
 # Runs that are predicted to take longer are kept without being asked.
 LONG_S = 600.0
@@ -37,7 +37,7 @@ checkpoint_options = group_of(
             help="Keep the run here, for 'stylize resume'.  [OUTPUT.checkpoint, if it takes long]",
         ),
         click.option("--no-checkpoint", is_flag=True, help="Keep nothing, however long it takes."),
-        settings_options(Safekeeping),
+        settings_options(CheckpointSettings),
     ]
 )
 
@@ -60,7 +60,7 @@ class Checkpointing:
     resumed: bool = False
     files: Sequence[Path] = ()
 
-    def begin(self, job: Plan, *, quiet: bool) -> Checkpointer | None:
+    def begin(self, job: Plan, *, quiet: bool) -> CheckpointPolicy | None:
         """The checkpoint of a run that is about to start; None for none.
 
         Raises:
@@ -77,9 +77,9 @@ class Checkpointing:
             # Lest the state of an older run be gone on with.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        from stylize.runs.checkpoint_policy import Checkpointer
+        from stylize.runs.checkpoint_policy import CheckpointPolicy
 
-        return Checkpointer(path, self.request, say, present=self.resumed)
+        return CheckpointPolicy(path, self.request, say, present=self.resumed)
 
     def _usual(self, job: Plan) -> Path | None:
         seconds = job.cost().seconds
@@ -103,7 +103,7 @@ def read_checkpointing(
         OutputError: the file that was named cannot be written, or is in the way.
     """
     path, without = options.pop("checkpoint"), options.pop("no_checkpoint")
-    minutes = Safekeeping(**given(Safekeeping, options)).checkpoint_every
+    minutes = CheckpointSettings(**given(CheckpointSettings, options)).checkpoint_every
     if path is not None and without:
         raise UsageError("--checkpoint beside --no-checkpoint", hint="leave one of them out")
     taken = [*files, *([] if target is None else [target])]
@@ -147,9 +147,9 @@ def resume_command(path: Path) -> str:
     return f"stylize resume {shlex.quote(str(path))}"
 
 
-def conclude(keeper: Checkpointer, painting: Painting, *, quiet: bool) -> None:
+def conclude(keeper: CheckpointPolicy, result: Result, *, quiet: bool) -> None:
     """Once the picture is written: drop the checkpoint, or say how to go on."""
-    if not painting.interrupted:
+    if not result.interrupted:
         keeper.discard()
     elif keeper.present and not quiet:
         say(f"'{resume_command(keeper.path)}' goes on")

@@ -152,7 +152,7 @@ def perform(
         set_pixel_limit(options["max_input_pixels"])
     load_torch()
     finding = look()
-    deliver(finding.painting, target, options)
+    deliver(finding.result, target, options)
     if finding.digests and target is not None:
         write_inventory(target, finding.digests)
     if beside is not None and target is not None:
@@ -163,7 +163,7 @@ def perform(
 
 def tell(finding: Finding, target: Path | None, seconds: float, options: dict[str, Any]) -> None:
     """The numbers as JSON, or where the picture is."""
-    resolved = finding.painting.recipe["resolved"]
+    resolved = finding.result.recipe["resolved"]
     if options["verbose"] and "device" in resolved:
         say(f"device {resolved['device']}, {resolved['precision']}, {resolved['threads']} threads")
     if not options["quiet"]:
@@ -171,11 +171,11 @@ def tell(finding: Finding, target: Path | None, seconds: float, options: dict[st
             say(note)
     if options["as_json"]:
         document = {"output": None if target is None else str(target), "seconds": round(seconds, 3)}
-        recipe = finding.painting.recipe
+        recipe = finding.result.recipe
         click.echo(json.dumps(document | finding.numbers | {"recipe": recipe}, indent=2))
     elif target is not None and not options["quiet"]:
-        height, width = finding.painting.pixels.shape[2:]
-        state = "stopped early, saved" if finding.painting.interrupted else "saved"
+        height, width = finding.result.pixels.shape[2:]
+        state = "stopped early, saved" if finding.result.interrupted else "saved"
         say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")
 
 
@@ -231,10 +231,10 @@ def photo_bar(photos: int, options: dict[str, Any]) -> Iterator[Callable[[str], 
     hidden = options["quiet"] or options["as_json"]
     with tqdm(total=photos, disable=True if hidden else None, leave=False, unit="photo") as bar:
 
-        def told(name: str) -> None:
+        def on_step(name: str) -> None:
             bar.update()
 
-        yield told
+        yield on_step
 
 
 like_option = click.option(
@@ -266,11 +266,11 @@ def place_bar(options: dict[str, Any]) -> Iterator[Callable[[int, int], None]]:
     hidden = options["quiet"] or options["as_json"]
     with tqdm(disable=True if hidden else None, leave=False, unit="place") as bar:
 
-        def told(done: int, total: int) -> None:
+        def on_step(done: int, total: int) -> None:
             bar.total = total
             bar.update(done)
 
-        yield told
+        yield on_step
 
 
 @contextmanager
@@ -313,7 +313,7 @@ def check_photo_question(
 
 def exit_code(finding: Finding) -> int:
     """130 where the run was stopped."""
-    return INTERRUPTED if finding.painting.interrupted else 0
+    return INTERRUPTED if finding.result.interrupted else 0
 
 
 @click.command()
@@ -371,7 +371,7 @@ def caricature(photo: str, **options: Any) -> int:
                 picture,
                 settings,
                 execution,
-                told=lambda step, values: advance(1),
+                on_step=lambda step, values: advance(1),
                 stop=stop,
             )
 
@@ -419,7 +419,7 @@ def feature(target: str | None, direction: tuple[str, ...], **options: Any) -> i
                 settings,
                 execution,
                 photos=photos,
-                told=lambda step, responses: advance(1),
+                on_step=lambda step, responses: advance(1),
                 stop=stop,
             )
 
@@ -527,7 +527,7 @@ def invert(photo: str, **options: Any) -> int:
         steps = settings.steps * len(settings.layers)
         with stoppable(steps, "step", options) as (advance, stop):
             return show_inversion(
-                picture, settings, execution, told=lambda event: advance(1), stop=stop
+                picture, settings, execution, on_step=lambda event: advance(1), stop=stop
             )
 
     return exit_code(perform(look, target, options))
@@ -560,8 +560,8 @@ def map(folder: Path, **options: Any) -> None:
         from stylize.products.inspect.photo_map import make_map
 
         warned = (lambda line: None) if options["quiet"] else say
-        with photo_bar(len(album.photos), options) as told:
-            return make_map(album, settings, execution, told=told, warned=warned)
+        with photo_bar(len(album.photos), options) as on_step:
+            return make_map(album, settings, execution, on_step=on_step, warned=warned)
 
     def beside(atlas: Atlas, target: Path) -> None:
         from stylize.products.inspect.map_page import write_page
@@ -602,9 +602,11 @@ def occlude(photo: str, like: str | None, **options: Any) -> int:
         action = "stopping after this batch; nothing is saved"
         with (
             stop_on_interrupt(quiet=options["quiet"], action=action) as stop,
-            place_bar(options) as told,
+            place_bar(options) as on_step,
         ):
-            return show_occlusion(picture, settings, execution, like=other, told=told, stop=stop)
+            return show_occlusion(
+                picture, settings, execution, like=other, on_step=on_step, stop=stop
+            )
 
     return exit_code(perform(look, target, options))
 
@@ -642,9 +644,9 @@ def patches(folder: Path, channels: str, **options: Any) -> None:
         action = "stopping after this photo; the same command goes on from there"
         with (
             stop_on_interrupt(quiet=options["quiet"], action=action) as stop,
-            photo_bar(len(album.photos), options) as told,
+            photo_bar(len(album.photos), options) as on_step,
         ):
-            return search.run(state, told, warned, stop)
+            return search.run(state, on_step, warned, stop)
 
     perform(look, target, options)
 
@@ -684,7 +686,9 @@ def saliency(photo: str, like: str | None, **options: Any) -> int:
 
         copies = settings.samples if settings.method == "smoothgrad" else 1
         with step_bar(copies, "copy", options) as advance:
-            return show_saliency(picture, settings, execution, like=other, told=lambda: advance(1))
+            return show_saliency(
+                picture, settings, execution, like=other, on_step=lambda: advance(1)
+            )
 
     perform(look, target, options)
     return 0

@@ -16,12 +16,12 @@ from stylize.errors import UsageError
 from stylize.images.atomic import check_writable
 from stylize.images.destinations import resolve_output
 from stylize.images.write import write_picture
-from stylize.settings.masks import KEEP, Parted, kept_part
+from stylize.settings.masks import KEEP, SubjectSettings, kept_part
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
     from stylize.products.dream.dream import Dream
-    from stylize.products.transfer.style_groups import Parts
+    from stylize.products.transfer.style_groups import Masks
     from stylize.products.transfer.transfer import Transfer
 
 Prepared = TypeVar("Prepared", bound="Transfer | Dream")
@@ -93,7 +93,7 @@ class RegionRequest:
 
 
 @dataclass(frozen=True)
-class PartsRequest:
+class MasksRequest:
     """What the command line says about parts of the photo.
 
     Attributes:
@@ -115,9 +115,9 @@ class PartsRequest:
         named = [source for each in self.regions for source in (each.mask, each.style)]
         return list(dict.fromkeys(source for source in (self.mask, *named) if source))
 
-    def open(self, options: dict[str, Any]) -> Parts:
+    def open(self, options: dict[str, Any]) -> Masks:
         """Read the pictures, each once."""
-        from stylize.products.transfer.style_groups import Parts, Region
+        from stylize.products.transfer.style_groups import Masks, Region
 
         read: dict[str, Picture] = {
             source: open_picture(source, options) for source in self.sources
@@ -126,10 +126,10 @@ class PartsRequest:
             Region(read[each.mask], read[each.style] if each.style else None, each.colour)
             for each in self.regions
         ]
-        return Parts(read[self.mask] if self.mask else None, tuple(regions))
+        return Masks(read[self.mask] if self.mask else None, tuple(regions))
 
 
-def read_parts(settings: Parted, options: dict[str, Any]) -> PartsRequest:
+def read_parts(settings: SubjectSettings, options: dict[str, Any]) -> MasksRequest:
     """What the options say about parts of the photo; removes them from ``options``.
 
     Raises:
@@ -152,10 +152,10 @@ def read_parts(settings: Parted, options: dict[str, Any]) -> PartsRequest:
     check_one_mask(settings, bare[0] if bare else None)
     coloured = [_coloured(segments, text) for text in colours]
     named = [_kept(each) for each in masks if each.style != ""]
-    return PartsRequest(bare[0] if bare else None, (*named, *coloured))
+    return MasksRequest(bare[0] if bare else None, (*named, *coloured))
 
 
-def check_one_mask(settings: Parted, mask: str | None) -> None:
+def check_one_mask(settings: SubjectSettings, mask: str | None) -> None:
     """Make sure that a mask is not beside one that would be found.
 
     Raises:
@@ -167,7 +167,7 @@ def check_one_mask(settings: Parted, mask: str | None) -> None:
 
 
 def read_save_mask(
-    settings: Parted, inputs: Sequence[Path], target: Path | None, options: dict[str, Any]
+    settings: SubjectSettings, inputs: Sequence[Path], target: Path | None, options: dict[str, Any]
 ) -> Path | None:
     """Where the mask that is found is to be written; removes the option from ``options``.
 

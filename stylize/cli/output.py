@@ -17,7 +17,7 @@ from stylize.images.destinations import resolve_output
 from stylize.images.write import check_request, check_sides, format_of
 
 if TYPE_CHECKING:
-    from stylize.runs.result import Painting
+    from stylize.runs.result import Result
 
 
 def choose_target(
@@ -75,34 +75,32 @@ def make_folder(folder: Path, inputs: list[Path]) -> None:
             raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
 
 
-def deliver(painting: Painting, target: Path | None, options: dict[str, Any]) -> None:
+def deliver(result: Result, target: Path | None, options: dict[str, Any]) -> None:
     """Write the picture; where that fails after all, keep it elsewhere."""
     depth, quality = int(options["depth"]), options["quality"]
     if target is None:
         stream = sys.stdout.buffer
-        painting.save(stream, format=options["format"] or "png", depth=depth, quality=quality)
+        result.save(stream, format=options["format"] or "png", depth=depth, quality=quality)
         stream.flush()
         return
     try:
-        painting.save(target, depth=depth, quality=quality)
+        result.save(target, depth=depth, quality=quality)
     except OutputError as error:
         refuge = Path(tempfile.gettempdir()) / f"stylize-{os.getpid()}.png"
         try:
-            painting.save(refuge)
+            result.save(refuge)
         except OutputError:
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
 
 
-def report(
-    painting: Painting, target: Path | None, seconds: float, options: dict[str, Any]
-) -> None:
+def report(result: Result, target: Path | None, seconds: float, options: dict[str, Any]) -> None:
     """Say where the picture is."""
     if options["as_json"]:
         name = None if target is None else str(target)
-        emit("done", output=name, seconds=round(seconds, 3), recipe=painting.recipe)
+        emit("done", output=name, seconds=round(seconds, 3), recipe=result.recipe)
     elif target is not None and not options["quiet"]:
-        state = "stopped early, saved" if painting.interrupted else "saved"
-        height, width = painting.pixels.shape[2:]
+        state = "stopped early, saved" if result.interrupted else "saved"
+        height, width = result.pixels.shape[2:]
         say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")

@@ -14,7 +14,7 @@ from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.self_test_cache import latest
 from stylize.settings.fields import to_document
 from stylize.settings.presets import (
-    TECHNIQUES,
+    PRODUCTS,
     Preset,
     find_preset,
     is_path,
@@ -41,7 +41,7 @@ def list_command(as_json: bool) -> None:
     Seconds are for a 4:3 photograph at the preset's own size, by this machine's last self-test;
     before the first run there are none.
     """
-    rows = [row(find_preset(kind, name)) for kind in TECHNIQUES for name in preset_names(kind)]
+    rows = [row(find_preset(kind, name)) for kind in PRODUCTS for name in preset_names(kind)]
     if as_json:
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -86,16 +86,16 @@ def find_by_name(name: str) -> Preset:
     Raises:
         UnknownNameError: none has.
     """
-    for technique in TECHNIQUES:
+    for technique in PRODUCTS:
         if name in preset_names(technique):
             return find_preset(technique, name)
     if is_path(name):
         return read_preset(Path(name))
-    raise UnknownNameError("preset", name, [n for kind in TECHNIQUES for n in preset_names(kind)])
+    raise UnknownNameError("preset", name, [n for kind in PRODUCTS for n in preset_names(kind)])
 
 
 @presets.command()
-@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset(*TECHNIQUES))
+@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset(*PRODUCTS))
 @click.option("--full", is_flag=True, help="All settings, not only those that differ.")
 def show(name: str, full: bool) -> None:
     """Print a preset as TOML, ready to be changed and used with --preset FILE."""

@@ -17,10 +17,10 @@ import click
 from stylize.cli.messages import say
 
 if TYPE_CHECKING:
-    from stylize.optimize.loop import Iterate
+    from stylize.optimize.loop import Step
     from stylize.settings.schedule import Scale
 
-Listener = Callable[["Iterate"], None]
+Listener = Callable[["Step"], None]
 
 PREVIEW_EVERY = 10
 
@@ -76,7 +76,7 @@ def progress_bar(scales: Sequence[Scale], *, quiet: bool) -> Iterator[Listener]:
         bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}",
     ) as bar:
 
-        def listen(event: Iterate) -> None:
+        def listen(event: Step) -> None:
             height, width = event.size
             bar.set_description_str(
                 f"{event.scale}/{event.scales} {width}×{height} {event.step}/{event.steps}",
@@ -109,7 +109,7 @@ def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
     """Saves the picture on its way, every so many steps and at the end of each scale."""
     from stylize.images.write import write_picture
 
-    def listen(event: Iterate) -> None:
+    def listen(event: Step) -> None:
         if event.step % every == 0 or event.step == event.steps:
             height, width = event.size
             name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
@@ -121,7 +121,7 @@ def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
 def json_steps() -> Listener:
     """A JSON line on stdout for each step."""
 
-    def listen(event: Iterate) -> None:
+    def listen(event: Step) -> None:
         height, width = event.size
         emit(
             "step",
@@ -152,7 +152,7 @@ def emit(event: str, **values: Any) -> None:
 def all_of(listeners: Sequence[Listener]) -> Listener:
     """Several listeners as one."""
 
-    def listen(event: Iterate) -> None:
+    def listen(event: Step) -> None:
         for each in listeners:
             each(event)
 

@@ -32,7 +32,7 @@ from stylize.settings.execution import Execution
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
-    from stylize.runs.result import Painting
+    from stylize.runs.result import Result
 
 
 @click.command()
@@ -122,20 +122,20 @@ def replay_picture(
 
         return Replayed(prepare(), recipe)
 
-    def compare(painting: Painting) -> None:
+    def compare(result: Result) -> None:
         if not options["quiet"] and not options["cell"]:
-            say(comparison(file, painting))
+            say(comparison(file, result))
 
     return perform(replayed, target, files, options, inspect=compare)
 
 
-def comparison(file: Path, painting: Painting) -> str:
+def comparison(file: Path, result: Result) -> str:
     """How the new picture differs from the old one, in words."""
     from stylize.images.read import read_picture
     from stylize.reruns.replay import difference
 
     try:
-        found = difference(read_picture(file), painting)
+        found = difference(read_picture(file), result)
     except PictureError as error:  # which is no reason to lose the new one
         return error.message
     if found is None:

@@ -27,7 +27,7 @@ from stylize.runs.checkpoint import Description, Request, describe
 from stylize.runs.inputs import Wanted, find_sources, wanted_of
 from stylize.runs.recipe import load_recipe, settings_of
 from stylize.settings.dream import DreamSettings, TunnelSettings
-from stylize.settings.execution import Execution, Safekeeping
+from stylize.settings.execution import CheckpointSettings, Execution
 
 # Of a recipe, what decides the picture that the run leads to.
 _ESSENCE = ("technique", "settings", "inputs", "weights")
@@ -44,7 +44,7 @@ _ESSENCE = ("technique", "settings", "inputs", "weights")
     metavar="DIR",
     help="Save the picture on its way: each step of a dream, every tenth of a transfer.",
 )
-@settings_options(Safekeeping)
+@settings_options(CheckpointSettings)
 @settings_options(Execution)
 @message_options
 def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
@@ -62,8 +62,8 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     """
     overrides = given(Execution, options)
     Execution(**overrides)
-    every = given(Safekeeping, options)
-    Safekeeping(**every)
+    every = given(CheckpointSettings, options)
+    CheckpointSettings(**every)
     kept = describe(file)
     request = dataclasses.replace(
         kept.request, minutes=every.get("checkpoint_every", kept.request.minutes)

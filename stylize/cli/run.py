@@ -23,13 +23,13 @@ from stylize.cli.progress import (
 from stylize.images.open import set_pixel_limit
 
 if TYPE_CHECKING:
-    from stylize.optimize.loop import Iterate
+    from stylize.optimize.loop import Step
     from stylize.optimize.snapshot import Keeping
     from stylize.planning.cost import Cost
-    from stylize.planning.device import Machine
-    from stylize.planning.memory import Layout
-    from stylize.runs.checkpoint_policy import Checkpointer
-    from stylize.runs.result import Painting
+    from stylize.planning.device import Device
+    from stylize.planning.memory import MemoryPlan
+    from stylize.runs.checkpoint_policy import CheckpointPolicy
+    from stylize.runs.result import Result
     from stylize.settings.schedule import Scale
 
 
@@ -45,11 +45,11 @@ class Plan(Protocol):
         """Sizes and steps, coarse to fine."""
 
     @property
-    def machine(self) -> Machine:
+    def device(self) -> Device:
         """Where the work is done."""
 
     @property
-    def layout(self) -> Layout:
+    def memory_plan(self) -> MemoryPlan:
         """How the picture is held in memory."""
 
     @property
@@ -65,10 +65,10 @@ class Job(Plan, Protocol):
 
     def run(
         self,
-        listener: Callable[[Iterate], None],
+        on_step: Callable[[Step], None],
         stop: Callable[[], bool],
         keeping: Keeping | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Paint; ``keeping`` is given to those jobs only that are kept in a checkpoint."""
 
 
@@ -79,7 +79,7 @@ def perform(
     options: dict[str, Any],
     *,
     preview_every: int = PREVIEW_EVERY,
-    inspect: Callable[[Painting], None] | None = None,
+    inspect: Callable[[Result], None] | None = None,
     checkpointing: Checkpointing | None = None,
 ) -> int:
     """Prepare, paint, write, report; the exit code.
@@ -105,14 +105,14 @@ def perform(
         save_preset(options["save_preset"], job.settings)
     if options["save_steps"]:
         make_folder(options["save_steps"], files)
-    painting = run(job, options, preview_every, keeper)
+    result = run(job, options, preview_every, keeper)
     if inspect is not None:
-        inspect(painting)
-    deliver(painting, target, options)
-    report(painting, target, time.perf_counter() - started, options)
+        inspect(result)
+    deliver(result, target, options)
+    report(result, target, time.perf_counter() - started, options)
     if keeper is not None:
-        conclude(keeper, painting, quiet=quiet)
-    return INTERRUPTED if painting.interrupted else 0
+        conclude(keeper, result, quiet=quiet)
+    return INTERRUPTED if result.interrupted else 0
 
 
 def load_torch() -> None:
@@ -138,18 +138,18 @@ def announce(job: Plan, options: Mapping[str, Any]) -> None:
 
 def describe(job: Plan) -> Iterator[str]:
     """What was decided, a line each."""
-    machine, cost = job.machine, job.cost()
-    yield f"device {machine.device}, {machine.precision}, {machine.threads} threads"
-    if job.layout.tile_px is not None:
-        yield f"large scales in tiles of {job.layout.tile_px} px, to save memory"
+    device, cost = job.device, job.cost()
+    yield f"device {device.name}, {device.precision}, {device.threads} threads"
+    if job.memory_plan.tile_px is not None:
+        yield f"large scales in tiles of {job.memory_plan.tile_px} px, to save memory"
     yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in job.scales)
     line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 1e9:.1f} GB of memory"
     yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")
 
 
 def run(
-    job: Job, options: dict[str, Any], preview_every: int, keeper: Checkpointer | None
-) -> Painting:
+    job: Job, options: dict[str, Any], preview_every: int, keeper: CheckpointPolicy | None
+) -> Result:
     """Paint, with the listeners that the options ask for."""
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_interrupt(quiet=options["quiet"]))

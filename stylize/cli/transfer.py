@@ -12,7 +12,7 @@ import click
 
 from stylize.cli.checkpoints import checkpoint_options, read_checkpointing
 from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.masks import PartsRequest, read_parts, read_save_mask, region_options, saving_mask
+from stylize.cli.masks import MasksRequest, read_parts, read_save_mask, region_options, saving_mask
 from stylize.cli.options import (
     check_new_preset,
     check_streams,
@@ -43,7 +43,7 @@ class Request:
     content: str
     styles: tuple[str, ...]
     start: str | None
-    parts: PartsRequest
+    parts: MasksRequest
     preset: Preset
     settings: TransferSettings
     execution: Execution

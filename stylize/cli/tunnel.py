@@ -201,9 +201,9 @@ def shoot(prepare: Callable[[], Tunnel], output: Output, options: dict[str, Any]
     reel = begin(job, output, overwrite=options["overwrite"])
     with (
         stop_on_interrupt(quiet=options["quiet"], action="stopping after this frame") as stop,
-        frame_bar(job.raw_frames, options) as told,
+        frame_bar(job.raw_frames, options) as on_step,
     ):
-        complete = reel.shoot(job, told, stop)
+        complete = reel.shoot(job, on_step, stop)
     if complete:
         finish(job, reel, output, options)
     report(job, reel, output, time.perf_counter() - started, complete, options)
@@ -250,12 +250,12 @@ def frame_bar(frames: int, options: dict[str, Any]) -> Iterator[Callable[[int], 
     hidden = options["quiet"] or options["as_json"]
     with tqdm(total=frames, disable=True if hidden else None, leave=False, unit="frame") as bar:
 
-        def told(number: int) -> None:
+        def on_step(number: int) -> None:
             bar.update(number - bar.n)
             if options["as_json"]:
                 emit("frame", frame=number, frames=frames)
 
-        yield told
+        yield on_step
 
 
 def report(

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.networks.architecture import Rect, rectified
-from stylize.networks.vgg import AVERAGE_POOLING_GAINS, FirstConvolution, Trunk, pooled
+from stylize.networks.vgg import AVERAGE_POOLING_GAINS, VGG, FirstConvolution, pooled
 from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -285,17 +285,17 @@ def _added(gradient: Tensor | None, seed: Tensor) -> Tensor:
     return seed if gradient is None else gradient.add_(seed)
 
 
-_BLOCKS: WeakKeyDictionary[Trunk, tuple[Block, ...]] = WeakKeyDictionary()
+_BLOCKS: WeakKeyDictionary[VGG, tuple[Block, ...]] = WeakKeyDictionary()
 
 
-def blocks_of(vgg: Trunk) -> tuple[Block, ...]:
+def blocks_of(vgg: VGG) -> tuple[Block, ...]:
     """The blocks of a network, with their weights prepared for both directions; made once."""
     if vgg not in _BLOCKS:
         _BLOCKS[vgg] = _make_blocks(vgg)
     return _BLOCKS[vgg]
 
 
-def _make_blocks(vgg: Trunk) -> tuple[Block, ...]:
+def _make_blocks(vgg: VGG) -> tuple[Block, ...]:
     gains = AVERAGE_POOLING_GAINS[vgg.architecture]
     starts = [index for index, layer in enumerate(vgg.convolutions) if layer.pooled]
     edges = [0, *starts, len(vgg.convolutions)]
@@ -314,7 +314,7 @@ def _make_blocks(vgg: Trunk) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _frozen(vgg: Trunk, index: int) -> Convolution:
+def _frozen(vgg: VGG, index: int) -> Convolution:
     weight, bias = vgg.parameters[index]
     back = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=vgg.memory_format)
     return Convolution(vgg.convolutions[index].name, weight, bias, back)
@@ -331,16 +331,16 @@ class Sweep:
     """The way to the deepest layer and back, of one picture or tile.
 
     Args:
-        trunk: gives the activations.
+        vgg: gives the activations.
         tile: what is seen and what of it is owned; what is owned is shown and seeded.
         strip_bytes: of the largest activation in a strip; what suits the device, if None.
     """
 
-    def __init__(self, trunk: Trunk, tile: Tile, *, strip_bytes: int | None = None) -> None:
-        self._trunk = trunk
-        self._blocks = blocks_of(trunk)
+    def __init__(self, vgg: VGG, tile: Tile, *, strip_bytes: int | None = None) -> None:
+        self._vgg = vgg
+        self._blocks = blocks_of(vgg)
         self._tile = tile
-        on_cpu = trunk.device.type == "cpu"
+        on_cpu = vgg.device.type == "cpu"
         self._strip_bytes = strip_bytes or (STRIP_BYTES if on_cpu else DEVICE_STRIP_BYTES)
         self._remembered: list[tuple[list[Span], list[Memory]]] = []
 
@@ -404,7 +404,7 @@ class Sweep:
         """Strips of what a block sees."""
         rows, halo = x.shape[2], -(-len(block.convolutions) // 2) * 2
         weight = block.convolutions[0].weight
-        row_bytes = x.shape[3] * weight.shape[0] * self._trunk.dtype.itemsize
+        row_bytes = x.shape[3] * weight.shape[0] * self._vgg.dtype.itemsize
         most = max(LEAST_ROWS, self._strip_bytes // row_bytes)
         count = -(-rows // most)
         # Even, so that no cell of a pooling is cut.

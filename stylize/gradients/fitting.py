@@ -9,8 +9,8 @@ from torch import Tensor
 
 from stylize.gradients.tiled import TiledEngine, WholeEngine
 from stylize.losses.loss import Engine, Evaluation, Objective
-from stylize.networks.vgg import Trunk
-from stylize.planning.memory import TILES_PX, Layout
+from stylize.networks.vgg import VGG
+from stylize.planning.memory import TILES_PX, MemoryPlan
 from stylize.planning.tiles import halo_px
 
 
@@ -18,17 +18,17 @@ class FittingEngine:
     """Evaluates an objective in the memory there is.
 
     Args:
-        trunk: gives at least the layers that the objective reads.
+        vgg: gives at least the layers that the objective reads.
         objective: what is wanted.
-        layout: as it was planned.
+        memory_plan: as it was planned.
 
     Attributes:
-        layout: as it turned out.
+        memory_plan: as it turned out.
     """
 
-    def __init__(self, trunk: Trunk, objective: Objective, layout: Layout) -> None:
-        self.layout = layout
-        self._trunk = trunk
+    def __init__(self, vgg: VGG, objective: Objective, memory_plan: MemoryPlan) -> None:
+        self.memory_plan = memory_plan
+        self._vgg = vgg
         self._objective = objective
 
     def __call__(self, image: Tensor) -> Evaluation:
@@ -44,24 +44,24 @@ class FittingEngine:
                 smaller = self._smaller((image.shape[2], image.shape[3]))
                 if smaller is None or not is_out_of_memory(error):
                     raise
-                self.layout = smaller
+                self.memory_plan = smaller
             del engine
             gc.collect()
-            if self._trunk.device.type == "cuda":
+            if self._vgg.device.type == "cuda":
                 torch.cuda.empty_cache()
 
     def _engine(self, size: tuple[int, int]) -> Engine:
-        halo = halo_px(self._trunk.architecture, self._trunk.layers)
-        tile_px = self.layout.tile_px
-        if tile_px is None or self.layout.whole(size, halo):
-            return WholeEngine(self._trunk, self._objective)
-        return TiledEngine(self._trunk, self._objective, tile_px=tile_px)
+        halo = halo_px(self._vgg.architecture, self._vgg.layers)
+        tile_px = self.memory_plan.tile_px
+        if tile_px is None or self.memory_plan.whole(size, halo):
+            return WholeEngine(self._vgg, self._objective)
+        return TiledEngine(self._vgg, self._objective, tile_px=tile_px)
 
-    def _smaller(self, size: tuple[int, int]) -> Layout | None:
+    def _smaller(self, size: tuple[int, int]) -> MemoryPlan | None:
         """The next layout that takes less for a picture of this size."""
-        before = min(max(size), self.layout.tile_px or max(size))
+        before = min(max(size), self.memory_plan.tile_px or max(size))
         tiles = [tile for tile in TILES_PX if tile < before]
-        return Layout(tiles[0], self.layout.history) if tiles else None
+        return MemoryPlan(tiles[0], self.memory_plan.history) if tiles else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.planning.cost import network_flop_per_px
 from stylize.planning.device import (
-    Machine,
+    Device,
     fingerprint,
     prepare_device,
     with_verdict,
@@ -27,7 +27,7 @@ PROBE_SIZE = 192
 LEAST_COSINE = 0.99
 
 
-def resolve(execution: Execution, weights: Weights) -> Machine:
+def resolve(execution: Execution, weights: Weights) -> Device:
     """Choose device and precision; measures once per machine, then remembers.
 
     Raises:
@@ -36,7 +36,7 @@ def resolve(execution: Execution, weights: Weights) -> Machine:
     device = prepare_device(execution)
     if device == "mps":
         # No bf16 convolutions to rely on, see PyTorch issues 174269 and 175190.
-        return Machine(device, "fp32", torch.get_num_threads())
+        return Device(device, "fp32", torch.get_num_threads())
     return with_verdict(execution, device, verdict_for(device, weights))
 
 
@@ -71,12 +71,12 @@ def self_test(device: str, weights: Weights) -> Verdict:
 @torch.enable_grad()
 def _probe(device: str, weights: Weights, precision: str, image: Tensor) -> tuple[Tensor, float]:
     """Gradient of the deepest layer's energy, and the best of three times, in seconds."""
-    trunk = Trunk(weights, (PROBE_LAYER,), precision=precision, device=device)
+    vgg = VGG(weights, (PROBE_LAYER,), precision=precision, device=device)
     best = float("inf")
     for _ in range(3):
         leaf = image.detach().requires_grad_()
         started = time.perf_counter()
-        features = trunk(leaf)[PROBE_LAYER]
+        features = vgg(leaf)[PROBE_LAYER]
         (gradient,) = torch.autograd.grad(features, leaf, features.detach())
         float(gradient.sum())
         best = min(best, time.perf_counter() - started)

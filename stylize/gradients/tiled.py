@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.fast_pass import Sweep
-from stylize.losses.loss import Evaluation, FeatureTerm, Objective
+from stylize.losses.loss import Evaluation, FeatureLoss, Objective
 from stylize.losses.statistics import Moments, by_position
 from stylize.networks.architecture import Rect
-from stylize.networks.vgg import Trunk, exact
+from stylize.networks.vgg import VGG, exact
 from stylize.planning.tiles import Tile, halo_px, tiles_of, whole_tile
 
 
@@ -26,7 +26,7 @@ class TiledEngine:
     """Evaluates an objective tile by tile, with the statistics of the whole picture.
 
     Args:
-        trunk: gives at least the layers that the objective reads.
+        vgg: gives at least the layers that the objective reads.
         objective: what is wanted.
         tile_px: side of what a tile owns at most; None for no tiles.
         halo: pixels around that; what exactness needs, if None.
@@ -35,25 +35,25 @@ class TiledEngine:
     Note:
         Only owned positions are seeded, but the gradient of the whole window is added: so the halo
         has to cover what a position sees once, not twice, as it must where every tile's gradient is
-        cropped (Galerne et al., "Scaling Painting Style Transfer", 2024, arXiv:2212.13459).
+        cropped (Galerne et al., "Scaling Result Style Transfer", 2024, arXiv:2212.13459).
     """
 
     def __init__(
         self,
-        trunk: Trunk,
+        vgg: VGG,
         objective: Objective,
         *,
         tile_px: int | None,
         halo: int | None = None,
         strip_bytes: int | None = None,
     ) -> None:
-        self._trunk = trunk
+        self._vgg = vgg
         self._objective = objective
-        self._terms: dict[str, list[FeatureTerm]] = {name: [] for name in trunk.layers}
+        self._terms: dict[str, list[FeatureLoss]] = {name: [] for name in vgg.layers}
         for term in objective.features:
             self._terms[term.layer].append(term)
         self._tile_px = tile_px
-        self._halo = halo_px(trunk.architecture, trunk.layers) if halo is None else halo
+        self._halo = halo_px(vgg.architecture, vgg.layers) if halo is None else halo
         self._strip_bytes = strip_bytes
 
     @torch.no_grad()
@@ -72,7 +72,7 @@ class TiledEngine:
 
     def _through_network(self, image: Tensor, losses: dict[str, Tensor]) -> Tensor:
         sums = _Sums(self._terms, image.dtype)
-        whole = whole_tile(self._trunk.strides(), _size(image))
+        whole = whole_tile(self._vgg.strides(), _size(image))
         if self._tile_px is None:
             sweep = self._sweep(whole)
             sweep.forward(image, sums.add)
@@ -90,7 +90,7 @@ class TiledEngine:
         return gradient.to(image.dtype)
 
     def _sweep(self, tile: Tile) -> Sweep:
-        return Sweep(self._trunk, tile, strip_bytes=self._strip_bytes)
+        return Sweep(self._vgg, tile, strip_bytes=self._strip_bytes)
 
     def _pull(self, image: Tensor, slopes: dict[str, Any], sums: _Sums | None) -> Tensor:
         """The gradient, tile by tile, and the sums of all tiles where they are not known yet."""
@@ -98,7 +98,7 @@ class TiledEngine:
         gradient = torch.zeros_like(image)
         visit = _nothing if sums is None else sums.add
         seed = partial(self._seed, slopes)
-        strides = self._trunk.strides()
+        strides = self._vgg.strides()
         for tile in tiles_of(strides, _size(image), self._tile_px, self._halo):
             sweep, window = self._sweep(tile), cut(image, tile)
             sweep.forward(window, visit)
@@ -124,7 +124,7 @@ class TiledEngine:
 class _Sums:
     """What the terms want added up over positions, in double precision."""
 
-    def __init__(self, terms: dict[str, list[FeatureTerm]], dtype: torch.dtype) -> None:
+    def __init__(self, terms: dict[str, list[FeatureLoss]], dtype: torch.dtype) -> None:
         self._terms = terms
         self._dtype = dtype
         self._total: dict[str, Any] = {}
@@ -152,12 +152,12 @@ def _nothing(layer: str, features: Tensor, region: Rect) -> None:
 
 @torch.no_grad()
 def features_of(
-    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
+    vgg: VGG, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Tensor]:
     """Activations of a whole picture, in the trunk's precision, without the memory of a pass.
 
     Args:
-        trunk: gives at least these layers.
+        vgg: gives at least these layers.
         image: ``(1, 3, H, W)`` RGB in [0, 1].
         names: of the layers to keep.
         strip_bytes: see :class:`stylize.gradients.fast_pass.Sweep`.
@@ -170,18 +170,18 @@ def features_of(
         if name not in kept:
             shape = (features.shape[0], features.shape[1], region.rows, region.columns)
             kept[name] = torch.empty(
-                shape, dtype=trunk.dtype, device=features.device, memory_format=trunk.memory_format
+                shape, dtype=vgg.dtype, device=features.device, memory_format=vgg.memory_format
             )
         kept[name][:, :, region.top : region.top + region.height] = features
 
-    sweep = Sweep(trunk, whole_tile(trunk.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep = Sweep(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
     sweep.forward(image, keep, remember=False)
     return kept
 
 
 @torch.no_grad()
 def moments_of_layers(
-    trunk: Trunk, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
+    vgg: VGG, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Moments]:
     """Moments of a whole picture's activations, added up in double precision."""
     total: dict[str, Any] = {}
@@ -193,7 +193,7 @@ def moments_of_layers(
             total[name] = added(total.get(name), (rows.sum(0), rows.T @ rows))
             positions[name] = region.rows * region.columns
 
-    sweep = Sweep(trunk, whole_tile(trunk.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep = Sweep(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
     sweep.forward(image, count, remember=False)
     return {
         name: Moments(*(each / positions[name] for each in narrowed(total[name], image.dtype)))
@@ -237,9 +237,9 @@ class WholeEngine(TiledEngine):
     """Evaluates an objective on the whole picture, without tiles.
 
     Args:
-        trunk: gives at least the layers that the objective reads.
+        vgg: gives at least the layers that the objective reads.
         objective: what is wanted.
     """
 
-    def __init__(self, trunk: Trunk, objective: Objective) -> None:
-        super().__init__(trunk, objective, tile_px=None)
+    def __init__(self, vgg: VGG, objective: Objective) -> None:
+        super().__init__(vgg, objective, tile_px=None)

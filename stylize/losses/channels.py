@@ -12,7 +12,7 @@ from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
-class DreamTerm:
+class PositionLoss:
     """A sum over positions, of which those near the border are left out.
 
     Args:
@@ -82,7 +82,7 @@ class DreamTerm:
         return slice(first, max(first, min(whole - border - start, length)))
 
 
-class EnergyTerm(DreamTerm):
+class EnergyLoss(PositionLoss):
     """Half the squared rectified activations: what the layer sees, it shall see more of.
 
     Args:
@@ -115,7 +115,7 @@ class EnergyTerm(DreamTerm):
         return rectified if self._channels is None else rectified.mul_(self._channels)
 
 
-class ResponseTerm(DreamTerm):
+class ChannelLoss(PositionLoss):
     """Activations of some channels before the ReLU, where even a silent channel has a slope.
 
     Args:

@@ -11,7 +11,7 @@ from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
-class ContentTerm:
+class ContentLoss:
     """Relative squared error of activations, ``|F − F*|² / |F*|²``.
 
     Args:
@@ -34,7 +34,7 @@ class ContentTerm:
         energy = target.float().square().sum()
         self._scale = 1 / energy.clamp_min(torch.finfo(torch.float32).tiny)
 
-    def at(self, region: Rect) -> ContentTerm:
+    def at(self, region: Rect) -> ContentLoss:
         """The term with the target's part there."""
         part = copy(self)
         rows = slice(region.top, region.top + region.height)

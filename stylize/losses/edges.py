@@ -10,7 +10,7 @@ from torch import Tensor
 _FLAT = 1e-4
 
 
-class EdgesTerm:
+class EdgesLoss:
     """Relative squared error of Laplacians, ``|Δ(x − x*)|² / |Δx*|²``, at one or several sizes.
 
     Args:

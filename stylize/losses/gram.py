@@ -9,7 +9,7 @@ from stylize.losses.statistics import Moments, Sums, _like, by_position, sums_of
 from stylize.networks.architecture import Rect
 
 
-class GramTerm:
+class GramLoss:
     """Relative squared distance of Gram matrices, ``|G − G*|² / |G*|²``.
 
     Args:
@@ -32,7 +32,7 @@ class GramTerm:
         self._target = target.second
         self._scale = 1 / target.second.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
 
-    def at(self, region: Rect) -> GramTerm:
+    def at(self, region: Rect) -> GramLoss:
         """The term itself: all positions are alike."""
         return self
 

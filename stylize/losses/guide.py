@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.channels import DreamTerm
+from stylize.losses.channels import PositionLoss
 from stylize.networks.vgg import exact
 
 # Positions whose likeness to all positions of a guide is held in memory at a time.
 _CHUNK = 4096
 
 
-class MatchTerm(DreamTerm):
+class GuideLoss(PositionLoss):
     """Likeness to the position of a guide that is most alike, ``max_j F·G_j``.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor
 from stylize.networks.architecture import Rect
 
 
-class FeatureTerm(Protocol):
+class FeatureLoss(Protocol):
     """One named, weighted term on the activations of one layer.
 
     Attributes:
@@ -30,7 +30,7 @@ class FeatureTerm(Protocol):
     weight: float
     local: bool
 
-    def at(self, region: Rect) -> FeatureTerm:
+    def at(self, region: Rect) -> FeatureLoss:
         """The term for activations of a part of the map; its sums add up to those of the whole."""
 
     def sums(self, features: Tensor) -> Any:
@@ -50,7 +50,7 @@ class FeatureTerm(Protocol):
         """The derivative with respect to ``features``, of their shape; linear in ``slope``."""
 
 
-class ImageTerm(Protocol):
+class ImageLoss(Protocol):
     """One named, weighted term on the pixels themselves."""
 
     name: str
@@ -69,8 +69,8 @@ class Objective:
         pixels: terms on the image.
     """
 
-    features: Sequence[FeatureTerm]
-    pixels: Sequence[ImageTerm] = ()
+    features: Sequence[FeatureLoss]
+    pixels: Sequence[ImageLoss] = ()
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from stylize.losses.statistics import Moments, Sums, _linear, sums_of
 from stylize.networks.architecture import Rect
 
 
-class MomentsTerm:
+class MomentsLoss:
     """Relative squared distances of covariance and mean, ``|C−C*|²/|C*|² + |μ−μ*|²/|μ*|²``.
 
     Args:
@@ -42,7 +42,7 @@ class MomentsTerm:
             self._covariance.square().sum(), (self._FLAT * energy).square()
         ).clamp_min(tiny)
 
-    def at(self, region: Rect) -> MomentsTerm:
+    def at(self, region: Rect) -> MomentsLoss:
         """The term itself: all positions are alike."""
         return self
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stylize.losses.statistics import Moments, Sums, by_position
-from stylize.losses.style import StyleTerm
+from stylize.losses.style import StyleLoss
 from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
@@ -25,7 +25,7 @@ from stylize.networks.vgg import exact
 _CHUNK = 1 << 16
 
 
-class RegionTerm:
+class RegionLoss:
     """A style term on the activations of one region.
 
     Args:
@@ -37,7 +37,7 @@ class RegionTerm:
 
     local = False
 
-    def __init__(self, inner: StyleTerm, mask: Tensor, name: str, weight: float) -> None:
+    def __init__(self, inner: StyleLoss, mask: Tensor, name: str, weight: float) -> None:
         self.name = f"{inner.name} in {name}"
         self.layer = inner.layer
         self.weight = weight
@@ -45,7 +45,7 @@ class RegionTerm:
         self._amount = float(mask.double().sum())
         self._show(mask)
 
-    def at(self, region: Rect) -> RegionTerm:
+    def at(self, region: Rect) -> RegionLoss:
         """The term with the mask's part there."""
         part = copy(self)
         rows = slice(region.top, region.top + region.height)
@@ -88,13 +88,13 @@ class RegionTerm:
         return self._mask.flatten()[index, None].to(like.dtype)
 
 
-def region_terms(
-    kind: type[StyleTerm],
+def region_losses(
+    kind: type[StyleLoss],
     layer: str,
     targets: Mapping[str, Moments],
     masks: Mapping[str, Tensor],
     weight: float,
-) -> list[RegionTerm]:
+) -> list[RegionLoss]:
     """One term a region, each with the part of the weight that its area is of all of them.
 
     So every position has the same say, and the balance of style and content is that of a transfer
@@ -110,7 +110,7 @@ def region_terms(
     amounts = {name: float(masks[name].double().sum()) for name in targets}
     total = sum(amounts.values())
     return [
-        RegionTerm(
+        RegionLoss(
             kind(layer, target, 1.0),
             masks[name].to(target.mean.device),
             name,

@@ -10,7 +10,7 @@ from torch import Tensor
 AXIS, DIAGONAL = 2 / 3, 1 / 6
 
 
-class SmoothnessTerm:
+class SmoothnessLoss:
     """Nine-point total variation: mean squared difference to the eight neighbours.
 
     Args:

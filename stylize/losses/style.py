@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stylize.losses.gram import GramTerm
-from stylize.losses.moments import MomentsTerm
-from stylize.losses.wasserstein import WassersteinTerm
+from stylize.losses.gram import GramLoss
+from stylize.losses.moments import MomentsLoss
+from stylize.losses.wasserstein import WassersteinLoss
 
-StyleTerm = GramTerm | MomentsTerm | WassersteinTerm
+StyleLoss = GramLoss | MomentsLoss | WassersteinLoss
 
-STYLE_TERMS: dict[str, type[GramTerm] | type[MomentsTerm] | type[WassersteinTerm]] = {
-    "moments": MomentsTerm,
-    "gram": GramTerm,
-    "wasserstein": WassersteinTerm,
+STYLE_LOSSES: dict[str, type[GramLoss] | type[MomentsLoss] | type[WassersteinLoss]] = {
+    "moments": MomentsLoss,
+    "gram": GramLoss,
+    "wasserstein": WassersteinLoss,
 }

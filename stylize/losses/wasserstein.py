@@ -91,7 +91,7 @@ class Bures:
         return (blurred.sqrt() - self._rest**0.5).square(), 1 - (self._rest / blurred).sqrt()
 
 
-class WassersteinTerm:
+class WassersteinLoss:
     """Wasserstein-2 distance of Gaussian distributions, relative to the target's size.
 
     ``(|μ−μ*|² + tr C + tr C* − 2 tr (C*^½ C C*^½)^½) / (|μ*|² + tr C*)``: how far activations have
@@ -104,7 +104,7 @@ class WassersteinTerm:
         weight: factor in the total.
 
     Note:
-        A distance in activations, where :class:`MomentsTerm` is one in their squares: what is
+        A distance in activations, where :class:`MomentsLoss` is one in their squares: what is
         strong in the style rules less, what is weak in it is not forgotten. The form follows
         K. Crowson's style-transfer-pytorch; how it is kept finite and fast is said in
         :class:`~stylize.losses.wasserstein.Bures`.
@@ -120,7 +120,7 @@ class WassersteinTerm:
         self._bures = Bures(target.covariance)
         self._scale = 1 / target.second.trace().clamp_min(torch.finfo(torch.float32).tiny ** 0.5)
 
-    def at(self, region: Rect) -> WassersteinTerm:
+    def at(self, region: Rect) -> WassersteinLoss:
         """The term itself: all positions are alike."""
         return self
 

@@ -18,7 +18,7 @@ from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
 from stylize.masks.matte import refined, softened
 from stylize.masks.outline import Levels, Proposal, best_of, opencv, propose
-from stylize.networks.vgg import Trunk, exact
+from stylize.networks.vgg import VGG, exact
 
 EARLY, LATE = LAYERS = ("relu5_1", "relu5_3")
 
@@ -47,16 +47,16 @@ class Prominence:
     strength: float
 
 
-def prominence(trunk: Trunk, image: Tensor, size: tuple[int, int]) -> Prominence:
+def prominence(vgg: VGG, image: Tensor, size: tuple[int, int]) -> Prominence:
     """What stands out in a picture.
 
     Args:
-        trunk: gives at least :data:`LAYERS`.
+        vgg: gives at least :data:`LAYERS`.
         image: ``(1, 3, H, W)`` RGB in [0, 1], as the network shall see it; some 384 px wide.
         size: ``(height, width)`` of the result.
     """
     leaf = image.detach().requires_grad_()
-    found = trunk(leaf)
+    found = vgg(leaf)
     energy = exact(found[LATE]).relu().square().sum(1).div(2).mean((1, 2))
     (pull,) = torch.autograd.grad(energy.sum(), leaf)
     gradient = pull.abs().amax(1, keepdim=True).float().cpu()
@@ -113,7 +113,7 @@ STRENGTH = {"vgg16": 220.0, "vgg19": 900.0}
 # Of the picture.
 LEAST_AREA, MOST_AREA = 0.01, 0.97
 
-# Parts what was found whole from landscapes and from fur before fur, on fifteen photos. Two of the
+# Masks what was found whole from landscapes and from fur before fur, on fifteen photos. Two of the
 # ten above it were wrong all the same: a painted portrait lost its coat, a bus took the street
 # along.
 SURE = 0.5
@@ -151,12 +151,12 @@ class Subject:
         return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def find_subject(pixels: Tensor, trunk: Trunk, *, name: str = "the photo") -> Subject:
+def find_subject(pixels: Tensor, vgg: VGG, *, name: str = "the photo") -> Subject:
     """The subject of a photo: a person, an animal, a thing, as a whole.
 
     Args:
         pixels: ``(1, 3, H, W)`` RGB in [0, 1].
-        trunk: gives at least :data:`stylize.masks.subject.LAYERS`.
+        vgg: gives at least :data:`stylize.masks.subject.LAYERS`.
         name: what messages call the photo.
 
     Raises:
@@ -170,10 +170,10 @@ def find_subject(pixels: Tensor, trunk: Trunk, *, name: str = "the photo") -> Su
             f"{name}: too narrow to look for a subject", hint="crop it, or give --mask FILE"
         )
     proposed, large = _at(pixels, PROPOSED_PX), _at(pixels, CUT_PX, enlarge=False)
-    found = prominence(trunk, seen.to(trunk.device), (proposed.shape[2], proposed.shape[3]))
+    found = prominence(vgg, seen.to(vgg.device), (proposed.shape[2], proposed.shape[3]))
     best, steadiness = best_of(propose(_levels(proposed), found.amounts[0, 0].numpy()))
     mask = softened(refined(_levels(large), best.cut), large, pixels)
-    doubts = _doubts(best, steadiness, found, trunk.architecture, float(mask.mean()))
+    doubts = _doubts(best, steadiness, found, vgg.architecture, float(mask.mean()))
     confidence = float(np.prod(list(doubts.values())))
     if confidence >= SURE:
         return Subject(mask, confidence, ())

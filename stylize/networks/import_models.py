@@ -168,7 +168,7 @@ def _write_tensors(
         "source": source,
     }
     entries: dict[str, Any] = {
-        "sha256": _save(network.trunk, scratch / f"{name}.safetensors", described)
+        "sha256": _save(network.vgg, scratch / f"{name}.safetensors", described)
     }
     if network.classifier:
         file = scratch / f"{name}.classifier.safetensors"
@@ -267,13 +267,13 @@ class ForeignNetwork:
     """What was found in a file.
 
     Attributes:
-        trunk: all convolutions, by our names, float32.
+        vgg: all convolutions, by our names, float32.
         classifier: the layers after them by torchvision's names; empty if the file has none.
     """
 
     architecture: str
     preprocessing: Preprocessing
-    trunk: dict[str, Tensor]
+    vgg: dict[str, Tensor]
     classifier: dict[str, Tensor]
 
 
@@ -292,15 +292,15 @@ def read_network(path: Path, preprocessing: str = "auto") -> ForeignNetwork:
         raise UnknownNameError("preprocessing", preprocessing, ("auto", *PREPROCESSINGS))
     state, described = _read(path)
     architecture, aliases = _recognise(state, path)
-    trunk = as_trunk(state, architecture, path, aliases)
-    for name, tensor in trunk.items():
+    vgg = as_trunk(state, architecture, path, aliases)
+    for name, tensor in vgg.items():
         if not tensor.isfinite().all():
             raise WeightsError(f"{path}: {aliases[name]} holds values that are not finite")
     if preprocessing == "auto":
         wanted = _described_preprocessing(described, path) or _usual_preprocessing(aliases, path)
     else:
         wanted = PREPROCESSINGS[preprocessing]
-    return ForeignNetwork(architecture, wanted, trunk, _classifier(state))
+    return ForeignNetwork(architecture, wanted, vgg, _classifier(state))
 
 
 def torchvision_names(architecture: str) -> dict[str, str]:

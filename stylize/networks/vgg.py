@@ -22,7 +22,7 @@ AVERAGE_POOLING_GAINS = {"vgg16": (1.14, 1.52, 1.60, 1.76), "vgg19": (1.13, 1.56
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
-class Trunk:
+class VGG:
     """VGG's convolutions up to the deepest layer asked for, with frozen weights.
 
     Args:

@@ -105,7 +105,7 @@ def as_trunk(
     Raises:
         WeightsError: a tensor is missing, has another shape or is not of floating point.
     """
-    trunk = {}
+    vgg = {}
     for name, shape in trunk_shapes(architecture).items():
         alias = aliases[name] if aliases else name
         found = tensors.get(alias)
@@ -114,8 +114,8 @@ def as_trunk(
             raise WeightsError(
                 f"{path} is not a {architecture}: expected {alias} {shape}, found {what}"
             )
-        trunk[name] = own(found)
-    return trunk
+        vgg[name] = own(found)
+    return vgg
 
 
 def own(tensor: Tensor) -> Tensor:

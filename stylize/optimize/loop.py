@@ -19,7 +19,7 @@ from stylize.settings.schedule import Scale
 
 
 @dataclass(frozen=True)
-class Iterate:
+class Step:
     """One step of the loop, as data.
 
     Attributes:
@@ -78,7 +78,7 @@ class Descent:
         scales: the whole schedule.
         tolerance: a scale ends early when ten steps together improved the best value of the
             objective by less than this share; 0 for never.
-        listener: is told of every step.
+        on_step: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
         keeping: who keeps the run's state, and where it goes on.
 
@@ -94,7 +94,7 @@ class Descent:
         scales: list[Scale],
         *,
         tolerance: float = 0.0,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
         keeping: Keeping | None = None,
     ) -> None:
@@ -102,7 +102,7 @@ class Descent:
         self.optimizer = optimizer
         self._scales = scales
         self._tolerance = tolerance
-        self._listener = listener
+        self._on_step = on_step
         self._stop = stop
         self._keep = keeping.keep
         self._take: Take | None = None
@@ -209,11 +209,11 @@ class Descent:
     def _tell(
         self, index: int, number: int, found: Evaluation, picture: Callable[[], Tensor]
     ) -> None:
-        if self._listener is None:
+        if self._on_step is None:
             return
         scale = self._scales[index]
-        self._listener(
-            Iterate(
+        self._on_step(
+            Step(
                 scale=index + 1,
                 scales=len(self._scales),
                 size=scale.size,

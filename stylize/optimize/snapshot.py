@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from stylize.planning.memory import Layout
+from stylize.planning.memory import MemoryPlan
 from stylize.settings.schedule import Scale
 
 
@@ -112,34 +112,37 @@ def of_shape(state: State, image: Tensor) -> dict[str, Tensor]:
 
 
 def placed(
-    snapshot: Snapshot, measured: Layout, layout: Layout, recipe: Mapping[str, Any] | None = None
+    snapshot: Snapshot,
+    measured: MemoryPlan,
+    memory_plan: MemoryPlan,
+    recipe: Mapping[str, Any] | None = None,
 ) -> Snapshot:
     """A snapshot that knows its layouts.
 
     Args:
         snapshot: of the loop.
         measured: in which the targets of the scale were measured.
-        layout: in which the run goes on.
+        memory_plan: in which the run goes on.
         recipe: of the picture so far, if it is known.
     """
     return dataclasses.replace(
         snapshot,
         measured_px=measured.tile_px,
-        tile_px=layout.tile_px,
+        tile_px=memory_plan.tile_px,
         recipe=recipe or snapshot.recipe,
     )
 
 
-def measured_in(layout: Layout, resume: Snapshot | None) -> Layout:
+def measured_in(memory_plan: MemoryPlan, resume: Snapshot | None) -> MemoryPlan:
     """The layout for the targets of a scale.
 
     Targets differ in the last bits between layouts. So they are measured as they were, even where
     memory ran out since, unless the run goes on in another layout anyway.
 
     Args:
-        layout: of the run from now on.
+        memory_plan: of the run from now on.
         resume: where it goes on; None at the beginning of a scale.
     """
-    if resume is None or resume.tile_px != layout.tile_px:
-        return layout
-    return dataclasses.replace(layout, tile_px=resume.measured_px)
+    if resume is None or resume.tile_px != memory_plan.tile_px:
+        return memory_plan
+    return dataclasses.replace(memory_plan, tile_px=resume.measured_px)

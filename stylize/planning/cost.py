@@ -211,7 +211,7 @@ def picture_cost(
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
     """
-    machine: dict[str, Any] = {
+    device: dict[str, Any] = {
         "architecture": architecture,
         "precision": precision,
         "gflops": gflops,
@@ -220,14 +220,14 @@ def picture_cost(
         layers = [each.layer for each in parse_targets(settings.layers)]
         scales: Sequence[Scale] = dream_octaves(settings, size, architecture).scales
         margin_px = frame_px(architecture, layers) if settings.tileable else 0
-        return dream_cost(layers, scales, margin_px=margin_px, **machine)
+        return dream_cost(layers, scales, margin_px=margin_px, **device)
     scales = schedule(
         *size,
         steps=settings.steps,
         final_steps=settings.steps_at_the_end,
         coarsest=settings.min_size,
     )
-    return transfer_cost(settings, scales, **machine)
+    return transfer_cost(settings, scales, **device)
 
 
 def frame_px(architecture: str, layers: Iterable[str]) -> int:

@@ -17,17 +17,17 @@ from stylize.settings.execution import Execution, parse_bytes
 
 
 @dataclass(frozen=True)
-class Machine:
+class Device:
     """An execution request, resolved.
 
     Attributes:
-        device: ``cpu``, ``cuda:0`` …
+        name: ``cpu``, ``cuda:0`` …
         precision: ``bf16`` or ``fp32``.
         threads: CPU threads in use.
         gflops: what the self-test reached; None where it was not run.
     """
 
-    device: str
+    name: str
     precision: str
     threads: int
     gflops: float | None = None
@@ -48,25 +48,25 @@ def prepare_device(execution: Execution) -> str:
     return device
 
 
-def with_verdict(execution: Execution, device: str, verdict: Verdict) -> Machine:
+def with_verdict(execution: Execution, device: str, verdict: Verdict) -> Device:
     """The device in the precision asked for, or else in the one the self-test found best."""
     precision = verdict.precision if execution.precision == "auto" else execution.precision
     gflops = verdict.gflops
     if precision != verdict.precision:
         gflops *= verdict.speedup if precision == "bf16" else 1 / verdict.speedup
-    return Machine(device, precision, torch.get_num_threads(), gflops)
+    return Device(device, precision, torch.get_num_threads(), gflops)
 
 
-def budget_bytes(execution: Execution, machine: Machine) -> float | None:
+def budget_bytes(execution: Execution, device: Device) -> float | None:
     """Memory that a run may plan with: what was allowed, or most of what is free now.
 
     None where nothing is known.
     """
     if execution.max_memory is not None:
         return parse_bytes(execution.max_memory)
-    if machine.device.startswith("cuda"):
-        return USABLE * torch.cuda.mem_get_info(machine.device)[0]
-    free = available_bytes() if machine.device == "cpu" else None
+    if device.name.startswith("cuda"):
+        return USABLE * torch.cuda.mem_get_info(device.name)[0]
+    free = available_bytes() if device.name == "cpu" else None
     return None if free is None else USABLE * free
 
 

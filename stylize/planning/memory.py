@@ -34,7 +34,7 @@ USABLE = 0.85
 
 
 @dataclass(frozen=True)
-class Layout:
+class MemoryPlan:
     """How a picture of any size is held in memory.
 
     Attributes:
@@ -58,7 +58,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Demand:
+class MemoryNeed:
     """What decides the memory of a run.
 
     Attributes:
@@ -76,41 +76,41 @@ class Demand:
     target_bytes_per_px: float = 0.0
     held_bytes: float = 0.0
 
-    def peak_bytes(self, size: tuple[int, int], layout: Layout) -> float:
+    def peak_bytes(self, size: tuple[int, int], memory_plan: MemoryPlan) -> float:
         """Resident memory of the whole program at a picture of ``(height, width)``."""
         pixels = size[0] * size[1]
-        state = state_bytes_per_px(self.optimizer, layout.history) + self.target_bytes_per_px
-        network = self._network_bytes(size, layout)
+        state = state_bytes_per_px(self.optimizer, memory_plan.history) + self.target_bytes_per_px
+        network = self._network_bytes(size, memory_plan)
         return BASE_BYTES + self.held_bytes + pixels * state + network
 
-    def _network_bytes(self, size: tuple[int, int], layout: Layout) -> float:
+    def _network_bytes(self, size: tuple[int, int], memory_plan: MemoryPlan) -> float:
         halo = halo_px(self.architecture, self.layers)
         network = (self.architecture, self.layers, self.precision)
-        if layout.tile_px is None or layout.whole(size, halo):
+        if memory_plan.tile_px is None or memory_plan.whole(size, halo):
             return LEFT_OVER * network_bytes(*network, size[0] * size[1])
-        sides = [min(side, layout.tile_px + 2 * halo) for side in size]
+        sides = [min(side, memory_plan.tile_px + 2 * halo) for side in size]
         # The first pass sees all, but keeps nothing.
         _, passed = network_bytes_per_px(*network)
         return size[0] * size[1] * passed + network_bytes(*network, sides[0] * sides[1])
 
-    def work(self, size: tuple[int, int], layout: Layout, *, passes: int) -> float:
+    def work(self, size: tuple[int, int], memory_plan: MemoryPlan, *, passes: int) -> float:
         """How many times the work of a whole picture this takes.
 
         Args:
             size: ``(height, width)`` of the picture.
-            layout: of it.
+            memory_plan: of it.
             passes: through the network, forward or backward: 2 for a whole picture; 3 where the
                 slopes wait for the sums of all tiles.
         """
         halo = halo_px(self.architecture, self.layers)
-        if layout.tile_px is None or layout.whole(size, halo):
+        if memory_plan.tile_px is None or memory_plan.whole(size, halo):
             return 1.0
         stride = deepest_stride(self.architecture, self.layers)
-        sides = [spans(side, layout.tile_px, halo, stride) for side in size]
+        sides = [spans(side, memory_plan.tile_px, halo, stride) for side in size]
         seen = [sum(each.stop - each.start for each in found) for found in sides]
         return passes / 2 * seen[0] * seen[1] / (size[0] * size[1])
 
-    def choose(self, size: tuple[int, int], budget_bytes: float | None) -> Layout:
+    def choose(self, size: tuple[int, int], budget_bytes: float | None) -> MemoryPlan:
         """The fastest layout that fits.
 
         Args:
@@ -121,14 +121,14 @@ class Demand:
             SettingError: none fits; says which size would.
         """
         if budget_bytes is None:
-            return Layout()
+            return MemoryPlan()
         stride = deepest_stride(self.architecture, self.layers)
         histories = HISTORIES if self.optimizer == "lbfgs" else HISTORIES[:1]
         for history in histories:
             for tile in (None, *TILES_PX):
-                layout = Layout(tile, history)
-                if self.peak_bytes(size, layout) <= budget_bytes:
-                    return layout
+                memory_plan = MemoryPlan(tile, history)
+                if self.peak_bytes(size, memory_plan) <= budget_bytes:
+                    return memory_plan
         raise SettingError(
             f"{size[1]}×{size[0]} px need {self._least(size) / 1e9:.2f} GB of memory, even in"
             f" tiles, and {budget_bytes / 1e9:.2f} GB may be used",
@@ -137,7 +137,7 @@ class Demand:
 
     def _least(self, size: tuple[int, int]) -> float:
         last = HISTORIES[-1] if self.optimizer == "lbfgs" else HISTORIES[0]
-        return self.peak_bytes(size, Layout(TILES_PX[-1], last))
+        return self.peak_bytes(size, MemoryPlan(TILES_PX[-1], last))
 
     def _remedy(self, size: tuple[int, int], budget_bytes: float, stride: int) -> str:
         """The long side that would fit."""
@@ -153,23 +153,28 @@ class Demand:
 
 
 def in_layout(
-    cost: Cost, demand: Demand, scales: Sequence[Scale], layout: Layout, *, passes: int
+    cost: Cost,
+    memory_need: MemoryNeed,
+    scales: Sequence[Scale],
+    memory_plan: MemoryPlan,
+    *,
+    passes: int,
 ) -> Cost:
     """The cost of a run whose larger scales are done in tiles.
 
     Args:
         cost: of the same run without tiles.
-        demand: of its network and optimiser.
+        memory_need: of its network and optimiser.
         scales: the schedule.
-        layout: of every scale that does not fit whole.
-        passes: see :meth:`Demand.work`.
+        memory_plan: of every scale that does not fit whole.
+        passes: see :meth:`MemoryNeed.work`.
     """
     work = [each.height * each.width * each.steps for each in scales]
     share = sum(
-        pixels * demand.work(each.size, layout, passes=passes)
+        pixels * memory_need.work(each.size, memory_plan, passes=passes)
         for pixels, each in zip(work, scales, strict=True)
     ) / sum(work)
-    peak = max(demand.peak_bytes(each.size, layout) for each in scales)
+    peak = max(memory_need.peak_bytes(each.size, memory_plan) for each in scales)
     seconds = None if cost.seconds is None else cost.seconds * share
     return Cost(cost.tflop * share, peak, seconds)
 

@@ -18,13 +18,13 @@ from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import load_weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.dream.dream import Dream, picture_size, starting_pixels
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import compose
 from stylize.runs.recipe import to_text as recipe_text
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document, to_document
@@ -98,17 +98,17 @@ def _labelled(name: str, style: Picture, styles: int) -> str:
 
 @torch.no_grad()
 def channel_cells(
-    photo: Picture, settings: DreamSettings, layer: str, count: int, machine: Execution
+    photo: Picture, settings: DreamSettings, layer: str, count: int, device: Execution
 ) -> list[Cell]:
     """A cell for each of the channels of one layer that a photograph excites most."""
     (target,) = parse_targets(layer)
     weights = load_weights(settings.network)
     _changed(settings, layers=layer).check_layers(weights.architecture)
-    found = resolve(machine, weights)
+    found = resolve(device, weights)
     name = target.layer.replace("conv", "relu")
-    trunk = Trunk(weights, (name,), precision=found.precision, device=found.device)
-    pixels = starting_pixels(photo, settings, picture_size(photo, settings)).to(found.device)
-    energy = trunk(pixels)[name].float().square().mean((0, 2, 3))
+    vgg = VGG(weights, (name,), precision=found.precision, device=found.name)
+    pixels = starting_pixels(photo, settings, picture_size(photo, settings)).to(found.name)
+    energy = vgg(pixels)[name].float().square().mean((0, 2, 3))
     strongest = energy.topk(min(count, energy.numel())).indices.tolist()
     texts = [to_text([Target(target.layer, 1.0, (channel,))]) for channel in strongest]
     return [Cell(text, _changed(settings, layers=text)) for text in texts]
@@ -137,7 +137,7 @@ class Exploration:
         self.photo = photo
         self.rows = rows
         self.execution = execution or Execution()
-        self._studio = Studio()
+        self._session = Session()
         # In the order of the rows, each once however many cells it is in.
         self._styles = {cell.style.sha256: cell.style for _, cell in self._named() if cell.style}
         self._check_room()
@@ -174,32 +174,32 @@ class Exploration:
 
     def run(
         self,
-        told: Callable[[str], None] | None = None,
+        on_step: Callable[[str], None] | None = None,
         stop: Callable[[], bool] | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Make them all.
 
         Args:
-            told: is told the label of every cell that is done.
+            on_step: is told the label of every cell that is done.
             stop: asked after every step; True ends the sheet with the whole cells so far.
 
         Raises:
             StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
             InterruptedRunError: stopped before the first cell was done.
         """
-        done: dict[str, tuple[Cell, Painting]] = {}
+        done: dict[str, tuple[Cell, Result]] = {}
         for name, cell in self._named():
             if stop is not None and stop():
                 break
-            painting = self._made(cell, stop)
-            if painting is None:
+            result = self._made(cell, stop)
+            if result is None:
                 break
-            done[name] = cell, painting
-            if told is not None:
-                told(cell.label)
+            done[name] = cell, result
+            if on_step is not None:
+                on_step(cell.label)
         if not done:
             raise InterruptedRunError("stopped before the first cell")
-        return Painting(
+        return Result(
             pixels=contact_sheet(self._pictures(done)),
             alpha=None,
             recipe=self._recipe(done),
@@ -208,19 +208,19 @@ class Exploration:
 
     def _job(self, cell: Cell) -> Dream | Transfer:
         if isinstance(cell.settings, DreamSettings):
-            return Dream(self.photo, cell.settings, self.execution, studio=self._studio)
+            return Dream(self.photo, cell.settings, self.execution, session=self._session)
         assert self.photo is not None and cell.style is not None, "a transfer has both"
         return Transfer(
-            self.photo, [cell.style], cell.settings, self.execution, studio=self._studio
+            self.photo, [cell.style], cell.settings, self.execution, session=self._session
         )
 
-    def _made(self, cell: Cell, stop: Callable[[], bool] | None) -> Painting | None:
+    def _made(self, cell: Cell, stop: Callable[[], bool] | None) -> Result | None:
         """A cell; None if it was stopped, however early."""
         try:
-            painting = self._job(cell).run(stop=stop)
+            result = self._job(cell).run(stop=stop)
         except InterruptedRunError:
             return None
-        return None if painting.interrupted else painting
+        return None if result.interrupted else result
 
     def _named(self) -> Iterator[tuple[str, Cell]]:
         for row, cells in enumerate(self.rows):
@@ -228,7 +228,7 @@ class Exploration:
                 yield cell_name(row, column), cell
 
     def _pictures(
-        self, done: Mapping[str, tuple[Cell, Painting]]
+        self, done: Mapping[str, tuple[Cell, Result]]
     ) -> list[list[tuple[str, Tensor] | None]]:
         grid: list[list[tuple[str, Tensor] | None]] = []
         for row, cells in enumerate(self.rows):
@@ -241,7 +241,7 @@ class Exploration:
             )
         return [line for line in grid if any(line)]
 
-    def _recipe(self, done: Mapping[str, tuple[Cell, Painting]]) -> dict[str, Any]:
+    def _recipe(self, done: Mapping[str, tuple[Cell, Result]]) -> dict[str, Any]:
         one = next(iter(done.values()))[1].recipe
         return self._document(
             {name: cell for name, (cell, _) in done.items()},
@@ -336,7 +336,7 @@ class Strip(Exploration):
     def _job(self, cell: Cell) -> Transfer:
         assert isinstance(cell.settings, TransferSettings), "of strip_cells"
         return Transfer(
-            self._content, self._pair, cell.settings, self.execution, studio=self._studio
+            self._content, self._pair, cell.settings, self.execution, session=self._session
         )
 
     def _document(

@@ -11,15 +11,15 @@ from torch import Tensor
 from stylize.errors import RecipeError, UsageError, WeightsError
 from stylize.images.read import Picture
 from stylize.networks.models import find_model
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.planning.device import available_devices, choose_device
-from stylize.planning.memory import HISTORIES, TILES_PX, Layout
+from stylize.planning.memory import HISTORIES, TILES_PX, MemoryPlan
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.tunnel import Tunnel
-from stylize.products.transfer.style_groups import Parts
+from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import not_followed
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
@@ -70,21 +70,21 @@ def prepare(
         job = _job(parts, settings, execution, preset if isinstance(preset, str) else None)
     except UsageError as error:
         raise not_followed(recipe, error) from error
-    job.layout = _layout(recipe["resolved"], job)
+    job.memory_plan = _memory_plan(recipe["resolved"], job)
     return job
 
 
-def _layout(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) -> Layout:
+def _memory_plan(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) -> MemoryPlan:
     """As the recipe resolved it, where the size is the same and the memory allows."""
     tile, history = resolved.get("tile_px"), resolved.get("history")
-    chosen = job.layout
+    chosen = job.memory_plan
     same = resolved.get("size") == [job.size[1], job.size[0]]
     if not same or not isinstance(history, int) or history not in HISTORIES:
         return chosen
     if tile is None:
-        return chosen if chosen.tile_px is not None else Layout(None, history)
+        return chosen if chosen.tile_px is not None else MemoryPlan(None, history)
     fits = tile in TILES_PX and (chosen.tile_px is None or tile <= chosen.tile_px)
-    return Layout(tile, history) if fits else chosen
+    return MemoryPlan(tile, history) if fits else chosen
 
 
 def _job(
@@ -104,7 +104,7 @@ def _job(
             settings,
             execution,
             start=one("start"),
-            parts=Parts.of_inputs(parts),
+            parts=Masks.of_inputs(parts),
             preset=preset,
         )
     if isinstance(settings, TunnelSettings):
@@ -133,15 +133,15 @@ class Replayed:
     def __init__(self, job: Transfer | Dream, recipe: Mapping[str, Any]) -> None:
         self._job = job
         self.settings, self.scales = job.settings, job.scales
-        self.machine, self.notes, self.cost = job.machine, job.notes, job.cost
-        self.layout = job.layout
+        self.device, self.notes, self.cost = job.device, job.notes, job.cost
+        self.memory_plan = job.memory_plan
         self._steps = _steps_done(recipe) if recipe.get("interrupted") else None
 
     def run(
         self,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Paint, as :meth:`stylize.products.transfer.transfer.Transfer.run` does.
 
         Returns:
@@ -149,19 +149,19 @@ class Replayed:
         """
         done = 0
 
-        def listen(event: Iterate) -> None:
+        def listen(event: Step) -> None:
             nonlocal done
             done += 1
-            if listener is not None:
-                listener(event)
+            if on_step is not None:
+                on_step(event)
 
         def stopped() -> bool:
             return done == self._steps or (stop is not None and stop())
 
-        painting = self._job.run(listen, stopped)
+        result = self._job.run(listen, stopped)
         if done == self._steps:
-            return dataclasses.replace(painting, interrupted=False)
-        return painting
+            return dataclasses.replace(result, interrupted=False)
+        return result
 
 
 def _steps_done(recipe: Mapping[str, Any]) -> int:
@@ -174,11 +174,11 @@ def _steps_done(recipe: Mapping[str, Any]) -> int:
     return sum(steps)
 
 
-def difference(picture: Picture, painting: Painting) -> tuple[float, float] | None:
+def difference(picture: Picture, result: Result) -> tuple[float, float] | None:
     """Largest and mean difference in grey levels of 255; None for pictures of different sizes."""
-    if picture.pixels.shape != painting.pixels.shape:
+    if picture.pixels.shape != result.pixels.shape:
         return None
-    new, old = painting.pixels.clamp(0, 1), _levels(picture.pixels)
+    new, old = result.pixels.clamp(0, 1), _levels(picture.pixels)
     # A PNG of 16 bits is read at 8, and what lies below them is cut off.
     cut_off = ((new * 65535 + 0.5).floor() / 256).floor()
     rounded, deep = ((levels - old).abs() for levels in (_levels(new), cut_off))

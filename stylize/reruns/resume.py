@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.optimize.snapshot import Keeping
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.checkpoint import Description
 from stylize.runs.checkpoint_policy import load, outcomes_of
-from stylize.runs.result import Painting, resolution
+from stylize.runs.result import Result, resolution
 from stylize.version import __version__
 
 
@@ -37,24 +37,24 @@ class Resumed:
         self._load = lambda: load(path, description, job.scales)
         outcomes_of(path, description, job.scales)
         self.settings, self.scales = job.settings, job.scales
-        self.machine, self.layout, self.cost = job.machine, job.layout, job.cost
+        self.device, self.memory_plan, self.cost = job.device, job.memory_plan, job.cost
         self.begun = len(description.scales) - 1, description.scales[-1][0]
         self.notes = [*job.notes, *_differences(job, description.recipe)]
 
     def run(
         self,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
         keeping: Keeping | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Paint the rest, as :meth:`stylize.products.transfer.transfer.Transfer.run` does."""
         keeping = dataclasses.replace(keeping or Keeping(), resume=self._load)
-        return self._job.run(listener, stop, keeping)
+        return self._job.run(on_step, stop, keeping)
 
 
 def _differences(job: Transfer | Dream, recipe: Mapping[str, Any]) -> Iterator[str]:
     """What is not as it was, on which the last bits of a picture depend."""
-    now = resolution(job.machine, job.size, [], job.layout) | {"version": __version__}
+    now = resolution(job.device, job.size, [], job.memory_plan) | {"version": __version__}
     before = recipe["resolved"] | {"version": recipe.get("version")}
     changed = [
         f"{key} {now[key]} instead of {before.get(key)}"

@@ -9,11 +9,11 @@ import torch
 from stylize.errors import SettingError
 from stylize.images.read import Picture
 from stylize.masks.subject import LAYERS, find_subject
-from stylize.networks.vgg import Trunk
-from stylize.runs.session import Studio
+from stylize.networks.vgg import VGG
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import NETWORK
-from stylize.settings.masks import Parted, kept_part
+from stylize.settings.masks import SubjectSettings, kept_part
 
 
 def subject_mask(
@@ -22,7 +22,7 @@ def subject_mask(
     *,
     network: str = NETWORK,
     invert: bool = False,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Picture:
     """The subject of a photo as a mask that is used like one from a file.
 
@@ -31,7 +31,7 @@ def subject_mask(
         execution: where the network runs.
         network: that looks at it.
         invert: white on the background instead.
-        studio: shares the network with others.
+        session: shares the network with others.
 
     Returns:
         White on the subject, of the photo's size; its notes say so where that is not sure.
@@ -41,7 +41,9 @@ def subject_mask(
         PictureError: the photo is too narrow.
         StylizeError: the network or the device is not there.
     """
-    found = find_subject(photo.pixels, subject_trunk(network, execution, studio), name=photo.name)
+    found = find_subject(
+        photo.pixels, subject_network(network, execution, session), name=photo.name
+    )
     mask = 1 - found.mask if invert else found.mask
     levels = (mask * 255).round().to(torch.uint8)
     digest = hashlib.sha256(levels.numpy().tobytes()).hexdigest()
@@ -51,21 +53,21 @@ def subject_mask(
     )
 
 
-def subject_trunk(
-    network: str, execution: Execution | None = None, studio: Studio | None = None
-) -> Trunk:
+def subject_network(
+    network: str, execution: Execution | None = None, session: Session | None = None
+) -> VGG:
     """The network as :func:`find_subject` needs it."""
-    studio = studio or Studio()
-    weights = studio.weights(network)
-    return studio.trunk(weights, LAYERS, "max", studio.machine(execution or Execution(), weights))
+    session = session or Session()
+    weights = session.weights(network)
+    return session.vgg(weights, LAYERS, "max", session.device(execution or Execution(), weights))
 
 
 def area_of(
     photo: Picture | None,
-    settings: Parted,
+    settings: SubjectSettings,
     mask: Picture | None,
     execution: Execution | None = None,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Picture | None:
     """Where a technique applies, as a picture: white where it does, black where the photo stays.
 
@@ -73,7 +75,7 @@ def area_of(
         photo: the photo; None for none.
         settings: which part of the photo is kept.
         mask: a picture that says so itself.
-        execution, studio: for the network that finds the subject.
+        execution, session: for the network that finds the subject.
 
     Returns:
         None if it applies everywhere.
@@ -90,7 +92,7 @@ def area_of(
         raise SettingError("a mask beside --subject or --background", hint="leave one of them out")
     if photo is None:
         raise SettingError("noise has no subject", hint="leave --subject and --background out")
-    return subject_mask(photo, execution, invert=kept == "subject", studio=studio)
+    return subject_mask(photo, execution, invert=kept == "subject", session=session)
 
 
 def doubts(area: Picture | None, mask: Picture | None) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ def _tensor(stored: Tensor, order: Sequence[int]) -> Tensor:
     return tensor.permute([order.index(each) for each in range(len(order))])
 
 
-class Checkpointer:
+class CheckpointPolicy:
     """Keeps one run in one file.
 
     Args:

@@ -14,13 +14,13 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
 from stylize.images.write import write_picture
 from stylize.optimize.snapshot import ScaleOutcome
-from stylize.planning.device import Machine
-from stylize.planning.memory import Layout
+from stylize.planning.device import Device
+from stylize.planning.memory import MemoryPlan
 from stylize.runs.recipe import to_text
 
 
 @dataclass(frozen=True)
-class Painting:
+class Result:
     """The result of a technique.
 
     Attributes:
@@ -64,22 +64,22 @@ class Painting:
 
 
 def resolution(
-    machine: Machine,
+    device: Device,
     size: tuple[int, int],
     outcomes: Sequence[ScaleOutcome],
-    layout: Layout | None = None,
+    memory_plan: MemoryPlan | None = None,
 ) -> dict[str, Any]:
     """What a run decided itself, as the recipe tells it."""
-    layout = layout or Layout()
+    memory_plan = memory_plan or MemoryPlan()
     return {
         "size": [size[1], size[0]],
-        "device": machine.device,
-        "precision": machine.precision,
-        "threads": machine.threads,
+        "device": device.name,
+        "precision": device.precision,
+        "threads": device.threads,
         "torch": str(torch.__version__),
-        "engine": layout.name,
-        "tile_px": layout.tile_px,
-        "history": layout.history,
+        "engine": memory_plan.name,
+        "tile_px": memory_plan.tile_px,
+        "history": memory_plan.history,
         "scales": [[each.scale.width, each.scale.height, each.steps_done] for each in outcomes],
     }
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from stylize.gradients.self_test import resolve
 from stylize.losses.statistics import Moments
 from stylize.networks.models import Weights, load_weights
-from stylize.networks.vgg import Trunk
-from stylize.planning.device import Machine
+from stylize.networks.vgg import VGG
+from stylize.planning.device import Device
 from stylize.settings.execution import Execution
 
 # For each style. Its moments at one scale take 2.4 MB with the default layers; a picture of
@@ -24,7 +24,7 @@ MOST_TRUNKS = 4
 Value = TypeVar("Value")
 
 
-class Studio:
+class Session:
     """Loads and computes once what several pictures need, within bounds.
 
     A technique that is given none makes its own.
@@ -32,33 +32,31 @@ class Studio:
 
     def __init__(self) -> None:
         self._weights: OrderedDict[Hashable, Weights] = OrderedDict()
-        self._machines: OrderedDict[Hashable, Machine] = OrderedDict()
-        self._trunks: OrderedDict[Hashable, Trunk] = OrderedDict()
+        self._machines: OrderedDict[Hashable, Device] = OrderedDict()
+        self._trunks: OrderedDict[Hashable, VGG] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
     def weights(self, network: str) -> Weights:
         """A network's weights, see :func:`stylize.networks.models.load_weights`."""
         return _kept(self._weights, network, lambda: load_weights(network), MOST_TRUNKS)
 
-    def machine(self, execution: Execution, weights: Weights) -> Machine:
+    def device(self, execution: Execution, weights: Weights) -> Device:
         """Where the work is done, see :func:`stylize.gradients.self_test.resolve`."""
         key = (execution, weights.sha256)
         return _kept(self._machines, key, lambda: resolve(execution, weights), MOST_TRUNKS)
 
-    def trunk(
-        self, weights: Weights, layers: Sequence[str], pooling: str, machine: Machine
-    ) -> Trunk:
-        """A network on its device, see :class:`stylize.networks.vgg.Trunk`."""
+    def vgg(self, weights: Weights, layers: Sequence[str], pooling: str, device: Device) -> VGG:
+        """A network on its device, see :class:`stylize.networks.vgg.VGG`."""
         wanted = tuple(dict.fromkeys(layers))
-        key = (weights.sha256, wanted, pooling, machine.precision, machine.device)
+        key = (weights.sha256, wanted, pooling, device.precision, device.name)
 
-        def load() -> Trunk:
-            return Trunk(
+        def load() -> VGG:
+            return VGG(
                 weights,
                 wanted,
                 pooling=pooling,
-                precision=machine.precision,
-                device=machine.device,
+                precision=device.precision,
+                device=device.name,
             )
 
         return _kept(self._trunks, key, load, MOST_TRUNKS)

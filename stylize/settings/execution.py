@@ -27,7 +27,7 @@ def parse_bytes(text: str) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Safekeeping:
+class CheckpointSettings:
     """How often the state of a run is written to its checkpoint."""
 
     checkpoint_every: float = setting(

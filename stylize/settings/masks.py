@@ -10,7 +10,7 @@ from stylize.errors import SettingError
 KEEP = "keep"
 
 
-class Parted(Protocol):
+class SubjectSettings(Protocol):
     """Settings that tell the subject of a photo from its background."""
 
     @property
@@ -22,7 +22,7 @@ class Parted(Protocol):
         """What becomes of everything else."""
 
 
-def kept_part(settings: Parted) -> str | None:
+def kept_part(settings: SubjectSettings) -> str | None:
     """The part of the photo that stays as it is: ``subject`` or ``background``; None for neither.
 
     Where only one of the two is spoken of, the other is the opposite.

@@ -17,11 +17,11 @@ from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import from_document, to_document
 from stylize.settings.transfer import TransferSettings, parse_dream
 
-TECHNIQUES: dict[str, type[Any]] = {"transfer": TransferSettings, "dream": DreamSettings}
+PRODUCTS: dict[str, type[Any]] = {"transfer": TransferSettings, "dream": DreamSettings}
 
 DEFAULTS = {"transfer": "balanced", "dream": "dogs"}
 
-DEFAULT_TECHNIQUE = "transfer"
+DEFAULT_PRODUCT = "transfer"
 
 MAX_BYTES = 64 * 1024
 
@@ -53,7 +53,7 @@ class Preset:
 
     def apply(self, overrides: Mapping[str, Any] | None = None) -> Any:
         """Settings: the defaults, under the preset's values, under ``overrides``."""
-        kind = TECHNIQUES[self.technique]
+        kind = PRODUCTS[self.technique]
         return from_document(kind, overrides or {}, from_document(kind, self.settings))
 
 
@@ -114,10 +114,10 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
     name, settings = document.get("name", path.stem), document.get("settings", {})
     if not isinstance(name, str) or not _SLUG.fullmatch(name):
         raise UsageError(f"{path}: the name {name!r} is not of the form my-preset-2")
-    told = document.get("technique", technique or DEFAULT_TECHNIQUE)
+    told = document.get("technique", technique or DEFAULT_PRODUCT)
     technique = technique or told
-    if technique not in TECHNIQUES:
-        raise UnknownNameError(f"technique in {path.name}", str(technique), TECHNIQUES)
+    if technique not in PRODUCTS:
+        raise UnknownNameError(f"technique in {path.name}", str(technique), PRODUCTS)
     if told != technique:
         raise UsageError(f"{path} is a preset for {told}, not for {technique}")
     if not isinstance(settings, Mapping):

@@ -15,15 +15,15 @@ import torch
 
 from stylize.batches.claims import Claims
 from stylize.batches.local import LocalRunner, Outcome, Saving, one_line, sweep
-from stylize.batches.painter import Shop
+from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger, read_all
 from stylize.batches.tasks import Look, Task, token_of
 from stylize.errors import NumericalError, OutputError, PictureError, StylizeError, WeightsError
 from stylize.images import atomic
 from stylize.images.atomic import stale_partial
 from stylize.images.read import Picture, read_picture
-from stylize.optimize.loop import Iterate
-from stylize.runs.result import Painting
+from stylize.optimize.loop import Step
+from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
@@ -31,10 +31,10 @@ from tests.batches.test_records import recipe_of
 from tests.conftest import photo, save
 
 LOOK = Look("", "dream", to_document(DreamSettings(steps=1)))
-Listener = Callable[[Iterate], None] | None
+Listener = Callable[[Step], None] | None
 
 
-class Sketches(Shop):
+class Sketches(BatchPainter):
     """Paints the picture itself, at once.
 
     Attributes:
@@ -51,15 +51,15 @@ class Sketches(Shop):
         self,
         task: Task,
         picture: Picture,
-        listener: Listener = None,
+        on_step: Listener = None,
         stop: Callable[[], bool] | None = None,
-    ) -> Painting:
+    ) -> Result:
         self.painted.append(task.source.name)
         if task.source.name in self.failures:
             raise self.failures[task.source.name]
         recipe = recipe_of(task) | {"losses": {"dream": 0.5}}
         stopped = stop is not None and stop()
-        return Painting(picture.pixels, None, recipe | {"interrupted": stopped}, stopped)
+        return Result(picture.pixels, None, recipe | {"interrupted": stopped}, stopped)
 
 
 class Bench:
@@ -69,7 +69,7 @@ class Bench:
         self.output = folder / "out"
         self.output.mkdir()
         self.tasks = [self._task(save(photo(24, 20 + n), folder / f"{n}.png")) for n in range(4)]
-        self.shop = Sketches()
+        self.painter = Sketches()
         self.told: list[Outcome] = []
         self.stop: Callable[[], bool] = lambda: False
 
@@ -86,16 +86,16 @@ class Bench:
     ) -> dict[str, str]:
         """What became of each picture, by the source's name."""
         self.told.clear()
-        self.shop.painted.clear()
+        self.painter.painted.clear()
         ledger = Ledger(self.output, {"": []}, **options)
         with Claims(self.output) as own:
             runner = LocalRunner(
-                self.shop,
+                self.painter,
                 ledger,
                 claims or own,
                 saving=Saving(),
-                told=self.told.append,
-                began=lambda task: None,
+                on_step=self.told.append,
+                on_image=lambda task: None,
                 stop=self.stop,
                 fail_fast=fail_fast,
             )
@@ -130,12 +130,12 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_all_are_done_in_order_and_once(bench: Bench) -> None:
     assert bench.run() == all_are("done")
-    assert bench.shop.painted == NAMES
+    assert bench.painter.painted == NAMES
     assert [each.task.source.name for each in bench.told] == NAMES
     assert bench.states == all_are("done")
     assert read_all(bench.output)["deep/1.png"].losses == {"dream": 0.5}
     assert bench.run() == all_are("skipped")
-    assert bench.shop.painted == []
+    assert bench.painter.painted == []
     for task in bench.tasks:
         assert torch.equal(read_picture(task.target).pixels, read_picture(task.source).pixels)
 
@@ -156,7 +156,7 @@ class TestFailures:
         ids=lambda error: type(error).__name__,
     )
     def test_one_does_not_stop_the_rest(self, bench: Bench, error: Exception) -> None:
-        bench.shop.failures = {"1.png": error}
+        bench.painter.failures = {"1.png": error}
         expected = all_are("done") | {"1.png": "failed"}
         assert bench.run() == expected
         assert bench.states == expected
@@ -166,22 +166,22 @@ class TestFailures:
         assert not failed.remembered
 
     def test_is_remembered_until_it_is_tried_again(self, bench: Bench) -> None:
-        bench.shop.failures = {"1.png": RuntimeError("a bug")}
+        bench.painter.failures = {"1.png": RuntimeError("a bug")}
         bench.run()
         assert bench.run() == all_are("skipped") | {"1.png": "failed"}
-        assert bench.shop.painted == []
+        assert bench.painter.painted == []
         (failed,) = [each for each in bench.told if each.status == "failed"]
         assert (failed.remembered, failed.error) == (True, "RuntimeError: a bug")
         bench.run(retry=True)
         assert read_all(bench.output)["deep/1.png"].attempts == 2
-        bench.shop.failures = {}
+        bench.painter.failures = {}
         assert bench.run(retry=True) == all_are("skipped") | {"1.png": "done"}
 
     def test_the_source_cannot_be_read(self, bench: Bench) -> None:
         bench.tasks[2].source.write_text("no picture")
         bench.tasks[3].source.unlink()
         assert bench.run() == all_are("done") | {"2.png": "failed", "3.png": "failed"}
-        assert bench.shop.painted == ["0.png", "1.png"]
+        assert bench.painter.painted == ["0.png", "1.png"]
         assert bench.states["3.png"] == "failed"
 
     def test_its_place_is_taken_by_what_is_no_picture(self, bench: Bench) -> None:
@@ -195,19 +195,19 @@ class TestFailures:
         assert (bench.output / "deep").read_text() == "in the way"
 
     def test_the_first_may_be_the_last(self, bench: Bench) -> None:
-        bench.shop.failures = {"1.png": RuntimeError("a bug")}
+        bench.painter.failures = {"1.png": RuntimeError("a bug")}
         found = bench.run(fail_fast=True)
         assert found == {"0.png": "done", "1.png": "failed"}
-        assert bench.shop.painted == ["0.png", "1.png"]
+        assert bench.painter.painted == ["0.png", "1.png"]
         with Claims(bench.output) as claims:
             assert claims.tidy()
 
     def test_all_pictures_would_meet_it(self, bench: Bench) -> None:
-        bench.shop.failures = {"1.png": WeightsError("the file is damaged")}
+        bench.painter.failures = {"1.png": WeightsError("the file is damaged")}
         with pytest.raises(WeightsError, match="damaged"):
             bench.run()
         assert bench.states == {"0.png": "done"}
-        bench.shop.failures = {}
+        bench.painter.failures = {}
         assert bench.run() == all_are("done") | {"0.png": "skipped"}
 
 
@@ -259,7 +259,7 @@ class TestFullDisk:
 
 class TestStopping:
     def test_drops_the_picture_in_work(self, bench: Bench) -> None:
-        bench.stop = lambda: len(bench.shop.painted) == 2
+        bench.stop = lambda: len(bench.painter.painted) == 2
         assert bench.run() == {"0.png": "done"}
         assert bench.pictures == {"0.png"}
         bench.stop = lambda: False
@@ -268,10 +268,10 @@ class TestStopping:
     def test_before_the_first(self, bench: Bench) -> None:
         bench.stop = lambda: True
         assert bench.run() == {}
-        assert bench.shop.painted == []
+        assert bench.painter.painted == []
 
     def test_claims_are_released(self, bench: Bench) -> None:
-        bench.stop = lambda: len(bench.shop.painted) == 1
+        bench.stop = lambda: len(bench.painter.painted) == 1
         with Claims(bench.output) as claims:
             bench.run(claims=claims)
             assert all(claims.take(f"deep/{name}") is not None for name in NAMES)
@@ -296,7 +296,7 @@ class TestSharing:
         thread.start()
         bench.run()
         thread.join()
-        assert sorted(bench.shop.painted + other.shop.painted) == NAMES
+        assert sorted(bench.painter.painted + other.painter.painted) == NAMES
         assert bench.pictures == set(NAMES)
 
     def test_the_leftovers_of_the_dead(self, bench: Bench) -> None:

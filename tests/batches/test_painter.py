@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from stylize.batches import painter as shop_module
-from stylize.batches.painter import Shop
+from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger
 from stylize.batches.tasks import Look, Task, identity_of
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images.read import Picture, read_picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.planning.allocator import give_back_memory
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
@@ -38,8 +38,8 @@ def threads() -> Iterator[None]:
 
 
 @pytest.fixture
-def shop() -> Shop:
-    return Shop(FP32)
+def painter() -> BatchPainter:
+    return BatchPainter(FP32)
 
 
 @pytest.fixture
@@ -63,48 +63,48 @@ def paint_task(folder: Path, *styles: Path) -> Task:
     return task_of(folder, Look("", "transfer", to_document(PAINT), styles, "bold"))
 
 
-def test_a_dream(shop: Shop, tmp_path: Path) -> None:
+def test_a_dream(painter: BatchPainter, tmp_path: Path) -> None:
     task = dream_task(tmp_path)
     picture = read_picture(task.source)
-    job = shop.prepare(task, picture)
+    job = painter.prepare(task, picture)
     assert isinstance(job, Dream)
     assert job.settings == DREAM
-    painting = shop.paint(task, picture)
-    assert torch.equal(painting.pixels, Dream(picture, DREAM, FP32).run().pixels)
-    assert painting.recipe["preset"] == "dogs"
+    result = painter.paint(task, picture)
+    assert torch.equal(result.pixels, Dream(picture, DREAM, FP32).run().pixels)
+    assert result.recipe["preset"] == "dogs"
 
 
 def test_a_transfer_of_several_styles(
-    shop: Shop, tmp_path: Path, styles: tuple[Path, Path]
+    painter: BatchPainter, tmp_path: Path, styles: tuple[Path, Path]
 ) -> None:
     task = paint_task(tmp_path, *styles)
     picture = read_picture(task.source)
-    job = shop.prepare(task, picture)
+    job = painter.prepare(task, picture)
     assert isinstance(job, Transfer)
     assert job.settings == PAINT
     alone = Transfer(picture, [read_picture(style) for style in styles], PAINT, FP32).run()
-    painting = shop.paint(task, picture)
-    assert torch.equal(painting.pixels, alone.pixels)
-    assert [each["role"] for each in painting.recipe["inputs"]] == ["content", "style", "style"]
+    result = painter.paint(task, picture)
+    assert torch.equal(result.pixels, alone.pixels)
+    assert [each["role"] for each in result.recipe["inputs"]] == ["content", "style", "style"]
 
 
 def test_the_ledger_knows_what_the_shop_makes(
-    shop: Shop, tmp_path: Path, styles: tuple[Path, Path]
+    painter: BatchPainter, tmp_path: Path, styles: tuple[Path, Path]
 ) -> None:
     """What is wanted, said before the run, is what the recipe says after it."""
     for task in (dream_task(tmp_path), paint_task(tmp_path, *styles)):
-        ledger = Ledger(task.target.parent, {"": shop.inputs(task.look)})
-        painting = shop.paint(task, read_picture(task.source))
-        assert ledger.standing(task).identity == identity_of(painting.recipe)
+        ledger = Ledger(task.target.parent, {"": painter.inputs(task.look)})
+        result = painter.paint(task, read_picture(task.source))
+        assert ledger.standing(task).identity == identity_of(result.recipe)
         task.target.parent.mkdir(exist_ok=True)
-        painting.save(task.target)
+        result.save(task.target)
         assert ledger.standing(task).state == "done"
         task.target.unlink()
-        assert identity_of(painting.recipe | {"interrupted": True}) is None
+        assert identity_of(result.recipe | {"interrupted": True}) is None
 
 
 def test_styles_are_read_once(
-    shop: Shop,
+    painter: BatchPainter,
     tmp_path: Path,
     styles: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -117,39 +117,39 @@ def test_styles_are_read_once(
 
     monkeypatch.setattr(shop_module, "read_picture", note)
     task = paint_task(tmp_path, *styles)
-    assert shop.inputs(task.look) == [("style", read_picture(path).sha256) for path in styles]
+    assert painter.inputs(task.look) == [("style", read_picture(path).sha256) for path in styles]
     for _ in range(2):
-        shop.prepare(task, read_picture(task.source))
+        painter.prepare(task, read_picture(task.source))
     assert read == [*styles]
 
 
-def test_a_dream_has_no_inputs_in_common(shop: Shop, tmp_path: Path) -> None:
-    assert shop.inputs(dream_task(tmp_path).look) == []
+def test_a_dream_has_no_inputs_in_common(painter: BatchPainter, tmp_path: Path) -> None:
+    assert painter.inputs(dream_task(tmp_path).look) == []
 
 
-def test_a_style_that_is_none(shop: Shop, tmp_path: Path) -> None:
+def test_a_style_that_is_none(painter: BatchPainter, tmp_path: Path) -> None:
     style = tmp_path / "style.png"
     style.write_text("no picture")
     with pytest.raises(PictureError, match=r"style\.png"):
-        shop.inputs(paint_task(tmp_path, style).look)
+        painter.inputs(paint_task(tmp_path, style).look)
 
 
-def test_settings_are_checked(shop: Shop, tmp_path: Path) -> None:
+def test_settings_are_checked(painter: BatchPainter, tmp_path: Path) -> None:
     task = dream_task(tmp_path, steps=-1)
     with pytest.raises(SettingError, match="--steps"):
-        shop.prepare(task, read_picture(task.source))
+        painter.prepare(task, read_picture(task.source))
 
 
-def test_steps_are_told_and_stopped(shop: Shop, tmp_path: Path) -> None:
+def test_steps_are_told_and_stopped(painter: BatchPainter, tmp_path: Path) -> None:
     task = dream_task(tmp_path, steps=3)
     picture = read_picture(task.source)
-    told: list[Iterate] = []
-    shop.paint(task, picture, told.append)
+    told: list[Step] = []
+    painter.paint(task, picture, told.append)
     assert [each.step for each in told] == [1, 2, 3]
     with pytest.raises(InterruptedRunError):
-        shop.paint(task, picture, None, lambda: True)
-    painting = shop.paint(task, picture, told.append, lambda: len(told) > 3)
-    assert painting.interrupted
+        painter.paint(task, picture, None, lambda: True)
+    result = painter.paint(task, picture, told.append, lambda: len(told) > 3)
+    assert result.interrupted
 
 
 def test_memory_is_given_back() -> None:

@@ -256,8 +256,8 @@ class TestEstimate:
         assert total.megapixels == pytest.approx(2 * (0.005 + 0.08))
         assert total.tflop == pytest.approx(2 * (small.tflop + large.tflop))
         assert total.seconds == pytest.approx(2 * ((small.seconds or 0) + (large.seconds or 0)))
-        painting = max(small.peak_bytes, large.peak_bytes)
-        assert total.peak_bytes == painting + reading_bytes((200, 400))
+        result = max(small.peak_bytes, large.peak_bytes)
+        assert total.peak_bytes == result + reading_bytes((200, 400))
 
     def test_time_needs_a_measured_machine(self) -> None:
         tasks = make_plan([found("a.jpg")], [PLAIN], OUT)

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops
 
 from stylize.batches.claims import Claims
 from stylize.batches.local import LocalRunner, Outcome, Saving
-from stylize.batches.painter import Shop
+from stylize.batches.painter import BatchPainter
 from stylize.batches.ray import RayRunner, cluster
 from stylize.batches.records import Ledger, read_all
 from stylize.batches.tasks import Look, Task
@@ -121,7 +121,7 @@ class Batch:
 
     def locally(self) -> None:
         def make(*words: Any, **named: Any) -> LocalRunner:
-            return LocalRunner(Shop(EXECUTION), *words, began=lambda task: None, **named)
+            return LocalRunner(BatchPainter(EXECUTION), *words, on_image=lambda task: None, **named)
 
         self.run(make)
 
@@ -240,7 +240,7 @@ def test_a_folder_that_workers_do_not_see(head: Any, batch: Callable[..., Batch]
             elsewhere,
             claims,
             saving=Saving(),
-            told=lambda outcome: None,
+            on_step=lambda outcome: None,
             stop=lambda: False,
         ).run(made.tasks)
 
@@ -272,7 +272,7 @@ def test_a_node_is_lost(head: Any, batch: Callable[..., Batch]) -> None:
             head.remove_node(lost[0], allow_graceful=False)
 
     try:
-        made.on(head, worker=Sociable, told=told)
+        made.on(head, worker=Sociable, on_step=told)
     finally:
         head.add_node(num_cpus=1, **head.small)
     assert made.statuses == dict.fromkeys(names, "done")

@@ -21,8 +21,8 @@ from stylize.batches.worker import Worker, order, ordered
 from stylize.errors import MissingExtraError, WeightsError
 from stylize.images.open import DEFAULT_MAX_PIXELS, pixel_limit, set_pixel_limit
 from stylize.runs.recipe import load_recipe
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
@@ -126,7 +126,7 @@ def test_a_full_disk_is_no_fault_of_the_picture(
     def full(*words: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "no space left")
 
-    monkeypatch.setattr(Painting, "save", full)
+    monkeypatch.setattr(Result, "save", full)
     assert worker.make(message_of(task))["outcome"] == "disk"
 
 
@@ -136,7 +136,7 @@ def test_want_of_weights_is_no_fault_of_the_picture(
     def gone(*words: object) -> None:
         raise WeightsError("vgg16 is gone")
 
-    monkeypatch.setattr(Studio, "weights", gone)
+    monkeypatch.setattr(Session, "weights", gone)
     answer = worker.make(message_of(task))
     assert (answer["outcome"], answer["error"]) == ("unable", "vgg16 is gone")
 

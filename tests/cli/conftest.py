@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from click.testing import Result as Invocation
 from PIL import Image
 
 import stylize
@@ -22,18 +23,18 @@ from stylize.cli import run as running
 from stylize.cli.main import cli
 from stylize.images.open import pixel_limit, set_pixel_limit
 from stylize.images.read import Picture
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.planning.cost import Cost
-from stylize.planning.memory import Layout
+from stylize.planning.memory import MemoryPlan
 from stylize.products.transfer import transfer as transfer_module
 from stylize.runs.recipe import compose
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
 from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 
-Run = Callable[..., Result]
+Run = Callable[..., Invocation]
 StopAfter = Callable[[int], None]
 tunnel_command = import_module("stylize.cli.tunnel")
 explore_command = import_module("stylize.cli.explore")
@@ -52,7 +53,7 @@ def run() -> Iterator[Run]:
     ours, pillows = pixel_limit(), Image.MAX_IMAGE_PIXELS
     threads = torch.get_num_threads()
 
-    def invoke(*words: object, **extra: Any) -> Result:
+    def invoke(*words: object, **extra: Any) -> Invocation:
         extra = {"prog_name": "stylize"} | extra
         return CliRunner().invoke(cli, [str(word) for word in words], **extra)
 
@@ -109,19 +110,19 @@ class Sketch:
         self.settings, self.execution, self.preset = settings, execution, preset
         self.scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
         self.notes: list[str] = []
-        self.layout = Layout()
-        self.machine = SimpleNamespace(device="cpu", precision="fp32", threads=3)
+        self.memory_plan = MemoryPlan()
+        self.device = SimpleNamespace(device="cpu", precision="fp32", threads=3)
         self.made.append(self)
 
     def cost(self) -> Cost:
         return Cost(tflop=1.25, peak_bytes=0.7e9, seconds=42.0)
 
-    def run(self, listener: Callable[[Iterate], None], stop: Callable[[], bool]) -> Painting:
+    def run(self, on_step: Callable[[Step], None], stop: Callable[[], bool]) -> Result:
         if self.failure is not None:
             raise self.failure
         for number, scale in enumerate(self.scales, 1):
             for step in range(1, scale.steps + 1):
-                listener(iterate(self.scales, number, step, self.losses))
+                on_step(iterate(self.scales, number, step, self.losses))
         recipe = compose(
             "transfer",
             to_document(self.settings),
@@ -132,13 +133,13 @@ class Sketch:
             interrupted=self.interrupted,
             preset=self.preset,
         )
-        return Painting(torch.full((1, 3, 48, 64), 0.5), None, recipe, self.interrupted)
+        return Result(torch.full((1, 3, 48, 64), 0.5), None, recipe, self.interrupted)
 
 
-def iterate(scales: list[Scale], number: int, step: int, losses: dict[str, float]) -> Iterate:
+def iterate(scales: list[Scale], number: int, step: int, losses: dict[str, float]) -> Step:
     """What the loop would say of one step."""
     scale = scales[number - 1]
-    return Iterate(
+    return Step(
         scale=number,
         scales=len(scales),
         size=scale.size,
@@ -170,7 +171,7 @@ def listing(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-def complaint(result: Result, code: int) -> str:
+def complaint(result: Invocation, code: int) -> str:
     """The one line on stderr of a run that failed as it should."""
     assert result.exit_code == code, result.output
     assert result.stdout == ""
@@ -180,14 +181,14 @@ def complaint(result: Result, code: int) -> str:
     return line.removeprefix("stylize: ")
 
 
-def done(result: Result, code: int = 0) -> Result:
+def done(result: Invocation, code: int = 0) -> Invocation:
     """The same, of a run that went as it should."""
     assert result.exit_code == code, result.output
     assert "Traceback" not in result.stderr
     return result
 
 
-def pointed_at(result: Result) -> tuple[str, str]:
+def pointed_at(result: Invocation) -> tuple[str, str]:
     """The message about an expression, and what of it stands from the caret on."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""

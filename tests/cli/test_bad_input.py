@@ -15,7 +15,7 @@ from stylize.errors import NumericalError, OutputError
 from stylize.networks import models as store
 from stylize.products.dream.dream import Dream
 from stylize.runs.recipe import load_recipe
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from tests.cli.conftest import QUICK, Run, Sketch, complaint, listing
 from tests.conftest import photo, save
 
@@ -195,14 +195,14 @@ def test_a_picture_that_cannot_be_written_in_the_end_is_kept_elsewhere(
     refuge = tmp_path / "refuge"
     refuge.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(refuge))
-    save = Painting.save
+    save = Result.save
 
-    def full(painting: Painting, target: Path, **options: int) -> None:
+    def full(result: Result, target: Path, **options: int) -> None:
         if target.parent != refuge:
             raise OutputError(f"cannot write {target}: no space left on device")
-        save(painting, target, **options)
+        save(result, target, **options)
 
-    monkeypatch.setattr(Painting, "save", full)
+    monkeypatch.setattr(Result, "save", full)
     line = complaint(run("transfer", *files, "-o", tmp_path / "out.png"), 1)
     (kept,) = refuge.iterdir()
     assert line.endswith(f"no space left on device; the picture is kept as {kept}")
@@ -260,7 +260,7 @@ def test_a_format_that_cannot_hold_the_picture(
     monkeypatch.chdir(tmp_path)
     started: list[Dream] = []
 
-    def run_dream(self: Dream, *listeners: object) -> Painting:
+    def run_dream(self: Dream, *listeners: object) -> Result:
         started.append(self)
         raise NumericalError("far enough")
 

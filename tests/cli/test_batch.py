@@ -526,7 +526,7 @@ class TestReport:
 
     def test_bars_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := Terminal()) as report:
-            listen: Callable[[Any], None] = report.began(TASK)
+            listen: Callable[[Any], None] = report.on_image(TASK)
             listen(STEP)
             report.told(Outcome(TASK, "done", 1.0))
             report.told(Outcome(TASK, "failed", 1.0, "no luck"))
@@ -538,7 +538,7 @@ class TestReport:
 
     def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := io.StringIO()) as report:
-            assert report.began(TASK) is None
+            assert report.on_image(TASK) is None
             report.told(Outcome(TASK, "done", 1.25))
             report.told(Outcome(TASK, "elsewhere"))
             report.told(Outcome(TASK, "failed", error="no luck", remembered=True))

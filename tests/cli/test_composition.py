@@ -9,7 +9,7 @@ import torch
 
 from stylize.images.read import read_picture
 from stylize.masks import subject
-from stylize.planning.memory import Demand, Layout
+from stylize.planning.memory import MemoryNeed, MemoryPlan
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import Run, StopAfter, done
 from tests.conftest import cat, save, strokes
@@ -98,7 +98,7 @@ def test_in_a_batch(run: Run, scene: Path, look: str) -> None:
 @pytest.mark.parametrize("look", ALL)
 def test_in_tiles(run: Run, look: str, monkeypatch: pytest.MonkeyPatch) -> None:
     done(run(*words(look), "-o", "whole.png"))
-    monkeypatch.setattr(Demand, "choose", lambda *request: Layout(32))
+    monkeypatch.setattr(MemoryNeed, "choose", lambda *request: MemoryPlan(32))
     done(run(*words(look), "-o", "tiles.png"))
     engines = [load_recipe(Path(name))["resolved"]["engine"] for name in ("whole.png", "tiles.png")]
     assert engines == ["whole", "tiles"]

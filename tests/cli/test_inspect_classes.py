@@ -16,7 +16,7 @@ from stylize.errors import UnknownNameError, WeightsError
 from stylize.networks.classifier import Head, imagenet_names, load_head
 from stylize.networks.import_models import add_file, torchvision_names
 from stylize.networks.models import Weights, find_model, load_weights, user_directory
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.feature import show_feature
 from stylize.products.inspect.occlusion import show_occlusion
 from stylize.products.inspect.saliency import show_saliency
@@ -55,7 +55,7 @@ def trained(vgg16: Weights) -> dict[str, Tensor]:
     """A hidden layer of 8 and two classes, by Adam on the features of 24 pictures."""
     images, kinds = examples(0, 24)
     with torch.no_grad():
-        features = Trunk(vgg16, ("relu5_3",))(images)["relu5_3"]
+        features = VGG(vgg16, ("relu5_3",))(images)["relu5_3"]
     generator = torch.Generator().manual_seed(0)
     shapes = {"classifier.0.weight": (8, 512), "classifier.0.bias": (8,)}
     shapes |= {"classifier.3.weight": (2, 8), "classifier.3.bias": (2,)}
@@ -99,7 +99,7 @@ class TestHead:
         assert head.classes == 2
         images, kinds = examples(1, 12)
         with torch.no_grad():
-            scores = head(Trunk(vgg16, (head.layer,))(images)[head.layer])
+            scores = head(VGG(vgg16, (head.layer,))(images)[head.layer])
         assert scores.argmax(1).tolist() == kinds.tolist()
 
     def test_layers_by_hand(self) -> None:
@@ -163,10 +163,10 @@ class TestInspection:
             category=DISC, network=shapes, method="guided", view="mask", size=str(SIDE)
         )
         finding = show_saliency(photo, settings, EXACT)
-        mask = finding.painting.pixels[0, 0]
+        mask = finding.result.pixels[0, 0]
         assert float(mask[44:84, 8:48].mean()) > 3 * float(mask[:40, 56:].mean())
         assert finding.numbers["class"] == DISC
-        assert finding.painting.recipe["settings"]["category"] == DISC
+        assert finding.result.recipe["settings"]["category"] == DISC
 
     def test_hiding_the_thing_costs_its_class_most(self, shapes: str) -> None:
         both = torch.cat([scene(24, 48, DISC)[..., :48], scene(72, 48, STRIPES)[..., 48:]], 3)
@@ -185,8 +185,8 @@ class TestInspection:
         finding = show_feature(settings, EXACT)
         head = load_head(shapes)
         with torch.no_grad():
-            trunk = Trunk(load_weights(shapes), (head.layer,))
-            grown = head(trunk(finding.painting.pixels)[head.layer])[0]
+            vgg = VGG(load_weights(shapes), (head.layer,))
+            grown = head(vgg(finding.result.pixels)[head.layer])[0]
         assert float(grown[1]) > float(grown[0]) + 1
 
     def test_on_the_command_line(self, run: Run, shapes: str, tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from stylize.planning.self_test_cache import Verdict, remember
 from stylize.settings.fields import to_document
-from stylize.settings.presets import TECHNIQUES, find_preset, preset_names, read_preset
+from stylize.settings.presets import PRODUCTS, find_preset, preset_names, read_preset
 from stylize.settings.transfer import TransferSettings
 from tests.cli.conftest import Run, Sketch, complaint
 
-ALL = [(technique, name) for technique in TECHNIQUES for name in preset_names(technique)]
+ALL = [(technique, name) for technique in PRODUCTS for name in preset_names(technique)]
 
 
 @pytest.fixture

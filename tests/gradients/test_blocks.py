@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stylize.gradients.fast_pass import average_unpool, blocks_of
 from stylize.networks.models import Weights
-from stylize.networks.vgg import FirstConvolution, SplitFirstConvolution, Trunk, halves, pooled
+from stylize.networks.vgg import VGG, FirstConvolution, SplitFirstConvolution, halves, pooled
 
 LAYERS = ("relu1_1", "conv1_2", "relu1_2", "conv2_1", "relu3_2", "conv3_3")
 
@@ -17,17 +17,17 @@ def noise(*shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def there_and_back(trunk: Trunk, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def there_and_back(vgg: VGG, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """All activations, and the gradient of half their energy."""
     x, inputs, memories = image, [], []
-    for block in blocks_of(trunk):
+    for block in blocks_of(vgg):
         inputs.append(x)
         memory = block.forward(x)
         memories.append(memory)
         x = memory.output if memory.output is not None else x
     features = {name: each for memory in memories for name, each in memory.features.items()}
     gradient = None
-    for block, memory, seen in reversed(list(zip(blocks_of(trunk), memories, inputs, strict=True))):
+    for block, memory, seen in reversed(list(zip(blocks_of(vgg), memories, inputs, strict=True))):
         block.lighten(memory)
         block.recall(memory, seen)
         gradient = block.backward(memory, gradient, lambda name, known: known.clone())
@@ -41,12 +41,12 @@ def there_and_back(trunk: Trunk, image: Tensor) -> tuple[dict[str, Tensor], Tens
 def test_a_block_is_what_autograd_says(
     vgg16: Weights, pooling: str, layers: tuple[str, ...], size: tuple[int, int]
 ) -> None:
-    trunk = Trunk(vgg16, layers, pooling=pooling, precision="fp64")
+    vgg = VGG(vgg16, layers, pooling=pooling, precision="fp64")
     leaf = noise(1, 3, *size).requires_grad_()
-    expected = trunk(leaf)
+    expected = vgg(leaf)
     outputs = [expected[name] for name in layers]
     (gradient,) = torch.autograd.grad(outputs, leaf, [each.detach() for each in outputs])
-    features, found = there_and_back(trunk, leaf.detach())
+    features, found = there_and_back(vgg, leaf.detach())
     assert features.keys() == set(layers)
     for name in layers:
         torch.testing.assert_close(features[name], expected[name].detach())
@@ -54,7 +54,7 @@ def test_a_block_is_what_autograd_says(
 
 
 def test_what_is_remembered_is_bytes(vgg16: Weights) -> None:
-    block = blocks_of(Trunk(vgg16, ("relu4_1",)))[2]
+    block = blocks_of(VGG(vgg16, ("relu4_1",)))[2]
     memory = block.forward(noise(1, 128, 8, 6).float())
     assert not memory.features
     assert {name: each.dtype for name, each in memory.alive.items()} == {
@@ -67,19 +67,19 @@ def test_what_is_remembered_is_bytes(vgg16: Weights) -> None:
 
 
 def test_without_a_way_back_nothing_is_remembered(vgg16: Weights) -> None:
-    trunk = Trunk(vgg16, ("relu1_1", "relu2_1"))
-    memory = blocks_of(trunk)[0].forward(noise(1, 3, 8, 8).float(), remember=False)
+    vgg = VGG(vgg16, ("relu1_1", "relu2_1"))
+    memory = blocks_of(vgg)[0].forward(noise(1, 3, 8, 8).float(), remember=False)
     assert memory.codes is None
     assert not memory.alive
     assert memory.features.keys() == {"relu1_1"}
-    full = blocks_of(trunk)[0].forward(noise(1, 3, 8, 8).float())
+    full = blocks_of(vgg)[0].forward(noise(1, 3, 8, 8).float())
     assert memory.output is not None
     assert full.output is not None
     torch.testing.assert_close(memory.output, full.output)
 
 
 def test_the_split_convolution_and_its_way_back_are_the_plain_ones(vgg16: Weights) -> None:
-    first = blocks_of(Trunk(vgg16, ("conv1_1",)))[0].convolutions[0]
+    first = blocks_of(VGG(vgg16, ("conv1_1",)))[0].convolutions[0]
     plain = FirstConvolution(first.weight, first.bias, torch.float32, torch.channels_last)
     split = SplitFirstConvolution(first.weight, first.bias, torch.channels_last)
     image, gradient = noise(1, 3, 9, 14).float(), noise(1, 64, 9, 14).bfloat16()
@@ -100,7 +100,7 @@ def test_two_halves_are_nearly_the_whole(value: float) -> None:
 
 
 def test_nothing_wanted_nothing_back(vgg16: Weights) -> None:
-    block = blocks_of(Trunk(vgg16, ("relu1_1", "relu2_1")))[0]
+    block = blocks_of(VGG(vgg16, ("relu1_1", "relu2_1")))[0]
     memory = block.forward(noise(1, 3, 8, 8).float())
     zero = block.backward(memory, None, lambda name, known: torch.zeros_like(known))
     assert zero is not None

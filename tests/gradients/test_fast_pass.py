@@ -10,15 +10,15 @@ import stylize.gradients.fast_pass as sweep_module
 from stylize.gradients.fast_pass import Sweep
 from stylize.networks.architecture import Rect
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.planning.tiles import halo_px, tiles_of, whole_tile
 
 LAYERS = ("relu1_1", "conv2_2", "relu3_1")
 
 
 @pytest.fixture(scope="module")
-def trunk(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, LAYERS, precision="fp64")
+def vgg(vgg16: Weights) -> VGG:
+    return VGG(vgg16, LAYERS, precision="fp64")
 
 
 @pytest.fixture(autouse=True)
@@ -33,10 +33,10 @@ def noise(height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [(64, 24), (53, 31), (16, 16)])
 @pytest.mark.parametrize("strip_bytes", [1, 40_000, 1 << 30])
-def test_everything_is_shown_once(trunk: Trunk, size: tuple[int, int], strip_bytes: int) -> None:
+def test_everything_is_shown_once(vgg: VGG, size: tuple[int, int], strip_bytes: int) -> None:
     image = noise(*size)
     with torch.no_grad():
-        expected = trunk(image)
+        expected = vgg(image)
     seen = {name: torch.zeros_like(each) for name, each in expected.items()}
     counts = {name: torch.zeros(each.shape[2:]) for name, each in expected.items()}
 
@@ -46,7 +46,7 @@ def test_everything_is_shown_once(trunk: Trunk, size: tuple[int, int], strip_byt
         seen[name][..., rows, columns] = features
         counts[name][rows, columns] += 1
 
-    Sweep(trunk, whole_tile(trunk.strides(), size), strip_bytes=strip_bytes).forward(image, visit)
+    Sweep(vgg, whole_tile(vgg.strides(), size), strip_bytes=strip_bytes).forward(image, visit)
     for name, each in expected.items():
         assert (counts[name] == 1).all()
         torch.testing.assert_close(seen[name], each, rtol=0, atol=1e-10)
@@ -54,11 +54,11 @@ def test_everything_is_shown_once(trunk: Trunk, size: tuple[int, int], strip_byt
 
 @pytest.mark.parametrize("size", [(64, 24), (53, 31)])
 @pytest.mark.parametrize("strip_bytes", [1, 40_000])
-def test_the_way_back_in_strips(trunk: Trunk, size: tuple[int, int], strip_bytes: int) -> None:
+def test_the_way_back_in_strips(vgg: VGG, size: tuple[int, int], strip_bytes: int) -> None:
     image = noise(*size)
     found = []
     for each in (strip_bytes, 1 << 30):
-        sweep = Sweep(trunk, whole_tile(trunk.strides(), size), strip_bytes=each)
+        sweep = Sweep(vgg, whole_tile(vgg.strides(), size), strip_bytes=each)
         sweep.forward(image, lambda *_: None)
         found.append(sweep.backward(image, lambda name, features, region: features))
     torch.testing.assert_close(found[0], found[1], rtol=1e-11, atol=1e-13)
@@ -77,9 +77,9 @@ def test_tiles_own_every_position_once(height: int, width: int, tile_px: int) ->
 
 
 def test_activations_are_shown_as_they_are(vgg16: Weights) -> None:
-    trunk = Trunk(vgg16, ("relu2_1",), precision="bf16")
+    vgg = VGG(vgg16, ("relu2_1",), precision="bf16")
     kinds = set()
-    sweep = Sweep(trunk, whole_tile(trunk.strides(), (32, 32)))
+    sweep = Sweep(vgg, whole_tile(vgg.strides(), (32, 32)))
     sweep.forward(noise(32, 32).float(), lambda name, features, region: kinds.add(features.dtype))
     assert kinds == {torch.bfloat16}
     gradient = sweep.backward(noise(32, 32).float(), lambda name, features, region: features)

@@ -8,25 +8,25 @@ from torch import Tensor
 
 from stylize.gradients import fitting
 from stylize.gradients.fitting import FittingEngine, is_out_of_memory
-from stylize.losses.channels import EnergyTerm
+from stylize.losses.channels import EnergyLoss
 from stylize.losses.loss import Evaluation, Objective
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
-from stylize.planning.memory import Layout
+from stylize.networks.vgg import VGG
+from stylize.planning.memory import MemoryPlan
 
 IMAGE = torch.rand(1, 3, 600, 640, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
-def trunk(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, ("relu2_1",))
+def vgg(vgg16: Weights) -> VGG:
+    return VGG(vgg16, ("relu2_1",))
 
 
-OBJECTIVE = Objective([EnergyTerm("e", "relu2_1", 1.0)])
+OBJECTIVE = Objective([EnergyLoss("e", "relu2_1", 1.0)])
 
 
-def test_it_steps_down(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = FittingEngine(trunk, OBJECTIVE, Layout())(IMAGE)
+def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
     tried: list[str] = []
 
     class Greedy(fitting.WholeEngine):
@@ -43,11 +43,11 @@ def test_it_steps_down(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(fitting, "WholeEngine", Greedy)
     monkeypatch.setattr(fitting, "TiledEngine", Tight)
-    engine = FittingEngine(trunk, OBJECTIVE, Layout(history=5))
+    engine = FittingEngine(vgg, OBJECTIVE, MemoryPlan(history=5))
     image = IMAGE.clone()
     found = engine(image)
     assert tried == ["whole", "512", "256"]
-    assert engine.layout == Layout(256, 5)
+    assert engine.memory_plan == MemoryPlan(256, 5)
     assert torch.equal(image, IMAGE)
     error = (found.gradient - expected.gradient).norm() / expected.gradient.norm()
     assert float(error) < 1e-5
@@ -55,24 +55,24 @@ def test_it_steps_down(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tried[3:] == ["256"], "what did not fit is not tried again"
 
 
-def test_other_errors_come_out(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_come_out(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(fitting.WholeEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(fitting, "WholeEngine", Broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        FittingEngine(trunk, OBJECTIVE, Layout())(IMAGE)
+        FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
 
 
-def test_there_is_an_end(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_an_end(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
     class Greedy(fitting.WholeEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             raise MemoryError
 
     monkeypatch.setattr(fitting, "WholeEngine", Greedy)
     with pytest.raises(MemoryError):
-        FittingEngine(trunk, OBJECTIVE, Layout())(IMAGE[..., :96, :96])
+        FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE[..., :96, :96])
 
 
 @pytest.mark.parametrize(

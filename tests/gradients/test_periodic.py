@@ -9,10 +9,10 @@ from torch import Tensor
 from stylize.gradients.periodic import PeriodicEngine
 from stylize.gradients.tiled import WholeEngine
 from stylize.images.periodic import wrap
-from stylize.losses.channels import EnergyTerm
+from stylize.losses.channels import EnergyLoss
 from stylize.losses.loss import Objective
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from tests.conftest import cat
 
 # conv2_2 sees 14 px, two at a time.
@@ -20,14 +20,14 @@ LAYER, STRIDE, MARGIN = "relu2_2", 2, 8
 
 
 @pytest.fixture(scope="module")
-def trunk(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, (LAYER,), precision="fp64")
+def vgg(vgg16: Weights) -> VGG:
+    return VGG(vgg16, (LAYER,), precision="fp64")
 
 
 @pytest.fixture(scope="module")
-def engine(trunk: Trunk) -> PeriodicEngine:
-    objective = Objective([EnergyTerm("energy", LAYER, 1.0, border=MARGIN // STRIDE)])
-    return PeriodicEngine(WholeEngine(trunk, objective), MARGIN, STRIDE)
+def engine(vgg: VGG) -> PeriodicEngine:
+    objective = Objective([EnergyLoss("energy", LAYER, 1.0, border=MARGIN // STRIDE)])
+    return PeriodicEngine(WholeEngine(vgg, objective), MARGIN, STRIDE)
 
 
 def picture(height: int, width: int) -> Tensor:
@@ -36,11 +36,11 @@ def picture(height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("size", [(20, 26), (21, 25), (16, 33)])
 def test_the_gradient_is_that_of_the_continued_picture(
-    trunk: Trunk, engine: PeriodicEngine, size: tuple[int, int]
+    vgg: VGG, engine: PeriodicEngine, size: tuple[int, int]
 ) -> None:
     leaf = picture(*size).requires_grad_()
     after = (MARGIN + size[0] % STRIDE, MARGIN + size[1] % STRIDE)
-    features = trunk(wrap(leaf, MARGIN, after))[LAYER]
+    features = vgg(wrap(leaf, MARGIN, after))[LAYER]
     expected = features[..., 4:-4, 4:-4].square().sum() / 2 / features[0, 0].numel()
     (gradient,) = torch.autograd.grad(expected, leaf)
     found = engine(leaf.detach())
@@ -60,8 +60,8 @@ def test_it_is_the_same_wherever_the_picture_begins(
     torch.testing.assert_close(rolled.gradient, found.gradient.roll(shift, (2, 3)))
 
 
-def test_the_plain_engine_does_see_where_it_begins(trunk: Trunk) -> None:
-    whole = WholeEngine(trunk, Objective([EnergyTerm("energy", LAYER, 1.0)]))
+def test_the_plain_engine_does_see_where_it_begins(vgg: VGG) -> None:
+    whole = WholeEngine(vgg, Objective([EnergyLoss("energy", LAYER, 1.0)]))
     image = picture(32, 36)
     found, rolled = whole(image).gradient, whole(image.roll((8, 8), (2, 3))).gradient
     difference = (rolled - found.roll((8, 8), (2, 3))).abs().max()

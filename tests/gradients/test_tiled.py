@@ -13,16 +13,16 @@ import stylize.gradients.fast_pass as sweep_module
 from stylize.gradients.fast_pass import Sweep
 from stylize.gradients.periodic import PeriodicEngine
 from stylize.gradients.tiled import TiledEngine, WholeEngine, features_of, moments_of_layers
-from stylize.losses.channels import EnergyTerm, ResponseTerm
-from stylize.losses.content import ContentTerm
-from stylize.losses.gram import GramTerm
-from stylize.losses.guide import MatchTerm
+from stylize.losses.channels import ChannelLoss, EnergyLoss
+from stylize.losses.content import ContentLoss
+from stylize.losses.gram import GramLoss
+from stylize.losses.guide import GuideLoss
 from stylize.losses.loss import Objective
-from stylize.losses.moments import MomentsTerm
-from stylize.losses.smoothness import SmoothnessTerm
+from stylize.losses.moments import MomentsLoss
+from stylize.losses.smoothness import SmoothnessLoss
 from stylize.losses.statistics import Moments, by_position
 from stylize.networks.models import Weights, load_weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.planning.tiles import halo_px
 
 STYLE = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -43,21 +43,21 @@ def exact_moments(features: Tensor) -> Moments:
 
 
 @pytest.fixture(scope="module", params=["vgg16", "vgg19"])
-def trunk(request: pytest.FixtureRequest) -> Iterator[Trunk]:
-    yield Trunk(load_weights(request.param), (*STYLE, "relu4_2"), precision="fp64")
+def vgg(request: pytest.FixtureRequest) -> Iterator[VGG]:
+    yield VGG(load_weights(request.param), (*STYLE, "relu4_2"), precision="fp64")
 
 
 @pytest.fixture(scope="module")
-def shallow(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, ("conv3_2", "relu3_2"), precision="fp64")
+def shallow(vgg16: Weights) -> VGG:
+    return VGG(vgg16, ("conv3_2", "relu3_2"), precision="fp64")
 
 
-def transfer_objective(trunk: Trunk, size: tuple[int, int], kind: type[Any]) -> Objective:
+def transfer_objective(vgg: VGG, size: tuple[int, int], kind: type[Any]) -> Objective:
     with torch.no_grad():
-        style, content = trunk(noise(48, 40, seed=1)), trunk(noise(*size, seed=2))
+        style, content = vgg(noise(48, 40, seed=1)), vgg(noise(*size, seed=2))
     terms = [kind(name, exact_moments(style[name]), 1.0) for name in STYLE]
-    terms.append(ContentTerm("relu4_2", content["relu4_2"], 0.05))
-    return Objective(terms, [SmoothnessTerm(0.5)])
+    terms.append(ContentLoss("relu4_2", content["relu4_2"], 0.05))
+    return Objective(terms, [SmoothnessLoss(0.5)])
 
 
 def distance(one: Tensor, other: Tensor) -> float:
@@ -65,41 +65,41 @@ def distance(one: Tensor, other: Tensor) -> float:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_transfer_is_exact(trunk: Trunk, size: tuple[int, int]) -> None:
-    objective = transfer_objective(trunk, size, MomentsTerm)
-    whole = WholeEngine(trunk, objective)(noise(*size))
-    tiled = TiledEngine(trunk, objective, tile_px=TILE)(noise(*size))
+def test_a_transfer_is_exact(vgg: VGG, size: tuple[int, int]) -> None:
+    objective = transfer_objective(vgg, size, MomentsLoss)
+    whole = WholeEngine(vgg, objective)(noise(*size))
+    tiled = TiledEngine(vgg, objective, tile_px=TILE)(noise(*size))
     assert distance(whole.gradient, tiled.gradient) < 1e-12
     assert float(tiled.total) == pytest.approx(float(whole.total), rel=1e-12)
     for name, loss in whole.losses.items():
         assert float(tiled.losses[name]) == pytest.approx(float(loss), rel=1e-11, abs=1e-15)
 
 
-def test_gram_matrices_too(trunk: Trunk) -> None:
-    objective = transfer_objective(trunk, SIZES[1], GramTerm)
-    whole = WholeEngine(trunk, objective)(noise(*SIZES[1]))
-    tiled = TiledEngine(trunk, objective, tile_px=TILE)(noise(*SIZES[1]))
+def test_gram_matrices_too(vgg: VGG) -> None:
+    objective = transfer_objective(vgg, SIZES[1], GramLoss)
+    whole = WholeEngine(vgg, objective)(noise(*SIZES[1]))
+    tiled = TiledEngine(vgg, objective, tile_px=TILE)(noise(*SIZES[1]))
     assert distance(whole.gradient, tiled.gradient) < 1e-12
 
 
-def test_one_stride_less_is_too_little(trunk: Trunk) -> None:
+def test_one_stride_less_is_too_little(vgg: VGG) -> None:
     """The halo is what it has to be, not more."""
-    halo = halo_px(trunk.architecture, trunk.layers) - 16
-    objective = transfer_objective(trunk, SIZES[0], MomentsTerm)
-    whole = WholeEngine(trunk, objective)(noise(*SIZES[0]))
-    tiled = TiledEngine(trunk, objective, tile_px=TILE, halo=halo)(noise(*SIZES[0]))
+    halo = halo_px(vgg.architecture, vgg.layers) - 16
+    objective = transfer_objective(vgg, SIZES[0], MomentsLoss)
+    whole = WholeEngine(vgg, objective)(noise(*SIZES[0]))
+    tiled = TiledEngine(vgg, objective, tile_px=TILE, halo=halo)(noise(*SIZES[0]))
     assert distance(whole.gradient, tiled.gradient) > 1e-7
 
 
 @pytest.mark.parametrize("size", [(96, 72), (101, 67), (37, 130)])
 @pytest.mark.parametrize("kind", ["energy", "response", "match"])
-def test_dreams_are_exact(shallow: Trunk, size: tuple[int, int], kind: str) -> None:
+def test_dreams_are_exact(shallow: VGG, size: tuple[int, int], kind: str) -> None:
     with torch.no_grad():
         guide = shallow(noise(48, 56, seed=3))["relu3_2"]
     term: Any = {
-        "energy": EnergyTerm("e", "relu3_2", 1.0, border=2),
-        "response": ResponseTerm("r", "conv3_2", -0.5, channels=(3, 5), border=3),
-        "match": MatchTerm("m", "relu3_2", 1.0, guide=guide, border=1),
+        "energy": EnergyLoss("e", "relu3_2", 1.0, border=2),
+        "response": ChannelLoss("r", "conv3_2", -0.5, channels=(3, 5), border=3),
+        "match": GuideLoss("m", "relu3_2", 1.0, guide=guide, border=1),
     }[kind]
     whole = WholeEngine(shallow, Objective([term]))(noise(*size))
     tiled = TiledEngine(shallow, Objective([term]), tile_px=24)(noise(*size))
@@ -108,8 +108,8 @@ def test_dreams_are_exact(shallow: Trunk, size: tuple[int, int], kind: str) -> N
     assert float(tiled.total) == pytest.approx(float(whole.total), rel=1e-6)
 
 
-def test_a_picture_that_tiles_in_tiles(shallow: Trunk) -> None:
-    objective = Objective([EnergyTerm("e", "relu3_2", 1.0, border=5)])
+def test_a_picture_that_tiles_in_tiles(shallow: VGG) -> None:
+    objective = Objective([EnergyLoss("e", "relu3_2", 1.0, border=5)])
     engines = [
         PeriodicEngine(inner, 20, 4)
         for inner in (
@@ -121,7 +121,7 @@ def test_a_picture_that_tiles_in_tiles(shallow: Trunk) -> None:
     assert distance(one, other) < 1e-12
 
 
-def test_local_terms_take_one_pass(shallow: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_terms_take_one_pass(shallow: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
     plain = Sweep.forward
 
@@ -131,17 +131,17 @@ def test_local_terms_take_one_pass(shallow: Trunk, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Sweep, "forward", spied)
     image = noise(64, 64)
-    TiledEngine(shallow, Objective([EnergyTerm("e", "relu3_2", 1.0)]), tile_px=32)(image)
+    TiledEngine(shallow, Objective([EnergyLoss("e", "relu3_2", 1.0)]), tile_px=32)(image)
     assert seen == [True] * 4
     seen.clear()
     target = exact_moments(noise(4, 4).repeat(1, 86, 1, 1)[:, :256])
-    TiledEngine(shallow, Objective([MomentsTerm("relu3_2", target, 1.0)]), tile_px=32)(image)
+    TiledEngine(shallow, Objective([MomentsLoss("relu3_2", target, 1.0)]), tile_px=32)(image)
     assert seen == [False] + [True] * 4
 
 
 @pytest.mark.parametrize("size", [(90, 84), (77, 61)])
 def test_activations_and_moments_without_a_gradient(
-    shallow: Trunk, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    shallow: VGG, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep_module, "LEAST_ROWS", 4)
     names, image = ("conv3_2", "relu3_2"), noise(*size)
@@ -158,8 +158,8 @@ def test_activations_and_moments_without_a_gradient(
     assert features_of(shallow, image, names[:1]).keys() == {"conv3_2"}
 
 
-def test_an_objective_without_features(shallow: Trunk) -> None:
-    objective = Objective([], [SmoothnessTerm(1.0)])
+def test_an_objective_without_features(shallow: VGG) -> None:
+    objective = Objective([], [SmoothnessLoss(1.0)])
     one = WholeEngine(shallow, objective)(noise(40, 40))
     other = TiledEngine(shallow, objective, tile_px=16)(noise(40, 40))
     torch.testing.assert_close(one.gradient, other.gradient)
@@ -168,14 +168,14 @@ def test_an_objective_without_features(shallow: Trunk) -> None:
 def test_in_float32_tiles_are_no_worse_than_layouts(vgg16: Weights) -> None:
     """The distance is of the size of that between two orders of the same sums."""
     layers = ("relu2_1", "relu4_1")
-    single = Trunk(vgg16, layers, precision="fp32")
-    double = Trunk(vgg16, layers, precision="fp64")
+    single = VGG(vgg16, layers, precision="fp32")
+    double = VGG(vgg16, layers, precision="fp64")
     image = noise(160, 144)
     with torch.no_grad():
         style = double(noise(96, 96, seed=1))
-    terms = [MomentsTerm(name, exact_moments(style[name]), 1.0) for name in layers]
+    terms = [MomentsLoss(name, exact_moments(style[name]), 1.0) for name in layers]
     floats = [
-        MomentsTerm(n, Moments(m.mean.float(), m.second.float()), 1.0)
+        MomentsLoss(n, Moments(m.mean.float(), m.second.float()), 1.0)
         for n, m in ((n, exact_moments(style[n])) for n in layers)
     ]
     truth = WholeEngine(double, Objective(terms))(image).gradient

@@ -5,13 +5,13 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.tiled import WholeEngine
-from stylize.losses.content import ContentTerm
+from stylize.losses.content import ContentLoss
 from stylize.losses.loss import Objective
-from stylize.losses.moments import MomentsTerm
-from stylize.losses.smoothness import SmoothnessTerm, total_variation
+from stylize.losses.moments import MomentsLoss
+from stylize.losses.smoothness import SmoothnessLoss, total_variation
 from stylize.losses.statistics import Moments
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from tests.conftest import photo, strokes
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
@@ -19,8 +19,8 @@ CONTENT = "relu2_2"
 
 
 @pytest.fixture(scope="module")
-def trunk(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, (*LAYERS, CONTENT), precision="fp64")
+def vgg(vgg16: Weights) -> VGG:
+    return VGG(vgg16, (*LAYERS, CONTENT), precision="fp64")
 
 
 def moments(features: Tensor) -> Moments:
@@ -28,17 +28,17 @@ def moments(features: Tensor) -> Moments:
     return Moments(rows.mean(1), rows @ rows.T / rows.shape[1])
 
 
-def objective(trunk: Trunk) -> Objective:
+def objective(vgg: VGG) -> Objective:
     with torch.no_grad():
-        style, content = trunk(strokes(32, 32).double()), trunk(photo(32, 32).double())
-    terms = [MomentsTerm(name, moments(style[name]), 0.2) for name in LAYERS]
-    return Objective([*terms, ContentTerm(CONTENT, content[CONTENT], 0.7)], [SmoothnessTerm(0.3)])
+        style, content = vgg(strokes(32, 32).double()), vgg(photo(32, 32).double())
+    terms = [MomentsLoss(name, moments(style[name]), 0.2) for name in LAYERS]
+    return Objective([*terms, ContentLoss(CONTENT, content[CONTENT], 0.7)], [SmoothnessLoss(0.3)])
 
 
-def written_out(trunk: Trunk, image: Tensor) -> Tensor:
+def written_out(vgg: VGG, image: Tensor) -> Tensor:
     with torch.no_grad():
-        style, content = trunk(strokes(32, 32).double()), trunk(photo(32, 32).double())
-    features = trunk(image)
+        style, content = vgg(strokes(32, 32).double()), vgg(photo(32, 32).double())
+    features = vgg(image)
     total = 0.3 * total_variation(image)
     for name in LAYERS:
         found, wanted = moments(features[name]), moments(style[name])
@@ -50,18 +50,18 @@ def written_out(trunk: Trunk, image: Tensor) -> Tensor:
     return total + 0.7 * error / content[CONTENT].square().sum()
 
 
-def test_value_and_gradient_are_those_of_the_written_out_loss(trunk: Trunk) -> None:
+def test_value_and_gradient_are_those_of_the_written_out_loss(vgg: VGG) -> None:
     image = (0.5 * photo(32, 32) + 0.5 * strokes(32, 32, 5.0)).double()
     leaf = image.clone().requires_grad_()
-    expected = written_out(trunk, leaf)
+    expected = written_out(vgg, leaf)
     (gradient,) = torch.autograd.grad(expected, leaf)
-    found = WholeEngine(trunk, objective(trunk))(image)
+    found = WholeEngine(vgg, objective(vgg))(image)
     torch.testing.assert_close(found.total, expected.detach())
     torch.testing.assert_close(found.gradient, gradient)
 
 
-def test_losses_are_named_and_add_up(trunk: Trunk) -> None:
-    found = WholeEngine(trunk, objective(trunk))(photo(32, 32).double())
+def test_losses_are_named_and_add_up(vgg: VGG) -> None:
+    found = WholeEngine(vgg, objective(vgg))(photo(32, 32).double())
     assert list(found.losses) == [
         *(f"style {name}" for name in LAYERS),
         f"content {CONTENT}",
@@ -71,15 +71,15 @@ def test_losses_are_named_and_add_up(trunk: Trunk) -> None:
     assert float(found.losses[f"content {CONTENT}"]) == 0
 
 
-def test_the_image_is_left_as_it_was(trunk: Trunk) -> None:
+def test_the_image_is_left_as_it_was(vgg: VGG) -> None:
     image = photo(32, 32).double()
     before = image.clone()
-    WholeEngine(trunk, objective(trunk))(image)
+    WholeEngine(vgg, objective(vgg))(image)
     assert torch.equal(image, before)
     assert not image.requires_grad
     assert image.grad is None
 
 
-def test_pixels_alone_need_no_network(trunk: Trunk) -> None:
-    found = WholeEngine(trunk, Objective([], [SmoothnessTerm(2.0)]))(photo(16, 16))
+def test_pixels_alone_need_no_network(vgg: VGG) -> None:
+    found = WholeEngine(vgg, Objective([], [SmoothnessLoss(2.0)]))(photo(16, 16))
     torch.testing.assert_close(found.total, 2 * total_variation(photo(16, 16)))

@@ -13,7 +13,7 @@ from stylize.errors import OutputError
 from stylize.images.atomic import check_writable, replacing, stale_partial, write_atomically
 from stylize.images.read import read_picture
 from stylize.images.write import write_picture
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 
 SMOOTH = torch.linspace(0.1, 0.9, 32).expand(1, 3, 24, 32)
 
@@ -126,7 +126,7 @@ class TestTokens:
 
     def test_a_painting_passes_it_on(self, tmp_path):
         stale_partial(tmp_path / "out.png", "one").write_bytes(b"half of it")
-        Painting(SMOOTH, None, {"tool": "stylize"}, False).save(tmp_path / "out.png", token="one")
+        Result(SMOOTH, None, {"tool": "stylize"}, False).save(tmp_path / "out.png", token="one")
         assert os.listdir(tmp_path) == ["out.png"]
 
     def test_the_temporary_name(self, tmp_path):

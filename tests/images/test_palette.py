@@ -165,10 +165,10 @@ def test_flat_pictures(change: Callable[[Tensor, Tensor], Tensor]) -> None:
 @given(seeds, seeds)
 def test_colours_of_another_are_kept_within_rounding(one: int, other: int) -> None:
     """Chroma is the photograph's and lightness the painting's, up to the file's 256 levels."""
-    painting, picture = noise(one), noise(other)
-    written = (with_colours_of(painting, picture) * 255).round() / 255
+    result, picture = noise(one), noise(other)
+    written = (with_colours_of(result, picture) * 255).round() / 255
     found, chroma = to_oklab(written), to_oklab(picture)[:, 1:]
-    assert float((found[:, :1] - to_oklab(painting)[:, :1]).abs().max()) < 0.004
+    assert float((found[:, :1] - to_oklab(result)[:, :1]).abs().max()) < 0.004
     assert float((found[:, 1:] - chroma).abs().max()) < 0.006
 
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from stylize.gradients.tiled import WholeEngine
 from stylize.losses import guide as module
-from stylize.losses.channels import DreamTerm, EnergyTerm, ResponseTerm
-from stylize.losses.guide import MatchTerm
+from stylize.losses.channels import ChannelLoss, EnergyLoss, PositionLoss
+from stylize.losses.guide import GuideLoss
 from stylize.losses.loss import Objective
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from tests.conftest import photo, strokes
 
 SHAPE = (1, 5, 7, 9)
@@ -51,12 +51,12 @@ def likeness(features: Tensor) -> Tensor:
     return torch.einsum("chw,cj->hwj", features[0], GUIDE[0].flatten(1)).amax(2).sum()
 
 
-def terms(border: int = 0) -> list[tuple[DreamTerm, Loss]]:
+def terms(border: int = 0) -> list[tuple[PositionLoss, Loss]]:
     return [
-        (EnergyTerm("all", "conv1_1", 1.0, border=border), energy),
-        (EnergyTerm("some", "conv1_1", 1.0, channels=SHARES, border=border), shared_energy),
-        (ResponseTerm("two", "conv1_1", 1.0, channels=(1, 3), border=border), response),
-        (MatchTerm("guide", "conv1_1", 1.0, guide=GUIDE, border=border), likeness),
+        (EnergyLoss("all", "conv1_1", 1.0, border=border), energy),
+        (EnergyLoss("some", "conv1_1", 1.0, channels=SHARES, border=border), shared_energy),
+        (ChannelLoss("two", "conv1_1", 1.0, channels=(1, 3), border=border), response),
+        (GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE, border=border), likeness),
     ]
 
 
@@ -68,13 +68,13 @@ CASES = [
 PLAIN = [case for case in CASES if case.values[2] == 0]
 
 
-def evaluate(term: DreamTerm, features: Tensor) -> tuple[Tensor, Tensor]:
+def evaluate(term: PositionLoss, features: Tensor) -> tuple[Tensor, Tensor]:
     value, slope = term.evaluate(term.sums(features), features.shape[2] * features.shape[3])
     return value, term.seed(features, slope)
 
 
 @pytest.mark.parametrize(("term", "loss", "border"), CASES)
-def test_value_and_seed_agree_with_autograd(term: DreamTerm, loss: Loss, border: int) -> None:
+def test_value_and_seed_agree_with_autograd(term: PositionLoss, loss: Loss, border: int) -> None:
     features = random(1).requires_grad_()
     inner = features[..., border : 7 - border, border : 9 - border]
     expected = loss(inner) / POSITIONS
@@ -85,14 +85,14 @@ def test_value_and_seed_agree_with_autograd(term: DreamTerm, loss: Loss, border:
 
 
 @pytest.mark.parametrize(("term", "loss", "border"), CASES)
-def test_the_activations_are_left_as_they_were(term: DreamTerm, loss: Loss, border: int) -> None:
+def test_the_activations_are_left_as_they_were(term: PositionLoss, loss: Loss, border: int) -> None:
     features = random(2)
     evaluate(term, features)
     assert torch.equal(features, random(2))
 
 
 @pytest.mark.parametrize(("term", "loss", "border"), PLAIN)
-def test_sums_over_parts_add_up(term: DreamTerm, loss: Loss, border: int) -> None:
+def test_sums_over_parts_add_up(term: PositionLoss, loss: Loss, border: int) -> None:
     features = random(3)
     parts = sum(term.sums(part) for part in features.split((3, 6), dim=3))
     torch.testing.assert_close(parts, term.sums(features))
@@ -100,7 +100,7 @@ def test_sums_over_parts_add_up(term: DreamTerm, loss: Loss, border: int) -> Non
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5))
 def test_the_border_never_takes_everything(height: int, width: int, border: int) -> None:
-    term = ResponseTerm("one", "conv1_1", 1.0, channels=(0,), border=border)
+    term = ChannelLoss("one", "conv1_1", 1.0, channels=(0,), border=border)
     _, seed = evaluate(term, torch.zeros(1, 2, height, width))
     counted = seed[0, 0] != 0
     rows, columns = int(counted.any(1).sum()), int(counted.any(0).sum())
@@ -112,10 +112,10 @@ def test_the_border_never_takes_everything(height: int, width: int, border: int)
 def test_a_silent_channel_has_a_slope_before_the_relu() -> None:
     """After the ReLU there would be none, and no picture would ever wake the channel."""
     silent = -1 - random(4).abs()
-    _, seed = evaluate(ResponseTerm("dead", "conv1_1", 1.0, channels=(2,)), silent)
+    _, seed = evaluate(ChannelLoss("dead", "conv1_1", 1.0, channels=(2,)), silent)
     torch.testing.assert_close(seed[:, 2], torch.full_like(seed[:, 2], 1 / POSITIONS))
     assert torch.equal(seed[:, :2], torch.zeros_like(seed[:, :2]))
-    assert float(evaluate(EnergyTerm("all", "conv1_1", 1.0), silent)[1].abs().max()) == 0
+    assert float(evaluate(EnergyLoss("all", "conv1_1", 1.0), silent)[1].abs().max()) == 0
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1.0, 50.0])
@@ -129,7 +129,7 @@ def test_in_units_of_a_picture_that_picture_has_1(kind: str, factor: float) -> N
 
 def test_responses_are_in_units_of_their_size_whatever_their_sign() -> None:
     features = random(5)
-    term = ResponseTerm("two", "conv1_1", 1.0, channels=(1, 3)).relative_to(features)
+    term = ChannelLoss("two", "conv1_1", 1.0, channels=(1, 3)).relative_to(features)
     value, seed = evaluate(term, features)
     size = float(features[:, [1, 3]].abs().sum())
     assert float(value) == pytest.approx(float(response(features)) / size, rel=1e-6)
@@ -137,7 +137,7 @@ def test_responses_are_in_units_of_their_size_whatever_their_sign() -> None:
 
 
 def test_the_term_in_other_units_is_another_term() -> None:
-    term = EnergyTerm("all", "conv1_1", -2.0, border=1)
+    term = EnergyLoss("all", "conv1_1", -2.0, border=1)
     before = evaluate(term, random(6))[0]
     relative = term.relative_to(random(7))
     assert torch.equal(evaluate(term, random(6))[0], before)
@@ -150,7 +150,7 @@ def test_the_term_in_other_units_is_another_term() -> None:
 
 @pytest.mark.parametrize(("term", "loss", "border"), CASES)
 def test_nothing_to_compare_with_gives_finite_values(
-    term: DreamTerm, loss: Loss, border: int
+    term: PositionLoss, loss: Loss, border: int
 ) -> None:
     relative = term.relative_to(torch.zeros(SHAPE, dtype=torch.float64))
     for features in (torch.zeros(SHAPE, dtype=torch.float64), 100 * random(1)):
@@ -168,7 +168,7 @@ def test_likeness_is_that_of_a_plain_loop() -> None:
             products = [float(features[:, y, x] @ guide[:, j]) for j in range(guide.shape[1])]
             amounts[y, x] = max(products)
             slopes[:, y, x] = guide[:, products.index(max(products))]
-    term = MatchTerm("guide", "conv1_1", 1.0, guide=GUIDE)
+    term = GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE)
     np.testing.assert_allclose(term.amount(random(10))[0, 0], amounts, rtol=1e-12)
     np.testing.assert_array_equal(term.slope(random(10))[0], slopes)
 
@@ -177,7 +177,7 @@ def test_likeness_is_that_of_a_plain_loop() -> None:
 def test_likeness_does_not_depend_on_the_chunks(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    term = MatchTerm("guide", "conv1_1", 1.0, guide=GUIDE, border=1)
+    term = GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE, border=1)
     value, seed = evaluate(term, random(11))
     monkeypatch.setattr(module, "_CHUNK", chunk)
     torch.testing.assert_close(evaluate(term, random(11))[0], value)
@@ -185,23 +185,23 @@ def test_likeness_does_not_depend_on_the_chunks(
 
 
 def test_a_guide_in_half_precision_is_compared_in_single() -> None:
-    term = MatchTerm("guide", "conv1_1", 1.0, guide=GUIDE.bfloat16())
+    term = GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE.bfloat16())
     assert term.amount(random(1).float()).dtype is torch.float32
 
 
 def test_the_gradient_at_the_pixels_with_all_kinds_and_signs(vgg16: Weights) -> None:
-    trunk = Trunk(vgg16, ("relu1_2", "conv2_1", "relu2_1"), precision="fp64")
+    vgg = VGG(vgg16, ("relu1_2", "conv2_1", "relu2_1"), precision="fp64")
     with torch.no_grad():
-        guide = trunk(strokes(16, 16).double())["relu2_1"]
+        guide = vgg(strokes(16, 16).double())["relu2_1"]
     objective = Objective(
         [
-            EnergyTerm("energy", "relu1_2", 0.7, border=2),
-            ResponseTerm("channels", "conv2_1", -0.3, channels=(4, 90), border=1),
-            MatchTerm("guide", "relu2_1", 0.2, guide=guide),
+            EnergyLoss("energy", "relu1_2", 0.7, border=2),
+            ChannelLoss("channels", "conv2_1", -0.3, channels=(4, 90), border=1),
+            GuideLoss("guide", "relu2_1", 0.2, guide=guide),
         ]
     )
     image = photo(20, 24).double().requires_grad_()
-    found = trunk(image)
+    found = vgg(image)
     products = found["relu2_1"].flatten(2)[0].T @ guide.flatten(2)[0]
     expected = (
         0.7 * found["relu1_2"][..., 2:-2, 2:-2].square().sum() / 2 / (20 * 24)
@@ -209,7 +209,7 @@ def test_the_gradient_at_the_pixels_with_all_kinds_and_signs(vgg16: Weights) -> 
         + 0.2 * products.amax(1).sum() / (10 * 12)
     )
     (gradient,) = torch.autograd.grad(expected, image)
-    evaluation = WholeEngine(trunk, objective)(image.detach())
+    evaluation = WholeEngine(vgg, objective)(image.detach())
     torch.testing.assert_close(evaluation.total, expected.detach())
     torch.testing.assert_close(evaluation.gradient, gradient)
     assert set(evaluation.losses) == {"energy", "channels", "guide"}

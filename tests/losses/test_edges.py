@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylize.images.blur import blur
-from stylize.losses.edges import EdgesTerm, laplacian
+from stylize.losses.edges import EdgesLoss, laplacian
 from tests.conftest import cat
 
 
@@ -21,7 +21,7 @@ def picture(seed: int, height: int = 12, width: int = 16) -> Tensor:
 
 
 def value(photo: Tensor, image: Tensor, *sizes: int) -> float:
-    return float(EdgesTerm(photo, 1.0, sizes_px=sizes).value_and_gradient(image)[0])
+    return float(EdgesLoss(photo, 1.0, sizes_px=sizes).value_and_gradient(image)[0])
 
 
 def test_is_scipys_laplacian() -> None:
@@ -48,7 +48,7 @@ def test_every_size_of_picture_goes(height: int, width: int, size: int) -> None:
 
 @pytest.mark.parametrize("sizes", [(1,), (2,), (4,), (3, 5)])
 def test_the_gradient_is_that_of_the_value(sizes: tuple[int, ...]) -> None:
-    term = EdgesTerm(picture(0), 1.0, sizes_px=sizes)
+    term = EdgesLoss(picture(0), 1.0, sizes_px=sizes)
     image, step = picture(1), 1e-3 * (picture(2) - 0.5)
     change = value(picture(0), image + step, *sizes) - value(picture(0), image - step, *sizes)
     _, gradient = term.value_and_gradient(image)
@@ -77,7 +77,7 @@ def test_larger_squares_see_larger_shapes_only() -> None:
 
 def test_a_flat_photograph_gives_finite_values() -> None:
     flat = torch.full((1, 3, 16, 16), 0.4)
-    term = EdgesTerm(flat, 1.0)
+    term = EdgesLoss(flat, 1.0)
     found, gradient = term.value_and_gradient(picture(6, 16, 16).float())
     assert torch.isfinite(found)
     assert torch.isfinite(gradient).all()
@@ -87,7 +87,7 @@ def test_a_flat_photograph_gives_finite_values() -> None:
 def test_following_the_gradient_brings_contours_back() -> None:
     photo = picture(7)
     image = blur(photo, 2.0)
-    term = EdgesTerm(photo, 1.0, sizes_px=(1,))
+    term = EdgesLoss(photo, 1.0, sizes_px=(1,))
     before, gradient = term.value_and_gradient(image)
     after, _ = term.value_and_gradient(image - 0.5 * gradient)
     assert float(after) < float(before)

@@ -13,19 +13,19 @@ from torch import Tensor
 from stylize.errors import SettingError, UnknownNameError
 from stylize.gradients.tiled import TiledEngine, WholeEngine
 from stylize.losses import regions as module
-from stylize.losses.content import ContentTerm
-from stylize.losses.edges import EdgesTerm
-from stylize.losses.gram import GramTerm
+from stylize.losses.content import ContentLoss
+from stylize.losses.edges import EdgesLoss
+from stylize.losses.gram import GramLoss
 from stylize.losses.loss import Objective
-from stylize.losses.moments import MomentsTerm
-from stylize.losses.regions import RegionTerm, moments_inside, region_terms
+from stylize.losses.moments import MomentsLoss
+from stylize.losses.regions import RegionLoss, moments_inside, region_losses
 from stylize.losses.statistics import Moments, by_position
-from stylize.losses.wasserstein import WassersteinTerm
+from stylize.losses.wasserstein import WassersteinLoss
 from stylize.masks.masks import erode, feather, mask_at, partition
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 
-KINDS = (GramTerm, MomentsTerm, WassersteinTerm)
+KINDS = (GramLoss, MomentsLoss, WassersteinLoss)
 SHAPE = (1, 5, 6, 7)
 
 
@@ -55,7 +55,7 @@ def evaluate(term: Any, features: Tensor) -> tuple[Tensor, Tensor]:
 def test_a_full_mask_is_no_mask(kind: Any) -> None:
     inner, full = kind("relu1_1", exact(random(1)), 1.0), torch.ones(1, 1, *SHAPE[2:]).double()
     for found, expected in zip(
-        evaluate(RegionTerm(inner, full, "all", 1.0), random(2)),
+        evaluate(RegionLoss(inner, full, "all", 1.0), random(2)),
         evaluate(inner, random(2)),
         strict=True,
     ):
@@ -67,7 +67,7 @@ def test_a_hard_mask_is_the_part_alone(kind: Any) -> None:
     inner, features = kind("relu1_1", exact(random(1)), 1.0), random(2)
     mask = torch.zeros(1, 1, *SHAPE[2:]).double()
     mask[..., 1:4, 2:6] = 1
-    value, seed = evaluate(RegionTerm(inner, mask, "part", 1.0), features)
+    value, seed = evaluate(RegionLoss(inner, mask, "part", 1.0), features)
     expected, part = evaluate(inner, features[..., 1:4, 2:6])
     torch.testing.assert_close(value, expected)
     torch.testing.assert_close(seed[..., 1:4, 2:6], part)
@@ -77,7 +77,7 @@ def test_a_hard_mask_is_the_part_alone(kind: Any) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_is_the_derivative(kind: Any) -> None:
     target = exact(random(1))
-    term = RegionTerm(kind("relu1_1", target, 1.0), soft(), "soft", 1.0)
+    term = RegionLoss(kind("relu1_1", target, 1.0), soft(), "soft", 1.0)
 
     class Value(torch.autograd.Function):
         @staticmethod
@@ -94,14 +94,14 @@ def test_the_seed_is_the_derivative(kind: Any) -> None:
 
 def test_the_value_is_that_of_weighted_moments() -> None:
     features, target = random(2), exact(random(1))
-    found, _ = evaluate(RegionTerm(GramTerm("relu1_1", target, 1.0), soft(), "r", 1.0), features)
+    found, _ = evaluate(RegionLoss(GramLoss("relu1_1", target, 1.0), soft(), "r", 1.0), features)
     wanted = exact(features, soft()).second - target.second
     torch.testing.assert_close(found, wanted.square().sum() / target.second.square().sum())
 
 
 @pytest.mark.parametrize("chunk", [1, 4, 1000])
 def test_chunks_add_up(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    term = RegionTerm(MomentsTerm("relu1_1", exact(random(1)), 1.0), soft(), "r", 1.0)
+    term = RegionLoss(MomentsLoss("relu1_1", exact(random(1)), 1.0), soft(), "r", 1.0)
     value, seed = evaluate(term, random(2))
     monkeypatch.setattr(module, "_CHUNK", chunk)
     found = evaluate(term, random(2))
@@ -110,7 +110,7 @@ def test_chunks_add_up(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_layouts_agree() -> None:
-    term = RegionTerm(MomentsTerm("relu1_1", exact(random(1)), 1.0), soft(), "r", 1.0)
+    term = RegionLoss(MomentsLoss("relu1_1", exact(random(1)), 1.0), soft(), "r", 1.0)
     one = evaluate(term, random(2))[1]
     other = evaluate(term, random(2).contiguous(memory_format=torch.channels_last))[1]
     torch.testing.assert_close(one, other)
@@ -127,51 +127,51 @@ def test_weights_follow_the_areas() -> None:
     left[..., :2] = 1
     masks = {"left": left, "right": 1 - left}
     targets = {name: exact(random(1)) for name in masks}
-    terms = region_terms(MomentsTerm, "relu3_1", targets, masks, 0.8)
+    terms = region_losses(MomentsLoss, "relu3_1", targets, masks, 0.8)
     assert [term.weight for term in terms] == pytest.approx([0.2, 0.6])
     assert [term.name for term in terms] == ["style relu3_1 in left", "style relu3_1 in right"]
 
 
 @pytest.fixture(scope="module")
-def trunk(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, ("relu1_1", "relu2_1", "relu3_2"), precision="fp64")
+def vgg(vgg16: Weights) -> VGG:
+    return VGG(vgg16, ("relu1_1", "relu2_1", "relu3_2"), precision="fp64")
 
 
-def two_styles(trunk: Trunk, size: tuple[int, int], kind: Any) -> Objective:
+def two_styles(vgg: VGG, size: tuple[int, int], kind: Any) -> Objective:
     """A disc with soft edges in one style, what is around it in another."""
     y, x = torch.meshgrid(*(torch.linspace(-1, 1, side).double() for side in size), indexing="ij")
     disc = feather(((x**2 + y**2) < 0.6).double()[None, None], 6)
     masks = dict(zip(("disc", "rest"), partition(disc).split(1), strict=True))
     with torch.no_grad():
-        styles = {name: trunk(random(i, (1, 3, 40, 44))) for i, name in enumerate(masks)}
-        content = trunk(random(7, (1, 3, *size)))["relu3_2"]
-    terms: list[Any] = [ContentTerm("relu3_2", content, 0.1)]
-    for layer in trunk.layers:
+        styles = {name: vgg(random(i, (1, 3, 40, 44))) for i, name in enumerate(masks)}
+        content = vgg(random(7, (1, 3, *size)))["relu3_2"]
+    terms: list[Any] = [ContentLoss("relu3_2", content, 0.1)]
+    for layer in vgg.layers:
         targets = {name: exact(features[layer]) for name, features in styles.items()}
         here = {name: mask_at(mask, layer, "vgg16", name=name) for name, mask in masks.items()}
-        terms += region_terms(kind, layer, targets, here, 1 / 3)
-    return Objective(terms, [EdgesTerm(random(7, (1, 3, *size)), 0.1)])
+        terms += region_losses(kind, layer, targets, here, 1 / 3)
+    return Objective(terms, [EdgesLoss(random(7, (1, 3, *size)), 0.1)])
 
 
 @pytest.mark.parametrize("size", [(96, 72), (77, 101)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_regions_are_exact_in_tiles(trunk: Trunk, size: tuple[int, int], kind: Any) -> None:
-    objective, image = two_styles(trunk, size, kind), random(8, (1, 3, *size))
-    whole = WholeEngine(trunk, objective)(image)
-    tiled = TiledEngine(trunk, objective, tile_px=32)(image)
+def test_regions_are_exact_in_tiles(vgg: VGG, size: tuple[int, int], kind: Any) -> None:
+    objective, image = two_styles(vgg, size, kind), random(8, (1, 3, *size))
+    whole = WholeEngine(vgg, objective)(image)
+    tiled = TiledEngine(vgg, objective, tile_px=32)(image)
     assert float((whole.gradient - tiled.gradient).norm() / whole.gradient.norm()) < 1e-12
     for name, loss in whole.losses.items():
         assert float(tiled.losses[name]) == pytest.approx(float(loss), rel=1e-11)
 
 
-def test_a_region_leaves_the_rest_of_the_picture_alone(trunk: Trunk) -> None:
+def test_a_region_leaves_the_rest_of_the_picture_alone(vgg: VGG) -> None:
     mask = torch.zeros(1, 1, 64, 96).double()
     mask[..., :32] = 1
     target = exact(random(5, (1, 256, 4, 4)))
-    term = RegionTerm(
-        MomentsTerm("relu3_2", target, 1.0), mask_at(mask, "relu3_2", "vgg16"), "left", 1.0
+    term = RegionLoss(
+        MomentsLoss("relu3_2", target, 1.0), mask_at(mask, "relu3_2", "vgg16"), "left", 1.0
     )
-    gradient = WholeEngine(trunk, Objective([term]))(random(6, (1, 3, 64, 96))).gradient
+    gradient = WholeEngine(vgg, Objective([term]))(random(6, (1, 3, 64, 96))).gradient
     assert float(gradient[..., :32].abs().max()) > 0
     # Positions within the mask see no further than their receptive field.
     assert float(gradient[..., 32 + 20 :].abs().max()) == 0

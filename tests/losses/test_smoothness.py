@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.losses.smoothness import SmoothnessTerm, total_variation
+from stylize.losses.smoothness import SmoothnessLoss, total_variation
 
 
 def picture(seed: int, height: int = 7, width: int = 9) -> torch.Tensor:
@@ -33,7 +33,7 @@ def test_a_checkerboard_differs_along_the_axes_only() -> None:
 
 def test_the_gradient_is_the_nine_point_laplacian() -> None:
     image = picture(0, 12, 12)
-    _, gradient = SmoothnessTerm(1.0).value_and_gradient(image)
+    _, gradient = SmoothnessLoss(1.0).value_and_gradient(image)
     kernel = -np.array([[1, 4, 1], [4, -20, 4], [1, 4, 1]]) / 6
     plane = scipy.ndimage.correlate(image[0, 0].numpy(), kernel) * 2 / image.numel()
     inner = (slice(2, -2), slice(2, -2))
@@ -54,5 +54,5 @@ def test_the_gradient_is_that_of_the_value() -> None:
 
 def test_nothing_is_left_on_the_image() -> None:
     image = picture(2)
-    SmoothnessTerm(1.0).value_and_gradient(image)
+    SmoothnessLoss(1.0).value_and_gradient(image)
     assert not image.requires_grad

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.tiled import scaled
-from stylize.losses.content import ContentTerm
-from stylize.losses.gram import GramTerm
-from stylize.losses.loss import FeatureTerm
-from stylize.losses.moments import MomentsTerm
+from stylize.losses.content import ContentLoss
+from stylize.losses.gram import GramLoss
+from stylize.losses.loss import FeatureLoss
+from stylize.losses.moments import MomentsLoss
 from stylize.losses.statistics import Moments
-from stylize.losses.wasserstein import WassersteinTerm
+from stylize.losses.wasserstein import WassersteinLoss
 
 SHAPE = (1, 5, 4, 6)
 
@@ -44,21 +44,21 @@ def content_loss(features: Tensor) -> Tensor:
     return relative(features, random(1))
 
 
-TERMS: list[tuple[FeatureTerm, Callable[[Tensor], Tensor]]] = [
-    (GramTerm("relu1_1", exact_moments(random(1)), 1.0), gram_loss),
-    (MomentsTerm("relu1_1", exact_moments(random(1)), 1.0), moments_loss),
-    (ContentTerm("relu1_1", random(1), 1.0), content_loss),
+TERMS: list[tuple[FeatureLoss, Callable[[Tensor], Tensor]]] = [
+    (GramLoss("relu1_1", exact_moments(random(1)), 1.0), gram_loss),
+    (MomentsLoss("relu1_1", exact_moments(random(1)), 1.0), moments_loss),
+    (ContentLoss("relu1_1", random(1), 1.0), content_loss),
 ]
 
 
-def evaluate(term: FeatureTerm, features: Tensor) -> tuple[Tensor, Tensor]:
+def evaluate(term: FeatureLoss, features: Tensor) -> tuple[Tensor, Tensor]:
     value, slope = term.evaluate(term.sums(features), features.shape[2] * features.shape[3])
     return value, term.seed(features, slope)
 
 
 @pytest.mark.parametrize(("term", "loss"), TERMS)
 def test_value_and_seed_agree_with_autograd(
-    term: FeatureTerm, loss: Callable[[Tensor], Tensor]
+    term: FeatureLoss, loss: Callable[[Tensor], Tensor]
 ) -> None:
     features = random(2).requires_grad_()
     expected = loss(features)
@@ -69,14 +69,14 @@ def test_value_and_seed_agree_with_autograd(
 
 
 @pytest.mark.parametrize(("term", "loss"), TERMS)
-def test_the_target_is_the_minimum(term: FeatureTerm, loss: object) -> None:
+def test_the_target_is_the_minimum(term: FeatureLoss, loss: object) -> None:
     value, seed = evaluate(term, random(1))
     assert float(value) < 1e-28
     assert float(seed.abs().max()) < 1e-14
 
 
 @pytest.mark.parametrize(("term", "loss"), TERMS[:2])
-def test_style_sums_over_parts_add_up(term: FeatureTerm, loss: object) -> None:
+def test_style_sums_over_parts_add_up(term: FeatureLoss, loss: object) -> None:
     features = random(3)
     whole = term.sums(features)
     parts = [term.sums(part) for part in features.split(2, dim=2)]
@@ -84,7 +84,7 @@ def test_style_sums_over_parts_add_up(term: FeatureTerm, loss: object) -> None:
         torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm, WassersteinTerm])
+@pytest.mark.parametrize("kind", [GramLoss, MomentsLoss, WassersteinLoss])
 def test_style_does_not_depend_on_the_number_of_positions(kind: type) -> None:
     features = random(4)
     term = kind("relu1_1", exact_moments(random(5)), 1.0)
@@ -92,7 +92,7 @@ def test_style_does_not_depend_on_the_number_of_positions(kind: type) -> None:
     torch.testing.assert_close(evaluate(term, larger)[0], evaluate(term, features)[0])
 
 
-@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm, WassersteinTerm])
+@pytest.mark.parametrize("kind", [GramLoss, MomentsLoss, WassersteinLoss])
 def test_style_does_not_depend_on_the_scale_of_a_layer(kind: type) -> None:
     plain = kind("relu1_1", exact_moments(random(5)), 1.0)
     scaled = kind("relu1_1", exact_moments(100 * random(5)), 1.0)
@@ -104,11 +104,11 @@ def test_gram_cannot_tell_contrast_from_mean_and_moments_can() -> None:
     flat = torch.ones(1, 1, 2, 2, dtype=torch.float64)
     alternating = torch.tensor([1.0, -1, -1, 1], dtype=torch.float64).view(1, 1, 2, 2)
     target = exact_moments(alternating)
-    assert float(evaluate(GramTerm("relu1_1", target, 1.0), flat)[0]) == 0
-    assert float(evaluate(MomentsTerm("relu1_1", target, 1.0), flat)[0]) > 0.5
+    assert float(evaluate(GramLoss("relu1_1", target, 1.0), flat)[0]) == 0
+    assert float(evaluate(MomentsLoss("relu1_1", target, 1.0), flat)[0]) > 0.5
 
 
-@pytest.mark.parametrize("kind", [MomentsTerm, WassersteinTerm])
+@pytest.mark.parametrize("kind", [MomentsLoss, WassersteinLoss])
 def test_a_style_without_contrast_gives_finite_values(kind: type) -> None:
     flat = exact_moments(torch.full(SHAPE, 0.7))
     value, seed = evaluate(kind("relu1_1", flat, 1.0), random(6).float())
@@ -116,8 +116,8 @@ def test_a_style_without_contrast_gives_finite_values(kind: type) -> None:
     assert torch.isfinite(seed).all()
 
 
-def wasserstein(target: Moments) -> WassersteinTerm:
-    return WassersteinTerm("relu1_1", target, 1.0)
+def wasserstein(target: Moments) -> WassersteinLoss:
+    return WassersteinLoss("relu1_1", target, 1.0)
 
 
 def test_the_seed_of_wasserstein_is_the_derivative() -> None:
@@ -151,19 +151,19 @@ def test_wasserstein_of_nothing_is_one() -> None:
 def test_dead_activations_give_finite_values() -> None:
     dead = torch.zeros(SHAPE)
     for term in (
-        GramTerm("relu1_1", exact_moments(dead), 1.0),
-        MomentsTerm("relu1_1", exact_moments(dead), 1.0),
-        WassersteinTerm("relu1_1", exact_moments(dead), 1.0),
-        ContentTerm("relu1_1", dead, 1.0),
+        GramLoss("relu1_1", exact_moments(dead), 1.0),
+        MomentsLoss("relu1_1", exact_moments(dead), 1.0),
+        WassersteinLoss("relu1_1", exact_moments(dead), 1.0),
+        ContentLoss("relu1_1", dead, 1.0),
     ):
         value, seed = evaluate(term, dead)
         assert float(value) == 0
         assert torch.isfinite(seed).all()
 
 
-@pytest.mark.parametrize("kind", [GramTerm, MomentsTerm, WassersteinTerm])
+@pytest.mark.parametrize("kind", [GramLoss, MomentsLoss, WassersteinLoss])
 def test_in_bfloat16_the_seed_is_nearly_the_same(
-    kind: type[GramTerm] | type[MomentsTerm] | type[WassersteinTerm],
+    kind: type[GramLoss] | type[MomentsLoss] | type[WassersteinLoss],
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     one, two = torch.rand(2, 1, 32, 20, 24, generator=generator).bfloat16().square()
@@ -175,7 +175,7 @@ def test_in_bfloat16_the_seed_is_nearly_the_same(
 
 
 @pytest.mark.parametrize(("term", "loss"), TERMS)
-def test_the_seed_is_linear_in_the_slope(term: FeatureTerm, loss: object) -> None:
+def test_the_seed_is_linear_in_the_slope(term: FeatureLoss, loss: object) -> None:
     features = random(2)
     _, slope = term.evaluate(term.sums(features), 24)
     torch.testing.assert_close(

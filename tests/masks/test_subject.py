@@ -20,10 +20,10 @@ from stylize.masks import subject
 from stylize.masks.outline import overlap
 from stylize.masks.subject import LAYERS, SURE, Subject, find_subject, prominence
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.segment import show_subject
-from stylize.runs.area import subject_mask, subject_trunk
-from stylize.runs.session import Studio
+from stylize.runs.area import subject_mask, subject_network
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import SegmentSettings
 from tests.conftest import SAMPLES, as_picture, photo
@@ -33,23 +33,23 @@ FP32 = Execution(precision="fp32")
 
 
 @pytest.fixture(scope="module")
-def trunk(vgg16: Weights) -> Trunk:
-    return Trunk(vgg16, LAYERS)
+def vgg(vgg16: Weights) -> VGG:
+    return VGG(vgg16, LAYERS)
 
 
 @pytest.fixture(scope="module")
-def studio() -> Studio:
-    return Studio()
+def session() -> Session:
+    return Session()
 
 
 @pytest.fixture(scope="module")
-def find(trunk: Trunk) -> Callable[[str], Subject]:
+def find(vgg: VGG) -> Callable[[str], Subject]:
     """The subject of a sample, found once."""
 
     @cache
     def of_sample(name: str) -> Subject:
         picture = sample(name)
-        return find_subject(picture.pixels, trunk, name=picture.name)
+        return find_subject(picture.pixels, vgg, name=picture.name)
 
     return of_sample
 
@@ -68,8 +68,8 @@ def glance(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def mask(glance: None, kitten: Picture, studio: Studio) -> torch.Tensor:
-    return subject_mask(kitten, FP32, studio=studio).pixels
+def mask(glance: None, kitten: Picture, session: Session) -> torch.Tensor:
+    return subject_mask(kitten, FP32, session=session).pixels
 
 
 def sample(name: str) -> Picture:
@@ -117,25 +117,25 @@ class TestPhotographs:
 
 @pytest.mark.usefixtures("glance")
 class TestWithoutSubject:
-    def test_a_flat_picture(self, trunk: Trunk) -> None:
-        found = find_subject(torch.full((1, 3, 64, 80), 0.4), trunk)
+    def test_a_flat_picture(self, vgg: VGG) -> None:
+        found = find_subject(torch.full((1, 3, 64, 80), 0.4), vgg)
         assert found.confidence < 0.1
         assert len(found.notes) == 1
         assert bool(found.mask.isfinite().all())
 
-    def test_noise(self, trunk: Trunk) -> None:
+    def test_noise(self, vgg: VGG) -> None:
         noise = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-        assert find_subject(noise, trunk).confidence < SURE
+        assert find_subject(noise, vgg).confidence < SURE
 
-    def test_a_strip_is_too_narrow(self, trunk: Trunk) -> None:
+    def test_a_strip_is_too_narrow(self, vgg: VGG) -> None:
         with pytest.raises(PictureError, match=r"strip\.png: too narrow"):
-            find_subject(torch.rand(1, 3, 20, 400), trunk, name="strip.png")
-        assert find_subject(photo(32, 100), trunk).mask.shape == (1, 1, 32, 100)
+            find_subject(torch.rand(1, 3, 20, 400), vgg, name="strip.png")
+        assert find_subject(photo(32, 100), vgg).mask.shape == (1, 1, 32, 100)
 
-    def test_without_opencv(self, trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_opencv(self, vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cv2", None)
         with pytest.raises(MissingExtraError, match="the subject of a photo needs the extra"):
-            find_subject(photo(), trunk)
+            find_subject(photo(), vgg)
 
 
 class TestBox:
@@ -152,8 +152,8 @@ class TestBox:
 
 
 class TestProminence:
-    def test_the_cat_stands_out_from_its_surroundings(self, trunk: Trunk) -> None:
-        found = prominence(trunk, sample("chelsea").pixels[..., ::2, ::2], (100, 150))
+    def test_the_cat_stands_out_from_its_surroundings(self, vgg: VGG) -> None:
+        found = prominence(vgg, sample("chelsea").pixels[..., ::2, ::2], (100, 150))
         assert found.amounts.shape == (1, 1, 100, 150)
         assert float(found.amounts.min()) == 0
         assert float(found.amounts.max()) == 1
@@ -162,28 +162,28 @@ class TestProminence:
         assert float(values[truth].mean()) > 2 * float(values[~truth].mean())
         assert found.strength > 100
 
-    def test_a_flat_picture_has_nothing_of_gradient_or_kind(self, trunk: Trunk) -> None:
-        found = prominence(trunk, torch.full((1, 3, 64, 64), 0.5), (40, 40))
+    def test_a_flat_picture_has_nothing_of_gradient_or_kind(self, vgg: VGG) -> None:
+        found = prominence(vgg, torch.full((1, 3, 64, 64), 0.5), (40, 40))
         assert bool(found.amounts.isfinite().all())
         assert found.strength < 100
 
 
 @pytest.mark.usefixtures("glance")
 class TestMask:
-    def test_like_one_from_a_file(self, kitten: Picture, studio: Studio) -> None:
-        mask = subject_mask(kitten, FP32, studio=studio)
-        other = subject_mask(kitten, FP32, studio=studio, invert=True)
+    def test_like_one_from_a_file(self, kitten: Picture, session: Session) -> None:
+        mask = subject_mask(kitten, FP32, session=session)
+        other = subject_mask(kitten, FP32, session=session, invert=True)
         assert mask.pixels.shape == kitten.pixels.shape
         assert mask.alpha is None
         assert mask.name == "subject of kitten.png"
         assert other.name == "background of kitten.png"
         torch.testing.assert_close(mask.pixels, 1 - other.pixels)
         assert mask.sha256 != other.sha256
-        assert subject_mask(kitten, FP32, studio=studio).sha256 == mask.sha256
+        assert subject_mask(kitten, FP32, session=session).sha256 == mask.sha256
 
-    def test_the_network_is_shared(self, studio: Studio) -> None:
-        first = subject_trunk("vgg16", FP32, studio)
-        assert subject_trunk("vgg16", FP32, studio) is first
+    def test_the_network_is_shared(self, session: Session) -> None:
+        first = subject_network("vgg16", FP32, session)
+        assert subject_network("vgg16", FP32, session) is first
 
     def test_no_such_network(self, kitten: Picture) -> None:
         with pytest.raises(UnknownNameError, match="vgg61"):
@@ -191,35 +191,35 @@ class TestMask:
 
 
 class TestViews:
-    def test_mask(self, kitten: Picture, studio: Studio, mask: torch.Tensor) -> None:
-        found = show_subject(kitten, SegmentSettings(), FP32, studio=studio)
-        assert torch.equal(found.painting.pixels, mask)
-        assert found.painting.alpha is None
-        assert found.painting.recipe["technique"] == "inspect segment"
-        assert found.painting.recipe["inputs"][0]["name"] == "kitten.png"
+    def test_mask(self, kitten: Picture, session: Session, mask: torch.Tensor) -> None:
+        found = show_subject(kitten, SegmentSettings(), FP32, session=session)
+        assert torch.equal(found.result.pixels, mask)
+        assert found.result.alpha is None
+        assert found.result.recipe["technique"] == "inspect segment"
+        assert found.result.recipe["inputs"][0]["name"] == "kitten.png"
         assert set(found.numbers) == {"area", "box", "confidence", "sure"}
         assert found.numbers["area"] == pytest.approx(float(mask.mean()), rel=1e-5)
         assert found.numbers["sure"] == (found.numbers["confidence"] >= SURE)
 
-    def test_overlay(self, kitten: Picture, studio: Studio, mask: torch.Tensor) -> None:
-        found = show_subject(kitten, SegmentSettings(view="overlay"), FP32, studio=studio)
-        page, pixels = found.painting.pixels, kitten.pixels
+    def test_overlay(self, kitten: Picture, session: Session, mask: torch.Tensor) -> None:
+        found = show_subject(kitten, SegmentSettings(view="overlay"), FP32, session=session)
+        page, pixels = found.result.pixels, kitten.pixels
         assert torch.equal(page[mask == 1], pixels[mask == 1])
         torch.testing.assert_close(page[mask == 0], pixels[mask == 0] / 4)
 
-    def test_cutout(self, kitten: Picture, studio: Studio, mask: torch.Tensor) -> None:
+    def test_cutout(self, kitten: Picture, session: Session, mask: torch.Tensor) -> None:
         settings = SegmentSettings(view="cutout")
-        found = show_subject(kitten, settings, FP32, studio=studio).painting
+        found = show_subject(kitten, settings, FP32, session=session).result
         assert torch.equal(found.pixels, kitten.pixels)
         assert found.alpha is not None
         assert torch.equal(found.alpha, mask[:, :1])
         sheer = as_picture(kitten.pixels, "sheer.png", torch.full((1, 1, 64, 96), 0.5))
-        halved = show_subject(sheer, settings, FP32, studio=studio).painting
+        halved = show_subject(sheer, settings, FP32, session=session).result
         assert halved.alpha is not None
         assert torch.equal(halved.alpha, found.alpha / 2)
 
-    def test_inverted(self, kitten: Picture, studio: Studio, mask: torch.Tensor) -> None:
-        plain = show_subject(kitten, SegmentSettings(), FP32, studio=studio)
-        found = show_subject(kitten, SegmentSettings(invert=True), FP32, studio=studio)
-        torch.testing.assert_close(found.painting.pixels, 1 - mask)
+    def test_inverted(self, kitten: Picture, session: Session, mask: torch.Tensor) -> None:
+        plain = show_subject(kitten, SegmentSettings(), FP32, session=session)
+        found = show_subject(kitten, SegmentSettings(invert=True), FP32, session=session)
+        torch.testing.assert_close(found.result.pixels, 1 - mask)
         assert found.numbers == plain.numbers

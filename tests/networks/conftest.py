@@ -11,12 +11,10 @@ from stylize.networks.weight_files import trunk_shapes
 
 def light_trunk(architecture: str) -> dict[str, torch.Tensor]:
     # An expanded tensor is saved as the one value it has.
-    trunk = {
-        name: torch.zeros(1).expand(shape) for name, shape in trunk_shapes(architecture).items()
-    }
+    vgg = {name: torch.zeros(1).expand(shape) for name, shape in trunk_shapes(architecture).items()}
     generator = torch.Generator().manual_seed(7)
-    trunk["conv1_1.weight"] = torch.randn(64, 3, 3, 3, generator=generator)
-    return trunk
+    vgg["conv1_1.weight"] = torch.randn(64, 3, 3, 3, generator=generator)
+    return vgg
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +25,9 @@ def trunks():
 @pytest.fixture(scope="session")
 def torchvision_states(trunks):
     return {
-        architecture: {torchvision_names(architecture)[name]: t for name, t in trunk.items()}
+        architecture: {torchvision_names(architecture)[name]: t for name, t in vgg.items()}
         | {"classifier.0.weight": torch.ones(4, 8), "classifier.0.bias": torch.ones(4)}
-        for architecture, trunk in trunks.items()
+        for architecture, vgg in trunks.items()
     }
 
 

@@ -170,8 +170,8 @@ def test_no_safetensors(content):
 
 def test_half_precision_becomes_single(trunks):
     halves = {name: tensor.half() for name, tensor in trunks["vgg16"].items()}
-    trunk = as_trunk(halves, "vgg16", HERE)
-    assert trunk["conv1_1.weight"].dtype == torch.float32
+    vgg = as_trunk(halves, "vgg16", HERE)
+    assert vgg["conv1_1.weight"].dtype == torch.float32
 
 
 @pytest.mark.parametrize("preprocessing", [CAFFE, TORCHVISION])

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from stylize.errors import UnknownNameError
 from stylize.networks.models import Weights, load_weights
-from stylize.networks.vgg import Trunk, fold_preprocessing
+from stylize.networks.vgg import VGG, fold_preprocessing
 from stylize.networks.weight_files import TORCHVISION
 from tests.conftest import cat, photo
 
 
-def energy_gradient(trunk: Trunk, layer: str, image: Tensor) -> Tensor:
+def energy_gradient(vgg: VGG, layer: str, image: Tensor) -> Tensor:
     leaf = image.clone().requires_grad_()
-    features = trunk(leaf)[layer]
+    features = vgg(leaf)[layer]
     (gradient,) = torch.autograd.grad(features, leaf, features.detach())
     return gradient
 
@@ -26,7 +26,7 @@ def cosine(one: Tensor, two: Tensor) -> float:
 
 
 def test_layers_have_their_shapes_and_only_those_asked_for(vgg16: Weights) -> None:
-    found = Trunk(vgg16, ("relu1_1", "conv3_2", "relu5_1"))(photo(48, 80))
+    found = VGG(vgg16, ("relu1_1", "conv3_2", "relu5_1"))(photo(48, 80))
     shapes = {name: tuple(features.shape) for name, features in found.items()}
     assert shapes == {
         "relu1_1": (1, 64, 48, 80),
@@ -36,25 +36,25 @@ def test_layers_have_their_shapes_and_only_those_asked_for(vgg16: Weights) -> No
 
 
 def test_relu_is_the_rectified_convolution(vgg16: Weights) -> None:
-    found = Trunk(vgg16, ("conv2_1", "relu2_1"))(photo())
+    found = VGG(vgg16, ("conv2_1", "relu2_1"))(photo())
     assert float(found["conv2_1"].min()) < 0
     assert torch.equal(found["relu2_1"], found["conv2_1"].clamp_min(0))
 
 
 def test_nothing_deeper_than_asked_is_needed(vgg16: Weights) -> None:
     shallow = {name: t for name, t in vgg16.tensors.items() if name.startswith(("conv1", "conv2"))}
-    found = Trunk(replace(vgg16, tensors=shallow), ("relu2_2",))(photo())
+    found = VGG(replace(vgg16, tensors=shallow), ("relu2_2",))(photo())
     assert found["relu2_2"].shape[1] == 128
 
 
 def test_weights_get_no_gradient(vgg16: Weights) -> None:
-    energy_gradient(Trunk(vgg16, ("relu3_1",)), "relu3_1", photo())
+    energy_gradient(VGG(vgg16, ("relu3_1",)), "relu3_1", photo())
     assert all(tensor.grad is None for tensor in vgg16.tensors.values())
 
 
 def test_an_unknown_layer_names_its_neighbours(vgg16: Weights) -> None:
     with pytest.raises(UnknownNameError, match="relu4_2"):
-        Trunk(vgg16, ("relu4_22",))
+        VGG(vgg16, ("relu4_22",))
 
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
@@ -68,7 +68,7 @@ def test_first_layer_sees_what_the_network_wants(name: str) -> None:
         weights.tensors["conv1_1.weight"],
         weights.tensors["conv1_1.bias"],
     )
-    found = Trunk(weights, ("conv1_1",))(image)["conv1_1"]
+    found = VGG(weights, ("conv1_1",))(image)["conv1_1"]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-2)
 
 
@@ -85,15 +85,13 @@ def test_torchvision_preprocessing_folds_too(vgg16: Weights) -> None:
 
 
 def test_a_plain_surface_has_no_frame(vgg16: Weights) -> None:
-    features = Trunk(vgg16, ("conv1_1",))(torch.full((1, 3, 16, 16), 0.4))["conv1_1"]
+    features = VGG(vgg16, ("conv1_1",))(torch.full((1, 3, 16, 16), 0.4))["conv1_1"]
     torch.testing.assert_close(features, features[..., :1, :1].expand_as(features))
 
 
 def test_bf16_gives_the_gradient_of_fp32(vgg16: Weights) -> None:
     found = {
-        precision: energy_gradient(
-            Trunk(vgg16, ("relu5_1",), precision=precision), "relu5_1", cat()
-        )
+        precision: energy_gradient(VGG(vgg16, ("relu5_1",), precision=precision), "relu5_1", cat())
         for precision in ("fp32", "bf16")
     }
     assert cosine(found["fp32"], found["bf16"]) > 0.99
@@ -102,24 +100,24 @@ def test_bf16_gives_the_gradient_of_fp32(vgg16: Weights) -> None:
 
 def test_bf16_rounds_the_first_layer_once(vgg16: Weights) -> None:
     plain, rounded = (
-        Trunk(vgg16, ("conv1_1",), precision=precision)(photo())["conv1_1"]
+        VGG(vgg16, ("conv1_1",), precision=precision)(photo())["conv1_1"]
         for precision in ("fp32", "bf16")
     )
     assert rounded.dtype is torch.bfloat16
     assert (rounded != plain.bfloat16()).float().mean() < 0.05
-    of_bytes = Trunk(vgg16, ("conv1_1",))(photo().bfloat16().float())["conv1_1"]
+    of_bytes = VGG(vgg16, ("conv1_1",))(photo().bfloat16().float())["conv1_1"]
     assert (of_bytes.bfloat16() != plain.bfloat16()).float().mean() > 0.5
 
 
 def test_fp64_is_fp64(vgg16: Weights) -> None:
-    found = Trunk(vgg16, ("relu1_2",), precision="fp64")(photo(16, 16).double())
+    found = VGG(vgg16, ("relu1_2",), precision="fp64")(photo(16, 16).double())
     assert found["relu1_2"].dtype is torch.float64
 
 
 def test_average_pooling_differs_and_keeps_the_scale(vgg16: Weights) -> None:
     layers = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
-    maximum = Trunk(vgg16, layers)(cat())
-    average = Trunk(vgg16, layers, pooling="avg")(cat())
+    maximum = VGG(vgg16, layers)(cat())
+    average = VGG(vgg16, layers, pooling="avg")(cat())
     for name in layers:
         ratio = float(average[name].square().mean().sqrt() / maximum[name].square().mean().sqrt())
         assert 0.8 < ratio < 1.25, name
@@ -127,5 +125,5 @@ def test_average_pooling_differs_and_keeps_the_scale(vgg16: Weights) -> None:
 
 
 def test_vgg19_has_its_own_layers() -> None:
-    found = Trunk(load_weights("vgg19"), ("relu3_4",))(photo(16, 16))
+    found = VGG(load_weights("vgg19"), ("relu3_4",))(photo(16, 16))
     assert found["relu3_4"].shape == (1, 256, 4, 4)

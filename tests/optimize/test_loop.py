@@ -11,7 +11,7 @@ from stylize.errors import CheckpointError, NumericalError
 from stylize.losses.loss import Evaluation
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
-from stylize.optimize.loop import Descent, Iterate
+from stylize.optimize.loop import Descent, Step
 from stylize.optimize.snapshot import Keeping, Snapshot, State, Take
 from stylize.settings.schedule import Scale
 
@@ -33,8 +33,8 @@ def descend(engine=level, steps: int = 30, **options):
 
 
 def test_tells_every_step() -> None:
-    events: list[Iterate] = []
-    outcome = descend(listener=events.append)
+    events: list[Step] = []
+    outcome = descend(on_step=events.append)
     assert [event.step for event in events] == list(range(1, 31))
     assert outcome.steps_done == 30
     assert all((event.scale, event.scales, event.size) == (1, 1, (4, 6)) for event in events)
@@ -45,8 +45,8 @@ def test_tells_every_step() -> None:
 
 
 def test_stops_when_asked_and_keeps_the_picture() -> None:
-    events: list[Iterate] = []
-    outcome = descend(listener=events.append, stop=lambda: len(events) == 4)
+    events: list[Step] = []
+    outcome = descend(on_step=events.append, stop=lambda: len(events) == 4)
     assert (outcome.steps_done, outcome.stopped) == (4, True)
 
 
@@ -72,7 +72,7 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 11, 29, 30])
 def test_a_snapshot_is_all_that_the_rest_needs(make: Callable[[], Any], steps: int) -> None:
     def run(keeping: Keeping | None, stop_at: int, image: Tensor) -> tuple[Any, Tensor]:
-        events: list[Iterate] = []
+        events: list[Step] = []
         options = {"listener": events.append, "stop": lambda: len(events) == stop_at}
         descent = Descent(make(), [Scale(4, 6, 30)], tolerance=1e-9, keeping=keeping, **options)
         if descent.resume is not None:

@@ -112,18 +112,18 @@ def test_a_frame_is_paid_for() -> None:
 
 
 def test_a_picture_by_its_settings() -> None:
-    machine = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
-    assert picture_cost(TransferSettings(), (384, 512), **machine) == cost(100)
+    device = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
+    assert picture_cost(TransferSettings(), (384, 512), **device) == cost(100)
     dream = DreamSettings(layers="conv4_3 + conv3_1", octaves=2, octave_scale=2.0, steps=7)
     scales = [Scale(150, 200, 7), Scale(300, 400, 7)]
-    found = picture_cost(dream, (300, 400), **machine)
-    assert found == dreamt(*scales, layers=("conv4_3", "conv3_1"), **machine)
+    found = picture_cost(dream, (300, 400), **device)
+    assert found == dreamt(*scales, layers=("conv4_3", "conv3_1"), **device)
 
 
 def test_a_picture_that_tiles_has_its_frame() -> None:
     # Half of the 92 px that conv4_3 sees, in strides of 8.
     assert frame_px("vgg16", ["conv1_1", "conv4_3"]) == 48
-    machine = {"architecture": "vgg16", "precision": "fp32", "gflops": None}
+    device = {"architecture": "vgg16", "precision": "fp32", "gflops": None}
     dream = DreamSettings(layers="conv4_3", octaves=1, steps=3, tileable=True)
-    found = picture_cost(dream, (100, 50), **machine)
+    found = picture_cost(dream, (100, 50), **device)
     assert found == dreamt(Scale(196, 146, 3))

@@ -8,7 +8,7 @@ from stylize.errors import UsageError
 from stylize.gradients import self_test
 from stylize.gradients.self_test import resolve
 from stylize.networks.models import Weights
-from stylize.planning import device as machine
+from stylize.planning import device
 from stylize.planning import self_test_cache as calibration
 from stylize.planning.self_test_cache import Verdict
 from stylize.settings.execution import Execution
@@ -105,7 +105,7 @@ def test_a_forced_precision_is_obeyed_and_its_rate_estimated(
 
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match=r"cuda:7.*it has:.*cpu"):
-        machine.choose_device("cuda:7")
+        device.choose_device("cuda:7")
 
 
 def test_threads_are_obeyed(vgg16: Weights) -> None:
@@ -119,6 +119,6 @@ def test_threads_are_obeyed(vgg16: Weights) -> None:
 def test_the_fingerprint_tells_machines_apart(
     vgg16: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = machine.fingerprint("cpu", vgg16)
-    monkeypatch.setattr(machine, "processor", lambda: "another processor")
-    assert machine.fingerprint("cpu", vgg16) != here
+    here = device.fingerprint("cpu", vgg16)
+    monkeypatch.setattr(device, "processor", lambda: "another processor")
+    assert device.fingerprint("cpu", vgg16) != here

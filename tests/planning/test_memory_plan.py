@@ -14,25 +14,25 @@ from stylize.planning.memory import (
     HISTORIES,
     LEFT_OVER,
     TILES_PX,
-    Demand,
-    Layout,
+    MemoryNeed,
+    MemoryPlan,
     in_layout,
     saving_bytes,
 )
 from stylize.settings.schedule import Scale
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1", "relu4_2")
-DEMAND = Demand("vgg16", LAYERS, "bf16", "lbfgs", 16.0)
+DEMAND = MemoryNeed("vgg16", LAYERS, "bf16", "lbfgs", 16.0)
 HALO = 64
 sides = st.integers(64, 12_000)
 
 
 def test_without_a_bound_nothing_is_tiled() -> None:
-    assert DEMAND.choose((20_000, 20_000), None) == Layout(None, 5)
+    assert DEMAND.choose((20_000, 20_000), None) == MemoryPlan(None, 5)
 
 
 def test_a_whole_picture_needs_what_the_plan_says() -> None:
-    peak = DEMAND.peak_bytes((512, 384), Layout())
+    peak = DEMAND.peak_bytes((512, 384), MemoryPlan())
     network = LEFT_OVER * network_bytes("vgg16", LAYERS, "bf16", 512 * 384)
     state = 512 * 384 * (state_bytes_per_px("lbfgs") + 16)
     assert peak == pytest.approx(BASE_BYTES + state + network)
@@ -41,13 +41,13 @@ def test_a_whole_picture_needs_what_the_plan_says() -> None:
 @given(sides, sides, st.floats(1.0e9, 60e9))
 def test_the_choice_fits(height: int, width: int, budget: float) -> None:
     try:
-        layout = DEMAND.choose((height, width), budget)
+        memory_plan = DEMAND.choose((height, width), budget)
     except SettingError as error:
         assert "GB" in error.message
-        least = Layout(TILES_PX[-1], HISTORIES[-1])
+        least = MemoryPlan(TILES_PX[-1], HISTORIES[-1])
         assert DEMAND.peak_bytes((height, width), least) > budget
     else:
-        assert DEMAND.peak_bytes((height, width), layout) <= budget
+        assert DEMAND.peak_bytes((height, width), memory_plan) <= budget
 
 
 @given(sides, sides, st.floats(1.0e9, 30e9))
@@ -84,41 +84,45 @@ def test_the_remedy_fits() -> None:
 
 def test_adam_has_no_history_to_shorten() -> None:
     adam = dataclasses.replace(DEMAND, optimizer="adam")
-    assert adam.peak_bytes((2048, 2048), Layout(None, 10)) == adam.peak_bytes(
-        (2048, 2048), Layout(None, 2)
+    assert adam.peak_bytes((2048, 2048), MemoryPlan(None, 10)) == adam.peak_bytes(
+        (2048, 2048), MemoryPlan(None, 2)
     )
-    assert adam.peak_bytes((2048, 2048), Layout()) < DEMAND.peak_bytes((2048, 2048), Layout())
+    assert adam.peak_bytes((2048, 2048), MemoryPlan()) < DEMAND.peak_bytes(
+        (2048, 2048), MemoryPlan()
+    )
 
 
 def test_small_scales_stay_whole() -> None:
-    layout = Layout(tile_px=512)
-    assert layout.whole((600, 600), HALO)
-    assert not layout.whole((700, 700), HALO)
-    assert DEMAND.work((600, 600), layout, passes=3) == 1
+    memory_plan = MemoryPlan(tile_px=512)
+    assert memory_plan.whole((600, 600), HALO)
+    assert not memory_plan.whole((700, 700), HALO)
+    assert DEMAND.work((600, 600), memory_plan, passes=3) == 1
 
 
 def test_the_work_of_tiles() -> None:
     """The closed form ((T + 2h) / T)², for three passes instead of two."""
-    work = DEMAND.work((10_240, 10_240), Layout(tile_px=1024), passes=3)
+    work = DEMAND.work((10_240, 10_240), MemoryPlan(tile_px=1024), passes=3)
     assert work == pytest.approx(1.5 * (1152 / 1024) ** 2, rel=0.01)
 
 
 def test_a_cost_in_tiles() -> None:
     scales = [Scale(256, 256, 10), Scale(2048, 2048, 2)]
     whole = Cost(tflop=10.0, peak_bytes=0.0, seconds=30.0)
-    plain = in_layout(whole, DEMAND, scales, Layout(), passes=3)
-    tiled = in_layout(whole, DEMAND, scales, Layout(512), passes=3)
+    plain = in_layout(whole, DEMAND, scales, MemoryPlan(), passes=3)
+    tiled = in_layout(whole, DEMAND, scales, MemoryPlan(512), passes=3)
     assert (plain.tflop, plain.seconds) == (10.0, 30.0)
-    assert plain.peak_bytes == DEMAND.peak_bytes((2048, 2048), Layout())
+    assert plain.peak_bytes == DEMAND.peak_bytes((2048, 2048), MemoryPlan())
     assert 1.5 * 10 < tiled.tflop < 3.5 * 10
     assert tiled.peak_bytes < plain.peak_bytes
-    assert in_layout(Cost(1, 0, None), DEMAND, scales, Layout(), passes=3).seconds is None
+    assert in_layout(Cost(1, 0, None), DEMAND, scales, MemoryPlan(), passes=3).seconds is None
 
 
 def test_pictures_that_were_read_count() -> None:
     holding = dataclasses.replace(DEMAND, held_bytes=1.2e9)
-    for layout in (Layout(), Layout(512)):
-        more = holding.peak_bytes((4096, 4096), layout) - DEMAND.peak_bytes((4096, 4096), layout)
+    for memory_plan in (MemoryPlan(), MemoryPlan(512)):
+        more = holding.peak_bytes((4096, 4096), memory_plan) - DEMAND.peak_bytes(
+            (4096, 4096), memory_plan
+        )
         assert more == pytest.approx(1.2e9)
 
 

@@ -30,12 +30,12 @@ def test_a_transfer(small, enlarge, size):
     job = Transfer(small, [as_picture(strokes(), "strokes.png")], settings, FP32)
     assert job.size == size
     assert job.notes == ([] if enlarge else NOTE)
-    painting = job.run()
-    assert painting.pixels.shape[2:] == size
-    assert painting.alpha is not None
-    assert painting.alpha.shape[2:] == size
-    assert painting.recipe["settings"]["enlarge"] is enlarge
-    back = resize(painting.pixels, small.size)
+    result = job.run()
+    assert result.pixels.shape[2:] == size
+    assert result.alpha is not None
+    assert result.alpha.shape[2:] == size
+    assert result.recipe["settings"]["enlarge"] is enlarge
+    back = resize(result.pixels, small.size)
     assert torch.corrcoef(torch.stack([back.flatten(), small.pixels.flatten()]))[0, 1] > 0.5
 
 

@@ -42,8 +42,8 @@ def test_by_a_transfer(init: str, optimizer: str) -> None:
     settings = TransferSettings(**QUICK, init=init, optimizer=optimizer)
     start = inputs["other"] if init == "file" else None
     job = Transfer(inputs["content"], [inputs["style"]], settings, FP32, start=start)
-    painting = job.run()
-    assert not torch.equal(painting.pixels, inputs["content"].pixels), "it has painted"
+    result = job.run()
+    assert not torch.equal(result.pixels, inputs["content"].pixels), "it has painted"
     for values, found in zip(before, values_of(inputs), strict=True):
         assert torch.equal(values, found)
 
@@ -57,8 +57,8 @@ def test_by_a_dream(changes: dict[str, Any]) -> None:
     inputs = pictures()
     before = values_of(inputs)
     settings = DreamSettings(**({"octaves": 1, "steps": 2, "layers": "conv1_2"} | changes))
-    painting = Dream(inputs["content"], settings, FP32).run()
-    assert not torch.equal(painting.pixels, inputs["content"].pixels), "it has dreamt"
+    result = Dream(inputs["content"], settings, FP32).run()
+    assert not torch.equal(result.pixels, inputs["content"].pixels), "it has dreamt"
     for values, found in zip(before, values_of(inputs), strict=True):
         assert torch.equal(values, found)
 

@@ -17,7 +17,7 @@ from stylize.images.contact_sheet import cell_name
 from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer import style_targets as gauge
 from stylize.products.transfer.transfer import Transfer
@@ -81,9 +81,9 @@ class TestCells:
     def test_of_channels(self, vgg16: Weights) -> None:
         """The strongest first; fewer than asked for where there are no more."""
         cells = channel_cells(as_picture(cat(16)), SMALL, "conv1_2", 4, FP32)
-        trunk = Trunk(vgg16, ("relu1_2",), precision="fp32", device="cpu")
+        vgg = VGG(vgg16, ("relu1_2",), precision="fp32", device="cpu")
         with torch.no_grad():
-            energy = trunk(cat(16))["relu1_2"].square().mean((0, 2, 3))
+            energy = vgg(cat(16))["relu1_2"].square().mean((0, 2, 3))
         order = energy.argsort(descending=True)[:4].tolist()
         assert [cell.label for cell in cells] == [f"conv1_2:{channel}" for channel in order]
         assert [cell.settings.layers for cell in cells] == [cell.label for cell in cells]
@@ -191,9 +191,9 @@ class TestTransfers:
         seen: Counter[str] = Counter()
         measured = gauge.moments_of_layers
 
-        def spy(trunk: Trunk, image: Tensor, names: Sequence[str]) -> Any:
+        def spy(vgg: VGG, image: Tensor, names: Sequence[str]) -> Any:
             seen[str(float(image.sum()))] += 1
-            return measured(trunk, image, names)
+            return measured(vgg, image, names)
 
         monkeypatch.setattr(gauge, "moments_of_layers", spy)
         looks = [("a", PAINT), ("b", BOLD), ("c", dataclasses.replace(PAINT, steps=2))]

@@ -16,7 +16,7 @@ from stylize.products.dream.tunnel import Tunnel
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.replay import Replayed, difference, execution_of, prepare
 from stylize.runs.recipe import of_cell, settings_of
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
@@ -181,8 +181,8 @@ class TestStopping:
         recipe = {"interrupted": True, "resolved": {"scales": [[22, 22, 3], [32, 32, 2]]}}
         told: list[int] = []
         job = Replayed(self.job(), recipe)
-        painting = job.run(lambda event: told.append(event.step), lambda: len(told) == 2)
-        assert painting.interrupted
+        result = job.run(lambda event: told.append(event.step), lambda: len(told) == 2)
+        assert result.interrupted
         assert told == [1, 2]
 
     def test_a_whole_run_is_not_stopped(self) -> None:
@@ -205,14 +205,14 @@ class TestDifference:
         old = photo(16, 16).mul(255).round() / 255
         new = old.clone()
         new[0, 0, 0, 0] += 3 / 255
-        assert difference(as_picture(old), painting(old + 0.4 / 255)) == (0, 0)
-        largest, mean = difference(as_picture(old), painting(new)) or (0, 0)
+        assert difference(as_picture(old), result(old + 0.4 / 255)) == (0, 0)
+        largest, mean = difference(as_picture(old), result(new)) or (0, 0)
         assert largest == 3
         assert mean == pytest.approx(3 / old.numel())
 
     def test_sizes(self) -> None:
-        assert difference(as_picture(photo(16, 16)), painting(photo(16, 17))) is None
+        assert difference(as_picture(photo(16, 16)), result(photo(16, 17))) is None
 
 
-def painting(pixels: torch.Tensor) -> Painting:
-    return Painting(pixels, None, {}, interrupted=False)
+def result(pixels: torch.Tensor) -> Result:
+    return Result(pixels, None, {}, interrupted=False)

@@ -11,16 +11,16 @@ import torch
 
 from stylize.errors import CheckpointError
 from stylize.gradients import fitting
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.optimize.snapshot import Keeping, Take
-from stylize.planning.memory import Layout
+from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.resume import Resumed
 from stylize.runs import checkpoint_policy as snapshots
 from stylize.runs.checkpoint import Request, describe
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
@@ -35,7 +35,7 @@ HALF[..., :24] = 1
 LARGER = as_picture(cat(72), "larger.png")
 MASK = as_picture(HALF, "mask.png")
 # The networks are loaded once.
-STUDIO = Studio()
+STUDIO = Session()
 # Layers that are quick.
 FEW: dict[str, Any] = {
     "style_layers": (("relu1_1", 1.0), ("relu2_1", 1.0)),
@@ -45,7 +45,7 @@ FEW: dict[str, Any] = {
 
 def transfer(**changes: Any) -> Job:
     values = FEW | {"size": "72", "min_size": 40, "steps": 9, "final_steps": 5} | changes
-    return Transfer(LARGER, [STYLE], TransferSettings(**values), FP32, studio=STUDIO)
+    return Transfer(LARGER, [STYLE], TransferSettings(**values), FP32, session=STUDIO)
 
 
 def dream(mask: bool = False, guide: bool = False, photo: bool = True, **changes: Any) -> Job:
@@ -56,7 +56,7 @@ def dream(mask: bool = False, guide: bool = False, photo: bool = True, **changes
         FP32,
         mask=MASK if mask else None,
         guide=STYLE if guide else None,
-        studio=STUDIO,
+        session=STUDIO,
     )
 
 
@@ -74,22 +74,22 @@ JOBS: dict[str, Callable[[], Job]] = {
 
 
 @pytest.fixture(scope="module")
-def whole() -> Callable[[str], tuple[Painting, int]]:
+def whole() -> Callable[[str], tuple[Result, int]]:
     """The undisturbed runs with their numbers of steps, each made once."""
-    known: dict[str, tuple[Painting, int]] = {}
+    known: dict[str, tuple[Result, int]] = {}
 
-    def paint(name: str) -> tuple[Painting, int]:
+    def paint(name: str) -> tuple[Result, int]:
         if name not in known:
-            events: list[Iterate] = []
+            events: list[Step] = []
             known[name] = JOBS[name]().run(events.append), len(events)
         return known[name]
 
     return paint
 
 
-def stopped(job: Job, step: int, path: Path) -> Painting:
+def stopped(job: Job, step: int, path: Path) -> Result:
     """What there is after so many steps; the state is in the file."""
-    done: list[Iterate] = []
+    done: list[Step] = []
 
     def keep(take: Take, last: bool) -> None:
         assert last == (len(done) >= step)
@@ -99,11 +99,11 @@ def stopped(job: Job, step: int, path: Path) -> Painting:
     return job.run(done.append, lambda: len(done) >= step, Keeping(keep))
 
 
-def gone_on(job: Job, path: Path, **options: Any) -> Painting:
+def gone_on(job: Job, path: Path, **options: Any) -> Result:
     return Resumed(job, path, describe(path)).run(**options)
 
 
-def assert_same(found: Painting, expected: Painting) -> None:
+def assert_same(found: Result, expected: Result) -> None:
     assert torch.equal(found.pixels, expected.pixels)
     assert found.recipe == expected.recipe
     assert not found.interrupted
@@ -135,7 +135,7 @@ def test_stopped_again_and_again(whole: Any, tmp_path: Path) -> None:
     path, seconds = tmp_path / "run.checkpoint", [0.0]
     stopped(JOBS["jitter"](), 1, path)
     for _ in range(steps):
-        events: list[Iterate] = []
+        events: list[Step] = []
 
         def keep(take: Take, last: bool) -> None:
             if last:
@@ -199,7 +199,7 @@ def test_out_of_memory_on_the_way(
     stopped(JOBS[name](), 3, path)
     assert (describe(path).measured_px, describe(path).tile_px) == (None, 16)
     job = JOBS[name]()
-    job.layout = Layout(16, job.layout.history)
+    job.memory_plan = MemoryPlan(16, job.memory_plan.history)
     assert_same(gone_on(job, path), expected)
 
 
@@ -208,7 +208,7 @@ def test_other_terms_are_told(tmp_path: Path) -> None:
     stopped(JOBS["jitter"](), 2, path)
     assert Resumed(JOBS["jitter"](), path, describe(path)).notes == JOBS["jitter"]().notes
     job = JOBS["jitter"]()
-    job.layout = Layout(256)
+    job.memory_plan = MemoryPlan(256)
     (note,) = Resumed(job, path, describe(path)).notes[len(job.notes) :]
     assert note.startswith("goes on with tile_px 256 instead of None: not the very pixels")
 

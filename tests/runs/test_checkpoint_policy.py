@@ -17,7 +17,7 @@ from stylize.optimize.snapshot import ScaleOutcome, Snapshot, State
 from stylize.runs import checkpoint as container
 from stylize.runs import checkpoint_policy as snapshots
 from stylize.runs.checkpoint import Request, describe
-from stylize.runs.checkpoint_policy import Checkpointer
+from stylize.runs.checkpoint_policy import CheckpointPolicy
 from stylize.settings.schedule import Scale
 
 REQUEST = Request("/tmp/out.png", None, "16", 80, True, 10**6, 2.0)
@@ -51,7 +51,7 @@ class Watch:
 
     def __init__(self, path: Path) -> None:
         self.seconds, self.said = 0.0, []
-        self.keeper = Checkpointer(path, REQUEST, self.said.append, clock=lambda: self.seconds)
+        self.keeper = CheckpointPolicy(path, REQUEST, self.said.append, clock=lambda: self.seconds)
 
     def offered(self, seconds: float, found: Snapshot | None = None, last: bool = False) -> bool:
         """Whether a snapshot was taken at that time."""

@@ -105,8 +105,8 @@ def test_nothing_of_the_machine_is_in_it(files: tuple[Path, Path], tmp_path: Pat
     import stylize
 
     content, style = files
-    painting = stylize.transfer(content, style, size="32", min_size=32, steps=1)
-    painting.save(tmp_path / "out.png")
+    result = stylize.transfer(content, style, size="32", min_size=32, steps=1)
+    result.save(tmp_path / "out.png")
     text = read_recipe(tmp_path / "out.png")
     assert text is not None
     assert str(tmp_path) not in text

@@ -18,7 +18,7 @@ from stylize.networks.models import Weights
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs import session as studio_module
-from stylize.runs.session import MOST_STATISTICS, MOST_TRUNKS, Studio
+from stylize.runs.session import MOST_STATISTICS, MOST_TRUNKS, Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.schedule import schedule
@@ -63,39 +63,39 @@ def content(height: int = 64, width: int = 64) -> Picture:
     return as_picture(photo(height, width), "photo.png")
 
 
-def transfer(picture: Picture, *styles: Picture, studio: Studio | None, **changes: Any) -> Tensor:
+def transfer(picture: Picture, *styles: Picture, session: Session | None, **changes: Any) -> Tensor:
     settings = TransferSettings(**(PAINT | {"content_weight": 0.0} | changes))
-    job = Transfer(picture, list(styles or (STYLE,)), settings, FP32, studio=studio)
+    job = Transfer(picture, list(styles or (STYLE,)), settings, FP32, session=session)
     return job.run().pixels
 
 
-def dream(picture: Picture, *, studio: Studio | None, **changes: Any) -> Tensor:
-    return Dream(picture, DreamSettings(**(DREAM | changes)), FP32, studio=studio).run().pixels
+def dream(picture: Picture, *, session: Session | None, **changes: Any) -> Tensor:
+    return Dream(picture, DreamSettings(**(DREAM | changes)), FP32, session=session).run().pixels
 
 
 class TestStatistics:
     """The size of a style follows that of the picture, from scale to scale."""
 
     def test_once_for_each_size_of_a_style(self, seen: Counter[tuple[int, int]]) -> None:
-        studio = Studio()
-        transfer(content(64, 64), studio=studio)
+        session = Session()
+        transfer(content(64, 64), session=session)
         once = dict(seen)
         # At 32 px the short side would be 21: it stays at 32. The style is not enlarged to 64.
         assert once == {(32, 48): 1, (40, 60): 1}
-        transfer(content(64, 50), studio=studio)
-        transfer(content(48, 64), studio=studio)
+        transfer(content(64, 50), session=session)
+        transfer(content(48, 64), session=session)
         assert dict(seen) == once
 
     def test_alone_every_picture_measures_them(self, seen: Counter[tuple[int, int]]) -> None:
         for _ in range(3):
-            transfer(content(), studio=None)
+            transfer(content(), session=None)
         assert seen == {(32, 48): 3, (40, 60): 3}
 
     def test_another_size_is_measured(self, seen: Counter[tuple[int, int]]) -> None:
-        studio = Studio()
-        transfer(content(), studio=studio)
+        session = Session()
+        transfer(content(), session=session)
         before = seen.total()
-        transfer(content(), studio=studio, style_size=54)
+        transfer(content(), session=session, style_size=54)
         assert seen[36, 54] == 1
         assert seen.total() == before + 1
 
@@ -103,20 +103,20 @@ class TestStatistics:
         "change", [{"style_layers": (("relu1_1", 1.0),)}, {"pooling": "avg"}, {}]
     )
     def test_another_wish_too(self, seen: Counter[tuple[int, int]], change: dict[str, Any]) -> None:
-        studio = Studio()
-        transfer(content(), studio=studio)
+        session = Session()
+        transfer(content(), session=session)
         before = seen.total()
-        transfer(content(), studio=studio, **change)
+        transfer(content(), session=session, **change)
         assert (seen.total() > before) == bool(change)
 
     def test_each_style_by_itself(self, seen: Counter[tuple[int, int]]) -> None:
         """Blends of the same styles share what is measured."""
-        studio = Studio()
+        session = Session()
         other = as_picture(strokes(40, 60, period=5), "other.png")
-        transfer(content(), STYLE, studio=studio)
-        transfer(content(), other, studio=studio)
+        transfer(content(), STYLE, session=session)
+        transfer(content(), other, session=session)
         before = dict(seen)
-        transfer(content(), STYLE, other, studio=studio, style_weights=(1.0, 3.0))
+        transfer(content(), STYLE, other, session=session, style_weights=(1.0, 3.0))
         assert dict(seen) == before
 
 
@@ -124,38 +124,38 @@ class TestPixels:
     """What is shared is the same as what is not, to the bit."""
 
     def test_transfers(self) -> None:
-        studio = Studio()
+        session = Session()
         for picture in (content(), content(40, 64), content()):
             for changes in ({}, {"content_weight": 1.0}, {"init": "noise"}):
-                shared = transfer(picture, studio=studio, **changes)
-                assert torch.equal(shared, transfer(picture, studio=None, **changes))
+                shared = transfer(picture, session=session, **changes)
+                assert torch.equal(shared, transfer(picture, session=None, **changes))
 
     def test_dreams(self) -> None:
-        studio = Studio()
+        session = Session()
         for changes in ({}, {"layers": "conv1_2:3"}, {"pooling": "avg"}, {}):
-            shared = dream(content(), studio=studio, **changes)
-            assert torch.equal(shared, dream(content(), studio=None, **changes))
+            shared = dream(content(), session=session, **changes)
+            assert torch.equal(shared, dream(content(), session=None, **changes))
 
 
 class TestNetworks:
     def test_one_trunk(self, vgg16: Weights) -> None:
-        studio = Studio()
-        machine = studio.machine(FP32, vgg16)
-        first = studio.trunk(vgg16, ["relu1_1", "relu1_1", "relu2_1"], "max", machine)
-        assert studio.trunk(vgg16, ["relu1_1", "relu2_1"], "max", machine) is first
+        session = Session()
+        device = session.device(FP32, vgg16)
+        first = session.vgg(vgg16, ["relu1_1", "relu1_1", "relu2_1"], "max", device)
+        assert session.vgg(vgg16, ["relu1_1", "relu2_1"], "max", device) is first
         assert first.layers == ("relu1_1", "relu2_1")
-        assert studio.machine(FP32, vgg16) is machine
+        assert session.device(FP32, vgg16) is device
 
     def test_others_where_something_differs(self, vgg16: Weights) -> None:
-        studio = Studio()
-        machine = studio.machine(FP32, vgg16)
-        half = studio.machine(Execution(device="cpu", precision="bf16", threads=1), vgg16)
+        session = Session()
+        device = session.device(FP32, vgg16)
+        half = session.device(Execution(device="cpu", precision="bf16", threads=1), vgg16)
         trunks = {
-            id(studio.trunk(vgg16, layers, pooling, where))
+            id(session.vgg(vgg16, layers, pooling, where))
             for layers, pooling, where in [
-                (["relu1_1"], "max", machine),
-                (["relu1_2"], "max", machine),
-                (["relu1_1"], "avg", machine),
+                (["relu1_1"], "max", device),
+                (["relu1_2"], "max", device),
+                (["relu1_1"], "avg", device),
                 (["relu1_1"], "max", half),
             ]
         }
@@ -171,9 +171,9 @@ class TestNetworks:
             return vgg16
 
         monkeypatch.setattr(studio_module, "load_weights", load)
-        studio = Studio()
+        session = Session()
         for _ in range(3):
-            dream(content(), studio=studio)
+            dream(content(), session=session)
         assert asked == ["vgg16"]
 
 
@@ -208,14 +208,14 @@ def test_the_one_longest_unused_makes_room(keys: list[int], most: int) -> None:
 
 
 def test_many_styles_do_not_crowd_each_other_out() -> None:
-    studio, made = Studio(), list[tuple[int, int]]()
+    session, made = Session(), list[tuple[int, int]]()
 
     def ask(style: int, size: int) -> None:
         def compute() -> dict[str, Any]:
             made.append((style, size))
             return {}
 
-        studio.statistics(str(style), size, compute)
+        session.statistics(str(style), size, compute)
 
     for _ in range(3):
         for style in range(20):
@@ -236,11 +236,11 @@ def test_the_bounds_leave_room_for_a_run() -> None:
 
 
 def test_statistics_that_fail_are_not_kept() -> None:
-    studio = Studio()
+    session = Session()
 
     def fail() -> dict[str, Any]:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        studio.statistics("style", "key", fail)
-    assert studio.statistics("style", "key", dict) == {}
+        session.statistics("style", "key", fail)
+    assert session.statistics("style", "key", dict) == {}

@@ -19,7 +19,7 @@ from stylize.settings import presets
 from stylize.settings.presets import (
     DEFAULTS,
     MAX_BYTES,
-    TECHNIQUES,
+    PRODUCTS,
     Preset,
     changes,
     find_preset,
@@ -59,7 +59,7 @@ def test_what_ships_is_sound(path: Path) -> None:
     assert preset.name == path.stem
     assert preset.technique == path.parent.name
     assert 20 <= len(preset.description) <= 80
-    defaults = TECHNIQUES[preset.technique]()
+    defaults = PRODUCTS[preset.technique]()
     assert preset.apply() == dataclasses.replace(defaults, **changes(preset.apply()))
     assert changes(preset.apply()) == preset.settings, "a preset holds only what differs"
 
@@ -76,11 +76,11 @@ def test_the_promised_looks_are_there() -> None:
     assert not set(names) & set(dreams), "'presets show NAME' finds each"
 
 
-@pytest.mark.parametrize("technique", TECHNIQUES)
+@pytest.mark.parametrize("technique", PRODUCTS)
 def test_the_default_preset_changes_nothing(technique: str) -> None:
     path = preset_directory() / technique / f"{DEFAULTS[technique]}.toml"
     assert set(tomllib.loads(path.read_text("utf-8"))) == {"name", "description"}
-    assert find_preset(technique, DEFAULTS[technique]).apply() == TECHNIQUES[technique]()
+    assert find_preset(technique, DEFAULTS[technique]).apply() == PRODUCTS[technique]()
 
 
 def test_the_looks_differ_as_their_names_say() -> None:

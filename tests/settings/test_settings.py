@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stylize.errors import ExpressionError, SettingError, UnknownNameError, UsageError
 from stylize.settings.dream import DreamSettings, TunnelSettings
-from stylize.settings.execution import Execution, Safekeeping
+from stylize.settings.execution import CheckpointSettings, Execution
 from stylize.settings.fields import from_document, option_name, to_document
 from stylize.settings.schedule import result_size, size_notes
 from stylize.settings.transfer import MAX_STYLES, TransferSettings
@@ -21,7 +21,7 @@ from tests.strategies import objects
 
 FIELDS = [
     pytest.param(kind, each, id=f"{kind.__name__}.{each.name}")
-    for kind in (TransferSettings, DreamSettings, TunnelSettings, Execution, Safekeeping)
+    for kind in (TransferSettings, DreamSettings, TunnelSettings, Execution, CheckpointSettings)
     for each in dataclasses.fields(kind)
 ]
 NUMBERS = [

@@ -19,23 +19,23 @@ from stylize.gradients.tiled import features_of
 from stylize.images.periodic import periodic_part, resize_periodic
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
-from stylize.losses.channels import BORDER_CELLS, DreamTerm, EnergyTerm, ResponseTerm
-from stylize.losses.guide import MatchTerm
+from stylize.losses.channels import BORDER_CELLS, ChannelLoss, EnergyLoss, PositionLoss
+from stylize.losses.guide import GuideLoss
 from stylize.losses.loss import Engine, Objective
 from stylize.masks.masks import mask_weights, require_some, soft_inside
 from stylize.networks.architecture import find_layer, rectified
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import Weights
 from stylize.optimize.ascent import Ascent, Bounds, conditioning, soft_clipped, with_colours_of
-from stylize.optimize.loop import Descent, Iterate
+from stylize.optimize.loop import Descent, Step
 from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_in, placed
 from stylize.planning.cost import Cost, dream_cost, frame_px
-from stylize.planning.device import Machine, budget_bytes
-from stylize.planning.memory import Demand, Layout, in_layout
+from stylize.planning.device import Device, budget_bytes
+from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
 from stylize.runs.area import area_of, doubts
 from stylize.runs.recipe import compose
-from stylize.runs.result import Painting, alpha_of, resolution
-from stylize.runs.session import Studio
+from stylize.runs.result import Result, alpha_of, resolution
+from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
@@ -63,13 +63,13 @@ class Dreamer:
     Args:
         settings: how it shall look.
         weights: of the network.
-        machine: where the work is done.
+        device: where the work is done.
         guide: a picture whose motifs the dream shall use.
-        studio: what is shared with other pictures.
+        session: what is shared with other pictures.
         photo: the picture, if there is one, that stays in memory beside the dream.
 
     Attributes:
-        layout: how pictures are held in memory; set it before a dream.
+        memory_plan: how pictures are held in memory; set it before a dream.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
@@ -81,22 +81,22 @@ class Dreamer:
         self,
         settings: DreamSettings,
         weights: Weights,
-        machine: Machine,
+        device: Device,
         guide: Picture | None = None,
-        studio: Studio | None = None,
+        session: Session | None = None,
         photo: Picture | None = None,
     ) -> None:
         settings.check_layers(weights.architecture)
         self.settings = settings
-        self.machine = machine
-        self.layout = Layout()
+        self.device = device
+        self.memory_plan = MemoryPlan()
         self._architecture = weights.architecture
         self._targets = parse_targets(settings.layers)
         self._guided = guide is not None
         self._held_bytes = sum(each.nbytes for each in (photo, guide) if each is not None)
         self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
         layers = [self._read_layer(each) for each in self._targets]
-        self._trunk = (studio or Studio()).trunk(weights, layers, settings.pooling, machine)
+        self._vgg = (session or Session()).vgg(weights, layers, settings.pooling, device)
         self._guide = {} if guide is None else self._features_of_guide(guide)
 
     @property
@@ -112,31 +112,31 @@ class Dreamer:
         """What a dream of these octaves will cost."""
         margin = self._margin_px if self.settings.tileable else 0
         whole = dream_cost(
-            self._trunk.layers,
+            self._vgg.layers,
             scales,
             architecture=self._architecture,
-            precision=self.machine.precision,
-            gflops=self.machine.gflops,
+            precision=self.device.precision,
+            gflops=self.device.gflops,
             margin_px=margin,
         )
         framed = [Scale(s.height + 2 * margin, s.width + 2 * margin, s.steps) for s in scales]
-        return in_layout(whole, self._demand, framed, self.layout, passes=2)
+        return in_layout(whole, self._memory_need, framed, self.memory_plan, passes=2)
 
-    def fit(self, size: tuple[int, int], budget_bytes: float | None) -> Layout:
+    def fit(self, size: tuple[int, int], budget_bytes: float | None) -> MemoryPlan:
         """The layout for a picture of ``(height, width)`` that memory allows.
 
         Raises:
             SettingError: none.
         """
         margin = self._margin_px if self.settings.tileable else 0
-        return self._demand.choose((size[0] + 2 * margin, size[1] + 2 * margin), budget_bytes)
+        return self._memory_need.choose((size[0] + 2 * margin, size[1] + 2 * margin), budget_bytes)
 
     @property
-    def _demand(self) -> Demand:
-        return Demand(
+    def _memory_need(self) -> MemoryNeed:
+        return MemoryNeed(
             self._architecture,
-            self._trunk.layers,
-            self.machine.precision,
+            self._vgg.layers,
+            self.device.precision,
             "ascent",
             held_bytes=self._held_bytes,
         )
@@ -150,7 +150,7 @@ class Dreamer:
         mask: Tensor | None = None,
         levels: float | None = None,
         generator: torch.Generator | None = None,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
         keeping: Keeping | None = None,
     ) -> Dreamt:
@@ -164,7 +164,7 @@ class Dreamer:
                 the edges shall meet.
             levels: grey levels a step; the strength, evenly spread, if None.
             generator: of the jitter; seeded by the settings if None.
-            listener: is told of every step.
+            on_step: is told of every step.
             stop: asked after every step; True ends it with the picture so far.
             keeping: who keeps the dream's state, and where it goes on.
 
@@ -173,17 +173,20 @@ class Dreamer:
             InterruptedRunError: stopped before the first step was done.
             CheckpointError: what it shall go on from is of another dream.
         """
-        photo = photo.to(self.machine.device)
+        photo = photo.to(self.device.name)
         if self.settings.tileable:
             photo = periodic_part(photo).clamp_(0, 1)
         ascent = self._ascent(scales, levels, generator)
         keeping = (keeping or Keeping()).adding(
-            lambda taken: placed(taken, self.layout, fitting.layout)
+            lambda taken: placed(taken, self.memory_plan, fitting.memory_plan)
         )
-        descent = Descent(ascent, list(scales), listener=listener, stop=stop, keeping=keeping)
-        layout, self.layout = self.layout, measured_in(self.layout, descent.resume)
+        descent = Descent(ascent, list(scales), on_step=on_step, stop=stop, keeping=keeping)
+        memory_plan, self.memory_plan = (
+            self.memory_plan,
+            measured_in(self.memory_plan, descent.resume),
+        )
         terms = self._terms(self._resized(photo, scales[0].size))
-        fitting = FittingEngine(self._trunk, Objective(terms), layout)
+        fitting = FittingEngine(self._vgg, Objective(terms), memory_plan)
         engine = self._wrapped(fitting)
         picture, base = None, photo
         for index in range(descent.first, len(scales)):
@@ -199,7 +202,7 @@ class Dreamer:
             picture = image
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
-        self.layout, outcomes = fitting.layout, descent.outcomes
+        self.memory_plan, outcomes = fitting.memory_plan, descent.outcomes
         stopped = outcomes[-1].stopped or len(outcomes) < len(scales)
         return Dreamt(self._finished(picture, base, photo, mask), outcomes, stopped)
 
@@ -257,16 +260,16 @@ class Dreamer:
     @property
     def _margin_px(self) -> int:
         """The frame of a picture that tiles."""
-        return frame_px(self._architecture, self._trunk.layers)
+        return frame_px(self._architecture, self._vgg.layers)
 
     def _wrapped(self, engine: Engine) -> Engine:
         if not self.settings.tileable:
             return engine
         return PeriodicEngine(engine, self._margin_px, self._stride)
 
-    def _terms(self, photo: Tensor) -> list[DreamTerm]:
+    def _terms(self, photo: Tensor) -> list[PositionLoss]:
         """What to amplify, in units of what a picture has of it."""
-        features = features_of(self._trunk, photo, self._trunk.layers)
+        features = features_of(self._vgg, photo, self._vgg.layers)
         return [
             self._term(target).relative_to(features[self._read_layer(target)])
             for target in self._targets
@@ -277,22 +280,22 @@ class Dreamer:
         wanted = find_layer(self._architecture, target.layer).name
         return rectified(wanted) if target.channels is None else wanted
 
-    def _term(self, target: Target) -> DreamTerm:
+    def _term(self, target: Target) -> PositionLoss:
         layer = self._read_layer(target)
         name = f"dream {to_text([target])}"
         stride = find_layer(self._architecture, layer).stride
         border = self._margin_px // stride if self.settings.tileable else BORDER_CELLS
         if target.channels is not None:
-            return ResponseTerm(name, layer, target.weight, channels=target.channels, border=border)
+            return ChannelLoss(name, layer, target.weight, channels=target.channels, border=border)
         if not self._guided:
-            return EnergyTerm(name, layer, target.weight, border=border)
+            return EnergyLoss(name, layer, target.weight, border=border)
         guide = self._guide[layer]
         if self.settings.guide_mode == "match":
-            return MatchTerm(name, layer, target.weight, guide=guide, border=border)
+            return GuideLoss(name, layer, target.weight, guide=guide, border=border)
         shares = guide.float().mean((0, 2, 3))
         # A guide in which the layer sees nothing asks for nothing.
         shares /= shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
-        return EnergyTerm(name, layer, target.weight, channels=shares, border=border)
+        return EnergyLoss(name, layer, target.weight, channels=shares, border=border)
 
     @torch.no_grad()
     def _features_of_guide(self, guide: Picture) -> dict[str, Tensor]:
@@ -312,7 +315,7 @@ class Dreamer:
         if shrink < 1:
             height, width = round(height * shrink), round(width * shrink)
         pixels = resize_clamped(guide.pixels, (height, width))
-        return self._trunk(pixels.to(self.machine.device))
+        return self._vgg(pixels.to(self.device.name))
 
 
 def _blended(photo: Tensor, picture: Tensor, *, mask: Tensor | None) -> Tensor:
@@ -343,7 +346,7 @@ class Dream:
         guide: a picture whose motifs the dream shall use.
         mask: white where the dream shows, black where the photo stays.
         preset: the name of the preset behind the settings, for the recipe.
-        studio: what is shared with other pictures.
+        session: what is shared with other pictures.
 
     Attributes:
         notes: what a user may want to know of the plan.
@@ -362,35 +365,35 @@ class Dream:
         guide: Picture | None = None,
         mask: Picture | None = None,
         preset: str | None = None,
-        studio: Studio | None = None,
+        session: Session | None = None,
     ) -> None:
-        studio = studio or Studio()
+        session = session or Session()
         self.settings = settings or DreamSettings()
         self.photo, self.guide, self.mask = photo, guide, mask
         self._preset = preset
         self.size = picture_size(photo, self.settings)
-        area = area_of(photo, self.settings, mask, execution, studio)
+        area = area_of(photo, self.settings, mask, execution, session)
         self._mask = None if area is None else dream_area(area, self.size, self.settings.feather)
         self.area = area
-        self.weights = studio.weights(self.settings.network)
-        self.machine = studio.machine(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(self.settings, self.weights, self.machine, guide, studio, photo)
-        budget = budget_bytes(execution or Execution(), self.machine)
-        self._dreamer.layout = self._dreamer.fit(self.size, budget)
+        self.weights = session.weights(self.settings.network)
+        self.device = session.device(execution or Execution(), self.weights)
+        self._dreamer = Dreamer(self.settings, self.weights, self.device, guide, session, photo)
+        budget = budget_bytes(execution or Execution(), self.device)
+        self._dreamer.memory_plan = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
         self.notes = [] if photo is None else size_notes(self.settings, photo.size)
         self.notes += [*plan.notes(self.settings.floor), *doubts(area, mask)]
 
     @property
-    def layout(self) -> Layout:
+    def memory_plan(self) -> MemoryPlan:
         """How the picture is held in memory."""
-        return self._dreamer.layout
+        return self._dreamer.memory_plan
 
-    @layout.setter
-    def layout(self, layout: Layout) -> None:
+    @memory_plan.setter
+    def memory_plan(self, memory_plan: MemoryPlan) -> None:
         """Hold it in another way."""
-        self._dreamer.layout = layout
+        self._dreamer.memory_plan = memory_plan
 
     def cost(self) -> Cost:
         """What the run will cost."""
@@ -398,14 +401,14 @@ class Dream:
 
     def run(
         self,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
         keeping: Keeping | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Dream.
 
         Args:
-            listener: is told of every step.
+            on_step: is told of every step.
             stop: asked after every step; True ends the run with the picture so far.
             keeping: who keeps the run's state, and where it goes on.
 
@@ -418,26 +421,26 @@ class Dream:
             starting_pixels(self.photo, self.settings, self.size),
             tuple(self.scales),
             mask=self._mask,
-            listener=listener,
+            on_step=on_step,
             stop=stop,
             keeping=(keeping or Keeping()).adding(self._described),
         )
-        return Painting(
+        return Result(
             pixels=found.pixels.cpu().contiguous(),
             alpha=None if self.photo is None else alpha_of(self.photo, self.size),
-            recipe=self._recipe(found.outcomes, found.interrupted, self.layout),
+            recipe=self._recipe(found.outcomes, found.interrupted, self.memory_plan),
             interrupted=found.interrupted,
             notes=tuple(self.notes),
         )
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot of the loop with what it takes to prepare the same run again."""
-        layout = dataclasses.replace(self.layout, tile_px=snapshot.tile_px)
-        recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
+        memory_plan = dataclasses.replace(self.memory_plan, tile_px=snapshot.tile_px)
+        recipe = self._recipe(snapshot.outcomes, interrupted=True, memory_plan=memory_plan)
         return dataclasses.replace(snapshot, recipe=recipe)
 
     def _recipe(
-        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
+        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, memory_plan: MemoryPlan
     ) -> dict[str, Any]:
         roles = {"content": self.photo, "guide": self.guide, "mask": self.mask}
         return compose(
@@ -445,7 +448,7 @@ class Dream:
             to_document(self.settings),
             [(role, picture) for role, picture in roles.items() if picture is not None],
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.machine, self.size, outcomes, layout),
+            resolved=resolution(self.device, self.size, outcomes, memory_plan),
             losses=outcomes[-1].losses,
             interrupted=interrupted,
             preset=self._preset,

@@ -110,14 +110,14 @@ class Reel:
     def shoot(
         self,
         tunnel: Tunnel,
-        told: Callable[[int], None] | None = None,
+        on_step: Callable[[int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> bool:
         """Dream all frames that are not there yet.
 
         Args:
             tunnel: the film.
-            told: is told the number of every frame that is there.
+            on_step: is told the number of every frame that is there.
             stop: asked after every step.
 
         Returns:
@@ -125,13 +125,13 @@ class Reel:
         """
         number = min(self.last_of(tunnel), tunnel.raw_frames)
         last = self.read(number) if number else None
-        if told is not None and number:
-            told(number)
+        if on_step is not None and number:
+            on_step(number)
         for frame in tunnel.frames(last, number, stop):
             number += 1
             frame.save(frame_path(self.folder, number))
-            if told is not None:
-                told(number)
+            if on_step is not None:
+                on_step(number)
         return number == tunnel.raw_frames
 
 

@@ -17,10 +17,10 @@ from stylize.images.read import Picture
 from stylize.networks.models import load_weights
 from stylize.planning.cost import Cost
 from stylize.planning.device import budget_bytes
-from stylize.planning.memory import Layout
+from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dreamer, picture_size, starting_pixels
 from stylize.runs.recipe import compose
-from stylize.runs.result import Painting, resolution
+from stylize.runs.result import Result, resolution
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
@@ -149,10 +149,10 @@ class Tunnel:
         self._preset = preset
         self.size = picture_size(photo, settings)
         self.weights = load_weights(settings.network)
-        self.machine = resolve(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(settings, self.weights, self.machine, guide, photo=photo)
-        budget = budget_bytes(execution or Execution(), self.machine)
-        self._dreamer.layout = self._dreamer.fit(self.size, budget)
+        self.device = resolve(execution or Execution(), self.weights)
+        self._dreamer = Dreamer(settings, self.weights, self.device, guide, photo=photo)
+        budget = budget_bytes(execution or Execution(), self.device)
+        self._dreamer.memory_plan = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
@@ -168,14 +168,14 @@ class Tunnel:
         return self.settings.frames + fade_frames(self.settings)
 
     @property
-    def layout(self) -> Layout:
+    def memory_plan(self) -> MemoryPlan:
         """How a frame is held in memory."""
-        return self._dreamer.layout
+        return self._dreamer.memory_plan
 
-    @layout.setter
-    def layout(self, layout: Layout) -> None:
+    @memory_plan.setter
+    def memory_plan(self, memory_plan: MemoryPlan) -> None:
         """Hold it in another way."""
-        self._dreamer.layout = layout
+        self._dreamer.memory_plan = memory_plan
 
     def cost(self) -> Cost:
         """What the whole film will cost."""
@@ -189,7 +189,7 @@ class Tunnel:
         last: Tensor | None = None,
         number: int = 0,
         stop: Callable[[], bool] | None = None,
-    ) -> Iterator[Painting]:
+    ) -> Iterator[Result]:
         """The frames one by one, each with its recipe; the first is the picture itself.
 
         Args:
@@ -210,7 +210,7 @@ class Tunnel:
                 if found is None:
                     return
                 last, losses = _quantised(anchor.hold(found[0])), found[1]
-            yield Painting(last, None, self.recipe(index, losses), interrupted=False)
+            yield Result(last, None, self.recipe(index, losses), interrupted=False)
 
     def _next(
         self, last: Tensor, index: int, stop: Callable[[], bool] | None
@@ -235,7 +235,7 @@ class Tunnel:
     def recipe(self, frames: int, losses: dict[str, float]) -> dict[str, Any]:
         """The document of a film of so many frames."""
         roles = {"content": self.photo, "guide": self.guide}
-        resolved = resolution(self.machine, self.size, [], self.layout)
+        resolved = resolution(self.device, self.size, [], self.memory_plan)
         resolved["scales"] = [[each.width, each.height, each.steps] for each in self.scales]
         return compose(
             self.settings.TECHNIQUE,

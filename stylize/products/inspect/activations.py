@@ -16,7 +16,7 @@ from stylize.images.sizes import SizeSpec
 from stylize.networks.layer_expressions import Target, parse_targets
 from stylize.products.inspect.heat_colors import heat, overlay
 from stylize.products.inspect.model import Finding, Observer, painting_of
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import ActivationsSettings, channels_of
 
@@ -29,7 +29,7 @@ def show_activations(
     settings: ActivationsSettings,
     execution: Execution | None = None,
     *,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """A sheet of a layer's maps, the strongest channels first.
 
@@ -42,7 +42,7 @@ def show_activations(
         StylizeError: the network or the device is not there.
     """
     (target,) = parse_targets(settings.layer)
-    observer = Observer(settings.network, [target.layer], execution, studio=studio)
+    observer = Observer(settings.network, [target.layer], execution, session=session)
     settings.check_layers(observer.weights.architecture)
     size = SizeSpec.parse(settings.size).fit(*photo.size)
     pixels = resize(photo.pixels, size).clamp(0, 1)
@@ -54,14 +54,14 @@ def show_activations(
     cells = list(zip(labels, pictures.unsqueeze(1), strict=True))
     title = f"{photo.name}, {target.layer}: {len(strongest)} of {len(maps)} channels"
     sheet = contact_sheet(in_rows(cells, settings.columns), title=title)
-    painting = painting_of(
+    result = painting_of(
         sheet,
         settings,
         [("content", photo)],
         weights=observer.weights,
         resolved=observer.resolved() | {"photo_size": [size[1], size[0]]},
     )
-    return Finding(painting, _numbers(target, maps, strongest))
+    return Finding(result, _numbers(target, maps, strongest))
 
 
 def by_strength(maps: Tensor, channels: tuple[int, ...]) -> list[tuple[int, float]]:

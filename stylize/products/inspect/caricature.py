@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from stylize.images.read import Picture
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.fourier import FourierImage
 from stylize.products.inspect.growth import Course, Grown, Stop, Told, Views, ascend, seen, size_of
 from stylize.products.inspect.model import Finding, Lens, brief
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import CaricatureSettings
 
@@ -47,7 +47,7 @@ def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
 
 
 def caricature(
-    trunk: Trunk,
+    vgg: VGG,
     photo: Tensor,
     layer: str,
     image: FourierImage,
@@ -60,7 +60,7 @@ def caricature(
     """Grow a picture whose activations exaggerate those of a photo, place for place.
 
     Args:
-        trunk: gives the layer.
+        vgg: gives the layer.
         photo: ``(1, 3, H, W)`` RGB in [0, 1], on the trunk's device.
         layer: the layer's name.
         image: of one picture of the photo's size; is changed.
@@ -76,8 +76,8 @@ def caricature(
     def evaluate(pictures: Tensor) -> tuple[Tensor, Tensor]:
         matrix = views.matrix(size_of(pictures), generator)
         with torch.no_grad():
-            reference = trunk(seen(photo, matrix))[layer]
-        value = exaggeration(trunk(seen(pictures, matrix))[layer], reference, power)
+            reference = vgg(seen(photo, matrix))[layer]
+        value = exaggeration(vgg(seen(pictures, matrix))[layer], reference, power)
         return value[None], value
 
     return ascend(image, evaluate, course)
@@ -88,9 +88,9 @@ def show_caricature(
     settings: CaricatureSettings,
     execution: Execution | None = None,
     *,
-    told: Told | None = None,
+    on_step: Told | None = None,
     stop: Stop | None = None,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """What a layer sees in a photo, exaggerated.
 
@@ -98,8 +98,8 @@ def show_caricature(
         photo: the photo.
         settings: how.
         execution: where it is done.
-        told, stop: see :class:`stylize.products.inspect.growth.Course`.
-        studio: shares networks with others.
+        on_step, stop: see :class:`stylize.products.inspect.growth.Course`.
+        session: shares networks with others.
 
     Raises:
         UnknownNameError: the network has no such layer.
@@ -107,9 +107,11 @@ def show_caricature(
         NumericalError: the exaggeration is not finite.
         StylizeError: the network or the device is not there.
     """
-    lens = Lens(settings.network, execution, studio)
-    grown = _grown(lens, lens.pixels(photo, settings.size, (settings.layer,)), settings, told, stop)
-    painting = lens.painting(
+    lens = Lens(settings.network, execution, session)
+    grown = _grown(
+        lens, lens.pixels(photo, settings.size, (settings.layer,)), settings, on_step, stop
+    )
+    result = lens.result(
         grown.pictures,
         settings,
         [("content", photo)],
@@ -121,20 +123,20 @@ def show_caricature(
         "exaggeration": brief(grown.responses[0]),
         "steps": grown.steps_done,
     }
-    return Finding(painting, numbers)
+    return Finding(result, numbers)
 
 
 def _grown(
-    lens: Lens, photo: Tensor, settings: CaricatureSettings, told: Told | None, stop: Stop | None
+    lens: Lens, photo: Tensor, settings: CaricatureSettings, on_step: Told | None, stop: Stop | None
 ) -> Grown:
     generator = torch.Generator().manual_seed(settings.seed)
     image = FourierImage(1, size_of(photo), generator, decay=settings.decay, device=photo.device)
     return caricature(
-        lens.trunk((settings.layer,)),
+        lens.vgg((settings.layer,)),
         photo,
         settings.layer,
         image,
-        Course(settings.steps, RATE * settings.rate, told, stop),
+        Course(settings.steps, RATE * settings.rate, on_step, stop),
         power=settings.power,
         views=VIEWS,
         generator=generator,

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylize.errors import SettingError
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import parse_targets
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.fourier import FourierImage, wave_scales
 from stylize.products.inspect.growth import (
     Course,
@@ -33,7 +33,7 @@ from stylize.products.inspect.response import (
     mean_activations,
     shared_direction,
 )
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import FeatureSettings, before_relu
 
@@ -57,9 +57,9 @@ def show_feature(
     execution: Execution | None = None,
     *,
     photos: Sequence[Picture] = (),
-    told: Told | None = None,
+    on_step: Told | None = None,
     stop: Stop | None = None,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """Grow what a response likes most, one picture or a row.
 
@@ -67,8 +67,8 @@ def show_feature(
         settings: of what, and how.
         execution: where it is done.
         photos: of whose common direction in the target's layer more shall be made.
-        told, stop: see :class:`stylize.products.inspect.growth.Course`.
-        studio: shares networks with others.
+        on_step, stop: see :class:`stylize.products.inspect.growth.Course`.
+        session: shares networks with others.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
@@ -76,18 +76,18 @@ def show_feature(
         NumericalError: the response is not finite.
         StylizeError: the network or the device is not there.
     """
-    lens = Lens(settings.network, execution, studio)
+    lens = Lens(settings.network, execution, session)
     settings.check_layers(lens.weights.architecture)
     response = response_of(settings, lens, photos)
-    grown = _grown(settings, lens.trunk(response.layers), response, told, stop)
-    painting = lens.painting(
+    grown = _grown(settings, lens.vgg(response.layers), response, on_step, stop)
+    result = lens.result(
         row_of(grown.pictures),
         settings,
         [("direction", photo) for photo in photos],
         interrupted=grown.interrupted,
         steps=grown.steps_done,
     )
-    return Finding(painting, _numbers(settings, grown))
+    return Finding(result, _numbers(settings, grown))
 
 
 def response_of(settings: FeatureSettings, lens: Lens, photos: Sequence[Picture]) -> Response:
@@ -129,12 +129,12 @@ def direction_of(layer: str, lens: Lens, photos: Sequence[Picture]) -> Direction
         PictureError: a photo is too small.
         SettingError: they have nothing in common that noise has not.
     """
-    trunk = lens.trunk((layer,))
+    vgg = lens.vgg((layer,))
     size = str(DIRECTION_SIZE)
     means = [
-        mean_activations(trunk(lens.pixels(photo, size, (layer,)))[layer])[0] for photo in photos
+        mean_activations(vgg(lens.pixels(photo, size, (layer,)))[layer])[0] for photo in photos
     ]
-    usual = mean_activations(trunk(subjectless().to(trunk.device))[layer]).mean(0)
+    usual = mean_activations(vgg(subjectless().to(vgg.device))[layer]).mean(0)
     direction = shared_direction(means, usual)
     if float(direction.norm()) == 0:
         raise SettingError(
@@ -155,28 +155,26 @@ def subjectless() -> Tensor:
 
 def _grown(
     settings: FeatureSettings,
-    trunk: Trunk,
+    vgg: VGG,
     response: Response,
-    told: Told | None,
+    on_step: Told | None,
     stop: Stop | None,
 ) -> Grown:
     generator = torch.Generator().manual_seed(settings.seed)
     size = (settings.size, settings.size)
     unit = PLAIN_RATE if settings.recipe == "cs231n" else RATE
-    course = Course(settings.steps_planned, unit * settings.rate, told, stop)
+    course = Course(settings.steps_planned, unit * settings.rate, on_step, stop)
     if settings.recipe == "cs231n":
         plain = Plain(l2=settings.l2, blur_every=settings.blur_every, cut=settings.cut)
         return grow_plainly(
-            trunk, response, size, course, count=settings.count, plain=plain, generator=generator
+            vgg, response, size, course, count=settings.count, plain=plain, generator=generator
         )
     strip = settings.to is not None
     image = FourierImage(
-        settings.count, size, generator, decay=settings.decay, device=trunk.device, same=strip
+        settings.count, size, generator, decay=settings.decay, device=vgg.device, same=strip
     )
     diversity = 0.0 if strip else DIVERSITY
-    return grow(
-        trunk, response, image, course, views=VIEWS, generator=generator, diversity=diversity
-    )
+    return grow(vgg, response, image, course, views=VIEWS, generator=generator, diversity=diversity)
 
 
 def _numbers(settings: FeatureSettings, grown: Grown) -> dict[str, Any]:

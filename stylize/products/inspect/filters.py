@@ -12,14 +12,14 @@ from stylize.images.mosaic import enlarged, in_rows, mosaic
 from stylize.networks.architecture import find_layer
 from stylize.networks.models import Weights
 from stylize.products.inspect.model import Finding, painting_of
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.inspect import FiltersSettings
 
 # Side of a cell in px at most: 32 for each of the three pixels of a kernel.
 CELL_PX = 96
 
 
-def show_filters(settings: FiltersSettings, *, studio: Studio | None = None) -> Finding:
+def show_filters(settings: FiltersSettings, *, session: Session | None = None) -> Finding:
     """A sheet of a layer's kernels: zero is middle grey, what is brighter is positive.
 
     The first layer's kernels are pictures in RGB. Those of any other layer have a slice for each
@@ -29,7 +29,7 @@ def show_filters(settings: FiltersSettings, *, studio: Studio | None = None) -> 
         UnknownNameError: no such network or layer.
         WeightsError: its file is missing or damaged.
     """
-    weights = (studio or Studio()).weights(settings.network)
+    weights = (session or Session()).weights(settings.network)
     kernels = kernels_of(weights, settings.layer)
     shown = kernels[: settings.count]
     if shown.shape[1] != 3:
@@ -41,8 +41,8 @@ def show_filters(settings: FiltersSettings, *, studio: Studio | None = None) -> 
     ]
     title = _title(settings, kernels, shown, scales)
     sheet = contact_sheet(in_rows(cells, settings.columns), title=title)
-    painting = painting_of(sheet, settings, [], weights=weights, resolved={})
-    return Finding(painting, _numbers(settings, kernels, shown, scales))
+    result = painting_of(sheet, settings, [], weights=weights, resolved={})
+    return Finding(result, _numbers(settings, kernels, shown, scales))
 
 
 def kernels_of(weights: Weights, layer: str) -> Tensor:

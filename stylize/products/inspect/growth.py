@@ -12,7 +12,7 @@ from torch.nn.functional import affine_grid, cosine_similarity, grid_sample
 
 from stylize.errors import NumericalError
 from stylize.images.blur import blur
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.fourier import FourierImage
 from stylize.products.inspect.response import Features, Response
 
@@ -85,19 +85,19 @@ class Course:
     Attributes:
         steps: evaluations.
         rate: length of the steps, in the units of what is changed.
-        told: is told of every step.
+        on_step: is told of every step.
         stop: asked after every step; True ends the growth with the pictures so far.
     """
 
     steps: int
     rate: float
-    told: Told | None = None
+    on_step: Told | None = None
     stop: Stop | None = None
 
     def ends(self, step: int, values: Tensor) -> bool:
         """Tell of a step; whether the growth shall stop after it."""
-        if self.told is not None:
-            self.told(step, values.detach())
+        if self.on_step is not None:
+            self.on_step(step, values.detach())
         return self.stop is not None and self.stop()
 
 
@@ -119,7 +119,7 @@ class Grown:
 
 
 def grow(
-    trunk: Trunk,
+    vgg: VGG,
     response: Response,
     image: FourierImage,
     course: Course,
@@ -131,7 +131,7 @@ def grow(
     """Raise the response of pictures that are seen in a random view each step.
 
     Args:
-        trunk: gives the layers of the response.
+        vgg: gives the layers of the response.
         response: what is to rise.
         image: what it begins as; is changed.
         course: its rate in units of the amplitudes.
@@ -144,7 +144,7 @@ def grow(
     """
 
     def evaluate(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        features = trunk(seen(pictures, views.matrix(size_of(pictures), generator)))
+        features = vgg(seen(pictures, views.matrix(size_of(pictures), generator)))
         values = response(features)
         return values, values.sum() - _likeness(features, response, values, diversity)
 
@@ -228,7 +228,7 @@ class Plain:
 
 
 def grow_plainly(
-    trunk: Trunk,
+    vgg: VGG,
     response: Response,
     size: tuple[int, int],
     course: Course,
@@ -243,7 +243,7 @@ def grow_plainly(
     and the L2 penalty draws it back; every few steps a blur and a cut of the small pixels follow.
 
     Args:
-        trunk: gives the layers of the response.
+        vgg: gives the layers of the response.
         response: what is to rise.
         size: ``(height, width)`` of the pictures in px.
         course: its rate is the root mean square way of the pixels in a step, in units of the
@@ -255,11 +255,11 @@ def grow_plainly(
     Raises:
         NumericalError: the response is not finite.
     """
-    image = torch.zeros(count, 3, *size, device=trunk.device)
+    image = torch.zeros(count, 3, *size, device=vgg.device)
     values, step = torch.zeros(0), 0
     for step in range(1, course.steps + 1):
         shift = _shift(plain.jitter_px, generator)
-        values, gradient = _slope(trunk, response, image, shift)
+        values, gradient = _slope(vgg, response, image, shift)
         image = _tidied(_uphill(image, gradient, course.rate), plain, step)
         if course.ends(step, values):
             break
@@ -271,12 +271,10 @@ def _shift(most: int, generator: torch.Generator) -> list[int]:
     return shift
 
 
-def _slope(
-    trunk: Trunk, response: Response, image: Tensor, shift: list[int]
-) -> tuple[Tensor, Tensor]:
+def _slope(vgg: VGG, response: Response, image: Tensor, shift: list[int]) -> tuple[Tensor, Tensor]:
     """The responses, and their gradient with respect to a picture that is seen shifted."""
     leaf = image.roll(shift, (2, 3)).requires_grad_()
-    values = response(trunk(leaf + 0.5))
+    values = response(vgg(leaf + 0.5))
     (gradient,) = torch.autograd.grad(values.sum(), leaf)
     return values, gradient.roll([-each for each in shift], (2, 3)).float()
 

@@ -18,14 +18,14 @@ from torch import Tensor
 from stylize.gradients.tiled import WholeEngine
 from stylize.images.contact_sheet import contact_sheet
 from stylize.images.read import Picture
-from stylize.losses.content import ContentTerm
+from stylize.losses.content import ContentLoss
 from stylize.losses.loss import Objective
-from stylize.losses.smoothness import SmoothnessTerm
-from stylize.networks.vgg import Trunk
+from stylize.losses.smoothness import SmoothnessLoss
+from stylize.networks.vgg import VGG
 from stylize.optimize.lbfgs import LBFGS
-from stylize.optimize.loop import Descent, Iterate
+from stylize.optimize.loop import Descent, Step
 from stylize.products.inspect.model import Finding, Lens, brief
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import InversionSettings
 from stylize.settings.schedule import Scale
@@ -54,45 +54,45 @@ class Inversion:
 
 
 def invert(
-    trunk: Trunk,
+    vgg: VGG,
     photo: Tensor,
     layer: str,
     *,
     steps: int,
     smoothness: float,
     seed: int = 0,
-    told: Callable[[Iterate], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Inversion:
     """The picture whose activations at one layer are those of a photo, from noise by L-BFGS.
 
     Args:
-        trunk: gives the layer.
+        vgg: gives the layer.
         photo: ``(1, 3, H, W)`` RGB in [0, 1], on the trunk's device.
         layer: the layer's name.
         steps: evaluations.
         smoothness: weight of the total variation beside the relative error, which is 1 for a
             picture without any activation.
         seed: of the noise.
-        told: is told of every step.
+        on_step: is told of every step.
         stop: asked after every step; True ends it with the picture so far.
 
     Raises:
         NumericalError: the objective is not finite.
     """
-    content = _content(trunk, photo, layer)
-    objective = Objective([content], [SmoothnessTerm(smoothness)] if smoothness else [])
+    content = _content(vgg, photo, layer)
+    objective = Objective([content], [SmoothnessLoss(smoothness)] if smoothness else [])
     optimizer, scale = LBFGS(), Scale(photo.shape[2], photo.shape[3], steps)
-    descent = Descent(optimizer, [scale], listener=told, stop=stop)
+    descent = Descent(optimizer, [scale], on_step=on_step, stop=stop)
     image = _start(photo, seed)
-    outcome = descent.run(0, image, WholeEngine(trunk, objective), lambda shown: shown)
+    outcome = descent.run(0, image, WholeEngine(vgg, objective), lambda shown: shown)
     found, error = optimizer.result(image), outcome.losses[content.name]
     return Inversion(found.cpu(), error, psnr_db(found, photo), outcome.steps_done, outcome.stopped)
 
 
 @torch.no_grad()
-def _content(trunk: Trunk, photo: Tensor, layer: str) -> ContentTerm:
-    return ContentTerm(layer, trunk(photo)[layer].float().contiguous(), 1.0)
+def _content(vgg: VGG, photo: Tensor, layer: str) -> ContentLoss:
+    return ContentLoss(layer, vgg(photo)[layer].float().contiguous(), 1.0)
 
 
 def _start(photo: Tensor, seed: int) -> Tensor:
@@ -111,9 +111,9 @@ def show_inversion(
     settings: InversionSettings,
     execution: Execution | None = None,
     *,
-    told: Callable[[Iterate], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """What one layer knows of a photo, or five layers side by side with it.
 
@@ -121,9 +121,9 @@ def show_inversion(
         photo: the photo.
         settings: which layers, and how long is sought.
         execution: where it is done.
-        told: is told of every step of every layer.
+        on_step: is told of every step of every layer.
         stop: asked after every step; True ends the run with what there is.
-        studio: shares networks with others.
+        session: shares networks with others.
 
     Raises:
         UnknownNameError: the network has no such layer.
@@ -131,33 +131,33 @@ def show_inversion(
         NumericalError: the objective is not finite.
         StylizeError: the network or the device is not there.
     """
-    lens = Lens(settings.network, execution, studio)
+    lens = Lens(settings.network, execution, session)
     settings.check_layers(lens.weights.architecture)
     pixels = lens.pixels(photo, settings.size, settings.layers)
-    found = dict(_inversions(lens, pixels, settings, told, stop))
+    found = dict(_inversions(lens, pixels, settings, on_step, stop))
     page = _strip(pixels.cpu(), found) if settings.strip else found[settings.layer].pixels
     last = list(found.values())[-1]
-    painting = lens.painting(page, settings, [("content", photo)], interrupted=last.interrupted)
-    return Finding(painting, {"layers": [_row(name, each) for name, each in found.items()]})
+    result = lens.result(page, settings, [("content", photo)], interrupted=last.interrupted)
+    return Finding(result, {"layers": [_row(name, each) for name, each in found.items()]})
 
 
 def _inversions(
     lens: Lens,
     photo: Tensor,
     settings: InversionSettings,
-    told: Callable[[Iterate], None] | None,
+    on_step: Callable[[Step], None] | None,
     stop: Callable[[], bool] | None,
 ) -> Iterator[tuple[str, Inversion]]:
     """One layer after the other, until one is stopped."""
     for layer in settings.layers:
         found = invert(
-            lens.trunk((layer,)),
+            lens.vgg((layer,)),
             photo,
             layer,
             steps=settings.steps,
             smoothness=settings.smoothness,
             seed=settings.seed,
-            told=told,
+            on_step=on_step,
             stop=stop,
         )
         yield layer, found

@@ -187,7 +187,7 @@ def _parts(atlas: Atlas, album: Album, home: Path) -> Iterator[str]:
 
 def _strips(atlas: Atlas) -> Iterator[str]:
     """A picture for each row: a browser need not decode the whole at once."""
-    pixels = atlas.painting.pixels[0]
+    pixels = atlas.result.pixels[0]
     for row in range(atlas.grid[0]):
         strip = pixels[:, row * atlas.cell_px : (row + 1) * atlas.cell_px]
         strip = strip[:, :, : atlas.grid[1] * atlas.cell_px]

@@ -17,8 +17,8 @@ from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer
 from stylize.networks.classifier import load_head
-from stylize.networks.vgg import Trunk
-from stylize.planning.device import Machine
+from stylize.networks.vgg import VGG
+from stylize.planning.device import Device
 from stylize.products.inspect.heat_colors import rendered
 from stylize.products.inspect.response import (
     ClassResponse,
@@ -28,8 +28,8 @@ from stylize.products.inspect.response import (
     mean_activations,
 )
 from stylize.runs.recipe import compose
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
 from stylize.settings.inspect import PhotoQuestion
@@ -40,13 +40,13 @@ class Finding:
     """The result of an inspection.
 
     Attributes:
-        painting: the picture, with its recipe.
+        result: the picture, with its recipe.
         numbers: what it shows, as plain data for JSON.
         digests: where the inputs are a folder's photos, SHA-256 of each by name.
         notes: what a user may want to know, a line each.
     """
 
-    painting: Painting
+    result: Result
     numbers: dict[str, Any]
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Observer:
         network: its name, see ``stylize models list``.
         layers: whose activations are wanted, such as ``relu4_3``.
         execution: where it is done.
-        studio: shares networks with others.
+        session: shares networks with others.
 
     Raises:
         UnknownNameError: no such network or layer.
@@ -73,14 +73,14 @@ class Observer:
         layers: Sequence[str],
         execution: Execution | None = None,
         *,
-        studio: Studio | None = None,
+        session: Session | None = None,
     ) -> None:
-        studio = studio or Studio()
-        self.weights = studio.weights(network)
+        session = session or Session()
+        self.weights = session.weights(network)
         found = [find_layer(self.weights.architecture, name) for name in layers]
         self.layers = dict(zip(layers, found, strict=True))
-        self.machine = studio.machine(execution or Execution(), self.weights)
-        self._trunk = studio.trunk(self.weights, tuple(self.layers), "max", self.machine)
+        self.device = session.device(execution or Execution(), self.weights)
+        self._vgg = session.vgg(self.weights, tuple(self.layers), "max", self.device)
 
     @torch.no_grad()
     def look(self, pixels: Tensor, name: str) -> dict[str, Tensor]:
@@ -98,20 +98,20 @@ class Observer:
         """
         size = pixels.shape[-2], pixels.shape[-1]
         check_room(name, size, self.weights.architecture, tuple(self.layers))
-        found = self._trunk(pixels.to(self.machine.device))
+        found = self._vgg(pixels.to(self.device.name))
         return {layer: maps[0].float().cpu() for layer, maps in found.items()}
 
     def resolved(self) -> dict[str, Any]:
         """What was decided about the machine, as a recipe tells it."""
-        return machine_facts(self.machine)
+        return machine_facts(self.device)
 
 
-def machine_facts(machine: Machine) -> dict[str, Any]:
+def machine_facts(device: Device) -> dict[str, Any]:
     """What was decided about the machine, as a recipe tells it."""
     return {
-        "device": machine.device,
-        "precision": machine.precision,
-        "threads": machine.threads,
+        "device": device.name,
+        "precision": device.precision,
+        "threads": device.threads,
         "torch": str(torch.__version__),
     }
 
@@ -144,7 +144,7 @@ def painting_of(
     *,
     weights: Any,
     resolved: Mapping[str, Any],
-) -> Painting:
+) -> Result:
     """A page with its recipe.
 
     Args:
@@ -163,7 +163,7 @@ def painting_of(
         losses={},
         interrupted=False,
     )
-    return Painting(page, None, recipe, interrupted=False)
+    return Result(page, None, recipe, interrupted=False)
 
 
 # Between the pictures of a row.
@@ -176,7 +176,7 @@ class Lens:
     Args:
         network: its name, see ``stylize models list``.
         execution: where it is done.
-        studio: shares networks with others.
+        session: shares networks with others.
 
     Raises:
         UnknownNameError: no such network.
@@ -185,19 +185,19 @@ class Lens:
     """
 
     def __init__(
-        self, network: str, execution: Execution | None = None, studio: Studio | None = None
+        self, network: str, execution: Execution | None = None, session: Session | None = None
     ) -> None:
-        self._studio = studio or Studio()
-        self.weights = self._studio.weights(network)
-        self.machine = self._studio.machine(execution or Execution(), self.weights)
+        self._session = session or Session()
+        self.weights = self._session.weights(network)
+        self.device = self._session.device(execution or Execution(), self.weights)
 
-    def trunk(self, layers: Sequence[str]) -> Trunk:
+    def vgg(self, layers: Sequence[str]) -> VGG:
         """The network up to the deepest of these layers.
 
         Raises:
             UnknownNameError: it has no such layer.
         """
-        return self._studio.trunk(self.weights, layers, "max", self.machine)
+        return self._session.vgg(self.weights, layers, "max", self.device)
 
     def pixels(self, photo: Picture, size: str, layers: Sequence[str]) -> Tensor:
         """A photo as the network shall see it, ``(1, 3, H, W)`` on its device.
@@ -212,9 +212,9 @@ class Lens:
         """
         height, width = SizeSpec.parse(size).fit(*photo.size)
         check_room(photo.name, (height, width), self.weights.architecture, layers)
-        return resize(photo.pixels, (height, width)).clamp(0, 1).to(self.machine.device)
+        return resize(photo.pixels, (height, width)).clamp(0, 1).to(self.device.name)
 
-    def painting(
+    def result(
         self,
         page: Tensor,
         settings: Any,
@@ -222,7 +222,7 @@ class Lens:
         *,
         interrupted: bool = False,
         **resolved: Any,
-    ) -> Painting:
+    ) -> Result:
         """A page ``(1, 3, H, W)`` with its recipe.
 
         Args:
@@ -232,15 +232,15 @@ class Lens:
             interrupted: whether it was stopped.
             resolved: what else the run decided itself.
         """
-        painting = painting_of(
+        result = painting_of(
             page.float().cpu().contiguous(),
             settings,
             inputs,
             weights=self.weights,
-            resolved=machine_facts(self.machine) | resolved,
+            resolved=machine_facts(self.device) | resolved,
         )
-        recipe = painting.recipe | {"interrupted": interrupted}
-        return dataclasses.replace(painting, recipe=recipe, interrupted=interrupted)
+        recipe = result.recipe | {"interrupted": interrupted}
+        return dataclasses.replace(result, recipe=recipe, interrupted=interrupted)
 
 
 def row_of(pictures: Tensor) -> Tensor:
@@ -279,9 +279,9 @@ class Inquiry:
     image: Tensor
 
     @property
-    def trunk(self) -> Trunk:
+    def vgg(self) -> VGG:
         """The network up to the layers of the response."""
-        return self.lens.trunk(self.response.layers)
+        return self.lens.vgg(self.response.layers)
 
     def finding(self, shares: Tensor, view: str, numbers: dict[str, Any]) -> Finding:
         """The answer, place for place.
@@ -294,8 +294,8 @@ class Inquiry:
         inputs = [("content", self.photo)]
         if self.like is not None:
             inputs.append(("like", self.like))
-        painting = self.lens.painting(rendered(shares, self.image, view), self.settings, inputs)
-        return Finding(painting, self.settings.question | numbers)
+        result = self.lens.result(rendered(shares, self.image, view), self.settings, inputs)
+        return Finding(result, self.settings.question | numbers)
 
     def place(self, down: float, across: float) -> list[int]:
         """A place, given as shares of the sides, as ``[X, Y]`` in px of the photo."""
@@ -309,7 +309,7 @@ def inquire(
     execution: Execution | None = None,
     *,
     like: Picture | None = None,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Inquiry:
     """Make a question ready.
 
@@ -318,7 +318,7 @@ def inquire(
         settings: of what is asked.
         execution: where it is answered.
         like: a picture; the response is then the photo's likeness to it at the target's layer.
-        studio: shares networks with others.
+        session: shares networks with others.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
@@ -328,7 +328,7 @@ def inquire(
         UnknownNameError: it does not know this one.
         StylizeError: the network or the device is not there.
     """
-    lens = Lens(settings.network, execution, studio)
+    lens = Lens(settings.network, execution, session)
     settings.check_layers(lens.weights.architecture)
     place = settings.place_in(photo.size)
     response: Response
@@ -355,7 +355,7 @@ def likeness_to(picture: Picture, layer: str, lens: Lens, size: str) -> Likeness
     Raises:
         PictureError: the picture is too small.
     """
-    seen = lens.trunk((layer,))(lens.pixels(picture, size, (layer,)))[layer]
+    seen = lens.vgg((layer,))(lens.pixels(picture, size, (layer,)))[layer]
     return LikenessResponse(layer, mean_activations(seen)[0])
 
 

@@ -18,7 +18,7 @@ from stylize.images.read import Picture
 from stylize.products.inspect.heat_colors import stretched
 from stylize.products.inspect.model import Finding, Inquiry, brief, inquire
 from stylize.products.inspect.response import Features, Response
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import OcclusionSettings
 
@@ -81,7 +81,7 @@ def occlude(
     patch: Patch,
     *,
     batch: int = 8,
-    told: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Occlusion:
     """The response with the patch in every place.
@@ -92,7 +92,7 @@ def occlude(
         image: ``(1, 3, H, W)`` RGB in [0, 1].
         patch: what hides it.
         batch: pictures in one pass of the network.
-        told: is told how many places were done, and how many there are, after each pass.
+        on_step: is told how many places were done, and how many there are, after each pass.
         stop: asked after each pass; True ends it.
     """
     tops, lefts = (places(side, patch.side_px, patch.step_px) for side in image.shape[2:])
@@ -103,8 +103,8 @@ def occlude(
     for hidden in _batches(image, corners, patch, batch):
         found[done : done + len(hidden)] = response(network(hidden)).float().cpu()
         done += len(hidden)
-        if told is not None:
-            told(len(hidden), len(corners))
+        if on_step is not None:
+            on_step(len(hidden), len(corners))
         if stop is not None and stop():
             break
     shaped = found.view(len(tops), len(lefts))
@@ -147,26 +147,32 @@ def show_occlusion(
     execution: Execution | None = None,
     *,
     like: Picture | None = None,
-    told: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     stop: Callable[[], bool] | None = None,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """What a response loses where a grey patch hides the photo.
 
     Args:
-        photo, execution, like, studio: see :func:`stylize.products.inspect.model.inquire`.
+        photo, execution, like, session: see :func:`stylize.products.inspect.model.inquire`.
         settings: of what, with which patch, and how it is shown.
-        told: is told how many places were done, and how many there are, after each pass.
+        on_step: is told how many places were done, and how many there are, after each pass.
         stop: asked after each pass; True ends the run without a result.
 
     Raises:
         InterruptedRunError: stopped before all places were done.
         StylizeError: what :func:`stylize.products.inspect.model.inquire` raises.
     """
-    inquiry = inquire(photo, settings, execution, like=like, studio=studio)
+    inquiry = inquire(photo, settings, execution, like=like, session=session)
     patch, image = Patch(settings.patch, settings.step, settings.fill), inquiry.image
     found = occlude(
-        inquiry.trunk, inquiry.response, image, patch, batch=settings.batch, told=told, stop=stop
+        inquiry.vgg,
+        inquiry.response,
+        image,
+        patch,
+        batch=settings.batch,
+        on_step=on_step,
+        stop=stop,
     )
     if found.interrupted:
         raise InterruptedRunError("stopped before the patch had been everywhere")

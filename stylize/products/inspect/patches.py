@@ -28,7 +28,7 @@ from stylize.networks.architecture import Layer
 from stylize.networks.layer_expressions import parse_targets
 from stylize.products.inspect.folder import Album, Photo, described
 from stylize.products.inspect.model import Finding, Observer, painting_of
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
 from stylize.settings.inspect import PatchesSettings, channels_of
@@ -231,7 +231,7 @@ class PatchSearch:
         album: the photos.
         settings: channels, and how much of each.
         execution: where it is done.
-        studio: shares networks with others.
+        session: shares networks with others.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
@@ -245,13 +245,13 @@ class PatchSearch:
         settings: PatchesSettings,
         execution: Execution | None = None,
         *,
-        studio: Studio | None = None,
+        session: Session | None = None,
     ) -> None:
         self.album = album
         self.settings = settings
         targets = parse_targets(settings.channels)
         layers = tuple(dict.fromkeys(each.layer for each in targets))
-        self.observer = Observer(settings.network, layers, execution, studio=studio)
+        self.observer = Observer(settings.network, layers, execution, session=session)
         architecture = self.observer.weights.architecture
         settings.check_layers(architecture)
         self.neurons = [
@@ -264,7 +264,7 @@ class PatchSearch:
     def run(
         self,
         state: Path | None = None,
-        told: Callable[[str], None] | None = None,
+        on_step: Callable[[str], None] | None = None,
         warned: Callable[[str], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Finding:
@@ -273,7 +273,7 @@ class PatchSearch:
         Args:
             state: a file in which the search rests; a search that was killed goes on from there.
                 Removed at the end. None to keep nothing.
-            told: is told the name of each photo that is done, or was before.
+            on_step: is told the name of each photo that is done, or was before.
             warned: is told, in a line, of each photo that is passed over.
             stop: asked before every photo; True leaves the search to its state.
 
@@ -282,7 +282,7 @@ class PatchSearch:
             PictureError: none of the photos can be used.
             OutputError: the state cannot be written.
         """
-        finding = self._page(self._searched(state, told, warned, stop))
+        finding = self._page(self._searched(state, on_step, warned, stop))
         if state is not None:
             with suppress(OSError):
                 state.unlink()
@@ -291,7 +291,7 @@ class PatchSearch:
     def _searched(
         self,
         state: Path | None,
-        told: Callable[[str], None] | None,
+        on_step: Callable[[str], None] | None,
         warned: Callable[[str], None] | None,
         stop: Callable[[], bool] | None,
     ) -> Search:
@@ -306,8 +306,8 @@ class PatchSearch:
                 raise _stopped(number, len(photos), kept=state is not None)
             if photo.name not in search.seen:
                 self._look(photo, search, warned)
-            if told is not None:
-                told(photo.name)
+            if on_step is not None:
+                on_step(photo.name)
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self._keep(state, search, key)
                 saved = time.monotonic()
@@ -320,7 +320,7 @@ class PatchSearch:
     def _request(self) -> dict[str, Any]:
         """All that decides what is found in a given photo."""
         settings = to_document(self.settings)
-        precision = self.observer.machine.precision
+        precision = self.observer.device.precision
         return {"settings": settings, "of": self.observer.weights.sha256, "precision": precision}
 
     def _keep(self, state: Path | None, search: Search, key: str) -> None:
@@ -364,15 +364,15 @@ class PatchSearch:
         shown = self._shown(search)
         cells = [self._row(label, search.best[label], shown) for label in self.labels]
         sheet = contact_sheet(cells, title=self._title(search))
-        painting = painting_of(
+        result = painting_of(
             sheet,
             self.settings,
             [],
             weights=self.observer.weights,
             resolved=self.observer.resolved() | {"skipped": len(self._skipped)},
         )
-        painting.recipe["inputs"] = [described(self.album, search.digests())]
-        return Finding(painting, self._numbers(search, shown), search.digests(), self._notes())
+        result.recipe["inputs"] = [described(self.album, search.digests())]
+        return Finding(result, self._numbers(search, shown), search.digests(), self._notes())
 
     def _shown(self, search: Search) -> dict[tuple[str, Spot], tuple[Tensor, list[int]]]:
         """Each spot's cell, and its box in the photo's own pixels; photo after photo."""

@@ -22,8 +22,8 @@ from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
 from stylize.products.inspect.folder import Album, described
 from stylize.products.inspect.model import Finding, Observer, painting_of
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import MapSettings
 
@@ -207,8 +207,8 @@ def make_map(
     settings: MapSettings,
     execution: Execution | None = None,
     *,
-    studio: Studio | None = None,
-    told: Callable[[str], None] | None = None,
+    session: Session | None = None,
+    on_step: Callable[[str], None] | None = None,
     warned: Callable[[str], None] | None = None,
 ) -> Atlas:
     """Lay out photos by what a layer's channels make of them, in the mean over each photo.
@@ -220,8 +220,8 @@ def make_map(
         album: the photos.
         settings: which layer, how large, which seed.
         execution: where it is done.
-        studio: shares networks with others.
-        told: is told the name of each photo that has been looked at.
+        session: shares networks with others.
+        on_step: is told the name of each photo that has been looked at.
         warned: is told, in a line, of each photo that is passed over.
 
     Raises:
@@ -230,14 +230,14 @@ def make_map(
         StylizeError: the network, the layer or the device is not there.
     """
     require_scikit(len(album.photos))
-    observer = Observer(settings.network, [settings.layer], execution, studio=studio)
+    observer = Observer(settings.network, [settings.layer], execution, session=session)
     side = thumbnail_side(settings.thumbnail, len(album.photos))
-    seen = _look(album, settings, observer, side, told, warned)
-    layout = _laid_out(seen, settings)
-    painting = _painting(album, settings, observer, seen, layout)
-    numbers, notes = _numbers(seen, layout), _notes(seen, settings, album, side)
-    names = dict(zip(layout.places, seen.names, strict=True))
-    return Atlas(painting, numbers, seen.digests, notes, layout.grid, names, side + GAP_PX)
+    seen = _look(album, settings, observer, side, on_step, warned)
+    memory_plan = _laid_out(seen, settings)
+    result = _result(album, settings, observer, seen, memory_plan)
+    numbers, notes = _numbers(seen, memory_plan), _notes(seen, settings, album, side)
+    names = dict(zip(memory_plan.places, seen.names, strict=True))
+    return Atlas(result, numbers, seen.digests, notes, memory_plan.grid, names, side + GAP_PX)
 
 
 def _laid_out(seen: _Seen, settings: MapSettings) -> _Layout:
@@ -259,7 +259,7 @@ def _look(
     settings: MapSettings,
     observer: Observer,
     side: int,
-    told: Callable[[str], None] | None,
+    on_step: Callable[[str], None] | None,
     warned: Callable[[str], None] | None,
 ) -> _Seen:
     seen, size = _Seen(), SizeSpec.parse(settings.size)
@@ -277,8 +277,8 @@ def _look(
             seen.digests[photo.name] = picture.sha256
             seen.features.append(maps.mean((1, 2)))
             seen.thumbnails.append(thumbnail(picture.pixels, side))
-        if told is not None:
-            told(photo.name)
+        if on_step is not None:
+            on_step(photo.name)
     if not seen.names:
         (reason, *others) = seen.skipped.values()
         raise PictureError(f"no photo can be used: {reason}" + " …" * bool(others))
@@ -293,33 +293,33 @@ def thumbnail(pixels: Tensor, side_px: int) -> Tensor:
     return (resize(square, (side_px, side_px)).clamp(0, 1)[0] * 255).round().to(torch.uint8)
 
 
-def _painting(
-    album: Album, settings: MapSettings, observer: Observer, seen: _Seen, layout: _Layout
-) -> Painting:
+def _result(
+    album: Album, settings: MapSettings, observer: Observer, seen: _Seen, memory_plan: _Layout
+) -> Result:
     """The page with its recipe."""
-    page = _page(seen.thumbnails, layout)
+    page = _page(seen.thumbnails, memory_plan)
     side = seen.thumbnails[0].shape[-1]
     resolved = observer.resolved() | {"thumbnail_px": side, "skipped": len(seen.skipped)}
-    painting = painting_of(page, settings, [], weights=observer.weights, resolved=resolved)
-    painting.recipe["inputs"] = [described(album, seen.digests)]
-    return painting
+    result = painting_of(page, settings, [], weights=observer.weights, resolved=resolved)
+    result.recipe["inputs"] = [described(album, seen.digests)]
+    return result
 
 
-def _page(thumbnails: list[Tensor], layout: _Layout) -> Tensor:
+def _page(thumbnails: list[Tensor], memory_plan: _Layout) -> Tensor:
     side = thumbnails[0].shape[-1]
     pitch = side + GAP_PX
-    height, width = (count * pitch + GAP_PX for count in layout.grid)
+    height, width = (count * pitch + GAP_PX for count in memory_plan.grid)
     page = torch.full((1, 3, height, width), BACKGROUND / 255)
-    for each, (row, column) in zip(thumbnails, layout.places, strict=True):
+    for each, (row, column) in zip(thumbnails, memory_plan.places, strict=True):
         top, left = GAP_PX + row * pitch, GAP_PX + column * pitch
         page[0, :, top : top + side, left : left + side] = each / 255
     return page
 
 
-def _numbers(seen: _Seen, layout: _Layout) -> dict[str, Any]:
-    photos = zip(seen.names, layout.places, layout.plane, strict=True)
+def _numbers(seen: _Seen, memory_plan: _Layout) -> dict[str, Any]:
+    photos = zip(seen.names, memory_plan.places, memory_plan.plane, strict=True)
     return {
-        "grid": list(layout.grid),
+        "grid": list(memory_plan.grid),
         "skipped": seen.skipped,
         "photos": [
             {"photo": name, "row": row, "column": column, "at": [round(float(v), 5) for v in at]}

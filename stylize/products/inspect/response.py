@@ -29,7 +29,7 @@ class Response(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names as :class:`stylize.networks.vgg.Trunk` takes them."""
+        """Names as :class:`stylize.networks.vgg.VGG` takes them."""
 
     def __call__(self, features: Features) -> Tensor:
         """``(N, C, h, w)`` activations by layer to ``(N,)``."""

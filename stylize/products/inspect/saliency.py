@@ -13,11 +13,11 @@ from torch.overrides import TorchFunctionMode
 
 from stylize.errors import UnknownNameError
 from stylize.images.read import Picture
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.heat_colors import stretched
 from stylize.products.inspect.model import Finding, Inquiry, brief, inquire
 from stylize.products.inspect.response import Response
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import SaliencySettings
 
@@ -87,11 +87,11 @@ def backward_rule(name: str) -> Iterator[None]:
             yield
 
 
-def gradient_of(trunk: Trunk, response: Response, image: Tensor, rule: str = "gradient") -> Tensor:
+def gradient_of(vgg: VGG, response: Response, image: Tensor, rule: str = "gradient") -> Tensor:
     """How the response changes with each value of the pixels, ``(1, 3, H, W)`` float32.
 
     Args:
-        trunk: gives the layers of the response.
+        vgg: gives the layers of the response.
         response: what is explained.
         image: ``(1, 3, H, W)`` RGB in [0, 1]; a step from 0 to 1 is the unit.
         rule: of the ReLUs, see :mod:`stylize.products.inspect.saliency`.
@@ -101,41 +101,41 @@ def gradient_of(trunk: Trunk, response: Response, image: Tensor, rule: str = "gr
     """
     leaf = image.detach().requires_grad_()
     with backward_rule(rule):
-        value = response(trunk(leaf)).sum()
+        value = response(vgg(leaf)).sum()
     (gradient,) = torch.autograd.grad(value, leaf)
     return gradient
 
 
 def smooth_gradient(
-    trunk: Trunk,
+    vgg: VGG,
     response: Response,
     image: Tensor,
     *,
     samples: int,
     noise: float,
     generator: torch.Generator,
-    told: Callable[[], None] | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> Tensor:
     """The mean gradient over copies of the picture with Gaussian noise, ``(1, 3, H, W)``.
 
     Args:
-        trunk, response, image: as in :func:`gradient_of`.
+        vgg, response, image: as in :func:`gradient_of`.
         samples: number of copies, one at a time.
         noise: standard deviation, in units of the range [0, 1].
         generator: of the noise.
-        told: called after each copy.
+        on_step: called after each copy.
     """
     total = torch.zeros_like(image)
     for _ in range(samples):
         grain = torch.randn(image.shape, generator=generator).to(image)
-        total += gradient_of(trunk, response, image + noise * grain)
-        if told is not None:
-            told()
+        total += gradient_of(vgg, response, image + noise * grain)
+        if on_step is not None:
+            on_step()
     return total / samples
 
 
 def attribution(
-    trunk: Trunk,
+    vgg: VGG,
     response: Response,
     image: Tensor,
     method: str,
@@ -143,16 +143,16 @@ def attribution(
     samples: int = 25,
     noise: float = 0.15,
     seed: int = 0,
-    told: Callable[[], None] | None = None,
+    on_step: Callable[[], None] | None = None,
 ) -> Tensor:
     """What each value of the pixels has to do with the response, ``(1, 3, H, W)``.
 
     Args:
-        trunk, response, image: as in :func:`gradient_of`.
+        vgg, response, image: as in :func:`gradient_of`.
         method: a rule of :mod:`stylize.products.inspect.saliency`, ``smoothgrad``, or
             ``input-x-gradient``, the gradient times the pixel, for which black counts nothing.
         samples, noise, seed: of ``smoothgrad``.
-        told: called after each copy of ``smoothgrad``.
+        on_step: called after each copy of ``smoothgrad``.
 
     Raises:
         UnknownNameError: no such method.
@@ -160,11 +160,11 @@ def attribution(
     if method == "smoothgrad":
         generator = torch.Generator().manual_seed(seed)
         return smooth_gradient(
-            trunk, response, image, samples=samples, noise=noise, generator=generator, told=told
+            vgg, response, image, samples=samples, noise=noise, generator=generator, on_step=on_step
         )
     if method == "input-x-gradient":
-        return image * gradient_of(trunk, response, image)
-    return gradient_of(trunk, response, image, method)
+        return image * gradient_of(vgg, response, image)
+    return gradient_of(vgg, response, image, method)
 
 
 def saliency_map(attributed: Tensor) -> Tensor:
@@ -178,32 +178,32 @@ def show_saliency(
     execution: Execution | None = None,
     *,
     like: Picture | None = None,
-    told: Callable[[], None] | None = None,
-    studio: Studio | None = None,
+    on_step: Callable[[], None] | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """Which parts of a photo a response depends on.
 
     Args:
-        photo, execution, like, studio: see :func:`stylize.products.inspect.model.inquire`.
+        photo, execution, like, session: see :func:`stylize.products.inspect.model.inquire`.
         settings: of what, by which method, and how it is shown.
-        told: called after each copy of ``smoothgrad``.
+        on_step: called after each copy of ``smoothgrad``.
 
     Raises:
         StylizeError: what :func:`stylize.products.inspect.model.inquire` raises.
     """
-    inquiry = inquire(photo, settings, execution, like=like, studio=studio)
-    trunk, response, image = inquiry.trunk, inquiry.response, inquiry.image
+    inquiry = inquire(photo, settings, execution, like=like, session=session)
+    vgg, response, image = inquiry.vgg, inquiry.response, inquiry.image
     with torch.no_grad():
-        value = float(response(trunk(image)))
+        value = float(response(vgg(image)))
     attributed = attribution(
-        trunk,
+        vgg,
         response,
         image,
         settings.method,
         samples=settings.samples,
         noise=settings.noise,
         seed=settings.seed,
-        told=told,
+        on_step=on_step,
     )
     amounts = saliency_map(attributed)
     numbers = {"method": settings.method, "response": brief(value)} | _numbers(amounts, inquiry)

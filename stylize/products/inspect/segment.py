@@ -10,7 +10,7 @@ from torch import Tensor
 from stylize.images.read import Picture
 from stylize.masks.subject import LAYERS, SURE, Subject, find_subject
 from stylize.products.inspect.model import Finding, Lens, brief
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import SegmentSettings
 
@@ -23,7 +23,7 @@ def show_subject(
     settings: SegmentSettings | None = None,
     execution: Execution | None = None,
     *,
-    studio: Studio | None = None,
+    session: Session | None = None,
 ) -> Finding:
     """The subject of a photo, or its background.
 
@@ -31,7 +31,7 @@ def show_subject(
         photo: the photo.
         settings: which of the two, and how it is shown.
         execution: where the network runs.
-        studio: shares the network with others.
+        session: shares the network with others.
 
     Returns:
         A picture of the photo's size; the numbers hold ``area`` as a share of the photo,
@@ -44,14 +44,14 @@ def show_subject(
         StylizeError: the network or the device is not there.
     """
     settings = settings or SegmentSettings()
-    lens = Lens(settings.network, execution, studio)
-    found = find_subject(photo.pixels, lens.trunk(LAYERS), name=photo.name)
+    lens = Lens(settings.network, execution, session)
+    found = find_subject(photo.pixels, lens.vgg(LAYERS), name=photo.name)
     mask = 1 - found.mask if settings.invert else found.mask
-    painting = lens.painting(_page(photo, mask, settings.view), settings, [("content", photo)])
+    result = lens.result(_page(photo, mask, settings.view), settings, [("content", photo)])
     if settings.view == "cutout":
         alpha = mask if photo.alpha is None else mask * photo.alpha
-        painting = dataclasses.replace(painting, alpha=alpha)
-    return Finding(painting, _numbers(found), notes=list(found.notes))
+        result = dataclasses.replace(result, alpha=alpha)
+    return Finding(result, _numbers(found), notes=list(found.notes))
 
 
 def _numbers(found: Subject) -> dict[str, Any]:

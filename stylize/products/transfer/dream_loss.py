@@ -11,10 +11,10 @@ from torch import Tensor
 
 from stylize.gradients.tiled import features_of
 from stylize.images.resampling import resize
-from stylize.losses.channels import BORDER_CELLS, DreamTerm, EnergyTerm, ResponseTerm
+from stylize.losses.channels import BORDER_CELLS, ChannelLoss, EnergyLoss, PositionLoss
 from stylize.networks.architecture import find_layer, rectified
 from stylize.networks.layer_expressions import Target, to_text
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.settings.presets import dream_targets
 from stylize.settings.transfer import TransferSettings
 
@@ -30,11 +30,11 @@ def dream_layers(settings: TransferSettings, architecture: str) -> list[str]:
     return [_read_layer(each, architecture) for each in dream_targets(settings.dream)]
 
 
-def dream_terms(trunk: Trunk, photo: Tensor, settings: TransferSettings) -> list[DreamTerm]:
+def dream_losses(vgg: VGG, photo: Tensor, settings: TransferSettings) -> list[PositionLoss]:
     """Terms that fall as the picture shows more of what a dream amplifies.
 
     Args:
-        trunk: gives at least :func:`dream_layers`.
+        vgg: gives at least :func:`dream_layers`.
         photo: ``(1, 3, H, W)`` in [0, 1] at the size of the picture, on the trunk's device.
         settings: ``dream`` decides.
 
@@ -45,20 +45,20 @@ def dream_terms(trunk: Trunk, photo: Tensor, settings: TransferSettings) -> list
     targets = dream_targets(settings.dream)
     if not targets:
         return []
-    names = [_read_layer(each, trunk.architecture) for each in targets]
-    features = features_of(trunk, _small(photo), names)
+    names = [_read_layer(each, vgg.architecture) for each in targets]
+    features = features_of(vgg, _small(photo), names)
     return [
         _term(target, name).relative_to(features[name])
         for target, name in zip(targets, names, strict=True)
     ]
 
 
-def _term(target: Target, layer: str) -> DreamTerm:
+def _term(target: Target, layer: str) -> PositionLoss:
     name = f"dream {to_text([dataclasses.replace(target, weight=1.0)])}"
     weight = -UNIT * target.weight
     if target.channels is None:
-        return EnergyTerm(name, layer, weight, border=BORDER_CELLS)
-    return ResponseTerm(name, layer, weight, channels=target.channels, border=BORDER_CELLS)
+        return EnergyLoss(name, layer, weight, border=BORDER_CELLS)
+    return ChannelLoss(name, layer, weight, channels=target.channels, border=BORDER_CELLS)
 
 
 def _read_layer(target: Target, architecture: str) -> str:

@@ -13,9 +13,9 @@ from stylize.errors import RecipeError, SettingError
 from stylize.gradients.canvas import Canvas
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
-from stylize.losses.regions import RegionTerm, region_terms
+from stylize.losses.regions import RegionLoss, region_losses
 from stylize.losses.statistics import Moments
-from stylize.losses.style import StyleTerm
+from stylize.losses.style import StyleLoss
 from stylize.masks.masks import (
     LEAST_PX,
     composed,
@@ -29,7 +29,7 @@ from stylize.masks.masks import (
     soft_inside,
 )
 from stylize.runs.area import area_of, doubts
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.masks import kept_part
 from stylize.settings.schedule import result_size
@@ -69,7 +69,7 @@ class Region:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Masks:
     """What is asked for of the parts of a photo.
 
     Attributes:
@@ -130,7 +130,7 @@ class Parts:
             )
 
     @staticmethod
-    def of_inputs(pictures: Mapping[str, Sequence[Picture]]) -> Parts:
+    def of_inputs(pictures: Mapping[str, Sequence[Picture]]) -> Masks:
         """The inverse of :meth:`inputs`.
 
         Args:
@@ -150,10 +150,10 @@ class Parts:
         if styles.keys() - masks.keys():
             raise RecipeError("damaged recipe: a style without its region")
         regions = [Region(masks[n][0], styles.get(n), masks[n][1]) for n in sorted(masks)]
-        return Parts(next(iter(pictures.get("mask", [])), None), tuple(regions))
+        return Masks(next(iter(pictures.get("mask", [])), None), tuple(regions))
 
 
-class Regions:
+class StyleGroups:
     """The parts of one picture.
 
     Args:
@@ -178,7 +178,7 @@ class Regions:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: Masks,
         size: tuple[int, int],
         feather_px: float,
         *,
@@ -227,12 +227,12 @@ class Regions:
 
     def terms(
         self,
-        kind: type[StyleTerm],
+        kind: type[StyleLoss],
         layers: Sequence[tuple[str, float]],
         targets: Mapping[str, Mapping[str, Moments]],
         canvas: Canvas,
         architecture: str,
-    ) -> list[RegionTerm]:
+    ) -> list[RegionLoss]:
         """The style terms of one scale.
 
         Args:
@@ -248,14 +248,14 @@ class Regions:
         """
         masks = canvas.extend(resize(self.masks, canvas.size).clamp(0, 1))
         share = float(self.area.mean())
-        found: list[RegionTerm] = []
+        found: list[RegionLoss] = []
         for layer, weight in layers:
             inside = {
                 name: mask_at(part[None], layer, architecture, name=name)
                 for name, part in zip(self.styles, masks, strict=True)
             }
             moments = {name: targets[name][layer] for name in self.styles}
-            found += region_terms(kind, layer, moments, inside, weight * share)
+            found += region_losses(kind, layer, moments, inside, weight * share)
         return found
 
     def composed(self, picture: Tensor, photo: Picture) -> Tensor:
@@ -273,35 +273,35 @@ class Regions:
 def regions_of(
     photo: Picture,
     settings: TransferSettings,
-    parts: Parts,
+    parts: Masks,
     execution: Execution | None,
-    studio: Studio,
+    session: Session,
     *,
     whole: bool = True,
-) -> Regions | None:
+) -> StyleGroups | None:
     """The parts of a photo that are painted differently; None where all is painted alike.
 
     Args:
         photo: the photo.
         settings: size, soft edges, and whether the subject or the background is kept.
         parts: what is asked for.
-        execution, studio: for the network that finds the subject.
-        whole: see :class:`Regions`.
+        execution, session: for the network that finds the subject.
+        whole: see :class:`StyleGroups`.
 
     Raises:
-        StylizeError: see :class:`Regions` and :func:`stylize.runs.area.area_of`.
+        StylizeError: see :class:`StyleGroups` and :func:`stylize.runs.area.area_of`.
     """
-    area = area_of(photo, settings, parts.mask, execution, studio)
+    area = area_of(photo, settings, parts.mask, execution, session)
     if area is None and not parts.regions:
         return None
     size = result_size(settings, photo.size)
-    found = Regions(Parts(area, parts.regions), size, settings.feather, whole=whole)
+    found = StyleGroups(Masks(area, parts.regions), size, settings.feather, whole=whole)
     found.notes += doubts(area, parts.mask)
     return found
 
 
-def with_photo(picture: Tensor, photo: Picture, regions: Regions | None) -> Tensor:
-    """See :meth:`Regions.composed`; the picture itself where all is painted alike."""
+def with_photo(picture: Tensor, photo: Picture, regions: StyleGroups | None) -> Tensor:
+    """See :meth:`StyleGroups.composed`; the picture itself where all is painted alike."""
     return picture if regions is None else regions.composed(picture, photo)
 
 

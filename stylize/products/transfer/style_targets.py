@@ -13,11 +13,11 @@ from stylize.images.resampling import resize_clamped
 from stylize.losses.statistics import Moments
 from stylize.networks.architecture import find_layer
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
-from stylize.planning.device import Machine
-from stylize.planning.memory import Layout
+from stylize.networks.vgg import VGG
+from stylize.planning.device import Device
+from stylize.planning.memory import MemoryPlan
 from stylize.products.transfer.color import style_key, style_pixels
-from stylize.runs.session import Studio
+from stylize.runs.session import Session
 from stylize.settings.transfer import TransferSettings
 
 # A style is not shrunk below this short side, however coarse the scale.
@@ -31,31 +31,31 @@ StyleTargets = dict[str, Moments]
 
 
 @dataclass(frozen=True)
-class Gauge:
+class StyleStatistics:
     """Measures styles as one transfer sees them.
 
     Attributes:
         weights: of the network.
-        trunk: gives the layers.
+        vgg: gives the layers.
         photo: what is painted; styles may get its colours.
         settings: of the transfer.
-        machine: where it is done.
-        studio: remembers what was measured.
+        device: where it is done.
+        session: remembers what was measured.
     """
 
     weights: Weights
-    trunk: Trunk
+    vgg: VGG
     photo: Picture
     settings: TransferSettings
-    machine: Machine
-    studio: Studio
+    device: Device
+    session: Session
 
     def seen(self, style: Picture) -> Tensor:
         """A style's pixels, with the colours in which it is seen."""
         return style_pixels(style.pixels, self.photo, self.settings)
 
     def moments(
-        self, style: Picture, side: float, layers: Sequence[str], layout: Layout
+        self, style: Picture, side: float, layers: Sequence[str], memory_plan: MemoryPlan
     ) -> StyleTargets:
         """A style's moments by layer.
 
@@ -66,36 +66,36 @@ class Gauge:
             style: the picture.
             side: its long side in pixels.
             layers: names.
-            layout: of the run.
+            memory_plan: of the run.
         """
         height, width = style.size
         scale = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
-        architecture = self.trunk.architecture
+        architecture = self.vgg.architecture
         grain = [x for x in layers if find_layer(architecture, x).stride <= GRAIN_STRIDE]
         if scale <= 1 or not grain:
-            return self._measured(style, scale, layers, layout)
+            return self._measured(style, scale, layers, memory_plan)
         strokes = [name for name in layers if name not in grain]
-        return self._measured(style, 1.0, grain, layout) | (
-            self._measured(style, scale, strokes, layout) if strokes else {}
+        return self._measured(style, 1.0, grain, memory_plan) | (
+            self._measured(style, scale, strokes, memory_plan) if strokes else {}
         )
 
     def _measured(
-        self, style: Picture, scale: float, layers: Sequence[str], layout: Layout
+        self, style: Picture, scale: float, layers: Sequence[str], memory_plan: MemoryPlan
     ) -> StyleTargets:
         size = (round(style.size[0] * scale), round(style.size[1] * scale))
         key = (
             size,
-            layout,
+            memory_plan,
             tuple(layers),
             self.settings.pooling,
             self.weights.sha256,
-            self.machine,
+            self.device,
             style_key(self.photo, self.settings),
         )
 
         def compute() -> StyleTargets:
             pixels = resize_clamped(style.pixels, size)
             coloured = style_pixels(pixels, self.photo, self.settings)
-            return moments_of_layers(self.trunk, coloured.to(self.machine.device), layers)
+            return moments_of_layers(self.vgg, coloured.to(self.device.name), layers)
 
-        return self.studio.statistics(style.sha256, key, compute)
+        return self.session.statistics(style.sha256, key, compute)

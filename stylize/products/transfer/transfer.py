@@ -20,28 +20,28 @@ from stylize.gradients.fitting import FittingEngine
 from stylize.gradients.tiled import features_of
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
-from stylize.losses.content import ContentTerm
-from stylize.losses.edges import EdgesTerm
-from stylize.losses.loss import FeatureTerm, ImageTerm, Objective
-from stylize.losses.smoothness import SmoothnessTerm
+from stylize.losses.content import ContentLoss
+from stylize.losses.edges import EdgesLoss
+from stylize.losses.loss import FeatureLoss, ImageLoss, Objective
+from stylize.losses.smoothness import SmoothnessLoss
 from stylize.losses.statistics import blend
-from stylize.losses.style import STYLE_TERMS
+from stylize.losses.style import STYLE_LOSSES
 from stylize.networks.architecture import find_layer
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
-from stylize.optimize.loop import Descent, Iterate, Optimizer
+from stylize.optimize.loop import Descent, Optimizer, Step
 from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_in, placed
 from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
-from stylize.planning.memory import Demand, Layout, in_layout
+from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
 from stylize.products.transfer.color import finished
-from stylize.products.transfer.dream_loss import dream_layers, dream_terms
-from stylize.products.transfer.style_groups import Parts, regions_of, with_photo
-from stylize.products.transfer.style_targets import Gauge, StyleTargets
+from stylize.products.transfer.dream_loss import dream_layers, dream_losses
+from stylize.products.transfer.style_groups import Masks, regions_of, with_photo
+from stylize.products.transfer.style_targets import StyleStatistics, StyleTargets
 from stylize.runs.recipe import compose
-from stylize.runs.result import Painting, alpha_of, resolution
-from stylize.runs.session import Studio
+from stylize.runs.result import Result, alpha_of, resolution
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.fields import LayerWeights, to_document
 from stylize.settings.presets import check_layers
@@ -64,7 +64,7 @@ class Transfer:
         start: the picture to start from, for ``init="file"``.
         parts: of the photo with styles of their own, or that stay as they are.
         preset: the name of the preset behind the settings, for the recipe.
-        studio: what is shared with other pictures.
+        session: what is shared with other pictures.
 
     Attributes:
         area: white where the styles of the whole picture apply; None for everywhere.
@@ -81,14 +81,14 @@ class Transfer:
         execution: Execution | None = None,
         *,
         start: Picture | None = None,
-        parts: Parts | None = None,
+        parts: Masks | None = None,
         preset: str | None = None,
-        studio: Studio | None = None,
+        session: Session | None = None,
     ) -> None:
         self.settings = settings or TransferSettings()
-        self._studio = studio or Studio()
+        self._session = session or Session()
         self.content, self.styles, self.start = content, list(styles), start
-        self._preset, self._parts = preset, parts or Parts()
+        self._preset, self._parts = preset, parts or Masks()
         self._check()
         self.size = result_size(self.settings, content.size)
         self.notes = size_notes(self.settings, content.size)
@@ -99,21 +99,21 @@ class Transfer:
             final_steps=self.settings.steps_at_the_end,
             coarsest=self.settings.min_size,
         )
-        self.weights = self._studio.weights(self.settings.network)
+        self.weights = self._session.weights(self.settings.network)
         check_layers(self.settings, self.weights.architecture)
-        self.machine = self._studio.machine(execution or Execution(), self.weights)
+        self.device = self._session.device(execution or Execution(), self.weights)
         self._layers = shares(self.settings.painted_layers(len(styles) or 1))
-        self._trunk = self._build_trunk()
-        self._gauge = Gauge(
-            self.weights, self._trunk, self.content, self.settings, self.machine, self._studio
+        self._vgg = self._build_trunk()
+        self._gauge = StyleStatistics(
+            self.weights, self._vgg, self.content, self.settings, self.device, self._session
         )
         self._regions = regions_of(
-            content, self.settings, self._parts, execution, self._studio, whole=bool(styles)
+            content, self.settings, self._parts, execution, self._session, whole=bool(styles)
         )
         self.notes += self._regions.notes if self._regions else []
         self.area = self._regions.mask if self._regions else None
-        budget = budget_bytes(execution or Execution(), self.machine)
-        self.layout = self._demand().choose(self.size, budget)
+        budget = budget_bytes(execution or Execution(), self.device)
+        self.memory_plan = self._memory_need().choose(self.size, budget)
 
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))
@@ -128,25 +128,25 @@ class Transfer:
                     hint=f"the network needs at least {LEAST_SIDE} px a side",
                 )
 
-    def _build_trunk(self) -> Trunk:
+    def _build_trunk(self) -> VGG:
         layers = [name for name, _ in self._layers]
         if self.settings.content_weight:
             layers += [name for name, weight in self.settings.content_layers if weight]
         layers += dream_layers(self.settings, self.weights.architecture)
-        return self._studio.trunk(self.weights, layers, self.settings.pooling, self.machine)
+        return self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
 
-    def _demand(self) -> Demand:
+    def _memory_need(self) -> MemoryNeed:
         content = sum(
             find_layer(self.weights.architecture, name).channels
             / find_layer(self.weights.architecture, name).stride ** 2
             for name, _ in shares(self.settings.content_layers)
         )
-        return Demand(
+        return MemoryNeed(
             self.weights.architecture,
-            self._trunk.layers,
-            self.machine.precision,
+            self._vgg.layers,
+            self.device.precision,
             self.settings.optimizer,
-            content * BYTES[self.machine.precision]
+            content * BYTES[self.device.precision]
             + (self._regions.bytes_per_px if self._regions else 0.0),
             held_bytes=sum(picture.nbytes for _, picture in self._inputs()),
         )
@@ -164,21 +164,21 @@ class Transfer:
             self.settings,
             self.scales,
             architecture=self.weights.architecture,
-            precision=self.machine.precision,
-            gflops=self.machine.gflops,
+            precision=self.device.precision,
+            gflops=self.device.gflops,
         )
-        return in_layout(whole, self._demand(), self.scales, self.layout, passes=3)
+        return in_layout(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
 
     def run(
         self,
-        listener: Callable[[Iterate], None] | None = None,
+        on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
         keeping: Keeping | None = None,
-    ) -> Painting:
+    ) -> Result:
         """Paint.
 
         Args:
-            listener: is told of every step.
+            on_step: is told of every step.
             stop: asked after every step; True ends the run with the picture so far.
             keeping: who keeps the run's state, and where it goes on.
 
@@ -192,32 +192,32 @@ class Transfer:
             optimizer,
             self.scales,
             tolerance=self.settings.tolerance,
-            listener=listener,
+            on_step=on_step,
             stop=stop,
             keeping=(keeping or Keeping()).adding(self._described),
         )
-        stride = max(self._trunk.strides().values())
+        stride = max(self._vgg.strides().values())
         picture, before = None, None
         for index in range(descent.first, len(self.scales)):
             if descent.stops():
                 break
             canvas = Canvas(self.scales[index].size, stride)
             if descent.resume is not None:
-                image = descent.resume.image.to(self.machine.device)
+                image = descent.resume.image.to(self.device.name)
             else:
                 image = self._enlarged(picture, canvas)
                 if before is not None:
                     optimizer.resample(_between(before, canvas))
             self._fit(self.scales[index], canvas, descent.resume)
             descent.run(index, image, self._engine, self._shown_from(canvas))
-            self.layout = self._engine.layout
+            self.memory_plan = self._engine.memory_plan
             picture, before = canvas.crop(optimizer.result(image)), canvas
         return self._finish(picture, descent.outcomes)
 
     def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
         """The picture of the scale before, or else the initial one, on the next canvas."""
         if picture is None:
-            image = self._initial(canvas.size).to(self.machine.device)
+            image = self._initial(canvas.size).to(self.device.name)
         else:
             image = self._grown(picture, canvas.size)
         return canvas.extend(image.clamp(0, 1)).contiguous()
@@ -236,15 +236,15 @@ class Transfer:
         return grown
 
     def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
-        """The engine of one scale; ``layout`` is the one its targets are measured in."""
-        layout, self.layout = self.layout, measured_in(self.layout, resume)
-        self._engine = FittingEngine(self._trunk, self._objective(scale, canvas), layout)
+        """The engine of one scale; ``memory_plan`` is the one its targets are measured in."""
+        memory_plan, self.memory_plan = self.memory_plan, measured_in(self.memory_plan, resume)
+        self._engine = FittingEngine(self._vgg, self._objective(scale, canvas), memory_plan)
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot of the loop with what it takes to prepare the same run again."""
-        layout = self._engine.layout
-        recipe = self._recipe(snapshot.outcomes, interrupted=True, layout=layout)
-        return placed(snapshot, self.layout, layout, recipe)
+        memory_plan = self._engine.memory_plan
+        recipe = self._recipe(snapshot.outcomes, interrupted=True, memory_plan=memory_plan)
+        return placed(snapshot, self.memory_plan, memory_plan, recipe)
 
     def _shown_from(self, canvas: Canvas) -> Callable[[Tensor], Tensor]:
         """What listeners see of an image on a canvas: the picture, were it the last."""
@@ -257,27 +257,27 @@ class Transfer:
         painted = finished(picture, self.content, styles, self.settings)
         return with_photo(painted, self.content, self._regions)
 
-    def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Painting:
+    def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Result:
         if picture is None:
             raise InterruptedRunError("stopped before the first step")
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
-        return Painting(
+        return Result(
             pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
             alpha=alpha_of(self.content, self.size),
-            recipe=self._recipe(outcomes, interrupted, self.layout),
+            recipe=self._recipe(outcomes, interrupted, self.memory_plan),
             interrupted=interrupted,
             notes=tuple(self.notes),
         )
 
     def _recipe(
-        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, layout: Layout
+        self, outcomes: Sequence[ScaleOutcome], interrupted: bool, memory_plan: MemoryPlan
     ) -> dict[str, Any]:
         return compose(
             self.settings.TECHNIQUE,
             to_document(self.settings),
             self._inputs(),
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.machine, self.size, outcomes, layout),
+            resolved=resolution(self.device, self.size, outcomes, memory_plan),
             losses=outcomes[-1].losses,
             interrupted=interrupted,
             preset=self._preset,
@@ -285,7 +285,7 @@ class Transfer:
 
     def _build_optimizer(self) -> Optimizer:
         if self.settings.optimizer == "lbfgs":
-            return LBFGS(self.layout.history)
+            return LBFGS(self.memory_plan.history)
         return Adam(self.settings.learning_rate, average=self.settings.averaging)
 
     def _initial(self, size: tuple[int, int]) -> Tensor:
@@ -301,20 +301,20 @@ class Transfer:
     def _objective(self, scale: Scale, canvas: Canvas) -> Objective:
         """What is wanted at one scale."""
         settings = self.settings
-        features = [*self._style_terms(max(scale.size) / max(self.size), canvas)]
+        features = [*self._style_losses(max(scale.size) / max(self.size), canvas)]
         if settings.content_weight:
-            features += self._content_terms(canvas)
+            features += self._content_losses(canvas)
         if settings.dream:
-            features += dream_terms(self._trunk, self._photo(canvas), settings)
-        pixels: list[ImageTerm] = []
+            features += dream_losses(self._vgg, self._photo(canvas), settings)
+        pixels: list[ImageLoss] = []
         if settings.smoothness:
-            pixels.append(SmoothnessTerm(settings.smoothness))
+            pixels.append(SmoothnessLoss(settings.smoothness))
         if settings.edges:
-            pixels.append(EdgesTerm(self._photo(canvas), settings.edges))
+            pixels.append(EdgesLoss(self._photo(canvas), settings.edges))
         return Objective(features, pixels)
 
-    def _style_terms(self, share: float, canvas: Canvas) -> Sequence[FeatureTerm]:
-        kind, layers = STYLE_TERMS[self.settings.style_loss], self._layers
+    def _style_losses(self, share: float, canvas: Canvas) -> Sequence[FeatureLoss]:
+        kind, layers = STYLE_LOSSES[self.settings.style_loss], self._layers
         if self._regions is None:
             targets = self.style_targets(share)
             return [kind(name, targets[name], weight) for name, weight in layers]
@@ -328,14 +328,14 @@ class Transfer:
     def _photo(self, canvas: Canvas) -> Tensor:
         """The photograph on the canvas of a scale."""
         content = resize_clamped(self.content.pixels, canvas.size)
-        return canvas.extend(content.to(self.machine.device))
+        return canvas.extend(content.to(self.device.name))
 
     @torch.no_grad()
-    def _content_terms(self, canvas: Canvas) -> list[ContentTerm]:
+    def _content_losses(self, canvas: Canvas) -> list[ContentLoss]:
         names = [name for name, _ in shares(self.settings.content_layers)]
-        features = features_of(self._trunk, self._photo(canvas), names)
+        features = features_of(self._vgg, self._photo(canvas), names)
         return [
-            ContentTerm(name, features[name], weight * self.settings.content_weight)
+            ContentLoss(name, features[name], weight * self.settings.content_weight)
             for name, weight in shares(self.settings.content_layers)
         ]
 
@@ -359,7 +359,9 @@ class Transfer:
         }
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
-        return self._gauge.moments(style, side, [name for name, _ in self._layers], self.layout)
+        return self._gauge.moments(
+            style, side, [name for name, _ in self._layers], self.memory_plan
+        )
 
 
 def shares(layers: LayerWeights) -> list[tuple[str, float]]:

@@ -17,11 +17,11 @@ from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
 from stylize.masks.masks import mask_weights
 from stylize.networks.models import Weights
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.planning import memory as layout_module
 from stylize.products.dream.dream import LEAST_SIDE, Dream, noise, picture_size, starting_pixels
 from stylize.runs.recipe import load_recipe
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
@@ -37,10 +37,10 @@ def job(
     return Dream(picture, DreamSettings(**(BASE | changes)), FP32, guide=guide, mask=mask)
 
 
-def levels(painting: Painting) -> Tensor:
+def levels(result: Result) -> Tensor:
     """The samples as a file holds them."""
     stream = BytesIO()
-    painting.save(stream)
+    result.save(stream)
     return (read_picture(stream.getvalue()).pixels * 255).round()
 
 
@@ -95,8 +95,8 @@ def test_the_recipe_says_all_that_was_decided(chelsea: Picture, vgg16: Weights) 
     guide = as_picture(strokes(64, 64), "strokes.png")
     mask = as_picture(half_mask(64, 64), "mask.png")
     dream = job(chelsea, guide, mask, seed=5)
-    painting = dream.run()
-    recipe = painting.recipe
+    result = dream.run()
+    recipe = result.recipe
     assert recipe["technique"] == "dream"
     assert from_document(DreamSettings, recipe["settings"]) == dream.settings
     roles = [(each["role"], each["name"]) for each in recipe["inputs"]]
@@ -105,7 +105,7 @@ def test_the_recipe_says_all_that_was_decided(chelsea: Picture, vgg16: Weights) 
     assert recipe["resolved"]["scales"] == [[34, 34, 2], [48, 48, 2]]
     assert recipe["resolved"]["size"] == [48, 48]
     assert set(recipe["losses"]) == {"dream conv2_2"}
-    assert recipe["interrupted"] is painting.interrupted is False
+    assert recipe["interrupted"] is result.interrupted is False
     assert "preset" not in recipe
 
 
@@ -132,9 +132,9 @@ def test_outside_the_mask_a_file_holds_the_photo(chelsea: Picture) -> None:
 
 def test_a_transparent_photo_stays_transparent() -> None:
     alpha = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    painting = job(as_picture(cat(64), alpha=alpha)).run()
-    assert painting.alpha is not None
-    torch.testing.assert_close(painting.alpha, resize(alpha, (48, 48)).clamp(0, 1))
+    result = job(as_picture(cat(64), alpha=alpha)).run()
+    assert result.alpha is not None
+    torch.testing.assert_close(result.alpha, resize(alpha, (48, 48)).clamp(0, 1))
     assert job(as_picture(cat(64))).run().alpha is None
 
 
@@ -149,12 +149,12 @@ def test_a_dream_from_noise() -> None:
 
 
 def test_a_stop_keeps_what_there_is(chelsea: Picture) -> None:
-    events: list[Iterate] = []
-    painting = job(chelsea).run(events.append, lambda: len(events) == 3)
-    assert painting.interrupted
-    assert painting.recipe["interrupted"] is True
-    assert painting.recipe["resolved"]["scales"] == [[34, 34, 2], [48, 48, 1]]
-    assert torch.equal(painting.pixels, events[-1].picture())
+    events: list[Step] = []
+    result = job(chelsea).run(events.append, lambda: len(events) == 3)
+    assert result.interrupted
+    assert result.recipe["interrupted"] is True
+    assert result.recipe["resolved"]["scales"] == [[34, 34, 2], [48, 48, 1]]
+    assert torch.equal(result.pixels, events[-1].picture())
     with pytest.raises(InterruptedRunError):
         job(chelsea).run(stop=lambda: True)
 

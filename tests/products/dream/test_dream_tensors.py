@@ -21,15 +21,15 @@ from stylize.images.periodic import periodic_part
 from stylize.images.read import Picture
 from stylize.networks.architecture import convolutions
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
-from stylize.optimize.loop import Iterate
-from stylize.planning.device import Machine
+from stylize.networks.vgg import VGG
+from stylize.optimize.loop import Step
+from stylize.planning.device import Device
 from stylize.products.dream.dream import Dreamer
 from stylize.settings.dream import DreamSettings
 from stylize.settings.presets import find_preset, preset_names
 from tests.conftest import as_picture, cat, photo, strokes
 
-FP32 = Machine("cpu", "fp32", 1)
+FP32 = Device("cpu", "fp32", 1)
 # A layer that is cheap and has room for two octaves in a small picture.
 BASE = {"layers": "conv3_1", "steps": 2, "octaves": 2, "jitter": 8}
 EVERY_LAYER = " + ".join(layer.name for layer in convolutions("vgg16"))
@@ -108,8 +108,8 @@ def test_pixels_are_pixels(plain: Tensor, image: Tensor) -> None:
 @pytest.mark.parametrize("name", preset_names("dream"))
 def test_every_preset_finds_more_and_more(name: str, vgg16: Weights) -> None:
     settings = find_preset("dream", name).apply({"octaves": 2, "steps": 4})
-    events: list[Iterate] = []
-    found = run(Dreamer(settings, vgg16, FP32), cat(64), listener=events.append)
+    events: list[Step] = []
+    found = run(Dreamer(settings, vgg16, FP32), cat(64), on_step=events.append)
     for scale in {event.scale for event in events}:
         totals = [event.total for event in events if event.scale == scale]
         assert totals[-1] > 1.2 * totals[0], totals
@@ -300,20 +300,20 @@ def test_natural_colours_burn_out_less_than_neon(dreamt: Dreamt) -> None:
 def test_a_channel_answers_more_or_less(
     dreamt: Dreamt, vgg16: Weights, image: Tensor, channel: int
 ) -> None:
-    trunk = Trunk(vgg16, ("conv3_1",))
+    vgg = VGG(vgg16, ("conv3_1",))
 
     def answer(picture: Tensor) -> float:
-        return float(trunk(picture)["conv3_1"][:, channel].mean())
+        return float(vgg(picture)["conv3_1"][:, channel].mean())
 
     more, less = (dreamt(image, layers=f"{sign}conv3_1:{channel}") for sign in ("", "-"))
     assert answer(less) < answer(image) < answer(more)
 
 
 def test_a_layer_answers_more_or_less(dreamt: Dreamt, vgg16: Weights, image: Tensor) -> None:
-    trunk = Trunk(vgg16, ("relu3_1",))
+    vgg = VGG(vgg16, ("relu3_1",))
 
     def energy(picture: Tensor) -> float:
-        return float(trunk(picture)["relu3_1"].square().mean())
+        return float(vgg(picture)["relu3_1"].square().mean())
 
     more, less = (dreamt(image, layers=f"{sign}relu3_1", strength=10.0) for sign in ("", "-"))
     assert energy(less) < energy(image) < energy(more)
@@ -325,7 +325,7 @@ def test_channels_that_are_dead_after_the_relu_wake_up(
 ) -> None:
     name, channel = layers.split(":")
     before, after = (
-        float(Trunk(vgg16, (name,))(picture)[name][:, int(channel)].mean())
+        float(VGG(vgg16, (name,))(picture)[name][:, int(channel)].mean())
         for picture in (cat(48), dreamt(cat(48), layers=layers))
     )
     assert before < 0
@@ -337,11 +337,11 @@ def test_a_guide_makes_the_picture_more_like_it(
     dreamt: Dreamt, vgg16: Weights, image: Tensor, plain: Tensor, mode: str
 ) -> None:
     """In the sense of the mode: best products, or the channels' shares."""
-    trunk = Trunk(vgg16, ("relu3_1",))
-    target = trunk(strokes(48, 48))["relu3_1"].flatten(2)[0]
+    vgg = VGG(vgg16, ("relu3_1",))
+    target = vgg(strokes(48, 48))["relu3_1"].flatten(2)[0]
 
     def likeness(picture: Tensor) -> float:
-        rows = trunk(picture)["relu3_1"].flatten(2)[0]
+        rows = vgg(picture)["relu3_1"].flatten(2)[0]
         if mode == "match":
             unit = rows / rows.norm(dim=0).clamp_min(1e-6)
             return float((unit.T @ (target / target.norm(dim=0))).amax(1).mean())
@@ -417,10 +417,10 @@ def test_numbers_that_are_not_finite_are_refused(dreamt: Dreamt, image: Tensor) 
 def test_a_stop_in_the_first_octave_gives_a_picture_of_the_size(
     vgg16: Weights, image: Tensor
 ) -> None:
-    events: list[Iterate] = []
+    events: list[Step] = []
     job = dreamer(vgg16, keep_colors=True)
     scales = job.plan((48, 48)).scales
-    found = job.dream(image, scales, listener=events.append, stop=lambda: len(events) == 1)
+    found = job.dream(image, scales, on_step=events.append, stop=lambda: len(events) == 1)
     assert found.interrupted
     assert [outcome.steps_done for outcome in found.outcomes] == [1]
     assert events[0].size < (48, 48)
@@ -436,9 +436,9 @@ def test_a_stop_before_the_first_step_leaves_nothing(vgg16: Weights, image: Tens
 
 
 def test_listeners_hear_every_step_of_every_octave(vgg16: Weights, image: Tensor) -> None:
-    events: list[Iterate] = []
+    events: list[Step] = []
     job = dreamer(vgg16, layers="conv3_1 - 0.2*conv2_2:7")
-    found = job.dream(image, job.plan((48, 48)).scales, listener=events.append)
+    found = job.dream(image, job.plan((48, 48)).scales, on_step=events.append)
     told = [(event.scale, event.scales, event.size, event.step) for event in events]
     assert told == [(n, 2, s, k) for n, s in ((1, (34, 34)), (2, (48, 48))) for k in (1, 2)]
     assert set(events[0].losses) == {"dream conv3_1", "dream -0.2*conv2_2:7"}
@@ -449,10 +449,10 @@ def test_listeners_hear_every_step_of_every_octave(vgg16: Weights, image: Tensor
 
 def test_layers_count_by_what_the_photo_has_of_them(vgg16: Weights, image: Tensor) -> None:
     """So that equal weights are equal parts, however loud a layer is; but for the border."""
-    events: list[Iterate] = []
+    events: list[Step] = []
     settings = {"octaves": 1, "steps": 1, "jitter": 0}
     job = dreamer(vgg16, layers="conv1_2 + 3*conv3_1", **settings)
-    run(job, image, listener=events.append)
+    run(job, image, on_step=events.append)
     inner = (44 / 48) ** 2, 3 * (8 / 12) ** 2
     assert events[0].losses["dream conv1_2"] == pytest.approx(inner[0], rel=0.2)
     assert events[0].losses["dream 3*conv3_1"] == pytest.approx(inner[1], rel=0.2)

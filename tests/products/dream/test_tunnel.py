@@ -24,7 +24,7 @@ from stylize.products.dream.tunnel import (
     faded,
     is_same_film,
 )
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
@@ -56,18 +56,18 @@ def contrast(picture: Tensor) -> float:
 
 
 @pytest.fixture(scope="module")
-def frames() -> list[Painting]:
+def frames() -> list[Result]:
     return list(film().frames())
 
 
-def test_the_first_frame_is_the_picture(frames: list[Painting]) -> None:
+def test_the_first_frame_is_the_picture(frames: list[Result]) -> None:
     assert len(frames) == 4
     expected = (levels(cat(32))).round() / 255
     assert torch.equal(frames[0].pixels, expected)
     assert frames[0].recipe["losses"] == {}
 
 
-def test_every_frame_is_the_camera_and_a_part_of_a_dream(frames: list[Painting]) -> None:
+def test_every_frame_is_the_camera_and_a_part_of_a_dream(frames: list[Result]) -> None:
     for before, after in pairwise(frames):
         moved = Camera(zoom=1.04).move(before.pixels)
         distance = float(levels(after.pixels - moved).abs().mean())
@@ -75,14 +75,14 @@ def test_every_frame_is_the_camera_and_a_part_of_a_dream(frames: list[Painting])
         assert set(after.recipe["losses"]) == {"dream conv2_2"}
 
 
-def test_frames_are_what_their_files_hold(frames: list[Painting]) -> None:
+def test_frames_are_what_their_files_hold(frames: list[Result]) -> None:
     stream = BytesIO()
     frames[2].save(stream)
     assert torch.equal(read_picture(stream.getvalue()).pixels, frames[2].pixels)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_film_goes_on_at_any_frame(frames: list[Painting], number: int) -> None:
+def test_a_film_goes_on_at_any_frame(frames: list[Result], number: int) -> None:
     rest = list(film().frames(frames[number - 1].pixels, number))
     assert len(rest) == 4 - number
     for found, expected in zip(rest, frames[number:], strict=True):
@@ -90,7 +90,7 @@ def test_a_film_goes_on_at_any_frame(frames: list[Painting], number: int) -> Non
         assert found.recipe == expected.recipe
 
 
-def test_a_longer_film_begins_with_the_shorter(frames: list[Painting]) -> None:
+def test_a_longer_film_begins_with_the_shorter(frames: list[Result]) -> None:
     longer = list(film(frames=5, fps=30.0).frames())
     for found, expected in zip(longer, frames, strict=False):
         assert torch.equal(found.pixels, expected.pixels)
@@ -131,14 +131,12 @@ def test_a_stop_at_once_ends_before_the_first_frame() -> None:
     ],
     ids=str,
 )
-def test_every_option_moves_the_second_frame(
-    frames: list[Painting], changes: dict[str, Any]
-) -> None:
+def test_every_option_moves_the_second_frame(frames: list[Result], changes: dict[str, Any]) -> None:
     _, second = film(frames=2, **changes).frames()
     assert float(levels(second.pixels - frames[1].pixels).abs().mean()) > 0.5
 
 
-def test_a_guide_shapes_the_frames(frames: list[Painting]) -> None:
+def test_a_guide_shapes_the_frames(frames: list[Result]) -> None:
     _, second = film(frames=2, guide=as_picture(strokes(), "strokes.png")).frames()
     assert float(levels(second.pixels - frames[1].pixels).abs().mean()) > 0.5
     assert [each["role"] for each in second.recipe["inputs"]] == ["content", "guide"]
@@ -166,7 +164,7 @@ def test_a_film_neither_darkens_nor_burns_out(value: str) -> None:
         assert contrast(found) < 1.1 * max(GROWN_CONTRAST, contrast(pictures[0]))
 
 
-def test_the_recipe_is_that_of_the_film(frames: list[Painting]) -> None:
+def test_the_recipe_is_that_of_the_film(frames: list[Result]) -> None:
     job = film(rotate=2.0)
     recipe = job.recipe(3, {})
     assert recipe["technique"] == "tunnel"

@@ -7,7 +7,7 @@ import torch
 
 from stylize.errors import ExpressionError, PictureError, SettingError
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.activations import by_strength, map_pictures, show_activations
 from stylize.products.inspect.heat_colors import heat
 from stylize.products.inspect.model import Finding, Observer
@@ -26,7 +26,7 @@ def shown(layer: str, side: int = 64, **changes: object) -> Finding:
 
 def test_the_strongest_come_first(vgg16: Weights) -> None:
     finding = shown("relu3_1", count=7)
-    maps = Trunk(vgg16, ["relu3_1"])(cat(64))["relu3_1"][0]
+    maps = VGG(vgg16, ["relu3_1"])(cat(64))["relu3_1"][0]
     means = maps.mean((1, 2))
     wanted = means.argsort(descending=True)[:7].tolist()
     assert [each["channel"] for each in finding.numbers["shown"]] == wanted
@@ -94,7 +94,7 @@ def test_size_is_what_the_network_sees() -> None:
 
 
 def test_recipe() -> None:
-    recipe = shown("relu1_1", count=2).painting.recipe
+    recipe = shown("relu1_1", count=2).result.recipe
     assert recipe["technique"] == "inspect activations"
     assert recipe["inputs"][0]["name"] == "cat.png"
     assert recipe["settings"]["layer"] == "relu1_1"
@@ -105,7 +105,7 @@ def test_recipe() -> None:
 def test_an_observer_gives_what_the_trunk_does(vgg16: Weights) -> None:
     observer = Observer("vgg16", ["relu4_1", "conv1_2"], EXACT)
     found = observer.look(cat(64), "cat")
-    for name, maps in Trunk(vgg16, ["relu4_1", "conv1_2"])(cat(64)).items():
+    for name, maps in VGG(vgg16, ["relu4_1", "conv1_2"])(cat(64)).items():
         torch.testing.assert_close(found[name], maps[0])
         assert not found[name].requires_grad
 

@@ -16,7 +16,7 @@ from stylize.errors import UnknownNameError
 from stylize.networks.architecture import convolutions
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk, fold_preprocessing
+from stylize.networks.vgg import VGG, fold_preprocessing
 from stylize.products.inspect.response import TargetResponse
 from stylize.products.inspect.saliency import RULES, attribution, backward_rule, gradient_of
 from tests.conftest import cat
@@ -149,9 +149,9 @@ class Answer(nn.Module):
 )
 @pytest.mark.parametrize("layer", ["conv2_2", "conv5_1"])
 def test_against_captum(vgg16: Weights, method: str, theirs, layer: str) -> None:
-    trunk = Trunk(vgg16, (layer,), precision="fp64")
+    vgg = VGG(vgg16, (layer,), precision="fp64")
     image = cat(48).double()
-    ours = attribution(trunk, TargetResponse(parse_targets(f"{layer}:7")), image, method)
+    ours = attribution(vgg, TargetResponse(parse_targets(f"{layer}:7")), image, method)
     extra = {"abs": False} if method == "gradient" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # captum says that it sets hooks
@@ -162,8 +162,8 @@ def test_against_captum(vgg16: Weights, method: str, theirs, layer: str) -> None
 
 
 def test_the_rules_differ_on_the_real_network(vgg16: Weights) -> None:
-    trunk, image = Trunk(vgg16, ("conv3_1",)), cat(32)
+    vgg, image = VGG(vgg16, ("conv3_1",)), cat(32)
     response = TargetResponse(parse_targets("conv3_1:7"))
-    found = [gradient_of(trunk, response, image, rule) for rule in RULES]
+    found = [gradient_of(vgg, response, image, rule) for rule in RULES]
     for first, second in [(0, 1), (0, 2), (1, 2)]:
         assert float((found[first] - found[second]).norm() / found[first].norm()) > 0.1

@@ -22,12 +22,12 @@ EXACT = Execution(precision="fp32")
 
 def grown(**changes: object) -> Tensor:
     settings = FeatureSettings(**({"target": "conv3_1:7", "size": 32, "steps": 12} | changes))
-    return show_feature(settings, EXACT).painting.pixels
+    return show_feature(settings, EXACT).result.pixels
 
 
 def answer(image: Tensor, text: str = "conv3_1", channel: int = 7) -> Tensor:
     with torch.no_grad():
-        return Lens("vgg16", EXACT).trunk((text,))(image)[text][0, channel]
+        return Lens("vgg16", EXACT).vgg((text,))(image)[text][0, channel]
 
 
 class TestFeature:
@@ -95,13 +95,13 @@ class TestFeature:
         finding = show_feature(
             settings,
             EXACT,
-            told=lambda step, responses: told.append(step),
+            on_step=lambda step, responses: told.append(step),
             stop=lambda: len(told) == 4,
         )
-        recipe = finding.painting.recipe
+        recipe = finding.result.recipe
         assert recipe["technique"] == "inspect feature"
         assert recipe["settings"]["target"] == "conv2_1:3"
-        assert recipe["interrupted"] and finding.painting.interrupted
+        assert recipe["interrupted"] and finding.result.interrupted
         assert finding.numbers["steps"] == recipe["resolved"]["steps"] == 4
         assert len(finding.numbers["responses"]) == 1
 
@@ -113,12 +113,12 @@ class TestDirection:
 
     def test_what_grows_is_nearer_to_them(self) -> None:
         settings = FeatureSettings(target="conv3_1", size=64, steps=20)
-        image = show_feature(settings, EXACT, photos=self.photos).painting.pixels
+        image = show_feature(settings, EXACT, photos=self.photos).result.pixels
         lens = Lens("vgg16", EXACT)
         along = direction_of("conv3_1", lens, self.photos).direction
         with torch.no_grad():
             means = [
-                mean_activations(lens.trunk(("conv3_1",))(each)["conv3_1"])[0]
+                mean_activations(lens.vgg(("conv3_1",))(each)["conv3_1"])[0]
                 for each in (image, cat(64), photo(64, 64))
             ]
         of_it, of_cat, of_disc = (
@@ -129,7 +129,7 @@ class TestDirection:
     def test_the_recipe_names_them(self) -> None:
         settings = FeatureSettings(target="relu2_1", size=32, steps=1)
         finding = show_feature(settings, EXACT, photos=self.photos)
-        inputs = finding.painting.recipe["inputs"]
+        inputs = finding.result.recipe["inputs"]
         assert [(each["role"], each["name"]) for each in inputs] == [
             ("direction", "a.png"),
             ("direction", "b.png"),
@@ -176,7 +176,7 @@ class TestCaricature:
 
     def likeness(self, image: Tensor) -> float:
         with torch.no_grad():
-            both = Lens("vgg16", EXACT).trunk(("relu2_2",))(torch.cat([image, cat(48)]))
+            both = Lens("vgg16", EXACT).vgg(("relu2_2",))(torch.cat([image, cat(48)]))
         first, second = both["relu2_2"].flatten(1)
         return float(torch.cosine_similarity(first, second, dim=0))
 
@@ -185,17 +185,17 @@ class TestCaricature:
         faithful, wild = (
             show_caricature(scene, self.settings(power=power), EXACT) for power in (4.0, 0.0)
         )
-        assert self.likeness(faithful.painting.pixels) > self.likeness(wild.painting.pixels)
-        assert self.likeness(faithful.painting.pixels) > 0.5
+        assert self.likeness(faithful.result.pixels) > self.likeness(wild.result.pixels)
+        assert self.likeness(faithful.result.pixels) > 0.5
         assert wild.numbers["exaggeration"] > faithful.numbers["exaggeration"]
-        assert faithful.painting.recipe["technique"] == "inspect caricature"
+        assert faithful.result.recipe["technique"] == "inspect caricature"
 
     def test_options(self) -> None:
         scene = as_picture(cat(48), "cat.png")
 
         def drawn(**changes: object) -> Tensor:
             settings = self.settings(**({"steps": 3} | changes))
-            return show_caricature(scene, settings, EXACT).painting.pixels
+            return show_caricature(scene, settings, EXACT).result.pixels
 
         usual = drawn()
         for changes in ({"seed": 1}, {"rate": 3.0}, {"decay": 2.0}, {"layer": "relu1_1"}):

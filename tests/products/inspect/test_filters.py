@@ -25,7 +25,7 @@ def shown(page: torch.Tensor, row: int, column: int, side: int = 96) -> torch.Te
 
 def test_the_sheet_equals_the_weights_in_rgb(vgg16: Weights) -> None:
     assert vgg16.preprocessing.channels == "BGR", "else the order below proves nothing"
-    page = show_filters(FiltersSettings()).painting.pixels
+    page = show_filters(FiltersSettings()).result.pixels
     stored = vgg16.tensors["conv1_1.weight"]
     for index in (0, 12, 63):
         cell = shown(page, index // 8, index % 8)
@@ -52,7 +52,7 @@ def test_each_on_its_own_scale(vgg16: Weights) -> None:
         picture = kernel_picture(kernel, scale)
         assert float((picture - 0.5).abs().max()) == pytest.approx(0.5)
     pages = [
-        show_filters(FiltersSettings(normalize=each, count=4)).painting.pixels
+        show_filters(FiltersSettings(normalize=each, count=4)).result.pixels
         for each in ("all", "each")
     ]
     assert not torch.equal(*pages)
@@ -81,14 +81,14 @@ def test_deeper_layers_are_grey_slices(vgg16: Weights) -> None:
     ("change", "wider", "higher"), [({"count": 16}, 0, -1), ({"columns": 4}, -1, 1)]
 )
 def test_count_and_columns(change: dict[str, int], wider: int, higher: int) -> None:
-    before = show_filters(FiltersSettings(count=32)).painting.pixels
-    after = show_filters(FiltersSettings(**{"count": 32, **change})).painting.pixels
+    before = show_filters(FiltersSettings(count=32)).result.pixels
+    after = show_filters(FiltersSettings(**{"count": 32, **change})).result.pixels
     assert (after.shape[3] > before.shape[3]) - (after.shape[3] < before.shape[3]) == wider
     assert (after.shape[2] > before.shape[2]) - (after.shape[2] < before.shape[2]) == higher
 
 
 def test_recipe() -> None:
-    recipe = show_filters(FiltersSettings(count=2)).painting.recipe
+    recipe = show_filters(FiltersSettings(count=2)).result.recipe
     assert recipe["technique"] == "inspect filters"
     assert recipe["settings"]["count"] == 2
     assert recipe["weights"]["name"] == "vgg16"

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylize.errors import NumericalError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.fourier import FourierImage, wave_scales
 from stylize.products.inspect.growth import (
     Course,
@@ -182,14 +182,14 @@ class TestOnTheNetwork:
 
     def test_fourier(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv3_1:7"))
-        trunk = Trunk(vgg16, response.layers)
+        vgg = VGG(vgg16, response.layers)
         history: list[float] = []
 
         def grown(diversity: float) -> Tensor:
             image = FourierImage(2, (32, 32), generator(), same=False)
             course = Course(25, 0.1, lambda step, values: history.append(float(values.mean())))
             return grow(
-                trunk,
+                vgg,
                 response,
                 image,
                 course,
@@ -202,17 +202,17 @@ class TestOnTheNetwork:
         assert sum(history[-5:]) > 5 * abs(sum(history[:5]))
         unlike = grown(3.0)
         with torch.no_grad():
-            found = [float(mean_likeness(trunk(each)["conv3_1"])) for each in (alike, unlike)]
+            found = [float(mean_likeness(vgg(each)["conv3_1"])) for each in (alike, unlike)]
         assert found[1] < found[0] - 0.02
 
     def test_plainly(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv3_1:7"))
-        trunk = Trunk(vgg16, response.layers)
+        vgg = VGG(vgg16, response.layers)
 
         def grown(steps: int = 12, **changes: float) -> Tensor:
             plain = Plain(**({"jitter_px": 2} | changes))
             return grow_plainly(
-                trunk,
+                vgg,
                 response,
                 (32, 32),
                 Course(steps, 0.03),
@@ -223,7 +223,7 @@ class TestOnTheNetwork:
 
         usual = grown()
         with torch.no_grad():
-            before, after = (response(trunk(x)) for x in (torch.full_like(usual, 0.5), usual))
+            before, after = (response(vgg(x)) for x in (torch.full_like(usual, 0.5), usual))
         assert float(after) > float(before) + 50
         assert contrast(grown(l2=0.3)) < 0.5 * contrast(usual)
         assert roughness(grown(blur_every=1)) < roughness(usual)

@@ -10,7 +10,7 @@ import torch
 from stylize.errors import PictureError
 from stylize.losses.smoothness import total_variation
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.inversion import invert, psnr_db, show_inversion
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import InversionSettings
@@ -28,7 +28,7 @@ def test_psnr() -> None:
 def test_the_first_layer_knows_all_and_the_deeper_know_less(vgg16: Weights) -> None:
     photo = cat(48)
     found = [
-        invert(Trunk(vgg16, (layer,)), photo, layer, steps=60, smoothness=0.05).psnr_db
+        invert(VGG(vgg16, (layer,)), photo, layer, steps=60, smoothness=0.05).psnr_db
         for layer in ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
     ]
     assert found[0] > 25
@@ -36,24 +36,24 @@ def test_the_first_layer_knows_all_and_the_deeper_know_less(vgg16: Weights) -> N
 
 
 def test_more_steps_come_nearer(vgg16: Weights) -> None:
-    trunk, photo = Trunk(vgg16, ("conv2_2",)), cat(32)
-    few, many = (invert(trunk, photo, "conv2_2", steps=steps, smoothness=0.0) for steps in (5, 40))
+    vgg, photo = VGG(vgg16, ("conv2_2",)), cat(32)
+    few, many = (invert(vgg, photo, "conv2_2", steps=steps, smoothness=0.0) for steps in (5, 40))
     assert many.error < few.error / 2
     assert (few.steps_done, many.steps_done) == (5, 40)
 
 
 def test_smoothness_smooths(vgg16: Weights) -> None:
-    trunk, photo = Trunk(vgg16, ("conv3_2",)), cat(32)
+    vgg, photo = VGG(vgg16, ("conv3_2",)), cat(32)
     rough, smooth = (
-        invert(trunk, photo, "conv3_2", steps=20, smoothness=weight).pixels for weight in (0, 50)
+        invert(vgg, photo, "conv3_2", steps=20, smoothness=weight).pixels for weight in (0, 50)
     )
     assert total_variation(smooth) < total_variation(rough) / 2
 
 
 def test_the_seed_decides(vgg16: Weights) -> None:
-    trunk, photo = Trunk(vgg16, ("conv2_1",)), cat(24)
+    vgg, photo = VGG(vgg16, ("conv2_1",)), cat(24)
     first, again, other = (
-        invert(trunk, photo, "conv2_1", steps=3, smoothness=0.1, seed=seed).pixels
+        invert(vgg, photo, "conv2_1", steps=3, smoothness=0.1, seed=seed).pixels
         for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
@@ -69,27 +69,27 @@ class TestShow:
     def test_one_layer(self) -> None:
         settings = InversionSettings(layer="conv1_2", size="32", steps=20)
         finding = show_inversion(self.photo, settings, EXACT)
-        assert finding.painting.pixels.shape == (1, 3, 32, 32)
+        assert finding.result.pixels.shape == (1, 3, 32, 32)
         (row,) = finding.numbers["layers"]
         assert row["layer"] == "conv1_2"
         assert row["psnr_db"] > 15
-        assert finding.painting.recipe["technique"] == "inspect invert"
+        assert finding.result.recipe["technique"] == "inspect invert"
 
     def test_a_strip(self) -> None:
         told: list[object] = []
         settings = InversionSettings(strip=True, size="32", steps=2)
-        finding = show_inversion(self.photo, settings, EXACT, told=told.append)
+        finding = show_inversion(self.photo, settings, EXACT, on_step=told.append)
         names = [row["layer"] for row in finding.numbers["layers"]]
         assert names == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
-        assert finding.painting.pixels.shape[3] == 6 * 32 + 7 * 8
+        assert finding.result.pixels.shape[3] == 6 * 32 + 7 * 8
         assert len(told) == 10
 
     def test_stopped(self) -> None:
         settings = InversionSettings(strip=True, size="32", steps=5)
         finding = show_inversion(self.photo, settings, EXACT, stop=lambda: True)
         assert [row["steps"] for row in finding.numbers["layers"]] == [1]
-        assert finding.painting.interrupted
-        assert finding.painting.recipe["interrupted"]
+        assert finding.result.interrupted
+        assert finding.result.recipe["interrupted"]
 
     def test_too_small(self) -> None:
         with pytest.raises(PictureError, match="too small for conv5_1"):

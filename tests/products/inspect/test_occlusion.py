@@ -90,7 +90,7 @@ def test_batches(batch: int, sizes: list[int]) -> None:
         image,
         Patch(2, 2),
         batch=batch,
-        told=lambda done, total: told.append((done, total)),
+        on_step=lambda done, total: told.append((done, total)),
     )
     assert linear.batches == sizes
     assert told == [(size, 9) for size in sizes[1:]]
@@ -119,15 +119,15 @@ class TestShow:
         finding = show_occlusion(self.scene, self.settings(), EXACT)
         assert finding.numbers["places"] == 25
         assert finding.numbers["largest_drop"] > finding.numbers["least_drop"]
-        assert finding.painting.recipe["technique"] == "inspect occlude"
-        assert finding.painting.pixels.shape == (1, 3, 48, 48)
+        assert finding.result.recipe["technique"] == "inspect occlude"
+        assert finding.result.pixels.shape == (1, 3, 48, 48)
 
     def test_hiding_the_place_of_a_neuron_matters_and_nothing_else_does(self) -> None:
         numbers = show_occlusion(self.scene, self.settings(at="40,8"), EXACT).numbers
         across, down = numbers["peak"]
         assert abs(across - 40) <= 20
         assert abs(down - 8) <= 20
-        mask = show_occlusion(self.scene, self.settings(at="40,8", view="mask"), EXACT).painting
+        mask = show_occlusion(self.scene, self.settings(at="40,8", view="mask"), EXACT).result
         assert float(mask.pixels[..., 36:, :12].max()) < 1e-3 * float(mask.pixels.max())
 
     def test_options_change_what_they_say(self) -> None:
@@ -142,7 +142,7 @@ class TestShow:
 
     def test_views(self) -> None:
         pages = [
-            show_occlusion(self.scene, self.settings(view=view), EXACT).painting.pixels
+            show_occlusion(self.scene, self.settings(view=view), EXACT).result.pixels
             for view in ("overlay", "heat", "mask")
         ]
         for first, second in [(0, 1), (0, 2), (1, 2)]:

@@ -64,7 +64,7 @@ def test_a_cell_shows_the_patch(album: Album) -> None:
     left, top, right, bottom = best["box"]
     assert right - left <= 14 >= bottom - top
     pixels = patches_module.read_picture(album.folder / best["photo"]).pixels
-    page = finding.painting.pixels
+    page = finding.result.pixels
     cell = page[..., -(32 + 19 + 8) : -(19 + 8), 8 : 8 + 32]
     wanted = cell_of(pixels[..., top:bottom, left:right], 32)
     if right - left == bottom - top == 14:
@@ -95,10 +95,10 @@ def test_rows_and_sizes(album: Album) -> None:
     finding = search(album, label, top=4).run()
     assert list(finding.numbers["channels"]) == ["relu2_2:1", "relu2_2:5", "relu1_1:0"]
     assert all(len(each) <= 4 for each in finding.numbers["channels"].values())
-    wide = search(album, label, top=6).run().painting.pixels
-    assert wide.shape[3] - finding.painting.pixels.shape[3] == 2 * (32 + 8)
+    wide = search(album, label, top=6).run().result.pixels
+    assert wide.shape[3] - finding.result.pixels.shape[3] == 2 * (32 + 8)
     large = PatchSearch(album, PatchesSettings(channels=label, cell=64, top=4), EXACT).run()
-    assert large.painting.pixels.shape[3] - finding.painting.pixels.shape[3] == 4 * 32
+    assert large.result.pixels.shape[3] - finding.result.pixels.shape[3] == 4 * 32
 
 
 def test_size_is_what_the_network_sees(album: Album) -> None:
@@ -153,7 +153,7 @@ class TestResuming:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            search(album, "relu2_2:7").run(tmp_path / "state", told=kill)
+            search(album, "relu2_2:7").run(tmp_path / "state", on_step=kill)
         looked = self.counted(monkeypatch)
         self.assert_same(search(album, "relu2_2:7").run(tmp_path / "state"), whole)
         assert len(looked) == 12 - 8
@@ -187,8 +187,8 @@ class TestResuming:
 
     def assert_same(self, one: Finding, other: Finding) -> None:
         assert one.numbers == other.numbers
-        assert one.painting.recipe == other.painting.recipe
-        assert torch.equal(one.painting.pixels, other.painting.pixels)
+        assert one.result.recipe == other.result.recipe
+        assert torch.equal(one.result.pixels, other.result.pixels)
 
 
 def test_unreadable_photos_are_passed_over(album: Album, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_no_photo_at_all(tmp_path: Path) -> None:
 
 def test_the_recipe_holds_one_hash_of_all(album: Album) -> None:
     finding = search(album, "relu1_1:3").run()
-    (entry,) = finding.painting.recipe["inputs"]
+    (entry,) = finding.result.recipe["inputs"]
     digests = {
         photo.name: hashlib.sha256(photo.path.read_bytes()).hexdigest() for photo in album.photos
     }
@@ -227,7 +227,7 @@ def test_the_recipe_holds_one_hash_of_all(album: Album) -> None:
         "sha256": hashlib.sha256(inventory(digests)).hexdigest(),
         "count": 12,
     }
-    assert finding.painting.recipe["technique"] == "inspect patches"
+    assert finding.result.recipe["technique"] == "inspect patches"
 
 
 def test_too_many_channels(album: Album) -> None:

@@ -77,8 +77,8 @@ class TestMap:
     def test_the_same_folder_the_same_map(self, album: Album) -> None:
         one, other = mapped(album), mapped(album)
         assert one.names == other.names
-        assert torch.equal(one.painting.pixels, other.painting.pixels)
-        assert one.painting.recipe == other.painting.recipe
+        assert torch.equal(one.result.pixels, other.result.pixels)
+        assert one.result.recipe == other.result.recipe
 
     def test_layer_and_size_change_what_is_compared(self, album: Album) -> None:
         at = [mapped(album).numbers["photos"]]
@@ -102,18 +102,18 @@ class TestMap:
         paths = {each.name: each.path for each in album.photos}
         for (row, column), name in atlas.names.items():
             top, left = 2 + row * 18, 2 + column * 18
-            cell = atlas.painting.pixels[0, :, top : top + 16, left : left + 16]
+            cell = atlas.result.pixels[0, :, top : top + 16, left : left + 16]
             from stylize.images.read import read_picture
 
             wanted = thumbnail(read_picture(paths[name]).pixels, 16)
             assert torch.equal((cell * 255).round().to(torch.uint8), wanted)
-        height, width = atlas.painting.pixels.shape[2:]
+        height, width = atlas.result.pixels.shape[2:]
         assert (height, width) == (atlas.grid[0] * 18 + 2, atlas.grid[1] * 18 + 2)
 
     def test_thumbnails_grow(self, album: Album) -> None:
-        width = mapped(album, thumbnail=20).painting.pixels.shape[3]
+        width = mapped(album, thumbnail=20).result.pixels.shape[3]
         before = mapped(album)
-        assert width - before.painting.pixels.shape[3] == 4 * before.grid[1]
+        assert width - before.result.pixels.shape[3] == 4 * before.grid[1]
 
     def test_unreadable_photos(self, album: Album) -> None:
         (album.folder / "bad.png").write_text("no picture")
@@ -148,7 +148,7 @@ class TestMap:
 
     def test_recipe(self, album: Album) -> None:
         atlas = mapped(album)
-        recipe = atlas.painting.recipe
+        recipe = atlas.result.recipe
         assert recipe["technique"] == "inspect map"
         assert recipe["inputs"] == [described(album, atlas.digests)]
         assert recipe["resolved"]["thumbnail_px"] == 16

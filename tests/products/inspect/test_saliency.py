@@ -9,7 +9,7 @@ from stylize.errors import ExpressionError, PictureError, SettingError
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.response import TargetResponse
 from stylize.products.inspect.saliency import (
     attribution,
@@ -41,20 +41,20 @@ class TestGradient:
     @pytest.mark.parametrize("target", ["conv2_1:7", "relu3_1", "0.5*conv3_1:7 - conv1_2"])
     def test_against_finite_differences(self, vgg16: Weights, target: str) -> None:
         response = TargetResponse(parse_targets(target))
-        trunk = Trunk(vgg16, response.layers, precision="fp64")
+        vgg = VGG(vgg16, response.layers, precision="fp64")
         image = cat(24).double()
-        gradient = gradient_of(trunk, response, image)
+        gradient = gradient_of(vgg, response, image)
         for seed in range(3):
             way = torch.randn(image.shape, generator=torch.Generator().manual_seed(seed)).double()
             step = 1e-6 * way
             with torch.no_grad():
-                rise = response(trunk(image + step)) - response(trunk(image - step))
+                rise = response(vgg(image + step)) - response(vgg(image - step))
             assert float(rise) / 2e-6 == pytest.approx(float((gradient * way).sum()), rel=1e-4)
 
     def test_of_one_neuron_reaches_as_far_as_its_field(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv2_1:7"), place=(0.5, 0.5))
-        trunk = Trunk(vgg16, response.layers, precision="fp64")
-        reached = saliency_map(gradient_of(trunk, response, cat(48).double()))[0, 0] > 0
+        vgg = VGG(vgg16, response.layers, precision="fp64")
+        reached = saliency_map(gradient_of(vgg, response, cat(48).double()))[0, 0] > 0
         rows = reached.any(1).nonzero().flatten()
         # Two convolutions, a pooling and a convolution: 3 + 2 + 1 + 4 pixels.
         assert rows.max() - rows.min() + 1 <= 10
@@ -62,10 +62,10 @@ class TestGradient:
 
     def test_times_the_pixels(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv2_1:7"))
-        trunk, image = Trunk(vgg16, response.layers), cat(24)
+        vgg, image = VGG(vgg16, response.layers), cat(24)
         image[..., :12] = 0
-        found = attribution(trunk, response, image, "input-x-gradient")
-        assert torch.equal(found, image * gradient_of(trunk, response, image))
+        found = attribution(vgg, response, image, "input-x-gradient")
+        assert torch.equal(found, image * gradient_of(vgg, response, image))
         assert float(found[..., :12].abs().max()) == 0
 
 
@@ -74,20 +74,20 @@ class TestSmoothGradient:
 
     def test_of_little_noise_is_the_gradient(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv2_1:7"))
-        trunk, image = Trunk(vgg16, response.layers, precision="fp64"), cat(24).double()
-        plain = gradient_of(trunk, response, image)
+        vgg, image = VGG(vgg16, response.layers, precision="fp64"), cat(24).double()
+        plain = gradient_of(vgg, response, image)
         for noise, low, high in [(1e-7, 0, 1e-3), (0.2, 0.1, 10)]:
-            found = attribution(trunk, response, image, "smoothgrad", samples=3, noise=noise)
+            found = attribution(vgg, response, image, "smoothgrad", samples=3, noise=noise)
             assert low <= float((found - plain).norm() / plain.norm()) < high
 
     def test_more_copies_agree_better(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv2_1:7"))
-        trunk, image = Trunk(vgg16, response.layers), cat(24)
+        vgg, image = VGG(vgg16, response.layers), cat(24)
 
         def found(samples: int, seed: int) -> torch.Tensor:
             generator = torch.Generator().manual_seed(seed)
             return smooth_gradient(
-                trunk, response, image, samples=samples, noise=0.2, generator=generator
+                vgg, response, image, samples=samples, noise=0.2, generator=generator
             )
 
         few = float((found(2, 0) - found(2, 1)).norm())
@@ -98,12 +98,12 @@ class TestSmoothGradient:
         response = TargetResponse(parse_targets("conv1_1:7"))
         told: list[None] = []
         attribution(
-            Trunk(vgg16, response.layers),
+            VGG(vgg16, response.layers),
             response,
             cat(16),
             "smoothgrad",
             samples=5,
-            told=lambda: told.append(None),
+            on_step=lambda: told.append(None),
         )
         assert len(told) == 5
 
@@ -120,7 +120,7 @@ class TestShow:
         wanted = [{"method": each} for each in ("gradient", "guided", "deconvnet")]
         wanted += [{"method": "input-x-gradient"}, {"method": "smoothgrad", "samples": 2}]
         wanted += [{"view": "overlay"}, {"view": "mask"}]
-        found = [show_saliency(scene, settings(**each), EXACT).painting for each in wanted]
+        found = [show_saliency(scene, settings(**each), EXACT).result for each in wanted]
         assert {tuple(each.pixels.shape) for each in found} == {(1, 3, 48, 48)}
         for index, first in enumerate(found):
             for second in found[index + 1 :]:
@@ -130,7 +130,7 @@ class TestShow:
 
     def test_the_recipe_and_the_numbers(self, scene: Picture) -> None:
         finding = show_saliency(scene, settings(at="40,10"), EXACT)
-        recipe = finding.painting.recipe
+        recipe = finding.result.recipe
         assert recipe["technique"] == "inspect saliency"
         assert recipe["settings"]["at"] == "40,10"
         assert recipe["inputs"][0]["name"] == "cat.png"
@@ -150,7 +150,7 @@ class TestShow:
         other = show_saliency(scene, question, EXACT, like=as_picture(photo(48, 48), "disc.png"))
         assert itself.numbers["response"] == pytest.approx(1, abs=1e-5)
         assert other.numbers["response"] < 0.95
-        assert [each["role"] for each in other.painting.recipe["inputs"]] == ["content", "like"]
+        assert [each["role"] for each in other.result.recipe["inputs"]] == ["content", "like"]
 
     def test_what_cannot_be_asked(self, scene: Picture) -> None:
         with pytest.raises(SettingError, match="outside the photo"):

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 
 from stylize.networks.architecture import find_layer
 from stylize.networks.models import Weights
-from stylize.networks.vgg import Trunk
+from stylize.networks.vgg import VGG
 from stylize.products.inspect.patches import (
     OUTSIDE,
     Box,
@@ -50,11 +50,11 @@ def test_the_field_is_what_the_gradient_reaches(
     vgg16: Weights, name: str, row: int, column: int
 ) -> None:
     reached = torch.zeros(160, 160)
-    trunk = Trunk(vgg16, [name], pooling="avg")
+    vgg = VGG(vgg16, [name], pooling="avg")
     for seed in range(2):
         image = torch.rand(1, 3, 160, 160, generator=torch.Generator().manual_seed(seed))
         image.requires_grad_()
-        response = trunk(image)[name][0, :, row, column]
+        response = vgg(image)[name][0, :, row, column]
         (gradient,) = torch.autograd.grad(response.square().sum(), image)
         reached += gradient.abs().sum((0, 1))
     rows, columns = reached.sum(1).nonzero().flatten(), reached.sum(0).nonzero().flatten()

@@ -21,15 +21,15 @@ from stylize.products.transfer.color import finished, mixed, palette, style_pixe
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.replay import prepare
 from stylize.runs.recipe import settings_of
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, cat, photo, strokes
 
 FP32 = Execution(device="cpu", precision="fp32")
 # The network is loaded once.
-STUDIO = Studio()
+STUDIO = Session()
 CONTENT, STYLE = as_picture(cat(48), "cat.png"), as_picture(strokes(40, 56), "strokes.png")
 BLUE = as_picture(strokes(48, 48, 5.0).flip(1), "blue.png")
 # Layers that are quick.
@@ -44,15 +44,15 @@ FEW: dict[str, Any] = {
 
 
 def job(content: Picture, *styles: Picture, **changes: Any) -> Transfer:
-    return Transfer(content, styles, TransferSettings(**FEW | changes), FP32, studio=STUDIO)
+    return Transfer(content, styles, TransferSettings(**FEW | changes), FP32, session=STUDIO)
 
 
-def paint(**changes: Any) -> Painting:
+def paint(**changes: Any) -> Result:
     return job(CONTENT, STYLE, **changes).run()
 
 
 @pytest.fixture(scope="module")
-def plain() -> Painting:
+def plain() -> Result:
     return paint()
 
 
@@ -67,7 +67,7 @@ def lightness(pixels: torch.Tensor) -> torch.Tensor:
 class TestColour:
     """``--color``."""
 
-    def test_luminance_has_the_photos_colours(self, plain: Painting) -> None:
+    def test_luminance_has_the_photos_colours(self, plain: Result) -> None:
         """Where sRGB has them at the painting's lightness, which is most of the cat."""
         found = paint(color="luminance").pixels
         torch.testing.assert_close(lightness(found), lightness(plain.pixels), atol=2e-3, rtol=0)
@@ -82,15 +82,15 @@ class TestColour:
         found = job(grey, STYLE, color="luminance", steps=2).run().pixels
         assert float(chroma(found).abs().max()) < 1e-3
 
-    def test_match_asks_for_the_photos_colours(self, plain: Painting) -> None:
+    def test_match_asks_for_the_photos_colours(self, plain: Result) -> None:
         """The style that the network sees has the photo's mean; so has the result, nearly."""
         settings = TransferSettings(color="match")
         seen = style_pixels(STYLE.pixels, CONTENT, settings)
         wanted, found = colours_of(CONTENT.pixels).mean, colours_of(seen).mean
         torch.testing.assert_close(found, wanted, atol=0.02, rtol=0)
         means = [
-            float((colours_of(painting.pixels).mean - wanted).norm())
-            for painting in (paint(color="match", steps=20), plain)
+            float((colours_of(result.pixels).mean - wanted).norm())
+            for result in (paint(color="match", steps=20), plain)
         ]
         assert means[0] < 0.5 * means[1]
 
@@ -99,7 +99,7 @@ class TestColour:
         other = as_picture(BLUE.pixels, "other.png")
         first = job(CONTENT, STYLE, color="match", steps=2).run()
         second = job(other, STYLE, color="match", steps=2).run()
-        alone = Transfer(other, [STYLE], second_settings(), FP32, studio=Studio()).run()
+        alone = Transfer(other, [STYLE], second_settings(), FP32, session=Session()).run()
         assert torch.equal(second.pixels, alone.pixels)
         assert not torch.equal(first.pixels, second.pixels)
 
@@ -108,7 +108,7 @@ class TestColour:
         found = job(CONTENT, STYLE, color="match", init="style")._initial((40, 56))
         torch.testing.assert_close(found, style_pixels(STYLE.pixels, CONTENT, found_settings()))
 
-    def test_palette_puts_the_styles_colours_in_the_photos_places(self, plain: Painting) -> None:
+    def test_palette_puts_the_styles_colours_in_the_photos_places(self, plain: Result) -> None:
         found = paint(color="palette").pixels
         lent = with_palette_of(CONTENT.pixels, STYLE.pixels)
         torch.testing.assert_close(lightness(found), lightness(plain.pixels), atol=2e-3, rtol=0)
@@ -158,7 +158,7 @@ class TestBlend:
         smaller = paint(blend=0.0, size="32", min_size=32, steps=1).pixels
         assert torch.equal(smaller, resize(CONTENT.pixels, (32, 32)).clamp(0, 1))
 
-    def test_a_half_is_half_way(self, plain: Painting) -> None:
+    def test_a_half_is_half_way(self, plain: Result) -> None:
         half = lightness(paint(blend=0.5).pixels)
         between = (lightness(CONTENT.pixels) + lightness(plain.pixels)) / 2
         torch.testing.assert_close(half, between, atol=2e-3, rtol=0)
@@ -188,7 +188,7 @@ class TestBlend:
 class TestWanted:
     """What the objective is made of."""
 
-    def test_wasserstein_is_another_style(self, plain: Painting) -> None:
+    def test_wasserstein_is_another_style(self, plain: Result) -> None:
         found = paint(style_loss="wasserstein")
         assert float((found.pixels - plain.pixels).abs().mean()) > 0.005
         assert set(found.recipe["losses"]) == set(plain.recipe["losses"])
@@ -240,7 +240,7 @@ class TestTogether:
         whole = job(scene, STYLE, **values).run()
         monkeypatch.setattr(layout_module, "TILES_PX", (32,))
         tiled = job(scene, STYLE, **values)
-        tiled.layout = layout_module.Layout(32)
+        tiled.memory_plan = layout_module.MemoryPlan(32)
         found = tiled.run()
         assert found.recipe["resolved"]["engine"] == "tiles"
         assert float((whole.pixels - found.pixels).abs().max()) < 2 / 255

@@ -15,8 +15,8 @@ from stylize.products.transfer import dream_loss as motifs
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.replay import prepare
 from stylize.runs.recipe import settings_of
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.presets import check_layers, dream_targets, find_preset, preset_names
 from stylize.settings.transfer import TransferSettings, parse_dream
@@ -24,7 +24,7 @@ from tests.conftest import as_picture, cat, strokes
 from tests.reruns.test_resume import assert_same, gone_on, stopped
 
 FP32 = Execution(device="cpu", precision="fp32")
-STUDIO = Studio()
+STUDIO = Session()
 CONTENT, STYLE = as_picture(cat(64), "cat.png"), as_picture(strokes(64, 64), "strokes.png")
 SMALL: dict[str, Any] = {
     "size": "64",
@@ -37,12 +37,12 @@ SMALL: dict[str, Any] = {
 
 
 def job(**changes: Any) -> Transfer:
-    return Transfer(CONTENT, [STYLE], TransferSettings(**SMALL | changes), FP32, studio=STUDIO)
+    return Transfer(CONTENT, [STYLE], TransferSettings(**SMALL | changes), FP32, session=STUDIO)
 
 
-def shown(painting: Painting, weight: float) -> float:
+def shown(result: Result, weight: float) -> float:
     """How much there is of a motif, in what the photo has of it."""
-    found = painting.recipe["losses"]
+    found = result.recipe["losses"]
     amount = sum(value for name, value in found.items() if name.startswith("dream"))
     return float(-amount / (weight * motifs.UNIT))
 
@@ -127,7 +127,7 @@ class TestPainted:
         whole = job(**values).run()
         monkeypatch.setattr(layout_module, "TILES_PX", (16,))
         tiled = job(**values)
-        tiled.layout = layout_module.Layout(16)
+        tiled.memory_plan = layout_module.MemoryPlan(16)
         found = tiled.run()
         assert found.recipe["resolved"]["engine"] == "tiles"
         assert float((whole.pixels - found.pixels).abs().max()) < 2 / 255

@@ -15,20 +15,20 @@ from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.masks import subject
-from stylize.planning.memory import Layout
-from stylize.products.transfer.style_groups import MOST_REGIONS, Parts, Region, Regions
+from stylize.planning.memory import MemoryPlan
+from stylize.products.transfer.style_groups import MOST_REGIONS, Masks, Region, StyleGroups
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns import replay
 from stylize.runs.recipe import MAX_NAME_BYTES, to_text
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import MAX_STYLES, TransferSettings
 from tests.conftest import as_picture, cat, photo, strokes
 from tests.reruns.test_resume import assert_same, gone_on, stopped
 
 FP32 = Execution(device="cpu", precision="fp32")
-STUDIO = Studio()
+STUDIO = Session()
 PHOTO = as_picture(cat(64), "cat.png")
 WARM = as_picture(strokes(), "warm.png")
 COOL = as_picture(strokes(period=16).flip(1), "cool.png")
@@ -44,14 +44,14 @@ def block(name: str, left: int, right: int, size: int = 64) -> Picture:
 LEFT, RIGHT = block("left.png", 0, 32), block("right.png", 32, 64)
 
 
-def job(parts: Parts | None, photo: Picture = PHOTO, **changes: object) -> Transfer:
+def job(parts: Masks | None, photo: Picture = PHOTO, **changes: object) -> Transfer:
     values = {"size": "64", "min_size": 64, "steps": 10, "feather": 8} | changes
-    return Transfer(photo, [WARM], TransferSettings(**values), FP32, parts=parts, studio=STUDIO)
+    return Transfer(photo, [WARM], TransferSettings(**values), FP32, parts=parts, session=STUDIO)
 
 
-def change(painting: Painting) -> Tensor:
+def change(result: Result) -> Tensor:
     """How far from the photo, by column."""
-    found: Tensor = (painting.pixels - PHOTO.pixels).abs().mean((0, 1, 2))
+    found: Tensor = (result.pixels - PHOTO.pixels).abs().mean((0, 1, 2))
     return found
 
 
@@ -59,30 +59,30 @@ class TestOneMask:
     """The styles of the whole picture, in a part of it."""
 
     def test_beside_it_every_pixel_is_the_photos(self) -> None:
-        painting = job(Parts(LEFT)).run()
-        assert torch.equal(painting.pixels[..., 32:], PHOTO.pixels[..., 32:])
-        assert float(change(painting)[:20].min()) > 0.01
+        result = job(Masks(LEFT)).run()
+        assert torch.equal(result.pixels[..., 32:], PHOTO.pixels[..., 32:])
+        assert float(change(result)[:20].min()) > 0.01
 
     def test_also_where_the_photo_is_made_smaller(self) -> None:
         large = as_picture(cat(96), "large.png")
-        painting = job(Parts(block("left.png", 0, 48, 96)), large).run()
+        result = job(Masks(block("left.png", 0, 48, 96)), large).run()
         resized = resize(large.pixels, (64, 64)).clamp(0, 1)
-        assert torch.equal(painting.pixels[..., 36:], resized[..., 36:])
+        assert torch.equal(result.pixels[..., 36:], resized[..., 36:])
 
     def test_a_wider_soft_edge_keeps_more(self) -> None:
-        hard, soft = (change(job(Parts(LEFT), feather=width).run()) for width in (0, 32))
+        hard, soft = (change(job(Masks(LEFT), feather=width).run()) for width in (0, 32))
         assert float(hard[31]) > 4 * float(soft[31])
         assert float(hard[31]) > 0.01
 
     def test_coarse_to_fine_and_stopped(self) -> None:
-        painting = job(Parts(LEFT), size="64", min_size=32).run(
+        result = job(Masks(LEFT), size="64", min_size=32).run(
             stop=iter([False] * 3 + [True] * 9).__next__
         )
-        assert painting.interrupted
-        assert torch.equal(painting.pixels[..., 32:], PHOTO.pixels[..., 32:])
+        assert result.interrupted
+        assert torch.equal(result.pixels[..., 32:], PHOTO.pixels[..., 32:])
 
     def test_a_white_mask_is_no_mask(self) -> None:
-        white, plain = job(Parts(block("all.png", 0, 64))).run(), job(None).run()
+        white, plain = job(Masks(block("all.png", 0, 64))).run(), job(None).run()
         # Sums are added up in another order.
         assert float((white.pixels - plain.pixels).abs().mean()) < 0.01
 
@@ -91,40 +91,40 @@ class TestTwoStyles:
     """Each in its own place."""
 
     def test_each_in_its_own_place(self) -> None:
-        painting = job(Parts(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
-        redness = (painting.pixels[:, 0] - painting.pixels[:, 2]).mean((0, 1))
+        result = job(Masks(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
+        redness = (result.pixels[:, 0] - result.pixels[:, 2]).mean((0, 1))
         assert float(redness[:24].mean()) > 0.1, "warm on the left"
         assert float(redness[40:].mean()) < -0.1, "cool on the right"
-        names = {name for name in painting.recipe["losses"] if "relu1_1" in name}
+        names = {name for name in result.recipe["losses"] if "relu1_1" in name}
         assert names == {"style relu1_1 in right.png", "style relu1_1 in the rest"}
 
     def test_no_halo_is_wider_than_the_soft_edge(self) -> None:
         """8 px of it lie on both sides of a line between styles, 4 before what is kept."""
-        painting = job(Parts(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
-        redness = (painting.pixels[:, 0] - painting.pixels[:, 2]).mean((0, 1))
+        result = job(Masks(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
+        redness = (result.pixels[:, 0] - result.pixels[:, 2]).mean((0, 1))
         assert float(redness[:28].min()) > 0.2
         assert float(redness[36:].max()) < -0.2
-        beside, everywhere = (change(job(parts, steps=25).run()) for parts in (Parts(LEFT), None))
+        beside, everywhere = (change(job(parts, steps=25).run()) for parts in (Masks(LEFT), None))
         assert float((beside / everywhere)[:28].min()) > 0.7
         assert float(beside[32:].max()) == 0
 
     def test_what_is_kept_is_kept_under_a_style(self) -> None:
-        parts = Parts(None, (Region(block("all.png", 0, 64), COOL), Region(LEFT)))
-        painting = job(parts).run()
-        assert torch.equal(painting.pixels[..., :32], PHOTO.pixels[..., :32])
-        assert float(change(painting)[44:].min()) > 0.01
+        parts = Masks(None, (Region(block("all.png", 0, 64), COOL), Region(LEFT)))
+        result = job(parts).run()
+        assert torch.equal(result.pixels[..., :32], PHOTO.pixels[..., :32])
+        assert float(change(result)[44:].min()) > 0.01
 
     def test_a_mask_and_a_region_leave_the_remainder(self) -> None:
         middle = block("middle.png", 22, 42)
-        painting = job(Parts(block("l.png", 0, 22), (Region(middle, COOL),)), feather=2).run()
-        assert torch.equal(painting.pixels[..., 42:], PHOTO.pixels[..., 42:])
-        assert float(change(painting)[:40].min()) > 0.003
+        result = job(Masks(block("l.png", 0, 22), (Region(middle, COOL),)), feather=2).run()
+        assert torch.equal(result.pixels[..., 42:], PHOTO.pixels[..., 42:])
+        assert float(change(result)[:40].min()) > 0.003
 
     def test_tiles_give_the_same(self) -> None:
         tall = as_picture(resize(cat(128), (240, 480)).clamp(0, 1), "tall.png")
         mask = torch.zeros(1, 3, 240, 480)
         mask[..., 210:] = 1
-        parts = Parts(None, (Region(as_picture(mask, "m.png"), COOL),))
+        parts = Masks(None, (Region(as_picture(mask, "m.png"), COOL),))
         few = {
             "size": "480",
             "min_size": 480,
@@ -133,16 +133,16 @@ class TestTwoStyles:
             "content_layers": (("relu2_2", 1.0),),
         }
         found = []
-        for layout in (Layout(), Layout(256)):
+        for memory_plan in (MemoryPlan(), MemoryPlan(256)):
             made = job(parts, tall, **few)
-            made.layout = layout
+            made.memory_plan = memory_plan
             found.append(made.run())
         assert found[1].recipe["resolved"]["tile_px"] == 256
         assert float((found[0].pixels - found[1].pixels).abs().max()) < 0.002
 
     def test_names_are_told_apart(self) -> None:
         parts = tuple(Region(each, COOL) for each in (LEFT, block("left.png", 32, 64)))
-        found = Regions(Parts(None, parts), (64, 64), 8)
+        found = StyleGroups(Masks(None, parts), (64, 64), 8)
         assert list(found.styles) == ["left.png", "left.png #2"]
         assert found.notes == [
             "the regions leave nothing to the style of the whole picture, so none is needed"
@@ -162,7 +162,7 @@ def test_the_parts_share_what_is_painted(
         for n, (left, width, styled) in enumerate(columns)
     )
     try:
-        found = Regions(Parts(LEFT if masked else None, regions), (64, 64), feather)
+        found = StyleGroups(Masks(LEFT if masked else None, regions), (64, 64), feather)
     except PictureError as error:
         assert "is empty" in error.message
         return
@@ -184,19 +184,19 @@ class TestColours:
         return as_picture(pixels, "map.png")
 
     def test_a_colour_is_a_mask(self) -> None:
-        one = job(Parts(None, (Region(RIGHT, COOL),))).run()
-        other = job(Parts(None, (Region(self.segments(), COOL, "#00ff00"),))).run()
+        one = job(Masks(None, (Region(RIGHT, COOL),))).run()
+        other = job(Masks(None, (Region(self.segments(), COOL, "#00ff00"),))).run()
         assert torch.equal(one.pixels, other.pixels)
 
     def test_kept_by_its_colour(self) -> None:
-        painting = job(Parts(None, (Region(self.segments(), None, "lime"),))).run()
-        assert torch.equal(painting.pixels[..., 32:], PHOTO.pixels[..., 32:])
+        result = job(Masks(None, (Region(self.segments(), None, "lime"),))).run()
+        assert torch.equal(result.pixels[..., 32:], PHOTO.pixels[..., 32:])
 
     def test_a_colour_that_is_not_there(self) -> None:
         with pytest.raises(
             SettingError, match=r"map\.png has no region of the colour blue"
         ) as info:
-            job(Parts(None, (Region(self.segments(), COOL, "blue"),)))
+            job(Masks(None, (Region(self.segments(), COOL, "blue"),)))
         assert info.value.hint is not None
         assert "#00ff00 (50 %), #ff0000 (50 %)" in info.value.hint
 
@@ -214,11 +214,11 @@ class TestSubject:
             assert made.area is not None
             untouched = made.area.pixels[:, :1].expand(-1, 3, -1, -1) == 0
             assert untouched.any()
-            painting = made.run()
-            assert torch.equal(painting.pixels[untouched], PHOTO.pixels[untouched])
+            result = made.run()
+            assert torch.equal(result.pixels[untouched], PHOTO.pixels[untouched])
             painted = made.area.pixels.expand(-1, 3, -1, -1) == 1
-            assert float((painting.pixels - PHOTO.pixels)[painted].abs().mean()) > 0.01
-            assert [each["role"] for each in painting.recipe["inputs"]] == ["content", "style"]
+            assert float((result.pixels - PHOTO.pixels)[painted].abs().mean()) > 0.01
+            assert [each["role"] for each in result.recipe["inputs"]] == ["content", "style"]
 
     def test_doubt_is_told(self) -> None:
         flat = as_picture(torch.full((1, 3, 64, 64), 0.4), "flat.png")
@@ -230,7 +230,7 @@ class TestSubject:
 
 
 def test_gone_on_with_after_a_stop(tmp_path: Path) -> None:
-    parts = Parts(None, (Region(RIGHT, COOL), Region(block("strip.png", 28, 36))))
+    parts = Masks(None, (Region(RIGHT, COOL), Region(block("strip.png", 28, 36))))
 
     def made() -> Transfer:
         return job(parts, min_size=32, steps=4, final_steps=3)
@@ -242,7 +242,7 @@ def test_gone_on_with_after_a_stop(tmp_path: Path) -> None:
 class TestRecipe:
     """The parts are inputs, and a replay finds them again."""
 
-    PARTS = Parts(
+    PARTS = Masks(
         LEFT,
         (
             Region(RIGHT, COOL),
@@ -257,16 +257,16 @@ class TestRecipe:
             found.setdefault(role, []).append(picture)
         roles = ["mask", "region 1", "region 1 style", "region 2", "region 3 #00ff00"]
         assert list(found) == [*roles, "region 3 style"]
-        assert Parts.of_inputs({"content": [PHOTO], **found}) == self.PARTS
-        assert Parts.of_inputs({"content": [PHOTO]}) == Parts()
+        assert Masks.of_inputs({"content": [PHOTO], **found}) == self.PARTS
+        assert Masks.of_inputs({"content": [PHOTO]}) == Masks()
 
     def test_a_style_without_its_region(self) -> None:
         with pytest.raises(RecipeError, match="a style without its region"):
-            Parts.of_inputs({"region 2 style": [COOL]})
+            Masks.of_inputs({"region 2 style": [COOL]})
 
     def test_a_replay_is_the_same_to_the_bit(self) -> None:
         settings = TransferSettings(size="64", min_size=64, steps=4, feather=4)
-        first = Transfer(PHOTO, [WARM], settings, FP32, parts=self.PARTS, studio=STUDIO).run()
+        first = Transfer(PHOTO, [WARM], settings, FP32, parts=self.PARTS, session=STUDIO).run()
         inputs = [("content", PHOTO), ("style", WARM), *self.PARTS.inputs()]
         assert [each["role"] for each in first.recipe["inputs"]] == [role for role, _ in inputs]
         again = replay.prepare(first.recipe, inputs, settings, FP32).run()
@@ -276,36 +276,36 @@ class TestRecipe:
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        (Parts(block("black.png", 0, 0)), "the part to be painted is empty"),
-        (Parts(None, (Region(block("b.png", 0, 0), COOL),)), "the region 'b.png' is empty"),
-        (Parts(None, (Region(LEFT), Region(LEFT, COOL))), "the region 'left.png' is empty"),
-        (Parts(None, (Region(LEFT), Region(RIGHT))), "the part to be painted is empty"),
+        (Masks(block("black.png", 0, 0)), "the part to be painted is empty"),
+        (Masks(None, (Region(block("b.png", 0, 0), COOL),)), "the region 'b.png' is empty"),
+        (Masks(None, (Region(LEFT), Region(LEFT, COOL))), "the region 'left.png' is empty"),
+        (Masks(None, (Region(LEFT), Region(RIGHT))), "the part to be painted is empty"),
         (
-            Parts(as_picture(photo(64, 32), "narrow.png")),
+            Masks(as_picture(photo(64, 32), "narrow.png")),
             r"narrow\.png: a mask of 32×64 px does not fit a picture of 64×64 px",
         ),
     ],
 )
-def test_masks_that_cannot_be(parts: Parts, said: str) -> None:
+def test_masks_that_cannot_be(parts: Masks, said: str) -> None:
     with pytest.raises(PictureError, match=said):
         job(parts)
 
 
 def test_too_many_regions() -> None:
     kept = tuple(Region(LEFT) for _ in range(MOST_REGIONS))
-    Parts(LEFT, kept).check_room(MAX_STYLES - MOST_REGIONS - 1)
+    Masks(LEFT, kept).check_room(MAX_STYLES - MOST_REGIONS - 1)
     with pytest.raises(SettingError, match=f"{MOST_REGIONS} regions beside 28 styles"):
-        Parts(LEFT, kept).check_room(28)
+        Masks(LEFT, kept).check_room(28)
     with pytest.raises(SettingError, match=f"{MOST_REGIONS + 1} regions beside 1 styles"):
-        job(Parts(None, (*kept, Region(RIGHT, COOL))))
+        job(Masks(None, (*kept, Region(RIGHT, COOL))))
 
 
 def test_the_largest_recipe_has_room_in_every_format() -> None:
     """With names as long as they may be."""
     long = "".join(chr(97 + n % 26) for n in range(MAX_NAME_BYTES))
     masks = [block(f"{n}{long}", 0, 64) for n in range(MOST_REGIONS)]
-    parts = Parts(None, tuple(Region(each, as_picture(strokes(), long)) for each in masks))
+    parts = Masks(None, tuple(Region(each, as_picture(strokes(), long)) for each in masks))
     styles = [as_picture(strokes(), long)] * (MAX_STYLES - 2 * MOST_REGIONS)
     settings = TransferSettings(size="64", min_size=64, steps=1)
-    made = Transfer(PHOTO, styles, settings, FP32, parts=parts, studio=STUDIO)
+    made = Transfer(PHOTO, styles, settings, FP32, parts=parts, session=STUDIO)
     assert len(to_text(made.run().recipe).encode()) < MAX_RECIPE_BYTES

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from stylize.batches.painter import Shop
+from stylize.batches.painter import BatchPainter
 from stylize.batches.tasks import Task
 from stylize.cli.batch import transfer_looks
 from stylize.cli.transfer import split_part, take_parts
@@ -17,15 +17,15 @@ from stylize.images.read import read_picture
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.replay import prepare
 from stylize.runs.recipe import settings_of
-from stylize.runs.result import Painting
-from stylize.runs.session import Studio
+from stylize.runs.result import Result
+from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.presets import Preset
 from stylize.settings.transfer import TransferSettings, painted_layers, serves, shares_of_styles
 from tests.conftest import as_picture, cat, save, strokes
 
 FP32 = Execution(device="cpu", precision="fp32")
-STUDIO = Studio()
+STUDIO = Session()
 CONTENT, RED = as_picture(cat(48), "cat.png"), as_picture(strokes(40, 56), "red.png")
 BLUE = as_picture(strokes(48, 48, 5.0).flip(1), "blue.png")
 LAYERS = (("relu1_1", 2.0), ("relu2_1", 1.0), ("relu4_1", 1.0))
@@ -40,7 +40,7 @@ SMALL: dict[str, Any] = {
 
 def job(*parts: str, **changes: Any) -> Transfer:
     settings = TransferSettings(**SMALL | {"style_parts": parts} | changes)
-    return Transfer(CONTENT, [RED, BLUE], settings, FP32, studio=STUDIO)
+    return Transfer(CONTENT, [RED, BLUE], settings, FP32, session=STUDIO)
 
 
 def own(style: int) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def test_all_and_fine_are_mixed_where_both_serve() -> None:
 def test_the_fine_style_decides_the_colours() -> None:
     """Which lie in the first layers."""
 
-    def warmth(painting: Painting) -> float:
-        return float((painting.pixels[:, 0] - painting.pixels[:, 2]).mean())
+    def warmth(result: Result) -> float:
+        return float((result.pixels[:, 0] - result.pixels[:, 2]).mean())
 
     steps = {"steps": 16, "final_steps": 16, "content_weight": 0.01}
     both = (("fine", "coarse"), ("coarse", "fine"))
@@ -107,7 +107,7 @@ def test_the_fine_style_decides_the_colours() -> None:
 
 def test_one_part_alone_needs_fewer_layers() -> None:
     settings = TransferSettings(**SMALL | {"style_parts": ("fine",), "content_weight": 0.0})
-    alone = Transfer(CONTENT, [RED], settings, FP32, studio=STUDIO).run()
+    alone = Transfer(CONTENT, [RED], settings, FP32, session=STUDIO).run()
     assert set(alone.recipe["losses"]) == {"style relu1_1", "style relu2_1", "smoothness"}
 
 
@@ -179,7 +179,7 @@ def test_in_a_batch(tmp_path: Path) -> None:
     (look,) = transfer_looks(preset, said, files[1:], each=False)
     task = Task(files[0], tmp_path / "out.png", look)
     photo, *styles = (read_picture(file) for file in files)
-    alone = Transfer(photo, styles, preset.apply(said), FP32, studio=STUDIO).run()
-    assert torch.equal(Shop(FP32).paint(task, photo).pixels, alone.pixels)
+    alone = Transfer(photo, styles, preset.apply(said), FP32, session=STUDIO).run()
+    assert torch.equal(BatchPainter(FP32).paint(task, photo).pixels, alone.pixels)
     with pytest.raises(SettingError, match="2 style parts for 1 styles"):
         transfer_looks(preset, said, files[1:], each=True)

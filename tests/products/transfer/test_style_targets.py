@@ -10,11 +10,11 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
 from stylize.losses.statistics import Moments
 from stylize.networks.models import load_weights
-from stylize.networks.vgg import Trunk
-from stylize.planning.device import Machine
-from stylize.planning.memory import Layout
-from stylize.products.transfer.style_targets import LEAST_STYLE_SIDE, Gauge
-from stylize.runs.session import Studio
+from stylize.networks.vgg import VGG
+from stylize.planning.device import Device
+from stylize.planning.memory import MemoryPlan
+from stylize.products.transfer.style_targets import LEAST_STYLE_SIDE, StyleStatistics
+from stylize.runs.session import Session
 from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, cat, strokes
 
@@ -23,11 +23,13 @@ GRAIN = ("relu1_1", "relu2_1")
 
 
 @pytest.fixture(scope="module")
-def gauge() -> Gauge:
+def gauge() -> StyleStatistics:
     weights = load_weights("vgg16")
-    machine = Machine("cpu", "fp32", 1)
+    device = Device("cpu", "fp32", 1)
     photo = as_picture(cat(64))
-    return Gauge(weights, Trunk(weights, LAYERS), photo, TransferSettings(), machine, Studio())
+    return StyleStatistics(
+        weights, VGG(weights, LAYERS), photo, TransferSettings(), device, Session()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,20 +37,20 @@ def style() -> Picture:
     return as_picture(strokes(48, 64, 5.0), "strokes.png")
 
 
-def expected(gauge: Gauge, style: Picture, size: tuple[int, int]) -> dict[str, Moments]:
-    return moments_of_layers(gauge.trunk, resize_clamped(style.pixels, size), LAYERS)
+def expected(gauge: StyleStatistics, style: Picture, size: tuple[int, int]) -> dict[str, Moments]:
+    return moments_of_layers(gauge.vgg, resize_clamped(style.pixels, size), LAYERS)
 
 
 @pytest.mark.parametrize("side", [64, 56, 44])
-def test_a_style_shrinks_for_all_layers(gauge: Gauge, style: Picture, side: int) -> None:
-    found = gauge.moments(style, side, LAYERS, Layout())
+def test_a_style_shrinks_for_all_layers(gauge: StyleStatistics, style: Picture, side: int) -> None:
+    found = gauge.moments(style, side, LAYERS, MemoryPlan())
     wanted = expected(gauge, style, (side * 3 // 4, side))
     for name in LAYERS:
         assert torch.equal(found[name].second, wanted[name].second)
 
 
-def test_the_shallow_layers_see_no_enlarged_style(gauge: Gauge, style: Picture) -> None:
-    found = gauge.moments(style, 128, LAYERS, Layout())
+def test_the_shallow_layers_see_no_enlarged_style(gauge: StyleStatistics, style: Picture) -> None:
+    found = gauge.moments(style, 128, LAYERS, MemoryPlan())
     own, enlarged = expected(gauge, style, (48, 64)), expected(gauge, style, (96, 128))
     for name in LAYERS:
         wanted = own if name in GRAIN else enlarged
@@ -56,12 +58,12 @@ def test_the_shallow_layers_see_no_enlarged_style(gauge: Gauge, style: Picture) 
         assert not torch.equal(own[name].mean, enlarged[name].mean)
 
 
-def test_only_what_is_asked_for(gauge: Gauge, style: Picture) -> None:
-    assert set(gauge.moments(style, 128, ["relu1_1"], Layout())) == {"relu1_1"}
-    assert set(gauge.moments(style, 128, ["relu3_1"], Layout())) == {"relu3_1"}
+def test_only_what_is_asked_for(gauge: StyleStatistics, style: Picture) -> None:
+    assert set(gauge.moments(style, 128, ["relu1_1"], MemoryPlan())) == {"relu1_1"}
+    assert set(gauge.moments(style, 128, ["relu3_1"], MemoryPlan())) == {"relu3_1"}
 
 
-def test_a_style_never_vanishes(gauge: Gauge, style: Picture) -> None:
-    found = gauge.moments(style, 1, LAYERS, Layout())
+def test_a_style_never_vanishes(gauge: StyleStatistics, style: Picture) -> None:
+    found = gauge.moments(style, 1, LAYERS, MemoryPlan())
     wanted = expected(gauge, style, (LEAST_STYLE_SIDE, round(LEAST_STYLE_SIDE * 4 / 3)))
     assert torch.equal(found["relu3_1"].second, wanted["relu3_1"].second)

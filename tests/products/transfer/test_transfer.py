@@ -14,11 +14,11 @@ from stylize.errors import InterruptedRunError, PictureError, SettingError, Unkn
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.losses.smoothness import total_variation
-from stylize.optimize.loop import Iterate
+from stylize.optimize.loop import Step
 from stylize.planning import memory as layout_module
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import load_recipe
-from stylize.runs.result import Painting
+from stylize.runs.result import Result
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, cat, photo, strokes
@@ -30,38 +30,38 @@ def paint(
     content: Picture,
     *styles: Picture,
     start: Picture | None = None,
-    listener: Callable[[Iterate], None] | None = None,
+    on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
     **changes: object,
-) -> Painting:
+) -> Result:
     values = {"size": "64", "min_size": 64, "steps": 12} | changes
     job = Transfer(content, styles, TransferSettings(**values), FP32, start=start)
-    return job.run(listener, stop)
+    return job.run(on_step, stop)
 
 
-def losses(painting: Painting, kind: str) -> float:
-    found = painting.recipe["losses"]
+def losses(result: Result, kind: str) -> float:
+    found = result.recipe["losses"]
     return sum(value for name, value in found.items() if name.startswith(kind))
 
 
 @pytest.fixture(scope="module")
-def plain() -> Painting:
+def plain() -> Result:
     """Twelve steps with the default settings."""
     return paint(as_picture(photo(), "photo.png"), as_picture(strokes(), "strokes.png"))
 
 
 def test_style_comes_closer_and_the_photo_remains(content: Picture, style: Picture) -> None:
-    events: list[Iterate] = []
-    painting = paint(content, style, listener=events.append, steps=30)
+    events: list[Step] = []
+    result = paint(content, style, on_step=events.append, steps=30)
     assert events[-1].total < 0.3 * events[0].total
-    assert painting.pixels.shape == (1, 3, 64, 64)
-    assert float(painting.pixels.min()) >= 0
-    assert float(painting.pixels.max()) <= 1
-    assert losses(painting, "content") < 0.05 * 2
+    assert result.pixels.shape == (1, 3, 64, 64)
+    assert float(result.pixels.min()) >= 0
+    assert float(result.pixels.max()) <= 1
+    assert losses(result, "content") < 0.05 * 2
 
 
 def test_equal_seeds_and_settings_give_equal_pixels(
-    content: Picture, style: Picture, plain: Painting
+    content: Picture, style: Picture, plain: Result
 ) -> None:
     assert torch.equal(paint(content, style).pixels, plain.pixels)
 
@@ -80,8 +80,8 @@ def test_bf16_comes_as_close_as_fp32(style: Picture) -> None:
     for precision in ("fp32", "bf16"):
         settings = TransferSettings(size="64", min_size=64, steps=40)
         execution = Execution(device="cpu", precision=precision)
-        painting = Transfer(as_picture(cat(64)), [style], settings, execution).run()
-        totals.append(losses(painting, ""))
+        result = Transfer(as_picture(cat(64)), [style], settings, execution).run()
+        totals.append(losses(result, ""))
     assert totals[1] == pytest.approx(totals[0], rel=0.03)
 
 
@@ -96,10 +96,10 @@ def test_more_content_weight_keeps_more_of_the_photo(content: Picture, style: Pi
 def test_no_content_weight_from_noise_is_texture_synthesis(
     content: Picture, style: Picture
 ) -> None:
-    events: list[Iterate] = []
+    events: list[Step] = []
     settings = {"content_weight": 0.0, "init": "noise", "steps": 40}
-    painting = paint(content, style, listener=events.append, **settings)
-    assert not any(name.startswith("content") for name in painting.recipe["losses"])
+    result = paint(content, style, on_step=events.append, **settings)
+    assert not any(name.startswith("content") for name in result.recipe["losses"])
     assert events[-1].total < 0.2 * events[0].total
 
 
@@ -155,21 +155,21 @@ def test_the_order_of_styles_does_not_matter(content: Picture, style: Picture) -
 
 
 def test_gram_and_moments_want_different_things(
-    content: Picture, style: Picture, plain: Painting
+    content: Picture, style: Picture, plain: Result
 ) -> None:
     gram = paint(content, style, style_loss="gram")
     assert float((gram.pixels - plain.pixels).abs().mean()) > 0.005
 
 
 def test_layers_decide_what_is_compared(content: Picture, style: Picture) -> None:
-    painting = paint(
+    result = paint(
         content,
         style,
         style_layers=(("relu1_1", 1.0), ("relu3_1", 1.0)),
         content_layers=(("relu2_2", 1.0), ("conv3_2", 3.0)),
         steps=2,
     )
-    assert set(painting.recipe["losses"]) == {
+    assert set(result.recipe["losses"]) == {
         "style relu1_1",
         "style relu3_1",
         "content relu2_2",
@@ -179,30 +179,30 @@ def test_layers_decide_what_is_compared(content: Picture, style: Picture) -> Non
 
 
 def test_average_pooling_is_another_picture(
-    content: Picture, style: Picture, plain: Painting
+    content: Picture, style: Picture, plain: Result
 ) -> None:
     average = paint(content, style, pooling="avg")
     assert float((average.pixels - plain.pixels).abs().mean()) > 0.005
 
 
 def test_vgg19_is_another_network(content: Picture, style: Picture) -> None:
-    painting = paint(content, style, network="vgg19", steps=2)
-    assert painting.recipe["weights"]["name"] == "vgg19"
+    result = paint(content, style, network="vgg19", steps=2)
+    assert result.recipe["weights"]["name"] == "vgg19"
 
 
 def test_a_start_of_ones_own(content: Picture, style: Picture) -> None:
     start = as_picture(torch.full((1, 3, 32, 32), 0.9), "start.png")
-    painting = paint(
+    result = paint(
         content, style, start=start, init="file", optimizer="adam", steps=1, learning_rate=1e-4
     )
-    torch.testing.assert_close(painting.pixels, torch.full((1, 3, 64, 64), 0.9), atol=1e-3, rtol=0)
-    assert [each["role"] for each in painting.recipe["inputs"]] == ["content", "style", "start"]
+    torch.testing.assert_close(result.pixels, torch.full((1, 3, 64, 64), 0.9), atol=1e-3, rtol=0)
+    assert [each["role"] for each in result.recipe["inputs"]] == ["content", "style", "start"]
 
 
 @pytest.mark.parametrize(("init", "source"), [("content", photo()), ("style", strokes())])
 def test_starts(content: Picture, style: Picture, init: str, source: torch.Tensor) -> None:
-    painting = paint(content, style, init=init, optimizer="adam", steps=1, learning_rate=1e-4)
-    torch.testing.assert_close(painting.pixels, source, atol=1e-3, rtol=0)
+    result = paint(content, style, init=init, optimizer="adam", steps=1, learning_rate=1e-4)
+    torch.testing.assert_close(result.pixels, source, atol=1e-3, rtol=0)
 
 
 TWO_SCALES: dict[str, object] = {"min_size": 32, "optimizer": "adam", "learning_rate": 1e-5}
@@ -211,10 +211,10 @@ TWO_SCALES: dict[str, object] = {"min_size": 32, "optimizer": "adam", "learning_
 @pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
 def test_detail_comes_back_with_the_size(content: Picture, style: Picture, detail: float) -> None:
     """Hardly a step is made, so what is there is the start: coarse, and a share of the rest."""
-    painting = paint(content, style, detail=detail, steps=1, **TWO_SCALES)
+    result = paint(content, style, detail=detail, steps=1, **TWO_SCALES)
     coarse = resize(resize(content.pixels, (32, 32)), (64, 64))
     expected = (coarse + detail * (content.pixels - coarse)).clamp(0, 1)
-    torch.testing.assert_close(painting.pixels, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(result.pixels, expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("init", ["noise", "style"])
@@ -230,8 +230,8 @@ def test_no_detail_of_the_photo_where_it_is_not_the_start(
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_both_optimisers_descend(content: Picture, style: Picture, optimizer: str) -> None:
-    events: list[Iterate] = []
-    paint(content, style, optimizer=optimizer, steps=25, listener=events.append)
+    events: list[Step] = []
+    paint(content, style, optimizer=optimizer, steps=25, on_step=events.append)
     assert events[-1].total < 0.4 * events[0].total
 
 
@@ -242,7 +242,7 @@ def test_lbfgs_comes_closer_than_adam_in_equal_steps(content: Picture, style: Pi
     assert totals[0] < 0.95 * totals[1]
 
 
-def test_more_steps_come_closer(content: Picture, style: Picture, plain: Painting) -> None:
+def test_more_steps_come_closer(content: Picture, style: Picture, plain: Result) -> None:
     longer = paint(content, style, steps=40)
     assert losses(longer, "style") < losses(plain, "style")
 
@@ -268,19 +268,19 @@ def test_averaging_lags_behind_the_last_iterate(content: Picture, style: Picture
 
 
 def test_tolerance_ends_a_scale_early(content: Picture, style: Picture) -> None:
-    painting = paint(content, style, steps=60, tolerance=0.5)
-    assert painting.recipe["resolved"]["scales"][0][2] < 60
+    result = paint(content, style, steps=60, tolerance=0.5)
+    assert result.recipe["resolved"]["scales"][0][2] < 60
 
 
 def test_sizes_and_scales(style: Picture) -> None:
-    painting = paint(as_picture(photo(90, 150)), style, size="120", min_size=60, steps=9)
-    assert painting.pixels.shape == (1, 3, 72, 120)
-    assert painting.recipe["resolved"]["scales"] == [[60, 36, 9], [120, 72, 4]]
+    result = paint(as_picture(photo(90, 150)), style, size="120", min_size=60, steps=9)
+    assert result.pixels.shape == (1, 3, 72, 120)
+    assert result.recipe["resolved"]["scales"] == [[60, 36, 9], [120, 72, 4]]
 
 
 def test_nothing_is_enlarged(style: Picture) -> None:
-    painting = paint(as_picture(photo(40, 48)), style, size="4096", steps=1)
-    assert painting.pixels.shape == (1, 3, 40, 48)
+    result = paint(as_picture(photo(40, 48)), style, size="4096", steps=1)
+    assert result.pixels.shape == (1, 3, 40, 48)
 
 
 def test_every_pixel_of_an_odd_size_is_painted(style: Picture) -> None:
@@ -306,25 +306,25 @@ def test_one_recipe_looks_the_same_at_two_sizes() -> None:
 
 def test_alpha_is_kept(style: Picture) -> None:
     alpha = (torch.arange(64).view(1, 1, 1, 64) >= 32).float().expand(1, 1, 64, 64)
-    painting = paint(as_picture(photo(), alpha=alpha), style, steps=1)
-    assert painting.alpha is not None
-    assert torch.equal(painting.alpha, alpha)
+    result = paint(as_picture(photo(), alpha=alpha), style, steps=1)
+    assert result.alpha is not None
+    assert torch.equal(result.alpha, alpha)
 
 
 def test_a_stop_gives_the_picture_so_far(content: Picture, style: Picture) -> None:
-    events: list[Iterate] = []
-    painting = paint(
+    events: list[Step] = []
+    result = paint(
         content,
         style,
         size="64",
         min_size=32,
-        listener=events.append,
+        on_step=events.append,
         stop=lambda: len(events) >= 3,
     )
-    assert painting.interrupted
-    assert painting.recipe["interrupted"] is True
-    assert painting.recipe["resolved"]["scales"] == [[32, 32, 3]]
-    assert painting.pixels.shape == (1, 3, 64, 64)
+    assert result.interrupted
+    assert result.recipe["interrupted"] is True
+    assert result.recipe["resolved"]["scales"] == [[32, 32, 3]]
+    assert result.pixels.shape == (1, 3, 64, 64)
 
 
 def test_a_stop_before_the_first_step_has_nothing_to_give(content: Picture, style: Picture) -> None:
@@ -334,13 +334,13 @@ def test_a_stop_before_the_first_step_has_nothing_to_give(content: Picture, styl
 
 def test_previews_are_pictures_of_the_scale(content: Picture, style: Picture) -> None:
     shapes = []
-    paint(content, style, steps=2, listener=lambda event: shapes.append(event.picture().shape))
+    paint(content, style, steps=2, on_step=lambda event: shapes.append(event.picture().shape))
     assert shapes == [(1, 3, 64, 64)] * 2
 
 
 def test_a_plain_style_does_no_harm(content: Picture) -> None:
-    painting = paint(content, as_picture(torch.full((1, 3, 64, 64), 0.5)))
-    assert torch.isfinite(painting.pixels).all()
+    result = paint(content, as_picture(torch.full((1, 3, 64, 64), 0.5)))
+    assert torch.isfinite(result.pixels).all()
 
 
 @pytest.mark.parametrize(
@@ -375,10 +375,10 @@ def test_pictures_too_small_for_the_network(content: Picture, style: Picture, si
 
 def test_the_python_function(files: tuple[Path, Path], tmp_path: Path) -> None:
     content, style = files
-    painting = stylize.transfer(
+    result = stylize.transfer(
         content, [style, read_picture(style)], size="32", steps=2, execution=FP32
     )
-    painting.save(tmp_path / "out.png")
+    result.save(tmp_path / "out.png")
     recipe = load_recipe(tmp_path / "out.png")
     assert recipe["settings"]["steps"] == 2
     assert [each["name"] for each in recipe["inputs"]] == [
@@ -386,7 +386,7 @@ def test_the_python_function(files: tuple[Path, Path], tmp_path: Path) -> None:
         "strokes.png",
         "strokes.png",
     ]
-    assert recipe == painting.recipe
+    assert recipe == result.recipe
 
 
 def test_tiles_paint_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
