@@ -291,7 +291,7 @@ class TestSharing:
         """Threads here stand for processes: claims exclude each other all the same."""
         other = Bench.__new__(Bench)
         other.__dict__ |= {"output": bench.output, "tasks": bench.tasks}
-        other.__dict__ |= {"shop": Sketches(), "told": [], "stop": lambda: False}
+        other.__dict__ |= {"painter": Sketches(), "told": [], "stop": lambda: False}
         thread = threading.Thread(target=other.run)
         thread.start()
         bench.run()

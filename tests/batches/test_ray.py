@@ -99,13 +99,13 @@ class Batch:
         self.output.mkdir(exist_ok=True)
         ledger = Ledger(self.output, {"": []})
         with Claims(self.output) as claims:
-            told = options.pop("told", lambda outcome: None)
+            told = options.pop("on_step", lambda outcome: None)
 
             def listen(outcome: Outcome) -> None:
                 self.told.append(outcome)
                 told(outcome)
 
-            common = {"saving": Saving(), "told": listen, "stop": lambda: False}
+            common = {"saving": Saving(), "on_step": listen, "stop": lambda: False}
             try:
                 make(ledger, claims, **common | options).run(self.tasks)
             finally:

@@ -528,8 +528,8 @@ class TestReport:
         with self.report(monkeypatch, stream := Terminal()) as report:
             listen: Callable[[Any], None] = report.on_image(TASK)
             listen(STEP)
-            report.told(Outcome(TASK, "done", 1.0))
-            report.told(Outcome(TASK, "failed", 1.0, "no luck"))
+            report.on_step(Outcome(TASK, "done", 1.0))
+            report.on_step(Outcome(TASK, "failed", 1.0, "no luck"))
         said = stream.getvalue()
         assert "0/3" in said
         assert "failed in/a b.png: no luck\n" in said
@@ -539,9 +539,9 @@ class TestReport:
     def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := io.StringIO()) as report:
             assert report.on_image(TASK) is None
-            report.told(Outcome(TASK, "done", 1.25))
-            report.told(Outcome(TASK, "elsewhere"))
-            report.told(Outcome(TASK, "failed", error="no luck", remembered=True))
+            report.on_step(Outcome(TASK, "done", 1.25))
+            report.on_step(Outcome(TASK, "elsewhere"))
+            report.on_step(Outcome(TASK, "failed", error="no luck", remembered=True))
         assert stream.getvalue().splitlines() == [
             "done out/a.png (1.2 s)",
             "failed in/a b.png: no luck (as before; --retry-failed tries again)",
@@ -550,15 +550,15 @@ class TestReport:
 
     def test_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := Terminal(), quiet=True) as report:
-            report.told(Outcome(TASK, "done", 1.25))
-            report.told(Outcome(TASK, "failed", 1.0, "no luck"))
+            report.on_step(Outcome(TASK, "done", 1.25))
+            report.on_step(Outcome(TASK, "failed", 1.0, "no luck"))
         assert stream.getvalue() == "failed in/a b.png: no luck\n"
 
     @pytest.mark.parametrize("quiet", [False, True])
     def test_notes_before_the_picture(self, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
         notes = ("24×24 px are not made 64", "a\nb.png: not sure")
         with self.report(monkeypatch, stream := io.StringIO(), quiet=quiet) as report:
-            report.told(Outcome(TASK, "done", 1.25, notes=notes))
+            report.on_step(Outcome(TASK, "done", 1.25, notes=notes))
         said = ["in/a b.png: 24×24 px are not made 64", "in/a b.png: not sure"]
         assert stream.getvalue().splitlines()[:2] == ([] if quiet else said)
 

@@ -73,7 +73,7 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 def test_a_snapshot_is_all_that_the_rest_needs(make: Callable[[], Any], steps: int) -> None:
     def run(keeping: Keeping | None, stop_at: int, image: Tensor) -> tuple[Any, Tensor]:
         events: list[Step] = []
-        options = {"listener": events.append, "stop": lambda: len(events) == stop_at}
+        options = {"on_step": events.append, "stop": lambda: len(events) == stop_at}
         descent = Descent(make(), [Scale(4, 6, 30)], tolerance=1e-9, keeping=keeping, **options)
         if descent.resume is not None:
             image = descent.resume.image

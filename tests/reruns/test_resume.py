@@ -141,7 +141,7 @@ def test_stopped_again_and_again(whole: Any, tmp_path: Path) -> None:
             if last:
                 snapshots.save(path, take(), REQUEST)
 
-        options = {"listener": events.append, "stop": lambda: bool(events)}  # noqa: B023
+        options = {"on_step": events.append, "stop": lambda: bool(events)}  # noqa: B023
         found = gone_on(JOBS["jitter"](), path, keeping=Keeping(keep), **options)
         seconds += [event.seconds for event in events]
     assert_same(found, expected)
