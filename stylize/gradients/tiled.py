@@ -49,9 +49,9 @@ class TiledEngine:
     ) -> None:
         self._vgg = vgg
         self._objective = objective
-        self._terms: dict[str, list[FeatureLoss]] = {name: [] for name in vgg.layers}
-        for term in objective.features:
-            self._terms[term.layer].append(term)
+        self._losses: dict[str, list[FeatureLoss]] = {name: [] for name in vgg.layers}
+        for loss in objective.features:
+            self._losses[loss.layer].append(loss)
         self._tile_px = tile_px
         self._halo = halo_px(vgg.architecture, vgg.layers) if halo is None else halo
         self._strip_bytes = strip_bytes
@@ -64,29 +64,29 @@ class TiledEngine:
             gradient = self._through_network(image, losses)
         else:
             gradient = torch.zeros_like(image)
-        for term in self._objective.pixels:
-            value, slope = term.value_and_gradient(image)
-            losses[term.name] = term.weight * value
-            gradient.add_(slope, alpha=term.weight)
+        for loss in self._objective.pixels:
+            value, slope = loss.value_and_gradient(image)
+            losses[loss.name] = loss.weight * value
+            gradient.add_(slope, alpha=loss.weight)
         return Evaluation(losses, torch.stack(list(losses.values())).sum(), gradient)
 
     def _through_network(self, image: Tensor, losses: dict[str, Tensor]) -> Tensor:
-        sums = _Sums(self._terms, image.dtype)
+        sums = _Sums(self._losses, image.dtype)
         whole = whole_tile(self._vgg.strides(), _size(image))
         if self._tile_px is None:
             sweep = self._sweep(whole)
             sweep.forward(image, sums.add)
             evaluated = sums.evaluate(whole)
             gradient = sweep.backward(image, partial(self._seed, self._slopes(evaluated)))
-        elif all(term.local for term in self._objective.features):
+        elif all(loss.local for loss in self._objective.features):
             gradient = self._pull(image, self._slopes(sums.evaluate(whole)), sums)
             evaluated = sums.evaluate(whole)
         else:
             self._sweep(whole).forward(image, sums.add, remember=False)
             evaluated = sums.evaluate(whole)
             gradient = self._pull(image, self._slopes(evaluated), None)
-        for term in self._objective.features:
-            losses[term.name] = term.weight * evaluated[term.name][0]
+        for loss in self._objective.features:
+            losses[loss.name] = loss.weight * evaluated[loss.name][0]
         return gradient.to(image.dtype)
 
     def _sweep(self, tile: Tile) -> Sweep:
@@ -106,43 +106,43 @@ class TiledEngine:
         return gradient
 
     def _slopes(self, evaluated: dict[str, tuple[Tensor, Any]]) -> dict[str, Any]:
-        """Slopes of all terms with their weights in the total: seeds are linear in them."""
+        """Slopes of all losses with their weights in the total: seeds are linear in them."""
         return {
-            term.name: scaled(evaluated[term.name][1], term.weight)
-            for term in self._objective.features
+            loss.name: scaled(evaluated[loss.name][1], loss.weight)
+            for loss in self._objective.features
         }
 
     def _seed(self, slopes: dict[str, Any], layer: str, features: Tensor, region: Rect) -> Tensor:
-        """The derivative of all terms on a part of one layer."""
+        """The derivative of all losses on a part of one layer."""
         seed: Tensor | None = None
-        for term in self._terms[layer]:
-            part = term.at(region).seed(features, slopes[term.name])
+        for loss in self._losses[layer]:
+            part = loss.crop(region).feature_gradient(features, slopes[loss.name])
             seed = part if seed is None else seed.add_(part)
         return torch.zeros_like(features) if seed is None else seed
 
 
 class _Sums:
-    """What the terms want added up over positions, in double precision."""
+    """What the losses want added up over positions, in double precision."""
 
-    def __init__(self, terms: dict[str, list[FeatureLoss]], dtype: torch.dtype) -> None:
-        self._terms = terms
+    def __init__(self, losses: dict[str, list[FeatureLoss]], dtype: torch.dtype) -> None:
+        self._losses = losses
         self._dtype = dtype
         self._total: dict[str, Any] = {}
 
     def add(self, layer: str, features: Tensor, region: Rect) -> None:
         """Count a part of a layer's activations."""
-        for term in self._terms[layer]:
-            part = term.at(region).sums(features)
-            self._total[term.name] = added(self._total.get(term.name), part)
+        for loss in self._losses[layer]:
+            part = loss.crop(region).statistics(features)
+            self._total[loss.name] = added(self._total.get(loss.name), part)
 
     def evaluate(self, whole: Tile) -> dict[str, tuple[Tensor, Any]]:
-        """Unweighted value and slope of every term; before anything was counted, of zeros."""
+        """Unweighted value and slope of every loss; before anything was counted, of zeros."""
         found = {}
-        for layer, terms in self._terms.items():
+        for layer, losses in self._losses.items():
             positions = whole.regions[layer].rows * whole.regions[layer].columns
-            for term in terms:
-                sums = narrowed(self._total.get(term.name, torch.zeros(())), self._dtype)
-                found[term.name] = term.evaluate(sums, positions)
+            for loss in losses:
+                sums = narrowed(self._total.get(loss.name, torch.zeros(())), self._dtype)
+                found[loss.name] = loss.value_and_slope(sums, positions)
         return found
 
 
@@ -227,7 +227,7 @@ def scaled(value: Any, factor: float) -> Any:
 
 
 def narrowed(value: Any, dtype: torch.dtype) -> Any:
-    """Sums in the precision in which the terms compute."""
+    """Sums in the precision in which the losses compute."""
     if isinstance(value, tuple):
         return tuple(narrowed(each, dtype) for each in value)
     return value.to(dtype)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from copy import copy
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from stylize.losses.loss import FeatureLoss
 from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
-class PositionLoss:
+class PositionLoss(FeatureLoss):
     """A sum over positions, of which those near the border are left out.
 
     Args:
@@ -26,17 +28,14 @@ class PositionLoss:
     local = True
 
     def __init__(self, name: str, layer: str, weight: float, *, border: int = 0) -> None:
-        self.name = name
-        self.layer = layer
-        self.weight = weight
+        super().__init__(name, layer, weight)
         self._border = border
-        self._region: Rect | None = None
+        self._rect: Rect | None = None
         self._scale = 1.0
 
-    def at(self, region: Rect) -> Self:
-        """The term for a part of the map; the border is the whole map's."""
+    def crop(self, rect: Rect) -> Self:
         part = copy(self)
-        part._region = region
+        part._rect = rect
         return part
 
     def relative_to(self, features: Tensor) -> Self:
@@ -46,34 +45,40 @@ class PositionLoss:
         relative._scale = 1.0 / max(float(amount), torch.finfo(torch.float32).tiny ** 0.5)
         return relative
 
+    @abstractmethod
     def amount(self, features: Tensor) -> Tensor:
         """``(1, C, h, w)`` to what is added up at each position, ``(1, 1 or C, h, w)``."""
-        raise NotImplementedError
 
-    def slope(self, features: Tensor) -> Tensor:
-        """Derivative of the amount with respect to ``(1, C, h, w)`` features, a new tensor."""
-        raise NotImplementedError
+    def amount_gradient(self, features: Tensor) -> Tensor:
+        """Derivative of the summed amount with respect to ``(1, C, h, w)`` features."""
+        leaf = features.detach().requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self.amount(leaf).sum(), leaf)
+        return gradient
 
-    def sums(self, features: Tensor) -> Tensor:
+    def statistics(self, features: Tensor) -> Tensor:
         """Sum over the inner positions."""
         return self.amount(exact(self._inner(features))).sum()
 
-    def evaluate(self, sums: Tensor, positions: int) -> tuple[Tensor, Tensor]:
-        """Mean over positions, and its slope with respect to the sum."""
+    def value(self, sums: Tensor, positions: float) -> Tensor:
+        """Mean over positions."""
+        return sums * (self._scale / positions)
+
+    def value_and_slope(self, sums: Tensor, positions: float) -> tuple[Tensor, Tensor]:
         scale = self._scale / positions
         return sums * scale, sums.new_tensor(scale)
 
-    def seed(self, features: Tensor, slope: Tensor) -> Tensor:
-        """The derivative at inner positions, 0 at the border."""
-        seed = torch.zeros_like(features)
-        self._inner(seed).copy_(self.slope(exact(self._inner(features))) * slope)
-        return seed
+    def feature_gradient(self, features: Tensor, slope: Tensor) -> Tensor:
+        gradient = torch.zeros_like(features)
+        inner = self._inner(features)
+        self._inner(gradient).copy_(self.amount_gradient(exact(inner)) * slope)
+        return gradient
 
     def _inner(self, features: Tensor) -> Tensor:
         height, width = features.shape[2:]
-        region = self._region or Rect(0, 0, height, width, height, width)
-        rows = self._kept(region.top, height, region.rows)
-        return features[..., rows, self._kept(region.left, width, region.columns)]
+        rect = self._rect or Rect(0, 0, height, width, height, width)
+        rows = self._kept(rect.top, height, rect.rows)
+        return features[..., rows, self._kept(rect.left, width, rect.columns)]
 
     def _kept(self, start: int, length: int, whole: int) -> slice:
         """What of a part of an axis is not border."""
@@ -109,7 +114,7 @@ class EnergyLoss(PositionLoss):
         energy = features.clamp_min(0).square_().mul_(0.5)
         return energy if self._channels is None else energy.mul_(self._channels)
 
-    def slope(self, features: Tensor) -> Tensor:
+    def amount_gradient(self, features: Tensor) -> Tensor:
         """``w relu(F)``."""
         rectified = features.clamp_min(0)
         return rectified if self._channels is None else rectified.mul_(self._channels)
@@ -138,7 +143,7 @@ class ChannelLoss(PositionLoss):
         """``F`` of the channels."""
         return features[:, self._channels]
 
-    def slope(self, features: Tensor) -> Tensor:
+    def amount_gradient(self, features: Tensor) -> Tensor:
         """1 in the channels, 0 elsewhere."""
         slope = torch.zeros_like(features)
         slope[:, self._channels] = 1

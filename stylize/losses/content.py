@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import Self
 
 import torch
 from torch import Tensor
 
+from stylize.losses.loss import FeatureLoss
 from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
-class ContentLoss:
+class ContentLoss(FeatureLoss):
     """Relative squared error of activations, ``|F − F*|² / |F*|²``.
 
     Args:
@@ -27,29 +29,26 @@ class ContentLoss:
     local = True
 
     def __init__(self, layer: str, target: Tensor, weight: float) -> None:
-        self.name = f"content {layer}"
-        self.layer = layer
-        self.weight = weight
+        super().__init__(f"content {layer}", layer, weight)
         self._target = target
         energy = target.float().square().sum()
         self._scale = 1 / energy.clamp_min(torch.finfo(torch.float32).tiny)
 
-    def at(self, region: Rect) -> ContentLoss:
-        """The term with the target's part there."""
+    def crop(self, rect: Rect) -> Self:
         part = copy(self)
-        rows = slice(region.top, region.top + region.height)
-        columns = slice(region.left, region.left + region.width)
-        part._target = self._target[..., rows, columns]
+        part._target = rect.of(self._target)
         return part
 
-    def sums(self, features: Tensor) -> Tensor:
+    def statistics(self, features: Tensor) -> Tensor:
         """Sum of squared errors."""
         return exact(features - self._target).square().sum()
 
-    def evaluate(self, sums: Tensor, positions: int) -> tuple[Tensor, Tensor]:
-        """Value, and its slope with respect to the sum of squared errors."""
-        return sums * self._scale, self._scale
+    def value(self, sums: Tensor, positions: float) -> Tensor:
+        return sums * self._scale
 
-    def seed(self, features: Tensor, slope: Tensor) -> Tensor:
+    def value_and_slope(self, sums: Tensor, positions: float) -> tuple[Tensor, Tensor]:
+        return self.value(sums, positions), self._scale
+
+    def feature_gradient(self, features: Tensor, slope: Tensor) -> Tensor:
         """``2 (F − F*)``, scaled."""
         return (features - self._target) * (2 * slope)

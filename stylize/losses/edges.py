@@ -6,11 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylize.losses.loss import ImageLoss
+
 # Mean squared Laplacian below which a photograph counts as flat: about that of rounding to 8 bits.
 _FLAT = 1e-4
 
 
-class EdgesLoss:
+class EdgesLoss(ImageLoss):
     """Relative squared error of Laplacians, ``|Δ(x − x*)|² / |Δx*|²``, at one or several sizes.
 
     Args:
@@ -28,24 +30,18 @@ class EdgesLoss:
         Li, Xu, Nie and Chua, "Laplacian-Steered Neural Style Transfer" (ACM Multimedia 2017).
     """
 
-    name = "edges"
-
     def __init__(self, photo: Tensor, weight: float, *, sizes_px: tuple[int, ...] = (4,)) -> None:
-        self.weight = weight
+        super().__init__("edges", weight)
         self._photo = photo
         self._sizes = sizes_px
         energies = [laplacian(photo, size).square().mean() for size in sizes_px]
         self._scales = [1 / (len(sizes_px) * energy.clamp_min(_FLAT)) for energy in energies]
 
-    def value_and_gradient(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Value and gradient for ``(1, 3, H, W)`` pixels, of the photograph's shape."""
-        leaf = (image.detach() - self._photo).requires_grad_()
-        with torch.enable_grad():
-            errors = [laplacian(leaf, size).square().mean() for size in self._sizes]
-            terms = zip(self._scales, errors, strict=True)
-            value = torch.stack([scale * error for scale, error in terms]).sum()
-            (gradient,) = torch.autograd.grad(value, leaf)
-        return value.detach(), gradient
+    def value(self, image: Tensor) -> Tensor:
+        difference = image - self._photo
+        errors = [laplacian(difference, size).square().mean() for size in self._sizes]
+        weighted = [scale * error for scale, error in zip(self._scales, errors, strict=True)]
+        return torch.stack(weighted).sum()
 
 
 def laplacian(image: Tensor, size_px: int = 1) -> Tensor:

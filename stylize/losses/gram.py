@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.statistics import Moments, Sums, _like, by_position, sums_of
-from stylize.networks.architecture import Rect
+from stylize.losses.loss import FeatureLoss
+from stylize.losses.statistics import Moments, MomentSums, as_features, by_position, sums_of
 
 
-class GramLoss:
+class GramLoss(FeatureLoss):
     """Relative squared distance of Gram matrices, ``|G − G*|² / |G*|²``.
 
     Args:
@@ -23,30 +23,25 @@ class GramLoss:
         norm it is the fraction of the style that is missing, everywhere.
     """
 
-    local = False
-
     def __init__(self, layer: str, target: Moments, weight: float) -> None:
-        self.name = f"style {layer}"
-        self.layer = layer
-        self.weight = weight
+        super().__init__(f"style {layer}", layer, weight)
         self._target = target.second
         self._scale = 1 / target.second.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
 
-    def at(self, region: Rect) -> GramLoss:
-        """The term itself: all positions are alike."""
-        return self
-
-    def sums(self, features: Tensor) -> Sums:
+    def statistics(self, features: Tensor) -> MomentSums:
         """Sum of activations and of their outer products."""
         return sums_of(features)
 
-    def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Tensor]:
-        """Value, and its slope with respect to ``Σ F Fᵀ``."""
+    def value(self, sums: MomentSums, positions: float) -> Tensor:
+        return (sums[1] / positions - self._target).square().sum() * self._scale
+
+    def value_and_slope(self, sums: MomentSums, positions: float) -> tuple[Tensor, MomentSums]:
         difference = sums[1] / positions - self._target
         value = difference.square().sum() * self._scale
-        return value, difference * (2 * self._scale / positions)
+        slope = difference * (2 * self._scale / positions)
+        return value, (torch.zeros_like(sums[0]), slope)
 
-    def seed(self, features: Tensor, slope: Tensor) -> Tensor:
+    def feature_gradient(self, features: Tensor, slope: MomentSums) -> Tensor:
         """``2 (∂L/∂ΣFFᵀ) F``: the slope is symmetric."""
         rows = by_position(features)
-        return _like(rows @ (2 * slope).to(rows.dtype), features)
+        return as_features(rows @ (2 * slope[1]).to(rows.dtype), features)

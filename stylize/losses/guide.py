@@ -40,7 +40,7 @@ class GuideLoss(PositionLoss):
         best = [(chunk @ self._guide.T).amax(1) for chunk in torch.split(rows, _CHUNK)]
         return torch.cat(best).view(1, 1, *features.shape[2:])
 
-    def slope(self, features: Tensor) -> Tensor:
+    def amount_gradient(self, features: Tensor) -> Tensor:
         """The guide's activations at the position that fits best."""
         rows = features.flatten(2)[0].T
         best = torch.cat([(chunk @ self._guide.T).argmax(1) for chunk in torch.split(rows, _CHUNK)])

@@ -1,72 +1,124 @@
-"""The contract between the losses and the gradient.
+"""The contract of the losses, and their gradients by autograd.
 
-A feature loss is a function of sums over positions, ``f(Σ_p s(F_p))``. The sums are added up over
-the whole picture or over its tiles; the value and its gradient follow from them.
+A feature loss is a function of sums over positions, ``f(Σ_p s(F_p))``. A new one defines two
+methods, ``statistics`` (what is summed) and ``value`` (the function of the sums); this file derives
+the rest. Whatever has this form is tiled exactly: a first pass adds up the statistics of all tiles,
+a second propagates each tile's gradient back to its pixels.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+import torch
 from torch import Tensor
 
 from stylize.networks.architecture import Rect
 
+# A tensor, or a tuple of tensors.
+Sums = Any
 
-class FeatureLoss(Protocol):
-    """One named, weighted term on the activations of one layer.
+
+class FeatureLoss(ABC):
+    """A named, weighted loss on the activations of one layer.
+
+    Args:
+        name: for logs and events, unique within an objective.
+        layer: the layer whose activations it reads.
+        weight: factor of its value in the total.
 
     Attributes:
-        name: for logs and events, unique within an objective.
-        layer: the activations it reads.
-        weight: factor of its value in the total.
-        local: whether its slope does not depend on the sums: f is a multiple of the identity.
+        local: whether the gradient at a position does not depend on other positions, because the
+            value is the sum times a constant. Tiles of such losses need a single pass.
+
+    Note:
+        Subclasses may override :meth:`value_and_slope` and :meth:`feature_gradient` with closed
+        forms that are faster than autograd.
     """
 
-    name: str
-    layer: str
-    weight: float
-    local: bool
+    local = False
 
-    def at(self, region: Rect) -> FeatureLoss:
-        """The term for activations of a part of the map; its sums add up to those of the whole."""
+    def __init__(self, name: str, layer: str, weight: float) -> None:
+        self.name, self.layer, self.weight = name, layer, weight
 
-    def sums(self, features: Tensor) -> Any:
-        """What has to be added up over positions.
-
-        Args:
-            features: ``(1, C, h, w)`` activations of :attr:`layer`, in the trunk's precision.
+    @abstractmethod
+    def statistics(self, features: Tensor) -> Sums:
+        """Sum over the positions of ``(1, C, h, w)`` activations, in the network's precision.
 
         Returns:
-            Tensors in single precision at least.
+            A tensor, or a tuple of tensors, in single precision at least.
         """
 
-    def evaluate(self, sums: Any, positions: int) -> tuple[Tensor, Any]:
-        """The unweighted value (a scalar) and its slope with respect to the sums."""
+    @abstractmethod
+    def value(self, sums: Sums, positions: float) -> Tensor:
+        """The unweighted loss, a scalar.
 
-    def seed(self, features: Tensor, slope: Any) -> Tensor:
-        """The derivative with respect to ``features``, of their shape; linear in ``slope``."""
+        Args:
+            sums: the statistics of the whole picture.
+            positions: how many positions were summed.
+        """
+
+    def crop(self, rect: Rect) -> Self:
+        """The loss for a part of the map; override it where the target varies with position."""
+        return self
+
+    def value_and_slope(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
+        """The unweighted value, and its derivative with respect to the sums, in their form."""
+        parts = sums if isinstance(sums, tuple) else (sums,)
+        leaves = tuple(part.detach().requires_grad_() for part in parts)
+        with torch.enable_grad():
+            value = self.value(leaves if isinstance(sums, tuple) else leaves[0], positions)
+            slopes = torch.autograd.grad(value, leaves, materialize_grads=True)
+        return value.detach(), slopes if isinstance(sums, tuple) else slopes[0]
+
+    def feature_gradient(self, features: Tensor, slope: Sums) -> Tensor:
+        """The derivative with respect to ``(1, C, h, w)`` activations, of their shape and dtype.
+
+        Args:
+            features: the activations.
+            slope: as :meth:`value_and_slope` gives it; the result is linear in it.
+        """
+        leaf = features.detach().requires_grad_()
+        with torch.enable_grad():
+            sums = self.statistics(leaf)
+            (gradient,) = torch.autograd.grad(sums, leaf, slope, materialize_grads=True)
+        return gradient
 
 
-class ImageLoss(Protocol):
-    """One named, weighted term on the pixels themselves."""
+class ImageLoss(ABC):
+    """A named, weighted loss on the pixels.
 
-    name: str
-    weight: float
+    Args:
+        name: for logs and events, unique within an objective.
+        weight: factor of its value in the total.
+    """
+
+    def __init__(self, name: str, weight: float) -> None:
+        self.name, self.weight = name, weight
+
+    @abstractmethod
+    def value(self, image: Tensor) -> Tensor:
+        """The unweighted loss of ``(1, 3, H, W)`` RGB pixels in [0, 1], a scalar."""
 
     def value_and_gradient(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The unweighted value (a scalar) and its gradient, of the image's shape."""
+        """The unweighted value, and its gradient of the image's shape."""
+        leaf = image.detach().requires_grad_()
+        with torch.enable_grad():
+            value = self.value(leaf)
+            (gradient,) = torch.autograd.grad(value, leaf)
+        return value.detach(), gradient
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A weighted sum of terms.
+    """A weighted sum of losses.
 
     Attributes:
-        features: terms on activations.
-        pixels: terms on the image.
+        features: losses on activations.
+        pixels: losses on the image.
     """
 
     features: Sequence[FeatureLoss]
@@ -74,16 +126,16 @@ class Objective:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Layers that the terms read, each once, in the order of first use."""
-        return tuple(dict.fromkeys(term.layer for term in self.features))
+        """Layers that the losses read, each once, in the order of first use."""
+        return tuple(dict.fromkeys(loss.layer for loss in self.features))
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An objective at one image.
+    """The value and the gradient of an objective at one image.
 
     Attributes:
-        losses: weighted value by term name, scalar tensors on the engine's device.
+        losses: weighted values by name, scalar tensors on the device of the network.
         total: their sum.
         gradient: ``(1, 3, H, W)`` float32, of the total.
     """

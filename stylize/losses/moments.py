@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.statistics import Moments, Sums, _linear, sums_of
-from stylize.networks.architecture import Rect
+from stylize.losses.loss import FeatureLoss
+from stylize.losses.statistics import Moments, MomentSums, linear_gradient, sums_of
 
 
-class MomentsLoss:
+class MomentsLoss(FeatureLoss):
     """Relative squared distances of covariance and mean, ``|C−C*|²/|C*|² + |μ−μ*|²/|μ*|²``.
 
     Args:
@@ -24,15 +24,12 @@ class MomentsLoss:
         that door; it costs nothing, since both follow from the same two sums.
     """
 
-    local = False
     # A style without any contrast has a covariance of rounding errors only. This share of the
     # squared mean's norm keeps the quotient finite there and is not felt anywhere else.
     _FLAT = 1e-3
 
     def __init__(self, layer: str, target: Moments, weight: float) -> None:
-        self.name = f"style {layer}"
-        self.layer = layer
-        self.weight = weight
+        super().__init__(f"style {layer}", layer, weight)
         self._mean = target.mean
         self._covariance = target.covariance
         tiny = torch.finfo(torch.float32).tiny
@@ -42,16 +39,19 @@ class MomentsLoss:
             self._covariance.square().sum(), (self._FLAT * energy).square()
         ).clamp_min(tiny)
 
-    def at(self, region: Rect) -> MomentsLoss:
-        """The term itself: all positions are alike."""
-        return self
-
-    def sums(self, features: Tensor) -> Sums:
+    def statistics(self, features: Tensor) -> MomentSums:
         """Sum of activations and of their outer products."""
         return sums_of(features)
 
-    def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
-        """Value, and its slopes with respect to ``Σ F`` and ``Σ F Fᵀ``."""
+    def value(self, sums: MomentSums, positions: float) -> Tensor:
+        mean, second = sums[0] / positions, sums[1] / positions
+        difference = second - torch.outer(mean, mean) - self._covariance
+        return (
+            difference.square().sum() * self._covariance_scale
+            + (mean - self._mean).square().sum() * self._mean_scale
+        )
+
+    def value_and_slope(self, sums: MomentSums, positions: float) -> tuple[Tensor, MomentSums]:
         mean, second = sums[0] / positions, sums[1] / positions
         shift = mean - self._mean
         difference = second - torch.outer(mean, mean) - self._covariance
@@ -64,6 +64,6 @@ class MomentsLoss:
         by_mean = shift * (2 * self._mean_scale) - 2 * (by_second @ mean)
         return value, (by_mean / positions, by_second / positions)
 
-    def seed(self, features: Tensor, slope: Sums) -> Tensor:
+    def feature_gradient(self, features: Tensor, slope: MomentSums) -> Tensor:
         """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position."""
-        return _linear(features, *slope)
+        return linear_gradient(features, *slope)

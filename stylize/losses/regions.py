@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import copy
+from typing import Self
 
 import torch
 from torch import Tensor
 
-from stylize.losses.statistics import Moments, Sums, by_position
+from stylize.losses.loss import FeatureLoss
+from stylize.losses.statistics import Moments, MomentSums, by_position
 from stylize.losses.style import StyleLoss
 from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
@@ -25,7 +27,7 @@ from stylize.networks.vgg import exact
 _CHUNK = 1 << 16
 
 
-class RegionLoss:
+class RegionLoss(FeatureLoss):
     """A style term on the activations of one region.
 
     Args:
@@ -35,24 +37,18 @@ class RegionLoss:
         weight: factor in the total, instead of the inner term's.
     """
 
-    local = False
-
     def __init__(self, inner: StyleLoss, mask: Tensor, name: str, weight: float) -> None:
-        self.name = f"{inner.name} in {name}"
-        self.layer = inner.layer
-        self.weight = weight
+        super().__init__(f"{inner.name} in {name}", inner.layer, weight)
         self._inner = inner
         self._amount = float(mask.double().sum())
         self._show(mask)
 
-    def at(self, region: Rect) -> RegionLoss:
-        """The term with the mask's part there."""
+    def crop(self, rect: Rect) -> Self:
         part = copy(self)
-        rows = slice(region.top, region.top + region.height)
-        part._show(self._mask[..., rows, region.left : region.left + region.width])
+        part._show(rect.of(self._mask))
         return part
 
-    def sums(self, features: Tensor) -> Sums:
+    def statistics(self, features: Tensor) -> MomentSums:
         """``Σ w F`` and ``Σ w F Fᵀ``."""
         rows = by_position(exact(features))
         total = rows.new_zeros(rows.shape[1])
@@ -64,20 +60,23 @@ class RegionLoss:
             products.addmm_(weighted.T, chosen)
         return total, products
 
-    def evaluate(self, sums: Sums, positions: int) -> tuple[Tensor, Tensor | Sums]:
-        """Value of the inner term for the region's own number of positions, and its slope."""
-        return self._inner.evaluate(sums, self._amount)
+    def value(self, sums: MomentSums, positions: float) -> Tensor:
+        """Value of the inner loss for the region's own number of positions."""
+        return self._inner.value(sums, self._amount)
 
-    def seed(self, features: Tensor, slope: Tensor | Sums) -> Tensor:
-        """The inner term's, times the mask; 0 outside the region."""
+    def value_and_slope(self, sums: MomentSums, positions: float) -> tuple[Tensor, MomentSums]:
+        return self._inner.value_and_slope(sums, self._amount)
+
+    def feature_gradient(self, features: Tensor, slope: MomentSums) -> Tensor:
+        """The inner loss's, times the mask; 0 outside the region."""
         rows = by_position(exact(features))
-        seeds = torch.zeros_like(rows)
+        gradient = torch.zeros_like(rows)
         for index in torch.split(self._places, _CHUNK):
             chosen = rows[index].T[None, :, None]
-            found = self._inner.seed(chosen, slope)  # type: ignore[arg-type]
-            seeds[index] = by_position(found) * self._weights(index, features)
+            found = self._inner.feature_gradient(chosen, slope)
+            gradient[index] = by_position(found) * self._weights(index, features)
         _, channels, height, width = features.shape
-        return seeds.view(1, height, width, channels).permute(0, 3, 1, 2)
+        return gradient.view(1, height, width, channels).permute(0, 3, 1, 2)
 
     def _show(self, mask: Tensor) -> None:
         """Take a mask for the positions that are to be seen."""
@@ -118,16 +117,3 @@ def region_losses(
         )
         for name, target in targets.items()
     ]
-
-
-def moments_inside(features: Tensor, mask: Tensor) -> Moments:
-    """Moments of the activations of a part of a style picture.
-
-    Args:
-        features: ``(1, C, h, w)``.
-        mask: ``(1, 1, h, w)`` weights, not all 0.
-    """
-    rows = by_position(features.float())
-    weights = mask.flatten()[:, None].to(rows)
-    amount = weights.sum()
-    return Moments((rows * weights).sum(0) / amount, (rows * weights).T @ rows / amount)

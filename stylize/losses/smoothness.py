@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from stylize.losses.loss import ImageLoss
 
 # Weights of squared differences along the axes and the diagonals. With 2/3 and 1/6 the
 # gradient is (minus twice) the nine-point Laplacian, which is isotropic to fourth order.
 AXIS, DIAGONAL = 2 / 3, 1 / 6
 
 
-class SmoothnessLoss:
+class SmoothnessLoss(ImageLoss):
     """Nine-point total variation: mean squared difference to the eight neighbours.
 
     Args:
@@ -21,18 +22,11 @@ class SmoothnessLoss:
         style-transfer-pytorch; the two-neighbour form of most tools prefers the axes.
     """
 
-    name = "smoothness"
-
     def __init__(self, weight: float) -> None:
-        self.weight = weight
+        super().__init__("smoothness", weight)
 
-    def value_and_gradient(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Value and gradient for ``(1, 3, H, W)`` pixels in [0, 1]."""
-        leaf = image.detach().requires_grad_()
-        with torch.enable_grad():
-            value = total_variation(leaf)
-            (gradient,) = torch.autograd.grad(value, leaf)
-        return value.detach(), gradient
+    def value(self, image: Tensor) -> Tensor:
+        return total_variation(image)
 
 
 def total_variation(image: Tensor) -> Tensor:

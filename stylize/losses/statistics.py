@@ -89,17 +89,17 @@ def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
 
 
 # (Σ F, Σ F Fᵀ) over positions.
-Sums = tuple[Tensor, Tensor]
+MomentSums = tuple[Tensor, Tensor]
 
 
-def _linear(features: Tensor, by_sum: Tensor, by_products: Tensor) -> Tensor:
+def linear_gradient(features: Tensor, by_sum: Tensor, by_products: Tensor) -> Tensor:
     """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position, in the precision of the activations."""
     rows = by_position(features)
     found = torch.addmm(by_sum.to(rows.dtype), rows, (2 * by_products).to(rows.dtype))
-    return _like(found, features)
+    return as_features(found, features)
 
 
-def _like(rows: Tensor, features: Tensor) -> Tensor:
+def as_features(rows: Tensor, features: Tensor) -> Tensor:
     """Rows of positions back in the shape of ``features``, without a copy."""
     _, channels, height, width = features.shape
     return rows.view(1, height, width, channels).permute(0, 3, 1, 2)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylize.losses.statistics import Moments, Sums, _linear, sums_of
-from stylize.networks.architecture import Rect
+from stylize.losses.loss import FeatureLoss
+from stylize.losses.statistics import Moments, MomentSums, linear_gradient, sums_of
 
 # Share of the variance that is compared direction by direction. The rest, in a painting two thirds
 # of the directions, is compared as one amount: 512 directions take ten times as long as 200.
@@ -71,6 +71,13 @@ class Bures:
         whole.diagonal().add_(share)
         return (value + distance).to(covariance), whole.to(covariance)
 
+    def distance(self, covariance: Tensor) -> Tensor:
+        """The squared distance alone, differentiable by autograd."""
+        exact = covariance.cpu().double()
+        inner = self._axes.T @ exact @ self._axes
+        value = self._leading(inner)[0] + self._remaining(exact.trace() - inner.trace())[0]
+        return value.to(covariance)
+
     def _leading(self, inner: Tensor) -> tuple[Tensor, Tensor]:
         """The same in the span of the target's leading axes, where the target is diagonal."""
         blurred = (inner + inner.T) / 2
@@ -91,7 +98,7 @@ class Bures:
         return (blurred.sqrt() - self._rest**0.5).square(), 1 - (self._rest / blurred).sqrt()
 
 
-class WassersteinLoss:
+class WassersteinLoss(FeatureLoss):
     """Wasserstein-2 distance of Gaussian distributions, relative to the target's size.
 
     ``(|μ−μ*|² + tr C + tr C* − 2 tr (C*^½ C C*^½)^½) / (|μ*|² + tr C*)``: how far activations have
@@ -110,26 +117,22 @@ class WassersteinLoss:
         :class:`~stylize.losses.wasserstein.Bures`.
     """
 
-    local = False
-
     def __init__(self, layer: str, target: Moments, weight: float) -> None:
-        self.name = f"style {layer}"
-        self.layer = layer
-        self.weight = weight
+        super().__init__(f"style {layer}", layer, weight)
         self._mean = target.mean
         self._bures = Bures(target.covariance)
         self._scale = 1 / target.second.trace().clamp_min(torch.finfo(torch.float32).tiny ** 0.5)
 
-    def at(self, region: Rect) -> WassersteinLoss:
-        """The term itself: all positions are alike."""
-        return self
-
-    def sums(self, features: Tensor) -> Sums:
+    def statistics(self, features: Tensor) -> MomentSums:
         """Sum of activations and of their outer products."""
         return sums_of(features)
 
-    def evaluate(self, sums: Sums, positions: float) -> tuple[Tensor, Sums]:
-        """Value, and its slopes with respect to ``Σ F`` and ``Σ F Fᵀ``."""
+    def value(self, sums: MomentSums, positions: float) -> Tensor:
+        mean, second = sums[0] / positions, sums[1] / positions
+        distance = self._bures.distance(second - torch.outer(mean, mean))
+        return ((mean - self._mean).square().sum() + distance) * self._scale
+
+    def value_and_slope(self, sums: MomentSums, positions: float) -> tuple[Tensor, MomentSums]:
         mean, second = sums[0] / positions, sums[1] / positions
         shift = mean - self._mean
         distance, by_second = self._bures(second - torch.outer(mean, mean))
@@ -138,6 +141,6 @@ class WassersteinLoss:
         scale = self._scale / positions
         return (shift.square().sum() + distance) * self._scale, (by_mean * scale, by_second * scale)
 
-    def seed(self, features: Tensor, slope: Sums) -> Tensor:
+    def feature_gradient(self, features: Tensor, slope: MomentSums) -> Tensor:
         """``∂L/∂ΣF + 2 (∂L/∂ΣFFᵀ) F`` at every position."""
-        return _linear(features, *slope)
+        return linear_gradient(features, *slope)

@@ -11,8 +11,12 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from stylize.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Convolutions per block; every block but the first starts with a 2×2 pooling of stride 2.
 BLOCKS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -134,3 +138,8 @@ class Rect:
     width: int
     rows: int
     columns: int
+
+    def of(self, map: Tensor) -> Tensor:
+        """The rectangle of a ``(…, rows, columns)`` map, a view."""
+        rows = slice(self.top, self.top + self.height)
+        return map[..., rows, self.left : self.left + self.width]

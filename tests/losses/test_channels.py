@@ -69,8 +69,10 @@ PLAIN = [case for case in CASES if case.values[2] == 0]
 
 
 def evaluate(term: PositionLoss, features: Tensor) -> tuple[Tensor, Tensor]:
-    value, slope = term.evaluate(term.sums(features), features.shape[2] * features.shape[3])
-    return value, term.seed(features, slope)
+    value, slope = term.value_and_slope(
+        term.statistics(features), features.shape[2] * features.shape[3]
+    )
+    return value, term.feature_gradient(features, slope)
 
 
 @pytest.mark.parametrize(("term", "loss", "border"), CASES)
@@ -94,8 +96,8 @@ def test_the_activations_are_left_as_they_were(term: PositionLoss, loss: Loss, b
 @pytest.mark.parametrize(("term", "loss", "border"), PLAIN)
 def test_sums_over_parts_add_up(term: PositionLoss, loss: Loss, border: int) -> None:
     features = random(3)
-    parts = sum(term.sums(part) for part in features.split((3, 6), dim=3))
-    torch.testing.assert_close(parts, term.sums(features))
+    parts = sum(term.statistics(part) for part in features.split((3, 6), dim=3))
+    torch.testing.assert_close(parts, term.statistics(features))
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 5))
@@ -170,7 +172,7 @@ def test_likeness_is_that_of_a_plain_loop() -> None:
             slopes[:, y, x] = guide[:, products.index(max(products))]
     term = GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE)
     np.testing.assert_allclose(term.amount(random(10))[0, 0], amounts, rtol=1e-12)
-    np.testing.assert_array_equal(term.slope(random(10))[0], slopes)
+    np.testing.assert_array_equal(term.amount_gradient(random(10))[0], slopes)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 62, 63, 64])

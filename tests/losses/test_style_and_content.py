@@ -52,8 +52,10 @@ TERMS: list[tuple[FeatureLoss, Callable[[Tensor], Tensor]]] = [
 
 
 def evaluate(term: FeatureLoss, features: Tensor) -> tuple[Tensor, Tensor]:
-    value, slope = term.evaluate(term.sums(features), features.shape[2] * features.shape[3])
-    return value, term.seed(features, slope)
+    value, slope = term.value_and_slope(
+        term.statistics(features), features.shape[2] * features.shape[3]
+    )
+    return value, term.feature_gradient(features, slope)
 
 
 @pytest.mark.parametrize(("term", "loss"), TERMS)
@@ -78,8 +80,8 @@ def test_the_target_is_the_minimum(term: FeatureLoss, loss: object) -> None:
 @pytest.mark.parametrize(("term", "loss"), TERMS[:2])
 def test_style_sums_over_parts_add_up(term: FeatureLoss, loss: object) -> None:
     features = random(3)
-    whole = term.sums(features)
-    parts = [term.sums(part) for part in features.split(2, dim=2)]
+    whole = term.statistics(features)
+    parts = [term.statistics(part) for part in features.split(2, dim=2)]
     for found, expected in zip(map(sum, zip(*parts, strict=True)), whole, strict=True):
         torch.testing.assert_close(found, expected)
 
@@ -177,7 +179,8 @@ def test_in_bfloat16_the_seed_is_nearly_the_same(
 @pytest.mark.parametrize(("term", "loss"), TERMS)
 def test_the_seed_is_linear_in_the_slope(term: FeatureLoss, loss: object) -> None:
     features = random(2)
-    _, slope = term.evaluate(term.sums(features), 24)
+    _, slope = term.value_and_slope(term.statistics(features), 24)
     torch.testing.assert_close(
-        term.seed(features, scaled(slope, 3.0)), 3 * term.seed(features, slope)
+        term.feature_gradient(features, scaled(slope, 3.0)),
+        3 * term.feature_gradient(features, slope),
     )
