@@ -1,8 +1,7 @@
-"""Whether a run is kept in a checkpoint, and in which file."""
+"""Checkpoints on the command line."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
@@ -15,8 +14,10 @@ import click
 
 from stylize.cli.messages import say
 from stylize.cli.options import given, group_of, settings_options
+from stylize.cli.requests import OutputRequest
 from stylize.errors import OutputError, UsageError
 from stylize.images.atomic import check_writable
+from stylize.images.open import pixel_limit
 from stylize.runs.checkpoint import SUFFIX, Request, is_checkpoint
 from stylize.settings.execution import CheckpointSettings
 
@@ -34,9 +35,12 @@ checkpoint_options = group_of(
             "--checkpoint",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Keep the run here, for 'stylize resume'.  [OUTPUT.checkpoint, if it takes long]",
+            help="Write a checkpoint to FILE so that 'stylize resume' can continue the run."
+            "  [OUTPUT.checkpoint for runs over 10 minutes]",
         ),
-        click.option("--no-checkpoint", is_flag=True, help="Keep nothing, however long it takes."),
+        click.option(
+            "--no-checkpoint", is_flag=True, help="Write no checkpoint, however long the run takes."
+        ),
         settings_options(CheckpointSettings),
     ]
 )
@@ -72,9 +76,9 @@ class Checkpointing:
         if self.path is None:
             check_free(path, self.files, overwrite=self.request.overwrite)
             if not quiet:
-                say(f"a long run: kept in {path} (--no-checkpoint leaves that out)")
+                say(f"long run: checkpoints go to {path} (--no-checkpoint turns them off)")
         if not self.resumed:
-            # Lest the state of an older run be gone on with.
+            # So that the state of an older run is never resumed by mistake.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         from stylize.runs.checkpoint_policy import CheckpointPolicy
@@ -89,31 +93,35 @@ class Checkpointing:
 
 
 def read_checkpointing(
-    target: Path | None, files: Sequence[Path], options: dict[str, Any]
+    target: Path | None, files: Sequence[Path], output: OutputRequest, options: dict[str, Any]
 ) -> Checkpointing:
-    """What the options say about checkpoints; removes them from ``options``.
+    """The checkpoint of a command, from its options, which it removes.
 
     Args:
         target: the file that the picture goes to; None for stdout.
         files: the inputs.
-        options: those of a painting command.
+        output: how the picture is written.
+        options: those of :data:`checkpoint_options`.
 
     Raises:
         UsageError: a checkpoint and none at once.
-        OutputError: the file that was named cannot be written, or is in the way.
+        OutputError: the named file cannot be written, or is in the way.
     """
     path, without = options.pop("checkpoint"), options.pop("no_checkpoint")
     minutes = CheckpointSettings(**given(CheckpointSettings, options)).checkpoint_every
     if path is not None and without:
-        raise UsageError("--checkpoint beside --no-checkpoint", hint="leave one of them out")
+        raise UsageError("--checkpoint with --no-checkpoint", hint="leave one of them out")
     taken = [*files, *([] if target is None else [target])]
     if path is not None:
-        check_free(path, taken, overwrite=options["overwrite"])
-    names = {each.name for each in dataclasses.fields(Request)} & options.keys()
+        check_free(path, taken, overwrite=output.overwrite)
     request = Request(
         target=None if target is None else os.path.abspath(target),
+        format=output.format,
+        depth=str(output.depth),
+        quality=output.quality,
+        overwrite=output.overwrite,
+        max_input_pixels=pixel_limit(),
         minutes=minutes,
-        **{name: options[name] for name in names},
     )
     return Checkpointing(request, path, not without, files=files)
 
@@ -130,26 +138,26 @@ def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
         OutputError: it cannot; says what can be done.
     """
     if os.path.realpath(path) in map(os.path.realpath, taken):
-        raise OutputError(f"{path} has another part in this run", hint="name another checkpoint")
+        raise OutputError(f"{path} is another file of this run", hint="name another checkpoint")
     if os.path.lexists(path):
         if not is_checkpoint(path):
             raise OutputError(f"{path} exists and is no checkpoint", hint="name another file")
         if not overwrite:
             raise OutputError(
                 f"{path} holds a run that was not finished",
-                hint=f"'{resume_command(path)}' goes on with it, --overwrite drops it",
+                hint=f"'{resume_command(path)}' continues it, --overwrite drops it",
             )
     check_writable(path)
 
 
 def resume_command(path: Path) -> str:
-    """What to type to go on."""
+    """What to type to continue."""
     return f"stylize resume {shlex.quote(str(path))}"
 
 
-def conclude(keeper: CheckpointPolicy, result: Result, *, quiet: bool) -> None:
-    """Once the picture is written: drop the checkpoint, or say how to go on."""
+def conclude(policy: CheckpointPolicy, result: Result, *, quiet: bool) -> None:
+    """Once the picture is written: drop the checkpoint, or say how to continue."""
     if not result.interrupted:
-        keeper.discard()
-    elif keeper.present and not quiet:
-        say(f"'{resume_command(keeper.path)}' goes on")
+        policy.discard()
+    elif policy.present and not quiet:
+        say(f"'{resume_command(policy.path)}' continues the run")

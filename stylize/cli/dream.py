@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.checkpoints import checkpoint_options, read_checkpointing
-from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.masks import check_one_mask, read_save_mask, save_mask_option, saving_mask
+from stylize.cli.checkpoints import checkpoint_options
+from stylize.cli.inputs import open_optional
+from stylize.cli.masks import check_one_mask, save_mask_option
 from stylize.cli.options import (
-    check_new_preset,
-    check_streams,
     given,
     group_of,
     input_options,
@@ -21,24 +19,27 @@ from stylize.cli.options import (
     preset_options,
     settings_options,
 )
-from stylize.cli.output import choose_target
-from stylize.cli.run import load_torch, perform
+from stylize.cli.requests import Messages, OutputRequest, take
+from stylize.cli.run import RunRequest, check_run, load_torch, paint
 from stylize.errors import UsageError
+from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.masks import kept_part
-from stylize.settings.presets import Preset, find_preset
+from stylize.settings.presets import find_preset
 
 if TYPE_CHECKING:
     from stylize.products.dream.dream import Dream
 
 picture_options = group_of(
     [
-        click.option("--guide", metavar="PICTURE", help="Dream with the motifs of this picture."),
+        click.option(
+            "--guide", metavar="PICTURE", help="Amplify the features of this picture instead."
+        ),
         click.option(
             "--mask",
             metavar="FILE",
-            help="Where the picture is white the dream shows, where it is black the photo stays.",
+            help="White shows the dream, black keeps the photo.",
         ),
         save_mask_option,
     ]
@@ -46,28 +47,26 @@ picture_options = group_of(
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asks for, checked as far as that goes without opening a picture."""
+class DreamRequest:
+    """A dream as the command line asks for it, checked without opening a picture.
+
+    Attributes:
+        photo: a file or ``-``; None for noise.
+        guide: a picture whose features are amplified.
+        mask: where the dream shows.
+        preset: name of the preset, for the recipe; None for the default.
+    """
 
     photo: str | None
     guide: str | None
     mask: str | None
-    preset: Preset
+    preset: str | None
     settings: DreamSettings
     execution: Execution
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """All inputs as they were given."""
-        return tuple(each for each in (self.photo, self.guide, self.mask) if each)
-
-    @property
-    def words(self) -> str:
-        """What a result without a name is called beside the photo's name."""
-        return self.preset.name if self.photo else f"noise-{self.preset.name}"
+    run: RunRequest
 
 
-@click.command(epilog="The settings' defaults are those of the preset 'dogs'.")
+@click.command(epilog="Defaults are those of the preset 'dogs'.")
 @click.argument("photo", metavar="[IMAGE]", required=False)
 @output_options
 @checkpoint_options
@@ -78,7 +77,7 @@ class Request:
 @input_options
 @message_options
 def dream(photo: str | None, **options: Any) -> int:
-    """Let a network dream on IMAGE: what it sees there, it shall see more of.
+    """Amplify whatever the network sees in IMAGE (DeepDream).
 
     \b
     Examples:
@@ -87,73 +86,59 @@ def dream(photo: str | None, **options: Any) -> int:
       stylize dream photo.jpg --layer 'conv4_3 + 0.5*conv3_3:30-40 - 0.2*conv5_1:7'
       stylize dream --from-noise 1024x768 --preset swirls --tileable
 
-    'stylize presets list' shows the looks, 'stylize layers' what the layers dream of.
+    'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
     request = read_request(photo, options)
-    files = files_among(request.sources)
-    check_streams(options["output"], request.sources, as_json=options["as_json"])
-    require_files(files)
-    target = choose_target(photo, files, request.words, options)
-    mask = read_save_mask(request.settings, files, target, options)
-    checkpointing = read_checkpointing(target, files, options)
-    if options["save_preset"]:
-        check_new_preset(options["save_preset"], overwrite=options["overwrite"])
-    return perform(
-        saving_mask(lambda: prepare(request, options), mask),
-        target,
-        files,
-        options,
-        preview_every=1,
-        checkpointing=checkpointing,
-    )
+    load_torch()
+    return paint(prepare(request), request.run)
 
 
-def read_request(photo: str | None, options: dict[str, Any]) -> Request:
-    """The settings from preset and flags, and which picture plays which part."""
+def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
+    """Build the request, and check all that can be checked before pictures are opened."""
+    messages, output = take(Messages, options), take(OutputRequest, options)
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
-    preset = find_preset("dream", options["preset"])
+    preset = find_preset("dream", options.pop("preset"))
+    guide, mask = options.pop("guide"), options.pop("mask")
     settings: DreamSettings = preset.apply(said)
     check_beginning(photo, settings, sized="size" in said)
-    check_one_mask(settings, options["mask"])
-    from stylize.networks.models import find_model
-
+    check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
-    return Request(photo, options["guide"], options["mask"], preset, settings, execution)
+    sources = [each for each in (photo, guide, mask) if each]
+    words = preset.name if photo else f"noise-{preset.name}"
+    run = check_run(photo, sources, words, settings, output, messages, options, preview_every=1)
+    return DreamRequest(photo, guide, mask, preset.recorded, settings, execution, run)
 
 
 def check_beginning(photo: str | None, settings: DreamSettings, *, sized: bool) -> None:
-    """Make sure that there is exactly one beginning, and one size.
+    """Check that there is exactly one start, and one size.
 
     Raises:
-        UsageError: neither a picture nor noise, or both; or noise with a size beside its own.
+        UsageError: neither a picture nor noise, or both; or noise with a second size.
     """
     if photo is None and settings.from_noise is None:
         raise UsageError("nothing to dream on", hint="name a picture, or --from-noise 640x480")
     if photo is not None and settings.from_noise is not None:
-        raise UsageError("a picture and --from-noise", hint="leave one of them out")
+        raise UsageError("a picture with --from-noise", hint="leave one of them out")
     if settings.from_noise is not None and sized:
-        raise UsageError("--size beside --from-noise", hint="the noise has its own size")
+        raise UsageError("--size with --from-noise", hint="the noise has its own size")
     if settings.from_noise is not None and kept_part(settings) is not None:
-        raise UsageError(
-            "--subject or --background beside --from-noise", hint="noise has no subject"
-        )
+        raise UsageError("--subject or --background with --from-noise", hint="noise has no subject")
 
 
-def prepare(request: Request, options: dict[str, Any]) -> Dream:
+def prepare(request: DreamRequest) -> Dream:
     """Open the pictures and load the network."""
-    photo, guide, mask = (
-        open_picture(source, options) if source else None
-        for source in (request.photo, request.guide, request.mask)
-    )
-    load_torch()
     from stylize.products.dream.dream import Dream
 
+    messages = request.run.messages
+    photo, guide, mask = (
+        open_optional(source, messages) for source in (request.photo, request.guide, request.mask)
+    )
     return Dream(
         photo,
         request.settings,
         request.execution,
         guide=guide,
         mask=mask,
-        preset=request.preset.recorded,
+        preset=request.preset,
     )

@@ -6,9 +6,10 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stylize.cli.messages import say
+from stylize.cli.requests import Messages
 from stylize.errors import PictureError, SettingError
 from stylize.runs.inputs import remember
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
 def files_among(sources: Iterable[str | None]) -> list[Path]:
     """The sources that are files: neither absent nor stdin."""
     return [Path(source) for source in sources if source and source != "-"]
+
+
+def open_optional(source: str | None, messages: Messages) -> Picture | None:
+    """The same for an input that may be left out."""
+    return None if source is None else open_picture(source, messages)
 
 
 def require_files(paths: Iterable[Path]) -> None:
@@ -32,8 +38,8 @@ def require_files(paths: Iterable[Path]) -> None:
             raise PictureError(f"{path}: there is no such file")
 
 
-def open_picture(source: str, options: dict[str, Any]) -> Picture:
-    """A picture from a file or stdin; says what was odd about it."""
+def open_picture(source: str, messages: Messages) -> Picture:
+    """Read a picture from a file or stdin, and say what is unusual about it."""
     from stylize.images.read import read_picture
 
     if source == "-":
@@ -41,7 +47,7 @@ def open_picture(source: str, options: dict[str, Any]) -> Picture:
     else:
         picture = read_picture(Path(source))
         remember(Path(source), picture.sha256)
-    if not options["quiet"]:
+    if not messages.quiet:
         for note in picture.notes:
             say(f"{picture.name}: {note}")
     return picture

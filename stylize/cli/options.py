@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 
 from stylize.errors import OutputError, SettingError
 from stylize.images.atomic import check_writable, write_atomically
+from stylize.images.open import set_pixel_limit
 from stylize.networks.architecture import layer_names
 from stylize.settings.fields import option_name
 from stylize.settings.presets import DEFAULTS, Preset, changes, to_toml
@@ -145,14 +146,12 @@ def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated]
 
 # How a picture is written, whatever it is.
 saving_options = [
-    click.option(
-        "--depth", type=click.Choice(["8", "16"]), default="8", help="Bits a channel.  [8]"
-    ),
+    click.option("--depth", type=click.Choice([8, 16]), default=8, help="Bits per channel.  [8]"),
     click.option(
         "--quality",
         type=click.IntRange(1, 100),
         default=95,
-        help="Of JPEG, WebP and AVIF.  [95]",
+        help="Quality for JPEG, WebP and AVIF.  [95]",
     ),
 ]
 
@@ -163,13 +162,13 @@ result_options = group_of(
             "-o",
             "--output",
             metavar="FILE",
-            help="Where the picture goes; a folder, or - for stdout.",
+            help="File to write; a folder, or - for stdout.",
         ),
         click.option("--overwrite", is_flag=True, help="Replace an existing file."),
         click.option(
             "--format",
             type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
-            help="Format on stdout; a file's suffix decides otherwise.  [png]",
+            help="Format for stdout; for a file, the suffix decides.  [png]",
         ),
         *saving_options,
     ]
@@ -183,7 +182,7 @@ output_options = group_of(
             "--save-steps",
             type=click.Path(file_okay=False, path_type=Path),
             metavar="DIR",
-            help="Save the picture on its way: each step of a dream, every tenth of a transfer.",
+            help="Save the picture as it grows: each step of a dream, every tenth of a transfer.",
         ),
     ]
 )
@@ -195,7 +194,9 @@ input_options = group_of(
             type=click.IntRange(min=1),
             default=80_000_000,
             metavar="N",
-            help="Refuse larger pictures.  [80000000]",
+            expose_value=False,
+            callback=lambda context, option, value: set_pixel_limit(value),
+            help="Refuse pictures with more pixels.  [80000000]",
         ),
     ]
 )
@@ -206,15 +207,17 @@ found_inputs_option = click.option(
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="PATH",
-    help="Where an input lies, or a folder that holds some.",
+    help="An input, or a folder to search for inputs. Repeatable.",
 )
 
 message_options = group_of(
     [
-        click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout."),
-        click.option("-q", "--quiet", is_flag=True, help="Only errors."),
         click.option(
-            "-v", "--verbose", count=True, help="Say what is decided; -vv shows tracebacks."
+            "--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout."
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+        click.option(
+            "-v", "--verbose", count=True, help="Print what is decided; -vv adds tracebacks."
         ),
     ]
 )
@@ -256,14 +259,14 @@ def preset_options(technique: str) -> Callable[[Decorated], Decorated]:
                 default=DEFAULTS[technique],
                 metavar="NAME|FILE",
                 shell_complete=complete_preset(technique),
-                help="Settings to begin from; see 'stylize presets list'."
+                help="Settings to start from; see 'stylize presets list'."
                 f"  [{DEFAULTS[technique]}]",
             ),
             click.option(
                 "--save-preset",
                 type=click.Path(dir_okay=False, path_type=Path),
                 metavar="FILE",
-                help="Write the settings of this run as a preset.",
+                help="Write the settings of this run to FILE, for --preset.",
             ),
         ]
     )

@@ -1,4 +1,4 @@
-"""Where a result goes, how it gets there, and what is said about it."""
+"""Choose where a result goes, write it, and say so."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stylize.cli.messages import say
 from stylize.cli.progress import PREVIEW_NAMES, emit
+from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError, SettingError
 from stylize.images.atomic import check_writable
 from stylize.images.destinations import resolve_output
@@ -21,46 +22,40 @@ if TYPE_CHECKING:
 
 
 def choose_target(
-    content: str | None, files: Sequence[Path], words: str, options: dict[str, Any]
+    content: str | None, files: Sequence[Path], words: str, request: OutputRequest
 ) -> Path | None:
-    """The file to write, proved writable; None for stdout. Nothing has been read yet.
+    """The file to write, checked to be writable; None for stdout. Nothing has been read yet.
 
     Args:
-        content: the picture that lends its name and folder to a result without a name.
+        content: the photo; its name and folder are used where no output is named.
         files: all inputs, which are never written to.
-        words: what such a name says beside that.
-        options: those of :func:`stylize.cli.options.output_options`.
+        words: added to the photo's name.
+        request: the output options.
     """
-    depth, output = int(options["depth"]), options["output"]
-    if output == "-":
-        check_request(options["format"] or "png", depth=depth, quality=options["quality"])
+    if request.output == "-":
+        check_request(request.format or "png", depth=request.depth, quality=request.quality)
         return None
-    if options["format"]:
+    if request.format:
         raise SettingError("--format is for -o -", hint="a file's suffix says its format")
     target = resolve_output(
-        output,
+        request.output,
         content=Path(content) if content and content != "-" else None,
         suffix_words=words,
-        overwrite=options["overwrite"],
+        overwrite=request.overwrite,
         inputs=files,
     )
-    check_request(format_of(target), depth=depth, quality=options["quality"])
+    check_request(format_of(target), depth=request.depth, quality=request.quality)
     check_writable(target)
     return target
 
 
-def check_fits(size: tuple[int, int], target: Path | None, options: dict[str, Any]) -> None:
-    """Refuse a picture that its format cannot hold, before it is painted.
-
-    Args:
-        size: ``(height, width)`` of the result in pixels.
-        target: as :func:`choose_target` gives it.
-        options: those given to it.
+def check_fits(size: tuple[int, int], target: Path | None, request: OutputRequest) -> None:
+    """Refuse a picture of ``(height, width)`` that its format cannot hold, before it is painted.
 
     Raises:
         OutputError: a side is too long.
     """
-    check_sides(size, (options["format"] or "png") if target is None else format_of(target))
+    check_sides(size, (request.format or "png") if target is None else format_of(target))
 
 
 def make_folder(folder: Path, inputs: list[Path]) -> None:
@@ -75,12 +70,12 @@ def make_folder(folder: Path, inputs: list[Path]) -> None:
             raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
 
 
-def deliver(result: Result, target: Path | None, options: dict[str, Any]) -> None:
-    """Write the picture; where that fails after all, keep it elsewhere."""
-    depth, quality = int(options["depth"]), options["quality"]
+def deliver(result: Result, target: Path | None, request: OutputRequest) -> None:
+    """Write the picture; if that fails after all, keep it in the temporary folder."""
+    depth, quality = request.depth, request.quality
     if target is None:
         stream = sys.stdout.buffer
-        result.save(stream, format=options["format"] or "png", depth=depth, quality=quality)
+        result.save(stream, format=request.format or "png", depth=depth, quality=quality)
         stream.flush()
         return
     try:
@@ -95,12 +90,12 @@ def deliver(result: Result, target: Path | None, options: dict[str, Any]) -> Non
         raise OutputError(message, hint=error.hint) from error
 
 
-def report(result: Result, target: Path | None, seconds: float, options: dict[str, Any]) -> None:
+def report(result: Result, target: Path | None, seconds: float, messages: Messages) -> None:
     """Say where the picture is."""
-    if options["as_json"]:
+    if messages.as_json:
         name = None if target is None else str(target)
         emit("done", output=name, seconds=round(seconds, 3), recipe=result.recipe)
-    elif target is not None and not options["quiet"]:
+    elif target is not None and not messages.quiet:
         state = "stopped early, saved" if result.interrupted else "saved"
         height, width = result.pixels.shape[2:]
         say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.messages import say
+from stylize.cli.requests import Messages
 
 if TYPE_CHECKING:
     from stylize.optimize.loop import Step
@@ -31,14 +32,14 @@ PREVIEW_NAMES = "scale-*-step-*.png"
 def stop_on_interrupt(
     *, quiet: bool, action: str = "stopping after this step and saving the picture so far"
 ) -> Iterator[Callable[[], bool]]:
-    """Makes the first Ctrl-C (or SIGTERM) a request to stop, the second an immediate end.
+    """Make the first Ctrl-C (or SIGTERM) a request to stop, the second an immediate end.
 
     Args:
-        quiet: do not say so.
-        action: what is said that happens.
+        quiet: say nothing.
+        action: what the message says.
 
     Yields:
-        A function that tells whether the run shall stop.
+        A function that returns whether the run should stop.
     """
     asked: list[int] = []
 
@@ -59,39 +60,43 @@ def stop_on_interrupt(
 
 
 @contextmanager
-def progress_bar(scales: Sequence[Scale], *, quiet: bool) -> Iterator[Listener]:
-    """A bar over all steps on stderr, if it is a terminal.
-
-    The unit is the share of the pixels to be evaluated, since a step at a fine scale takes many
-    times as long as one at a coarse scale: so the time left is right.
-    """
+def bar(total: int | None, unit: str, messages: Messages, **look: Any) -> Iterator[Any]:
+    """A tqdm bar on stderr, shown if that is a terminal and the messages ask for it."""
     from tqdm import tqdm
 
+    hidden = None if messages.bars else True
+    with tqdm(total=total, unit=unit, disable=hidden, leave=False, **look) as shown:
+        yield shown
+
+
+@contextmanager
+def step_bar(scales: Sequence[Scale], messages: Messages) -> Iterator[Listener]:
+    """A bar over all steps of a run.
+
+    Its unit is the share of the pixels to be evaluated, since a step at a fine scale takes many
+    times as long as one at a coarse scale: so the time left is right.
+    """
     pixels = [scale.height * scale.width for scale in scales]
     total = sum(count * scale.steps for count, scale in zip(pixels, scales, strict=True))
-    with tqdm(
-        total=total,
-        disable=True if quiet else None,
-        leave=False,
-        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}",
-    ) as bar:
+    look = "{desc} {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}"
+    with bar(total, "px", messages, bar_format=look) as shown:
 
         def listen(event: Step) -> None:
             height, width = event.size
-            bar.set_description_str(
+            shown.set_description_str(
                 f"{event.scale}/{event.scales} {width}×{height} {event.step}/{event.steps}",
                 refresh=False,
             )
-            bar.set_postfix(_grouped(event.losses), refresh=False)
+            shown.set_postfix(_grouped(event.losses), refresh=False)
             done = sum(
                 count * scale.steps
                 for count, scale in zip(pixels[: event.scale - 1], scales, strict=False)
             )
             pixels_a_step = pixels[event.scale - 1]
             done += pixels_a_step * event.step
-            if bar.n == 0:  # what an earlier run has done took none of this one's time
-                bar.initial = bar.n = bar.last_print_n = done - pixels_a_step
-            bar.update(done - bar.n)
+            if shown.n == 0:  # what an earlier run has done took none of this one's time
+                shown.initial = shown.n = shown.last_print_n = done - pixels_a_step
+            shown.update(done - shown.n)
 
         yield listen
 

@@ -1,28 +1,33 @@
-"""A prepared job, from its description to the finished file."""
+"""Run a prepared job and save its result: what every painting command does after parsing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from stylize.cli.checkpoints import Checkpointing, conclude
+from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
+from stylize.cli.inputs import files_among, require_files
+from stylize.cli.masks import take_save_mask
 from stylize.cli.messages import INTERRUPTED, say
-from stylize.cli.options import save_preset
-from stylize.cli.output import check_fits, deliver, make_folder, report
+from stylize.cli.options import check_new_preset, check_streams, save_preset
+from stylize.cli.output import check_fits, choose_target, deliver, make_folder, report
 from stylize.cli.progress import (
     PREVIEW_EVERY,
     all_of,
     json_steps,
     previews,
-    progress_bar,
+    step_bar,
     stop_on_interrupt,
 )
-from stylize.images.open import set_pixel_limit
+from stylize.cli.requests import Messages, OutputRequest
+from stylize.images.write import write_picture
 
 if TYPE_CHECKING:
+    from stylize.images.read import Picture
     from stylize.optimize.loop import Step
     from stylize.optimize.snapshot import Keeping
     from stylize.planning.cost import Cost
@@ -34,11 +39,11 @@ if TYPE_CHECKING:
 
 
 class Plan(Protocol):
-    """A technique of which it is known what it will do."""
+    """What a job will do."""
 
     @property
     def settings(self) -> Any:
-        """How it shall look."""
+        """How the result looks."""
 
     @property
     def scales(self) -> Sequence[Scale]:
@@ -50,7 +55,7 @@ class Plan(Protocol):
 
     @property
     def memory_plan(self) -> MemoryPlan:
-        """How the picture is held in memory."""
+        """Whole, or in tiles."""
 
     @property
     def notes(self) -> Sequence[str]:
@@ -61,7 +66,11 @@ class Plan(Protocol):
 
 
 class Job(Plan, Protocol):
-    """A technique that is ready to run: :class:`~stylize.products.transfer.transfer.Transfer` …"""
+    """A transfer or a dream that is ready to run."""
+
+    @property
+    def area(self) -> Picture | None:
+        """The mask of what changes; None for everything."""
 
     def run(
         self,
@@ -69,50 +78,66 @@ class Job(Plan, Protocol):
         stop: Callable[[], bool],
         keeping: Keeping | None = None,
     ) -> Result:
-        """Paint; ``keeping`` is given to those jobs only that are kept in a checkpoint."""
+        """Paint; ``keeping`` is given only where there is a checkpoint."""
 
 
-def perform(
-    prepare: Callable[[], Job],
-    target: Path | None,
-    files: list[Path],
+@dataclass(frozen=True)
+class RunRequest:
+    """All of a painting command that is not about the look.
+
+    Attributes:
+        target: the file to write, checked to be writable; None for stdout.
+        files: the inputs, which are never written to.
+        output: how the picture is written.
+        messages: what is said.
+        checkpointing: None for no checkpoint.
+        save_preset: where the settings are written.
+        save_mask: where the mask that was found is written.
+        preview_every: steps between two pictures of ``--save-steps``.
+        started: when the command began, by :func:`time.perf_counter`.
+    """
+
+    target: Path | None
+    files: Sequence[Path]
+    output: OutputRequest
+    messages: Messages
+    checkpointing: Checkpointing | None = None
+    save_preset: Path | None = None
+    save_mask: Path | None = None
+    preview_every: int = PREVIEW_EVERY
+    started: float = field(default_factory=time.perf_counter)
+
+
+def check_run(
+    photo: str | None,
+    sources: Sequence[str],
+    words: str,
+    settings: Any,
+    output: OutputRequest,
+    messages: Messages,
     options: dict[str, Any],
     *,
     preview_every: int = PREVIEW_EVERY,
-    inspect: Callable[[Result], None] | None = None,
-    checkpointing: Checkpointing | None = None,
-) -> int:
-    """Prepare, paint, write, report; the exit code.
+) -> RunRequest:
+    """Check inputs and outputs of a transfer or a dream; takes what is left of the options.
 
     Args:
-        prepare: opens the pictures and loads the network.
-        target: the file to write, None for stdout.
-        files: the inputs.
-        options: those that all painting commands share.
-        preview_every: steps between two pictures of ``--save-steps``.
-        inspect: looks at the painting before it is written.
-        checkpointing: whether the run is kept on its way, and where.
+        photo: names the result where no output is named.
+        sources: all inputs, files or ``-``.
+        words: added to the photo's name.
     """
-    started = time.perf_counter()
-    set_pixel_limit(options["max_input_pixels"])
-    job = prepare()
-    check_fits(job.scales[-1].size, target, options)
-    announce(job, options)
-    quiet = options["quiet"]
-    keeper = None if checkpointing is None else checkpointing.begin(job, quiet=quiet)
-    # Not before: a request that fails leaves nothing behind.
-    if options.get("save_preset"):
-        save_preset(options["save_preset"], job.settings)
-    if options["save_steps"]:
-        make_folder(options["save_steps"], files)
-    result = run(job, options, preview_every, keeper)
-    if inspect is not None:
-        inspect(result)
-    deliver(result, target, options)
-    report(result, target, time.perf_counter() - started, options)
-    if keeper is not None:
-        conclude(keeper, result, quiet=quiet)
-    return INTERRUPTED if result.interrupted else 0
+    files = files_among(sources)
+    check_streams(output.output, sources, as_json=messages.as_json)
+    require_files(files)
+    target = choose_target(photo, files, words, output)
+    save_mask = take_save_mask(settings, files, target, overwrite=output.overwrite, options=options)
+    checkpointing = read_checkpointing(target, files, output, options)
+    preset_file: Path | None = options.pop("save_preset")
+    if preset_file is not None:
+        check_new_preset(preset_file, overwrite=output.overwrite)
+    return RunRequest(
+        target, files, output, messages, checkpointing, preset_file, save_mask, preview_every
+    )
 
 
 def load_torch() -> None:
@@ -126,41 +151,72 @@ def load_torch() -> None:
     keep_buffers()
 
 
-def announce(job: Plan, options: Mapping[str, Any]) -> None:
-    """Say what a user may want to know of the plan."""
-    if not options["quiet"]:
-        for note in job.notes:
-            say(note)
-    if options["verbose"]:
-        for line in describe(job):
-            say(line)
+def paint(job: Job, request: RunRequest) -> int:
+    """Run a job and save its result; the exit code."""
+    policy = begin(job, request)
+    result = run_job(job, request, policy)
+    return save(result, request, policy)
 
 
-def describe(job: Plan) -> Iterator[str]:
-    """What was decided, a line each."""
-    device, cost = job.device, job.cost()
-    yield f"device {device.name}, {device.precision}, {device.threads} threads"
-    if job.memory_plan.tile_px is not None:
-        yield f"large scales in tiles of {job.memory_plan.tile_px} px, to save memory"
-    yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in job.scales)
-    line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 1e9:.1f} GB of memory"
-    yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")
+def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
+    """Say what was planned and create what the run needs; the checkpoint, if it has one."""
+    check_fits(job.scales[-1].size, request.target, request.output)
+    if request.save_mask is not None:
+        assert job.area is not None
+        write_picture(request.save_mask, job.area.pixels)
+    announce(job, request.messages)
+    policy = None
+    if request.checkpointing is not None:
+        policy = request.checkpointing.begin(job, quiet=request.messages.quiet)
+    # Not earlier: a request that fails leaves nothing behind.
+    if request.save_preset is not None:
+        save_preset(request.save_preset, job.settings)
+    if request.output.save_steps is not None:
+        make_folder(request.output.save_steps, request.files)
+    return policy
 
 
-def run(
-    job: Job, options: dict[str, Any], preview_every: int, keeper: CheckpointPolicy | None
-) -> Result:
-    """Paint, with the listeners that the options ask for."""
+def run_job(job: Job, request: RunRequest, policy: CheckpointPolicy | None) -> Result:
+    """Paint, with a bar, previews and JSON lines as requested; Ctrl-C stops after a step."""
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_interrupt(quiet=options["quiet"]))
-        hidden = options["quiet"] or options["as_json"]
-        listeners = [stack.enter_context(progress_bar(job.scales, quiet=hidden))]
-        if options["save_steps"]:
-            listeners.append(previews(options["save_steps"], preview_every))
-        if options["as_json"]:
+        stop = stack.enter_context(stop_on_interrupt(quiet=request.messages.quiet))
+        listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
+        if request.output.save_steps is not None:
+            listeners.append(previews(request.output.save_steps, request.preview_every))
+        if request.messages.as_json:
             listeners.append(json_steps())
-        if keeper is None:
+        if policy is None:
             return job.run(all_of(listeners), stop)
         from stylize.optimize.snapshot import Keeping
 
-        return job.run(all_of(listeners), stop, Keeping(keeper.offer))
+        return job.run(all_of(listeners), stop, Keeping(policy.offer))
+
+
+def save(result: Result, request: RunRequest, policy: CheckpointPolicy | None = None) -> int:
+    """Write the result and say where it is; the exit code."""
+    deliver(result, request.target, request.output)
+    report(result, request.target, time.perf_counter() - request.started, request.messages)
+    if policy is not None:
+        conclude(policy, result, quiet=request.messages.quiet)
+    return INTERRUPTED if result.interrupted else 0
+
+
+def announce(plan: Plan, messages: Messages) -> None:
+    """Say what a user may want to know of the plan."""
+    if not messages.quiet:
+        for note in plan.notes:
+            say(note)
+    if messages.verbose:
+        for line in describe_plan(plan):
+            say(line)
+
+
+def describe_plan(plan: Plan) -> Iterator[str]:
+    """What was decided, a line each."""
+    device, cost = plan.device, plan.cost()
+    yield f"device {device.name}, {device.precision}, {device.threads} threads"
+    if plan.memory_plan.tile_px is not None:
+        yield f"large scales in tiles of {plan.memory_plan.tile_px} px, to save memory"
+    yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in plan.scales)
+    line = f"{cost.tflop:.1f} TFLOP, about {cost.peak_bytes / 1e9:.1f} GB of memory"
+    yield line + (f", about {cost.seconds:.0f} s" if cost.seconds else "")

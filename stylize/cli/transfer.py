@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.checkpoints import checkpoint_options, read_checkpointing
-from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.masks import MasksRequest, read_parts, read_save_mask, region_options, saving_mask
+from stylize.cli.checkpoints import checkpoint_options
+from stylize.cli.inputs import open_optional, open_picture
+from stylize.cli.masks import MasksRequest, region_options, take_masks
 from stylize.cli.options import (
-    check_new_preset,
-    check_streams,
     given,
     input_options,
     message_options,
@@ -23,11 +21,12 @@ from stylize.cli.options import (
     preset_options,
     settings_options,
 )
-from stylize.cli.output import choose_target
-from stylize.cli.run import load_torch, perform
+from stylize.cli.requests import Messages, OutputRequest, take
+from stylize.cli.run import RunRequest, check_run, load_torch, paint
 from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.networks.models import find_model
 from stylize.settings.execution import Execution
-from stylize.settings.presets import Preset, check_layers, find_preset
+from stylize.settings.presets import check_layers, find_preset
 from stylize.settings.transfer import PARTS, TransferSettings
 
 if TYPE_CHECKING:
@@ -37,30 +36,28 @@ STARTS = ("content", "noise", "style")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the command line asks for, checked as far as that goes without opening a picture."""
+class TransferRequest:
+    """A transfer as the command line asks for it, checked without opening a picture.
+
+    Attributes:
+        content: the photo, a file or ``-``.
+        styles: style images of the whole picture.
+        start: the picture to start from.
+        masks: parts of the photo with styles of their own.
+        preset: name of the preset, for the recipe; None for the default.
+    """
 
     content: str
     styles: tuple[str, ...]
     start: str | None
-    parts: MasksRequest
-    preset: Preset
+    masks: MasksRequest
+    preset: str | None
     settings: TransferSettings
     execution: Execution
-
-    @property
-    def painters(self) -> tuple[str, ...]:
-        """The styles of the whole picture, or else those of its parts."""
-        return self.styles or self.parts.styles
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """All inputs as they were given."""
-        start = [self.start] if self.start else []
-        return (self.content, *self.styles, *start, *self.parts.sources)
+    run: RunRequest
 
 
-@click.command(epilog="The settings' defaults are those of the preset 'balanced'.")
+@click.command(epilog="Defaults are those of the preset 'balanced'.")
 @click.argument("content", metavar="CONTENT")
 @click.argument("styles", metavar="[STYLE]...", nargs=-1)
 @output_options
@@ -72,7 +69,7 @@ class Request:
 @input_options
 @message_options
 def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
-    """Paint CONTENT, a photograph, in the style of one or several STYLE pictures.
+    """Paint the photo CONTENT in the style of one or several STYLE images.
 
     \b
     Examples:
@@ -84,51 +81,48 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
       stylize transfer - painting.jpg -o - --format jpeg < photo.jpg > result.jpg
 
     A size is the long side in pixels (--size 1024), a box (640x480), an area (12MP) or
-    'original'; the default is 512. Nothing is enlarged. Without -o the result lies beside the
-    photograph under a name that is printed. Where masks or regions have styles of their own, STYLE
-    may be left out: then all else stays as it is.
+    'original'; the default is 512. The result is never larger than the photo without --enlarge.
+    Without -o it is written next to the photo, under a name that is printed. If masks or regions
+    have styles of their own, STYLE can be left out: then the rest of the photo stays as it is.
     """
     request = read_request(content, styles, options)
-    files = files_among(request.sources)
-    check_streams(options["output"], request.sources, as_json=options["as_json"])
-    require_files(files)
-    words = "-".join(Path(style).stem if style != "-" else "stdin" for style in request.painters)
-    target = choose_target(content, files, words, options)
-    mask = read_save_mask(request.settings, files, target, options)
-    checkpointing = read_checkpointing(target, files, options)
-    if options["save_preset"]:
-        check_new_preset(options["save_preset"], overwrite=options["overwrite"])
-    return perform(
-        saving_mask(lambda: prepare(request, options), mask),
-        target,
-        files,
-        options,
-        checkpointing=checkpointing,
-    )
+    load_torch()
+    return paint(prepare(request), request.run)
 
 
-def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any]) -> Request:
-    """The settings from preset and flags, and which picture plays which part."""
+def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any]) -> TransferRequest:
+    """Build the request, and check all that can be checked before pictures are opened."""
+    messages, output = take(Messages, options), take(OutputRequest, options)
     said = given(TransferSettings, options)
-    styles = take_parts(styles, said)
-    start = None
-    if said.get("init") not in (None, *STARTS):
-        start, said["init"] = said["init"], "file"
-        if start != "-" and not os.path.exists(start):
-            raise UnknownNameError("start", start, (*STARTS, "or a picture file"))
     execution = Execution(**given(Execution, options))
-    preset = find_preset("transfer", options["preset"])
+    styles = take_parts(styles, said)
+    start = take_start(said)
+    preset = find_preset("transfer", options.pop("preset"))
     settings: TransferSettings = preset.apply(said)
     if settings.init == "file" and start is None:
         raise SettingError("the preset starts from a picture", hint="name it with --init FILE")
-    parts = read_parts(settings, options)
-    if not styles and not parts.styles:
-        raise UsageError("Missing argument 'STYLE...'", hint="a picture whose style it shall be")
-    settings.check_styles(len(styles), regions=len(parts.styles))
-    from stylize.networks.models import find_model
-
+    masks = take_masks(settings, options)
+    if not styles and not masks.styles:
+        raise UsageError("Missing argument 'STYLE...'", hint="name at least one style image")
+    settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
-    return Request(content, styles, start, parts, preset, settings, execution)
+    sources = [content, *styles, *([start] if start else []), *masks.sources]
+    words = "-".join(
+        Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
+    )
+    run = check_run(content, sources, words, settings, output, messages, options)
+    return TransferRequest(content, styles, start, masks, preset.recorded, settings, execution, run)
+
+
+def take_start(said: dict[str, Any]) -> str | None:
+    """The picture of ``--init FILE``; the settings then say ``file``."""
+    start: str | None = said.get("init")
+    if start in (None, *STARTS):
+        return None
+    if start != "-" and not os.path.exists(str(start)):
+        raise UnknownNameError("start", str(start), (*STARTS, "or a picture file"))
+    said["init"] = "file"
+    return start
 
 
 def take_parts(styles: Sequence[str], said: dict[str, Any]) -> tuple[str, ...]:
@@ -155,21 +149,19 @@ def split_part(style: str) -> tuple[str, str]:
     return part, file
 
 
-def prepare(request: Request, options: dict[str, Any]) -> Transfer:
+def prepare(request: TransferRequest) -> Transfer:
     """Open the pictures and load the network."""
-    content = open_picture(request.content, options)
-    styles = [open_picture(style, options) for style in request.styles]
-    start = open_picture(request.start, options) if request.start else None
-    parts = request.parts.open(options)
-    load_torch()
     from stylize.products.transfer.transfer import Transfer
 
+    messages = request.run.messages
+    content = open_picture(request.content, messages)
+    styles = [open_picture(style, messages) for style in request.styles]
     return Transfer(
         content,
         styles,
         request.settings,
         request.execution,
-        start=start,
-        parts=parts,
-        preset=request.preset.recorded,
+        start=open_optional(request.start, messages),
+        parts=request.masks.open(messages),
+        preset=request.preset,
     )

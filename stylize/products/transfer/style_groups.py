@@ -49,7 +49,7 @@ _STYLE = "style"
 
 
 @dataclass(frozen=True)
-class Region:
+class MaskRegion:
     """A part of the photo.
 
     Attributes:
@@ -79,7 +79,7 @@ class Masks:
     """
 
     mask: Picture | None = None
-    regions: tuple[Region, ...] = ()
+    regions: tuple[MaskRegion, ...] = ()
 
     @property
     def styles(self) -> list[Picture]:
@@ -149,7 +149,7 @@ class Masks:
                 masks[int(match[1])] = picture, match[2]
         if styles.keys() - masks.keys():
             raise RecipeError("damaged recipe: a style without its region")
-        regions = [Region(masks[n][0], styles.get(n), masks[n][1]) for n in sorted(masks)]
+        regions = [MaskRegion(masks[n][0], styles.get(n), masks[n][1]) for n in sorted(masks)]
         return Masks(next(iter(pictures.get("mask", [])), None), tuple(regions))
 
 
@@ -305,7 +305,7 @@ def with_photo(picture: Tensor, photo: Picture, regions: StyleGroups | None) -> 
     return picture if regions is None else regions.composed(picture, photo)
 
 
-def _weights_of(region: Region, size: tuple[int, int]) -> Tensor:
+def _weights_of(region: MaskRegion, size: tuple[int, int]) -> Tensor:
     """``(1, 1, *size)`` in [0, 1]."""
     if region.colour is None:
         return mask_weights(region.mask, size)

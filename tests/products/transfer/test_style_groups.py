@@ -16,7 +16,7 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.masks import subject
 from stylize.planning.memory import MemoryPlan
-from stylize.products.transfer.style_groups import MOST_REGIONS, Masks, Region, StyleGroups
+from stylize.products.transfer.style_groups import MOST_REGIONS, Masks, MaskRegion, StyleGroups
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns import replay
 from stylize.runs.recipe import MAX_NAME_BYTES, to_text
@@ -91,7 +91,7 @@ class TestTwoStyles:
     """Each in its own place."""
 
     def test_each_in_its_own_place(self) -> None:
-        result = job(Masks(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
+        result = job(Masks(None, (MaskRegion(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
         redness = (result.pixels[:, 0] - result.pixels[:, 2]).mean((0, 1))
         assert float(redness[:24].mean()) > 0.1, "warm on the left"
         assert float(redness[40:].mean()) < -0.1, "cool on the right"
@@ -100,7 +100,7 @@ class TestTwoStyles:
 
     def test_no_halo_is_wider_than_the_soft_edge(self) -> None:
         """8 px of it lie on both sides of a line between styles, 4 before what is kept."""
-        result = job(Masks(None, (Region(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
+        result = job(Masks(None, (MaskRegion(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
         redness = (result.pixels[:, 0] - result.pixels[:, 2]).mean((0, 1))
         assert float(redness[:28].min()) > 0.2
         assert float(redness[36:].max()) < -0.2
@@ -109,14 +109,14 @@ class TestTwoStyles:
         assert float(beside[32:].max()) == 0
 
     def test_what_is_kept_is_kept_under_a_style(self) -> None:
-        parts = Masks(None, (Region(block("all.png", 0, 64), COOL), Region(LEFT)))
+        parts = Masks(None, (MaskRegion(block("all.png", 0, 64), COOL), MaskRegion(LEFT)))
         result = job(parts).run()
         assert torch.equal(result.pixels[..., :32], PHOTO.pixels[..., :32])
         assert float(change(result)[44:].min()) > 0.01
 
     def test_a_mask_and_a_region_leave_the_remainder(self) -> None:
         middle = block("middle.png", 22, 42)
-        result = job(Masks(block("l.png", 0, 22), (Region(middle, COOL),)), feather=2).run()
+        result = job(Masks(block("l.png", 0, 22), (MaskRegion(middle, COOL),)), feather=2).run()
         assert torch.equal(result.pixels[..., 42:], PHOTO.pixels[..., 42:])
         assert float(change(result)[:40].min()) > 0.003
 
@@ -124,7 +124,7 @@ class TestTwoStyles:
         tall = as_picture(resize(cat(128), (240, 480)).clamp(0, 1), "tall.png")
         mask = torch.zeros(1, 3, 240, 480)
         mask[..., 210:] = 1
-        parts = Masks(None, (Region(as_picture(mask, "m.png"), COOL),))
+        parts = Masks(None, (MaskRegion(as_picture(mask, "m.png"), COOL),))
         few = {
             "size": "480",
             "min_size": 480,
@@ -141,7 +141,7 @@ class TestTwoStyles:
         assert float((found[0].pixels - found[1].pixels).abs().max()) < 0.002
 
     def test_names_are_told_apart(self) -> None:
-        parts = tuple(Region(each, COOL) for each in (LEFT, block("left.png", 32, 64)))
+        parts = tuple(MaskRegion(each, COOL) for each in (LEFT, block("left.png", 32, 64)))
         found = StyleGroups(Masks(None, parts), (64, 64), 8)
         assert list(found.styles) == ["left.png", "left.png #2"]
         assert found.notes == [
@@ -158,7 +158,7 @@ def test_the_parts_share_what_is_painted(
     columns: list[tuple[int, int, bool]], masked: bool, feather: int
 ) -> None:
     regions = tuple(
-        Region(block(f"{n}.png", left, left + width), COOL if styled else None)
+        MaskRegion(block(f"{n}.png", left, left + width), COOL if styled else None)
         for n, (left, width, styled) in enumerate(columns)
     )
     try:
@@ -184,19 +184,19 @@ class TestColours:
         return as_picture(pixels, "map.png")
 
     def test_a_colour_is_a_mask(self) -> None:
-        one = job(Masks(None, (Region(RIGHT, COOL),))).run()
-        other = job(Masks(None, (Region(self.segments(), COOL, "#00ff00"),))).run()
+        one = job(Masks(None, (MaskRegion(RIGHT, COOL),))).run()
+        other = job(Masks(None, (MaskRegion(self.segments(), COOL, "#00ff00"),))).run()
         assert torch.equal(one.pixels, other.pixels)
 
     def test_kept_by_its_colour(self) -> None:
-        result = job(Masks(None, (Region(self.segments(), None, "lime"),))).run()
+        result = job(Masks(None, (MaskRegion(self.segments(), None, "lime"),))).run()
         assert torch.equal(result.pixels[..., 32:], PHOTO.pixels[..., 32:])
 
     def test_a_colour_that_is_not_there(self) -> None:
         with pytest.raises(
             SettingError, match=r"map\.png has no region of the colour blue"
         ) as info:
-            job(Masks(None, (Region(self.segments(), COOL, "blue"),)))
+            job(Masks(None, (MaskRegion(self.segments(), COOL, "blue"),)))
         assert info.value.hint is not None
         assert "#00ff00 (50 %), #ff0000 (50 %)" in info.value.hint
 
@@ -230,7 +230,7 @@ class TestSubject:
 
 
 def test_gone_on_with_after_a_stop(tmp_path: Path) -> None:
-    parts = Masks(None, (Region(RIGHT, COOL), Region(block("strip.png", 28, 36))))
+    parts = Masks(None, (MaskRegion(RIGHT, COOL), MaskRegion(block("strip.png", 28, 36))))
 
     def made() -> Transfer:
         return job(parts, min_size=32, steps=4, final_steps=3)
@@ -245,9 +245,9 @@ class TestRecipe:
     PARTS = Masks(
         LEFT,
         (
-            Region(RIGHT, COOL),
-            Region(block("strip.png", 28, 36)),
-            Region(TestColours.segments(), COOL, "#00ff00"),
+            MaskRegion(RIGHT, COOL),
+            MaskRegion(block("strip.png", 28, 36)),
+            MaskRegion(TestColours.segments(), COOL, "#00ff00"),
         ),
     )
 
@@ -277,9 +277,9 @@ class TestRecipe:
     ("parts", "said"),
     [
         (Masks(block("black.png", 0, 0)), "the part to be painted is empty"),
-        (Masks(None, (Region(block("b.png", 0, 0), COOL),)), "the region 'b.png' is empty"),
-        (Masks(None, (Region(LEFT), Region(LEFT, COOL))), "the region 'left.png' is empty"),
-        (Masks(None, (Region(LEFT), Region(RIGHT))), "the part to be painted is empty"),
+        (Masks(None, (MaskRegion(block("b.png", 0, 0), COOL),)), "the region 'b.png' is empty"),
+        (Masks(None, (MaskRegion(LEFT), MaskRegion(LEFT, COOL))), "the region 'left.png' is empty"),
+        (Masks(None, (MaskRegion(LEFT), MaskRegion(RIGHT))), "the part to be painted is empty"),
         (
             Masks(as_picture(photo(64, 32), "narrow.png")),
             r"narrow\.png: a mask of 32×64 px does not fit a picture of 64×64 px",
@@ -292,19 +292,19 @@ def test_masks_that_cannot_be(parts: Masks, said: str) -> None:
 
 
 def test_too_many_regions() -> None:
-    kept = tuple(Region(LEFT) for _ in range(MOST_REGIONS))
+    kept = tuple(MaskRegion(LEFT) for _ in range(MOST_REGIONS))
     Masks(LEFT, kept).check_room(MAX_STYLES - MOST_REGIONS - 1)
     with pytest.raises(SettingError, match=f"{MOST_REGIONS} regions beside 28 styles"):
         Masks(LEFT, kept).check_room(28)
     with pytest.raises(SettingError, match=f"{MOST_REGIONS + 1} regions beside 1 styles"):
-        job(Masks(None, (*kept, Region(RIGHT, COOL))))
+        job(Masks(None, (*kept, MaskRegion(RIGHT, COOL))))
 
 
 def test_the_largest_recipe_has_room_in_every_format() -> None:
     """With names as long as they may be."""
     long = "".join(chr(97 + n % 26) for n in range(MAX_NAME_BYTES))
     masks = [block(f"{n}{long}", 0, 64) for n in range(MOST_REGIONS)]
-    parts = Masks(None, tuple(Region(each, as_picture(strokes(), long)) for each in masks))
+    parts = Masks(None, tuple(MaskRegion(each, as_picture(strokes(), long)) for each in masks))
     styles = [as_picture(strokes(), long)] * (MAX_STYLES - 2 * MOST_REGIONS)
     settings = TransferSettings(size="64", min_size=64, steps=1)
     made = Transfer(PHOTO, styles, settings, FP32, parts=parts, session=STUDIO)
