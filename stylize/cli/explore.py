@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.messages import INTERRUPTED, say
+from stylize.cli.messages import say
 from stylize.cli.options import (
     check_streams,
     complete_preset,
@@ -23,12 +21,13 @@ from stylize.cli.options import (
     result_options,
     settings_options,
 )
-from stylize.cli.output import check_fits, choose_target, deliver, report
-from stylize.cli.progress import emit, stop_on_interrupt
-from stylize.cli.run import load_torch
+from stylize.cli.output import check_fits, choose_target
+from stylize.cli.progress import bar, emit, stop_on_interrupt
+from stylize.cli.requests import Messages, OutputRequest, take
+from stylize.cli.run import RunRequest, load_torch, save
 from stylize.errors import SettingError, UsageError
-from stylize.images.open import set_pixel_limit
 from stylize.networks.layer_expressions import parse_targets
+from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.presets import DEFAULTS, Preset, check_layers, find_preset, preset_names
@@ -36,7 +35,7 @@ from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
-    from stylize.reruns.explore import Cell, Exploration, Strip
+    from stylize.reruns.explore import Cell, Exploration
 
 Looks = list[list[tuple[str, TransferSettings]]]
 
@@ -46,7 +45,7 @@ TOP = 20
 
 COLUMNS = 5
 
-# What makes no difference on a sheet of this kind.
+# Options that do not apply to a sheet of this kind.
 IDLE = {
     "layers": ("top", "columns"),
     "channels": ("strengths",),
@@ -67,35 +66,35 @@ def explore() -> None:
     "layers",
     multiple=True,
     metavar="EXPRESSION",
-    help="A row of the sheet, a column for each strength; as in 'stylize dream'. Repeatable.",
+    help="A row of the sheet, with a column for each strength. Repeatable.",
 )
 @click.option(
     "--strength",
     "strengths",
     multiple=True,
     type=click.FLOAT,
-    help="A column of the sheet of layers. Repeatable.  [30, 60, 120]",
+    help="A column of a sheet of layers. Repeatable.  [30, 60, 120]",
 )
 @click.option(
     "--channels",
     metavar="LAYER",
-    help="A cell for each of the channels of this layer that IMAGE excites most.",
+    help="Cells for the channels of this layer that respond most to IMAGE.",
 )
-@click.option("--top", type=click.IntRange(1, 512), help=f"How many channels.  [{TOP}]")
+@click.option("--top", type=click.IntRange(1, 512), help=f"Number of channels.  [{TOP}]")
 @click.option(
     "--preset",
     metavar="NAME|FILE",
     shell_complete=complete_preset("dream"),
-    help=f"All else, for layers and channels.  [{DEFAULTS['dream']}]",
+    help=f"Preset behind layers and channels.  [{DEFAULTS['dream']}]",
 )
 @click.option("--size", default="256", help="Size of a cell's picture.  [256]")
-@click.option("--columns", type=click.IntRange(1, 100), help=f"Cells a row.  [{COLUMNS}]")
+@click.option("--columns", type=click.IntRange(1, 100), help=f"Cells per row.  [{COLUMNS}]")
 @click.option("--seed", type=click.INT, default=0, help="Seed of the jitter.  [0]")
 @settings_options(Execution)
 @input_options
 @message_options
 def explore_dream(photo: str, **options: Any) -> int:
-    """Dream on IMAGE in many small ways, on one sheet.
+    """Dream on IMAGE in many ways, as thumbnails on one sheet.
 
     \b
     Examples:
@@ -103,23 +102,82 @@ def explore_dream(photo: str, **options: Any) -> int:
       stylize explore dream photo.jpg --layer conv3_3 --layer conv4_2 --strength 40 --strength 120
       stylize explore dream photo.jpg --channels conv5_1 --top 12
 
-    Every cell has a name: 'stylize replay SHEET.png --cell B3 --size 1024' makes it large.
+    Each cell has a name: 'stylize replay SHEET.png --cell B3 --size 1024' makes it large.
     """
+    messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
-    files = files_among([photo])
-    check_streams(options["output"], [photo], as_json=options["as_json"])
-    require_files(files)
-    plan = planned(options, execution)
-    target = choose_target(photo, files, "sheet", options)
+    sheet = take(DreamSheet, options)
+    settings = sheet.check()
+    request = check_sheet(photo, [photo], "sheet", output, messages)
+    load_torch()
+    from stylize.reruns.explore import Exploration
 
-    def prepare() -> Exploration:
-        picture = open_picture(photo, options)
-        load_torch()
-        from stylize.reruns.explore import Exploration
+    picture = open_picture(photo, messages)
+    rows = sheet.rows(picture, settings, execution)
+    return make_sheet(Exploration(picture, rows, execution), request)
 
-        return Exploration(picture, plan(picture), execution)
 
-    return make_sheet(prepare, target, options)
+@dataclass(frozen=True)
+class DreamSheet:
+    """What goes onto a sheet of dreams: rows of layers, the channels of one, or all presets."""
+
+    layers: tuple[str, ...]
+    strengths: tuple[float, ...]
+    channels: str | None
+    top: int | None
+    preset: str | None
+    size: str
+    columns: int | None
+    seed: int
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Settings of all cells."""
+        return {"size": self.size, "seed": self.seed}
+
+    def check(self) -> DreamSettings:
+        """The settings behind the cells.
+
+        Raises:
+            UsageError: two kinds of sheets at once, an option that does not apply, or a layer
+                that the network does not have.
+        """
+        self._check_kind()
+        preset = find_preset("dream", self.preset or DEFAULTS["dream"])
+        settings: DreamSettings = preset.apply(self.common)
+        architecture = find_model(settings.network).architecture
+        for layer in (*self.layers, *([self.channels] if self.channels else [])):
+            dataclasses.replace(settings, layers=layer).check_layers(architecture)
+        for strength in self.strengths:
+            dataclasses.replace(settings, strength=strength)
+        if self.channels:
+            check_whole_layer(self.channels)
+        return settings
+
+    def _check_kind(self) -> None:
+        if self.layers and self.channels:
+            raise SettingError("--layer and --channels", hint="ask for one sheet at a time")
+        kind = "layers" if self.layers else "channels" if self.channels else "presets"
+        for name in IDLE[kind]:
+            if getattr(self, name):
+                option = "--strength" if name == "strengths" else f"--{name}"
+                raise SettingError(f"{option} makes no difference on a sheet of {kind}")
+
+    def rows(
+        self, picture: Picture, settings: DreamSettings, execution: Execution
+    ) -> list[list[Cell]]:
+        """The cells; for channels the picture is looked at."""
+        from stylize.images.mosaic import in_rows
+        from stylize.reruns import explore as sheets
+
+        if self.layers:
+            return sheets.layer_cells(settings, self.layers, self.strengths or STRENGTHS)
+        if self.channels:
+            top = self.top or TOP
+            cells = sheets.channel_cells(picture, settings, self.channels, top, execution)
+        else:
+            cells = sheets.preset_cells(self.common)
+        return in_rows(cells, self.columns or COLUMNS)
 
 
 class NamesType(click.ParamType[Any]):
@@ -170,14 +228,14 @@ class WeightsType(click.ParamType[Any]):
 @click.option(
     "--strengths",
     type=WeightsType(),
-    help="A row for each, instead of the presets' own --content-weight: 0.02,0.05,0.1.",
+    help="One row for each --content-weight: 0.02,0.05,0.1.",
 )
 @click.option("--size", default="256", help="Size of a cell's picture.  [256]")
 @settings_options(Execution)
 @input_options
 @message_options
 def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
-    """Paint CONTENT in each STYLE by itself with every preset, small, on one sheet.
+    """Paint CONTENT in each STYLE with every preset, as thumbnails on one sheet.
 
     \b
     Examples:
@@ -185,71 +243,70 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
       stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
       stylize explore transfer photo.jpg a.jpg b.jpg --presets draft --strengths 0.01,0.05,0.2
 
-    A column is a preset, a row a style; with --strengths, each style has a row for each. Presets
-    that differ in nothing else than what --strengths replaces are one column. Every cell has a
-    name: 'stylize replay SHEET.png --cell B3 --size 2048' makes it large.
+    Columns are presets, rows are styles; with --strengths, each style has one row per strength.
+    Presets that are then equal share a column. Each cell has a name: 'stylize replay SHEET.png
+    --cell B3 --size 2048' makes it large.
     """
+    messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
-    files = files_among((content, *styles))
-    check_streams(options["output"], (content, *styles), as_json=options["as_json"])
-    require_files(files)
-    looks = looks_of(options)
-    target = choose_target(content, files, "sheet", options)
+    sources = (content, *styles)
+    looks = take(TransferSheet, options).looks(messages)
+    request = check_sheet(content, sources, "sheet", output, messages)
+    load_torch()
+    from stylize.reruns.explore import Exploration, transfer_cells
 
-    def prepare() -> Exploration:
-        photo, *paintings = [open_picture(source, options) for source in (content, *styles)]
-        load_torch()
-        from stylize.reruns.explore import Exploration, transfer_cells
-
-        return Exploration(photo, transfer_cells(paintings, looks), execution)
-
-    return make_sheet(prepare, target, options)
+    photo, *paintings = (open_picture(source, messages) for source in sources)
+    return make_sheet(Exploration(photo, transfer_cells(paintings, looks), execution), request)
 
 
-def looks_of(options: dict[str, Any]) -> Looks:
-    """The columns of the sheet, a row for each strength, or one.
+@dataclass(frozen=True)
+class TransferSheet:
+    """The columns and rows of a sheet of transfers."""
 
-    Raises:
-        UsageError: no such preset, one that has no place on a sheet, or a strength that is none.
-    """
-    names = options["presets"] or preset_names("transfer")
-    presets = [find_preset("transfer", name) for name in names]
-    rows = [{"size": options["size"]}]
-    if options["strengths"]:
-        rows = [row | {"content_weight": each} for row in rows for each in options["strengths"]]
-    presets = different(presets, rows[0], options)
-    looks = [[(preset.name, sheet_settings(preset, row)) for preset in presets] for row in rows]
-    if not options["strengths"]:
-        return looks
-    return [
-        [(f"{name} @ {settings.content_weight:g}", settings) for name, settings in row]
-        for row in looks
-    ]
+    presets: tuple[str, ...] | None
+    strengths: tuple[float, ...] | None
+    size: str
+
+    def looks(self, messages: Messages) -> Looks:
+        """The columns of the sheet, a row for each strength, or one.
+
+        Raises:
+            UsageError: no such preset, one that cannot be on a sheet, or no such strength.
+        """
+        names = self.presets or preset_names("transfer")
+        presets = [find_preset("transfer", name) for name in names]
+        rows: list[dict[str, Any]] = [{"size": self.size}]
+        if self.strengths:
+            rows = [row | {"content_weight": each} for row in rows for each in self.strengths]
+        presets = different(presets, rows[0], messages)
+        looks = [[(preset.name, cell_settings(preset, row)) for preset in presets] for row in rows]
+        if not self.strengths:
+            return looks
+        return [
+            [(f"{name} @ {settings.content_weight:g}", settings) for name, settings in row]
+            for row in looks
+        ]
 
 
-def different(
-    presets: list[Preset], overrides: dict[str, Any], options: dict[str, Any]
-) -> list[Preset]:
+def different(presets: list[Preset], overrides: dict[str, Any], messages: Messages) -> list[Preset]:
     """Those presets that look different under ``overrides``; says which are left out."""
     columns: list[tuple[Preset, TransferSettings]] = []
     for preset in presets:
-        settings = sheet_settings(preset, overrides)
+        settings = cell_settings(preset, overrides)
         same = next((other for other, theirs in columns if theirs == settings), None)
         if same is None:
             columns.append((preset, settings))
-        elif not options["quiet"]:
+        elif not messages.quiet:
             say(f"{preset.name} is left out: here it is the same as {same.name}")
     return [preset for preset, _ in columns]
 
 
-def sheet_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings:
+def cell_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings:
     """A preset's settings for a cell.
 
     Raises:
         UsageError: it needs another picture or several styles, or its network lacks a layer.
     """
-    from stylize.networks.models import find_model
-
     settings: TransferSettings = preset.apply(overrides)
     if settings.init == "file":
         raise SettingError(
@@ -263,108 +320,46 @@ def sheet_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSetting
     return settings
 
 
-def make_sheet(
-    prepare: Callable[[], Exploration], target: Path | None, options: dict[str, Any]
-) -> int:
-    """Prepare, make the cells, write, report; the exit code.
+def check_sheet(
+    photo: str, sources: Sequence[str], words: str, output: OutputRequest, messages: Messages
+) -> RunRequest:
+    """Check inputs and output of a sheet."""
+    files = files_among(sources)
+    check_streams(output.output, sources, as_json=messages.as_json)
+    require_files(files)
+    return RunRequest(choose_target(photo, files, words, output), files, output, messages)
 
-    Args:
-        prepare: opens the pictures and lays out the cells.
-        target: the file to write, None for stdout.
-        options: those that both kinds of sheets share.
-    """
-    started = time.perf_counter()
-    set_pixel_limit(options["max_input_pixels"])
-    exploration = prepare()
-    check_fits(exploration.size, target, options)
+
+def make_sheet(exploration: Exploration, request: RunRequest) -> int:
+    """Make the cells, write the sheet, report; the exit code."""
+    messages = request.messages
+    check_fits(exploration.size, request.target, request.output)
     seconds = exploration.estimate()
-    if options["verbose"]:
+    if messages.verbose:
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
     with (
-        stop_on_interrupt(quiet=options["quiet"]) as stop,
-        cell_bar(exploration.count, options) as told,
+        stop_on_interrupt(quiet=messages.quiet) as stop,
+        bar(exploration.count, "cell", messages) as shown,
     ):
-        sheet = exploration.run(told, stop)
-    deliver(sheet, target, options)
-    report(sheet, target, time.perf_counter() - started, options)
-    return INTERRUPTED if sheet.interrupted else 0
 
+        def on_cell(label: str) -> None:
+            shown.update()
+            shown.set_postfix_str(label)
+            if messages.as_json:
+                emit("cell", label=label, cells=exploration.count)
 
-def planned(options: dict[str, Any], execution: Execution) -> Callable[[Picture], list[list[Cell]]]:
-    """What goes onto the sheet, once there is a picture; errors in the request come out now."""
-    common = {"size": options["size"], "seed": options["seed"]}
-    layers, channels = options["layers"], options["channels"]
-    check_kind(options)
-    settings: DreamSettings = find_preset("dream", options["preset"] or DEFAULTS["dream"]).apply(
-        common
-    )
-    for layer in (*layers, *([channels] if channels else [])):
-        check_layer(layer, settings)
-    for strength in options["strengths"]:
-        dataclasses.replace(settings, strength=strength)
-    if channels:
-        check_whole_layer(channels)
-
-    def rows(picture: Picture) -> list[list[Cell]]:
-        from stylize.reruns import explore as sheets
-
-        if layers:
-            strengths = options["strengths"] or STRENGTHS
-            return sheets.layer_cells(settings, layers, strengths)
-        if channels:
-            top = options["top"] or TOP
-            cells = sheets.channel_cells(picture, settings, channels, top, execution)
-        else:
-            cells = sheets.preset_cells(common)
-        return sheets.in_rows(cells, options["columns"] or COLUMNS)
-
-    return rows
-
-
-def check_kind(options: dict[str, Any]) -> None:
-    """Make sure that one kind of sheet is asked for, and nothing that has no place on it."""
-    if options["layers"] and options["channels"]:
-        raise SettingError("--layer and --channels", hint="ask for one sheet at a time")
-    kind = "layers" if options["layers"] else "channels" if options["channels"] else "presets"
-    for name in IDLE[kind]:
-        if options[name]:
-            option = "--strength" if name == "strengths" else f"--{name}"
-            raise SettingError(f"{option} makes no difference on a sheet of {kind}")
+        sheet = exploration.run(on_cell, stop)
+    return save(sheet, request)
 
 
 def check_whole_layer(text: str) -> None:
-    """Make sure that an expression is the name of one layer."""
+    """Check that an expression is the name of one layer."""
     targets = parse_targets(text)
     if len(targets) > 1 or targets[0].channels is not None or targets[0].weight != 1:
         raise SettingError(f"--channels: '{text}' is not one layer", hint="for instance conv5_1")
 
 
-def check_layer(layer: str, settings: DreamSettings) -> None:
-    """Make sure that a layer expression makes sense for the network."""
-    from stylize.networks.models import find_model
-
-    architecture = find_model(settings.network).architecture
-    dataclasses.replace(settings, layers=layer).check_layers(architecture)
-
-
-@contextmanager
-def cell_bar(cells: int, options: dict[str, Any]) -> Iterator[Callable[[str], None]]:
-    """A bar over the cells on stderr, if it is a terminal; or JSON lines on stdout."""
-    from tqdm import tqdm
-
-    hidden = options["quiet"] or options["as_json"]
-    with tqdm(total=cells, disable=True if hidden else None, leave=False, unit="cell") as bar:
-
-        def told(label: str) -> None:
-            bar.update()
-            bar.set_postfix_str(label)
-            if options["as_json"]:
-                emit("cell", label=label, cells=cells)
-
-        yield told
-
-
-@click.command("blend")
+@explore.command("blend")
 @click.argument("content", metavar="CONTENT")
 @click.argument("first", metavar="STYLE")
 @click.argument("last", metavar="STYLE")
@@ -374,14 +369,14 @@ def cell_bar(cells: int, options: dict[str, Any]) -> Iterator[Callable[[str], No
     "count",
     type=click.IntRange(2, 26),
     default=5,
-    help="Cells from the first style alone to the second alone.  [5]",
+    help="Number of cells.  [5]",
 )
 @click.option(
     "--preset",
     default=DEFAULTS["transfer"],
     metavar="NAME|FILE",
     shell_complete=complete_preset("transfer"),
-    help=f"All but the styles.  [{DEFAULTS['transfer']}]",
+    help=f"Preset of all cells.  [{DEFAULTS['transfer']}]",
 )
 @click.option("--size", default="256", help="Size of a cell's picture.  [256]")
 @settings_options(Execution)
@@ -395,25 +390,18 @@ def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
       stylize explore blend photo.jpg hatching.jpg cubes.jpg
       stylize explore blend photo.jpg a.jpg b.jpg --steps 9 --preset draft --size 192
 
-    Every cell has a name: 'stylize replay STRIP.png --cell C1 --size 2048' makes it large.
+    Each cell has a name: 'stylize replay STRIP.png --cell C1 --size 2048' makes it large.
     """
-
+    messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
     sources = (content, first, last)
-    files = files_among(sources)
-    check_streams(options["output"], sources, as_json=options["as_json"])
-    require_files(files)
     settings = strip_settings(options["preset"], options["size"])
-    target = choose_target(content, files, "strip", options)
+    request = check_sheet(content, sources, "strip", output, messages)
+    load_torch()
+    from stylize.reruns.explore import Strip
 
-    def prepare() -> Strip:
-        photo, one, other = (open_picture(source, options) for source in sources)
-        load_torch()
-        from stylize.reruns.explore import Strip
-
-        return Strip(photo, (one, other), settings, options["count"], execution)
-
-    return make_sheet(prepare, target, options)
+    photo, one, other = (open_picture(source, messages) for source in sources)
+    return make_sheet(Strip(photo, (one, other), settings, options["count"], execution), request)
 
 
 def strip_settings(preset: str, size: str) -> TransferSettings:
@@ -422,8 +410,6 @@ def strip_settings(preset: str, size: str) -> TransferSettings:
     Raises:
         UsageError: no such preset, or one that says itself how styles are mixed.
     """
-    from stylize.networks.models import find_model
-
     settings: TransferSettings = find_preset("transfer", preset).apply({"size": size})
     if settings.init == "file" or settings.style_weights:
         raise SettingError(
@@ -433,6 +419,3 @@ def strip_settings(preset: str, size: str) -> TransferSettings:
     settings.check_styles(2)
     check_layers(settings, find_model(settings.network).architecture)
     return settings
-
-
-explore.add_command(explore_blend)

@@ -58,7 +58,7 @@ def check_fits(size: tuple[int, int], target: Path | None, request: OutputReques
     check_sides(size, (request.format or "png") if target is None else format_of(target))
 
 
-def make_folder(folder: Path, inputs: list[Path]) -> None:
+def make_folder(folder: Path, inputs: Sequence[Path]) -> None:
     """A folder for previews that exists, can be written to, and holds no input by such a name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +24,11 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import choose_target
+from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.rerun import refuse_inspection
-from stylize.cli.run import load_torch, perform
+from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
+from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError
-from stylize.images.open import set_pixel_limit
 from stylize.runs.inputs import Wanted, find_sources, wanted_of
 from stylize.runs.recipe import load_recipe, of_cell, settings_of
 from stylize.settings.dream import TunnelSettings
@@ -38,20 +42,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @output_options
-@click.option("--size", metavar="SIZE", help="Another size than the recipe's: 2048, 12MP …")
-@click.option("--enlarge", is_flag=True, help="Let it be larger than the photograph.")
+@click.option(
+    "--size", metavar="SIZE", help="Size of the result instead of the recipe's: 2048, 12MP …"
+)
+@click.option("--enlarge", is_flag=True, help="Let the result be larger than the photo.")
 @found_inputs_option
 @click.option(
     "--substitute",
     is_flag=True,
-    help="Let --input files take the places of inputs that are not found.",
+    help="Use --input files in place of inputs that are not found.",
 )
-@click.option("--cell", metavar="B3", help="The cell of a contact sheet.")
+@click.option("--cell", metavar="B3", help="Cell of a contact sheet.")
 @settings_options(Execution)
 @input_options
 @message_options
 def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
-    """Make the picture FILE again, from the recipe inside it.
+    """Make the picture FILE again from the recipe inside it.
 
     \b
     Examples:
@@ -59,74 +65,113 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
       stylize replay painting.png --size 2048 -o poster.png
       stylize replay sheet.png --cell B3 --size 1024
 
-    The inputs are found by their content: among those given with --input, in the folder of FILE,
-    in the current folder, and where they lay when they were last used. With the same version on
-    the same processor with as many threads, every pixel is the same; elsewhere the difference is
-    told.
+    Inputs are found by their content: among those given with --input, in the folder of FILE, in
+    the current folder, and where they were last used. With the same version, processor and number
+    of threads every pixel is the same; otherwise the difference is reported.
     """
+    request = read_request(file, inputs, options)
+    load_torch()
+    job = prepare(request)
+    if isinstance(request.settings, TunnelSettings):
+        film = choose_replayed_film(file, request.settings, request.paths, request.output)
+        tunnel = TunnelRequest(
+            None, None, None, request.settings, Execution(), film, request.messages, request.started
+        )
+        return shoot(job, tunnel)
+    return paint_again(job, request)
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """A replay as the command line asks for it, with the recipe read and the inputs found.
+
+    Attributes:
+        file: the picture, film or sheet whose recipe is followed.
+        cell: of a sheet.
+        recipe: of the picture to make.
+        wanted: the recipe's inputs.
+        paths: where each was found.
+        overrides: of the recipe's execution.
+    """
+
+    file: Path
+    cell: str | None
+    recipe: Mapping[str, Any]
+    settings: Any
+    wanted: Sequence[Wanted]
+    paths: Sequence[Path]
+    substitute: bool
+    overrides: Mapping[str, Any]
+    output: OutputRequest
+    messages: Messages
+    started: float = field(default_factory=time.perf_counter)
+
+
+def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:
+    """Read the recipe, find the inputs, and check the options."""
+    messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
     Execution(**overrides)
-    check_streams(options["output"], (), as_json=options["as_json"])
+    check_streams(output.output, (), as_json=messages.as_json)
     if not file.exists():
         raise PictureError(f"{file}: there is no such file")
-    set_pixel_limit(options["max_input_pixels"])
     recipe = of_cell(load_recipe(file), options["cell"])
     refuse_inspection(recipe, file)
     settings = settings_of(recipe, options["size"])
     if options["enlarge"]:
         settings = dataclasses.replace(settings, enlarge=True)
     wanted = wanted_of(recipe)
-    paths = find_sources(
-        wanted, given=inputs, folders=(file.parent, Path()), substitute=options["substitute"]
+    substitute: bool = options["substitute"]
+    paths = find_sources(wanted, given=inputs, folders=(file.parent, Path()), substitute=substitute)
+    return ReplayRequest(
+        file=file,
+        cell=options["cell"],
+        recipe=recipe,
+        settings=settings,
+        wanted=wanted,
+        paths=paths,
+        substitute=substitute,
+        overrides=overrides,
+        output=output,
+        messages=messages,
     )
 
-    def prepare() -> Any:
-        parts = open_parts(wanted, paths, options)
-        load_torch()
-        from stylize.reruns import replay as replaying
 
-        execution = replaying.execution_of(recipe, overrides)
-        return replaying.prepare(recipe, parts, settings, execution)
+def prepare(request: ReplayRequest) -> Any:
+    """Open the pictures and load the network."""
+    from stylize.reruns.replay import execution_of, job_of
 
-    if isinstance(settings, TunnelSettings):
-        from stylize.cli.tunnel import replay_tunnel
-
-        return replay_tunnel(file, prepare, settings, paths, options)
-    return replay_picture(file, recipe, prepare, paths, options)
+    pictures = open_inputs(
+        request.wanted, request.paths, request.messages, substitute=request.substitute
+    )
+    execution = execution_of(request.recipe, request.overrides)
+    return job_of(request.recipe, pictures, request.settings, execution)
 
 
-def open_parts(
-    wanted: Sequence[Wanted], paths: Sequence[Path], options: dict[str, Any]
+def paint_again(job: Any, request: ReplayRequest) -> int:
+    """Make a picture again and compare it with the old one."""
+    from stylize.reruns.replay import recorded_steps, run_until
+
+    files = [request.file, *request.paths]
+    target = choose_target(str(request.file), files, "replay", request.output)
+    run = RunRequest(target, files, request.output, request.messages, started=request.started)
+    begin(job, run)
+    steps = recorded_steps(request.recipe)
+    result = run_job(job, run, None, partial(run_until, job, steps))
+    if not request.messages.quiet and not request.cell:
+        say(comparison(request.file, result))
+    return save(result, run)
+
+
+def open_inputs(
+    wanted: Sequence[Wanted], paths: Sequence[Path], messages: Messages, *, substitute: bool
 ) -> list[tuple[str, Picture]]:
-    """The pictures with the part each plays."""
-    pictures = [open_picture(str(path), options) for path in paths]
+    """The pictures of a recipe with their roles."""
+    pictures = [open_picture(str(path), messages) for path in paths]
     for each, path, picture in zip(wanted, paths, pictures, strict=True):
-        if picture.sha256 != each.sha256 and not options["substitute"]:
+        if picture.sha256 != each.sha256 and not substitute:
             raise RecipeError(f"{path} has changed since it was found")
     return [(each.role, picture) for each, picture in zip(wanted, pictures, strict=True)]
-
-
-def replay_picture(
-    file: Path,
-    recipe: Mapping[str, Any],
-    prepare: Callable[[], Any],
-    inputs: Sequence[Path],
-    options: dict[str, Any],
-) -> int:
-    """Make a picture again and compare it with the old one."""
-    files = [file, *inputs]
-    target = choose_target(str(file), files, "replay", options)
-
-    def replayed() -> Any:
-        from stylize.reruns.replay import Replayed
-
-        return Replayed(prepare(), recipe)
-
-    def compare(result: Result) -> None:
-        if not options["quiet"] and not options["cell"]:
-            say(comparison(file, result))
-
-    return perform(replayed, target, files, options, inspect=compare)
 
 
 def comparison(file: Path, result: Result) -> str:

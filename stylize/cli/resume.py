@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,12 @@ from stylize.cli.options import (
 )
 from stylize.cli.output import choose_target
 from stylize.cli.progress import PREVIEW_EVERY
-from stylize.cli.replay import open_parts
-from stylize.cli.run import load_torch, perform
+from stylize.cli.replay import open_inputs
+from stylize.cli.requests import Messages, OutputRequest, take
+from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
 from stylize.errors import CheckpointError, RecipeError, StylizeError
 from stylize.images.open import set_pixel_limit
-from stylize.runs.checkpoint import Description, Request, describe
+from stylize.runs.checkpoint import Description, describe
 from stylize.runs.inputs import Wanted, find_sources, wanted_of
 from stylize.runs.recipe import load_recipe, settings_of
 from stylize.settings.dream import DreamSettings, TunnelSettings
@@ -35,65 +38,122 @@ _ESSENCE = ("technique", "settings", "inputs", "weights")
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="FILE", help="Another output than the run began for.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="File to write, instead of the one the run was started for.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 @found_inputs_option
 @click.option(
     "--save-steps",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Save the picture on its way: each step of a dream, every tenth of a transfer.",
+    help="Save the picture as it grows: each step of a dream, every tenth of a transfer.",
 )
 @settings_options(CheckpointSettings)
 @settings_options(Execution)
 @message_options
 def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
-    """Go on with a run that was stopped, from its checkpoint FILE.
+    """Continue a run that was stopped, from its checkpoint FILE.
 
     \b
     Examples:
       stylize resume poster.png.checkpoint
       stylize resume poster.png.checkpoint --input photos/ -o other.png
 
-    The pictures are found by their content, as 'stylize replay' finds them; they must be the same
-    to the byte. Every option's default is what the run began with. On another device, with another
-    precision or number of threads, the picture is not that of an undisturbed run to the last bit.
-    FILE is kept up to date on the way, and removed once the picture is written.
+    Inputs are found by their content, as 'stylize replay' finds them; they must be identical.
+    Options default to those of the first run. On another device, or with another precision or
+    number of threads, the last bits of the pixels may differ from an uninterrupted run. FILE is
+    updated meanwhile, and removed once the picture is written.
     """
+    request = read_request(file, inputs, options)
+    load_torch()
+    job = prepare(request)
+    return paint_rest(job, request)
+
+
+@dataclass(frozen=True)
+class ResumeRequest:
+    """What the command line and the checkpoint say about a run to continue.
+
+    Attributes:
+        file: the checkpoint.
+        description: of the checkpoint.
+        wanted: the run's inputs.
+        paths: where each was found.
+        overrides: of the run's execution.
+        run: where the result goes.
+    """
+
+    file: Path
+    description: Description
+    settings: Any
+    wanted: Sequence[Wanted]
+    paths: Sequence[Path]
+    overrides: Mapping[str, Any]
+    run: RunRequest
+
+
+def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ResumeRequest:
+    """Read the checkpoint, find the inputs, and check the options."""
+    messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
     Execution(**overrides)
     every = given(CheckpointSettings, options)
     CheckpointSettings(**every)
-    kept = describe(file)
-    request = dataclasses.replace(
-        kept.request, minutes=every.get("checkpoint_every", kept.request.minutes)
-    )
-    options |= {name: getattr(request, name) for name in ("depth", "quality", "max_input_pixels")}
+    description = describe(file)
+    kept = description.request
+    request = dataclasses.replace(kept, minutes=every.get("checkpoint_every", kept.minutes))
     set_pixel_limit(request.max_input_pixels)
-    settings = settings_of(kept.recipe)
+    settings = settings_of(description.recipe)
     if isinstance(settings, TunnelSettings):
         raise CheckpointError(f"{file} is of a film, which needs no checkpoint")
-    wanted = wanted_of(kept.recipe)
-    files = [file, *find_inputs(wanted, inputs, [file.parent, Path()])]
-    target = find_target(files, kept, options)
+    wanted = wanted_of(description.recipe)
+    paths = find_inputs(wanted, inputs, [file.parent, Path()])
+    output = resolve_request(output, description)
+    check_streams(output.output, (), as_json=messages.as_json)
+    files = [file, *paths]
+    run = RunRequest(
+        target=choose_target(None, files, "resumed", output),
+        files=files,
+        output=output,
+        messages=messages,
+        checkpointing=Checkpointing(request, file, resumed=True),
+        preview_every=1 if isinstance(settings, DreamSettings) else PREVIEW_EVERY,
+    )
+    return ResumeRequest(file, description, settings, wanted, paths, overrides, run)
 
-    def prepare() -> Any:
-        parts = open_parts(wanted, files[1:], options | {"substitute": False})
-        load_torch()
-        from stylize.reruns import replay as replaying
-        from stylize.reruns.resume import Resumed
 
-        named = [
-            (role, dataclasses.replace(picture, name=each.name))
-            for each, (role, picture) in zip(wanted, parts, strict=True)
-        ]
-        execution = replaying.execution_of(kept.recipe, overrides)
-        job: Any = replaying.prepare(kept.recipe, named, settings, execution)
-        return Resumed(job, file, kept)
+def prepare(request: ResumeRequest) -> Any:
+    """Open the pictures and load the network.
 
-    every_step = 1 if isinstance(settings, DreamSettings) else PREVIEW_EVERY
-    keeping = Checkpointing(request, file, resumed=True)
-    return perform(prepare, target, files, options, preview_every=every_step, checkpointing=keeping)
+    Raises:
+        CheckpointError: the checkpoint is of another run.
+    """
+    from stylize.reruns.replay import execution_of, job_of
+    from stylize.reruns.resume import check_resumable
+
+    recipe = request.description.recipe
+    opened = open_inputs(request.wanted, request.paths, request.run.messages, substitute=False)
+    pictures = [
+        (role, dataclasses.replace(picture, name=each.name))
+        for each, (role, picture) in zip(request.wanted, opened, strict=True)
+    ]
+    job = job_of(recipe, pictures, request.settings, execution_of(recipe, request.overrides))
+    assert not isinstance(request.settings, TunnelSettings)
+    check_resumable(job, request.file, request.description)  # type: ignore[arg-type]
+    return job
+
+
+def paint_rest(job: Any, request: ResumeRequest) -> int:
+    """Paint the rest of the run and save the picture; the exit code."""
+    from stylize.reruns.resume import run_rest
+
+    policy = begin(job, request.run)
+    rest = partial(run_rest, job, request.file, request.description)
+    return save(run_job(job, request.run, policy, rest), request.run, policy)
 
 
 def find_inputs(
@@ -109,25 +169,24 @@ def find_inputs(
     except RecipeError as error:
         message = error.message.replace("the recipe's", "the run's")
         raise CheckpointError(
-            message, hint="it goes on only with the very same pictures; --input says where"
+            message, hint="the run needs the very same pictures; name them with --input"
         ) from error
 
 
-def find_target(files: Sequence[Path], kept: Description, options: dict[str, Any]) -> Path | None:
-    """Where the picture goes; sets the options that decide how it is written.
-
-    Raises:
-        OutputError: it cannot be written, or something else is in its way.
-    """
-    request: Request = kept.request
-    named = options["output"] is not None
-    output = options["output"] if named else request.target or "-"
-    options["output"] = output
-    options["format"] = request.format if output == "-" else None
-    check_streams(output, (), as_json=options["as_json"])
-    replace = options["overwrite"] or (request.overwrite and not named)
-    options["overwrite"] = replace or is_unfinished(Path(output), kept.recipe)
-    return choose_target(None, files, "resumed", options)
+def resolve_request(asked: OutputRequest, description: Description) -> OutputRequest:
+    """How the picture is written: as the run was asked for, unless another output is named."""
+    kept = description.request
+    named = asked.output is not None
+    output = asked.output or kept.target or "-"
+    overwrite = asked.overwrite or (kept.overwrite and not named)
+    return OutputRequest(
+        output=output,
+        overwrite=overwrite or is_unfinished(Path(output), description.recipe),
+        format=kept.format if output == "-" else None,
+        depth=int(kept.depth),
+        quality=kept.quality,
+        save_steps=asked.save_steps,
+    )
 
 
 def is_unfinished(path: Path, recipe: Mapping[str, Any]) -> bool:

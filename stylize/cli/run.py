@@ -176,8 +176,21 @@ def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
     return policy
 
 
-def run_job(job: Job, request: RunRequest, policy: CheckpointPolicy | None) -> Result:
-    """Paint, with a bar, previews and JSON lines as requested; Ctrl-C stops after a step."""
+def run_job(
+    job: Job,
+    request: RunRequest,
+    policy: CheckpointPolicy | None,
+    run: Callable[..., Result] | None = None,
+) -> Result:
+    """Paint, with a bar, previews and JSON lines as requested; Ctrl-C stops after a step.
+
+    Args:
+        job: what is painted.
+        request: what is shown and saved on the way.
+        policy: the checkpoint.
+        run: paints, if not the job's own method: a part of the steps, or the rest of a run.
+    """
+    run = run or job.run
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_interrupt(quiet=request.messages.quiet))
         listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
@@ -186,10 +199,10 @@ def run_job(job: Job, request: RunRequest, policy: CheckpointPolicy | None) -> R
         if request.messages.as_json:
             listeners.append(json_steps())
         if policy is None:
-            return job.run(all_of(listeners), stop)
+            return run(all_of(listeners), stop)
         from stylize.optimize.snapshot import Keeping
 
-        return job.run(all_of(listeners), stop, Keeping(policy.offer))
+        return run(all_of(listeners), stop, Keeping(policy.offer))
 
 
 def save(result: Result, request: RunRequest, policy: CheckpointPolicy | None = None) -> int:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stylize.cli.dream import check_beginning
-from stylize.cli.inputs import files_among, open_picture, require_files
+from stylize.cli.inputs import files_among, open_optional, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import (
     check_streams,
@@ -23,12 +22,13 @@ from stylize.cli.options import (
     message_options,
     settings_options,
 )
-from stylize.cli.progress import emit, stop_on_interrupt
+from stylize.cli.progress import bar, emit, stop_on_interrupt
+from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import announce, load_torch
 from stylize.errors import OutputError, SettingError
 from stylize.images.atomic import check_writable
 from stylize.images.destinations import resolve_output
-from stylize.images.open import set_pixel_limit
+from stylize.networks.models import find_model
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
@@ -42,16 +42,33 @@ FILM_SUFFIXES = (".gif", ".apng", ".png", ".webp", ".mp4")
 
 
 @dataclass(frozen=True)
-class Output:
+class FilmLook:
+    """How a film is written.
+
+    Attributes:
+        quality: of WebP and mp4.
+        overwrite: replace an existing film, or frames of another one.
+        keep_frames: keep the frames next to the film.
+    """
+
+    quality: int
+    overwrite: bool
+    keep_frames: bool = False
+
+
+@dataclass(frozen=True)
+class FilmOutput:
     """Where a film goes.
 
     Attributes:
         film: one file for all; None for a folder of frames.
         folder: of the frames, or of the raw frames on the way to a film.
+        look: how it is written.
     """
 
     film: Path | None
     folder: Path
+    look: FilmLook
 
     @property
     def name(self) -> Path:
@@ -59,34 +76,52 @@ class Output:
         return self.film or self.folder
 
 
+@dataclass(frozen=True)
+class TunnelRequest:
+    """A film as the command line asks for it, checked without opening a picture."""
+
+    photo: str | None
+    guide: str | None
+    preset: str | None
+    settings: TunnelSettings
+    execution: Execution
+    output: FilmOutput
+    messages: Messages
+    started: float = field(default_factory=time.perf_counter)
+
+
 @click.command(
-    epilog="--strength and --steps are those of a whole dream; --pace says how much of it"
-    " lies between two frames."
+    epilog="--strength and --steps are those of a whole dream; --pace is the share of it that is"
+    " done between two frames."
 )
 @click.argument("photo", metavar="[IMAGE]", required=False)
 @click.option(
     "-o",
     "--output",
     metavar="FILE|DIR",
-    help="A film (.webp .gif .apng .mp4), or a folder for its frames.",
+    help="A film (.webp .gif .apng .mp4), or a folder for the frames.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing film, or foreign frames.")
-@click.option("--quality", type=click.IntRange(1, 100), default=90, help="Of WebP and mp4.  [90]")
-@click.option("--keep-frames", is_flag=True, help="Keep the frames beside the film.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace an existing film, or frames of another one."
+)
+@click.option(
+    "--quality", type=click.IntRange(1, 100), default=90, help="Quality for WebP and mp4.  [90]"
+)
+@click.option("--keep-frames", is_flag=True, help="Keep the frames next to the film.")
 @click.option(
     "--preset",
     default=DEFAULTS["dream"],
     metavar="NAME|FILE",
     shell_complete=complete_preset("dream"),
-    help=f"The dream's look; see 'stylize presets list'.  [{DEFAULTS['dream']}]",
+    help=f"The preset of the dream; see 'stylize presets list'.  [{DEFAULTS['dream']}]",
 )
-@click.option("--guide", metavar="PICTURE", help="Dream with the motifs of this picture.")
+@click.option("--guide", metavar="PICTURE", help="Amplify the features of this picture instead.")
 @settings_options(TunnelSettings)
 @settings_options(Execution)
 @input_options
 @message_options
 def tunnel(photo: str | None, **options: Any) -> int:
-    """Dream one's way into IMAGE: a film that zooms, turns and dreams on.
+    """Make an endless-zoom DeepDream video that starts from IMAGE.
 
     \b
     Examples:
@@ -94,9 +129,18 @@ def tunnel(photo: str | None, **options: Any) -> int:
       stylize tunnel photo.jpg -o film.mp4 --frames 300 --rotate 1 --preset eyes
       stylize tunnel --from-noise 640x360 --loop -o loop.gif
 
-    A film that was stopped goes on where it stopped when the same command is given again. mp4
-    needs the extra 'video'.
+    To continue a film that was stopped, give the same command again. mp4 needs PyAV
+    (pip install av).
     """
+    request = read_request(photo, options)
+    load_torch()
+    job = prepare(request)
+    return shoot(job, request)
+
+
+def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
+    """Build the request, and check all that can be checked before pictures are opened."""
+    messages = take(Messages, options)
     said = given(TunnelSettings, options)
     execution = Execution(**given(Execution, options))
     preset = find_preset("dream", options["preset"])
@@ -104,62 +148,62 @@ def tunnel(photo: str | None, **options: Any) -> int:
         TunnelSettings, said, from_document(TunnelSettings, preset.settings)
     )
     check_beginning(photo, settings, sized="size" in said)
-    from stylize.networks.models import find_model
-
     settings.check_layers(find_model(settings.network).architecture)
-    sources = {"content": photo, "guide": options["guide"]}
-    check_streams(None, [each for each in sources.values() if each], as_json=False)
-    files = files_among(sources.values())
+    guide: str | None = options["guide"]
+    sources = [each for each in (photo, guide) if each]
+    check_streams(None, sources, as_json=False)
+    files = files_among(sources)
     require_files(files)
-    output = choose_output(photo, files, f"tunnel-{preset.name}", settings, options)
-
-    def prepare() -> Tunnel:
-        pictures = {
-            role: open_picture(source, options) if source else None
-            for role, source in sources.items()
-        }
-        load_torch()
-        from stylize.products.dream.tunnel import Tunnel
-
-        return Tunnel(
-            pictures["content"],
-            settings,
-            execution,
-            guide=pictures["guide"],
-            preset=preset.recorded,
-        )
-
-    return shoot(prepare, output, options)
+    film = choose_film(
+        options["output"],
+        photo=photo,
+        files=files,
+        words=f"tunnel-{preset.name}",
+        settings=settings,
+        look=FilmLook(options["quality"], options["overwrite"], options["keep_frames"]),
+    )
+    return TunnelRequest(photo, guide, preset.recorded, settings, execution, film, messages)
 
 
-def choose_output(
+def prepare(request: TunnelRequest) -> Tunnel:
+    """Open the pictures and load the network."""
+    from stylize.products.dream.tunnel import Tunnel
+
+    photo, guide = (
+        open_optional(source, request.messages) for source in (request.photo, request.guide)
+    )
+    return Tunnel(photo, request.settings, request.execution, guide=guide, preset=request.preset)
+
+
+def choose_film(
+    wanted: str | None,
+    *,
     photo: str | None,
     files: Sequence[Path],
     words: str,
     settings: TunnelSettings,
-    options: Mapping[str, Any],
-) -> Output:
-    """The film or the folder to write, proved writable."""
+    look: FilmLook,
+) -> FilmOutput:
+    """The film or the folder to write, checked to be writable."""
     from stylize.images.film import check_animation
 
-    wanted = options["output"]
     _refuse_stdout(wanted)
     if wanted is not None and not wanted.lower().endswith(FILM_SUFFIXES):
         folder = Path(wanted)
         if folder.suffix and not folder.is_dir():
             check_animation(folder, fps=settings.fps)  # says which suffixes there are
         _check_folder(folder)
-        return Output(None, folder)
+        return FilmOutput(None, folder, look)
     target = resolve_output(
         wanted,
         content=Path(photo) if photo and photo != "-" else None,
         suffix_words=words if photo else f"noise-{words}",
-        overwrite=options["overwrite"],
+        overwrite=look.overwrite,
         inputs=files,
         suffix=".webp",
     )
-    check_animation(target, fps=settings.fps, quality=options["quality"])
-    return _film_at(target)
+    check_animation(target, fps=settings.fps, quality=look.quality)
+    return _film_at(target, look)
 
 
 def _refuse_stdout(output: str | None) -> None:
@@ -167,11 +211,11 @@ def _refuse_stdout(output: str | None) -> None:
         raise SettingError("a film cannot go to stdout", hint="name a file, or a folder for frames")
 
 
-def _film_at(target: Path) -> Output:
+def _film_at(target: Path, look: FilmLook) -> FilmOutput:
     check_writable(target)
     folder = target.with_name(f"{target.name}.frames")
     _check_folder(folder)
-    return Output(target, folder)
+    return FilmOutput(target, folder, look)
 
 
 def _check_folder(folder: Path) -> None:
@@ -192,36 +236,40 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def shoot(prepare: Callable[[], Tunnel], output: Output, options: dict[str, Any]) -> int:
-    """Prepare, dream all frames, put the film together; the exit code."""
-    started = time.perf_counter()
-    set_pixel_limit(options["max_input_pixels"])
-    job = prepare()
-    announce(job, options)
-    reel = begin(job, output, overwrite=options["overwrite"])
+def shoot(job: Tunnel, request: TunnelRequest) -> int:
+    """Dream all frames, put the film together, report; the exit code."""
+    messages, output = request.messages, request.output
+    announce(job, messages)
+    reel = open_reel(job, output)
     with (
-        stop_on_interrupt(quiet=options["quiet"], action="stopping after this frame") as stop,
-        frame_bar(job.raw_frames, options) as on_step,
+        stop_on_interrupt(quiet=messages.quiet, action="stopping after this frame") as stop,
+        bar(job.raw_frames, "frame", messages) as shown,
     ):
-        complete = reel.shoot(job, on_step, stop)
+
+        def on_frame(number: int) -> None:
+            shown.update(number - shown.n)
+            if messages.as_json:
+                emit("frame", frame=number, frames=job.raw_frames)
+
+        complete = reel.shoot(job, on_frame, stop)
     if complete:
-        finish(job, reel, output, options)
-    report(job, reel, output, time.perf_counter() - started, complete, options)
+        finish(job, reel, output)
+    report_film(job, reel, request, complete=complete)
     return 0 if complete else INTERRUPTED
 
 
-def begin(job: Tunnel, output: Output, *, overwrite: bool) -> Reel:
-    """The frames to go on from: those of this very film, or none."""
+def open_reel(job: Tunnel, output: FilmOutput) -> Reel:
+    """The frames to continue from: those of this very film, or none."""
     from stylize.products.dream.film import Reel
 
     folder, reels = output.folder, []
     if output.film is None and job.settings.loop:
-        # What a loop has faded is of no use for going on.
+        # The faded frames of a loop cannot be continued from.
         reels.append(Reel(folder, laid_out=True))
         folder = folder / "raw"
     reels.append(Reel(folder))
     for reel in reels:
-        if not overwrite:
+        if not output.look.overwrite:
             reel.require(job)
         elif not reel.is_of(job):
             reel.clear()
@@ -230,44 +278,22 @@ def begin(job: Tunnel, output: Output, *, overwrite: bool) -> Reel:
     return reels[-1]
 
 
-def finish(job: Tunnel, reel: Reel, output: Output, options: dict[str, Any]) -> None:
-    """Make of the raw frames what the user asked for."""
+def finish(job: Tunnel, reel: Reel, output: FilmOutput) -> None:
+    """Turn the raw frames into what the user asked for."""
     from stylize.products.dream.film import develop, lay_out
 
     if output.film is not None:
-        develop(job, reel, output.film, quality=options["quality"])
-        if not options["keep_frames"]:
+        develop(job, reel, output.film, quality=output.look.quality)
+        if not output.look.keep_frames:
             reel.clear()
     elif job.settings.loop:
         lay_out(job, reel, output.folder)
 
 
-@contextmanager
-def frame_bar(frames: int, options: dict[str, Any]) -> Iterator[Callable[[int], None]]:
-    """A bar over the frames on stderr, if it is a terminal; or JSON lines on stdout."""
-    from tqdm import tqdm
-
-    hidden = options["quiet"] or options["as_json"]
-    with tqdm(total=frames, disable=True if hidden else None, leave=False, unit="frame") as bar:
-
-        def on_step(number: int) -> None:
-            bar.update(number - bar.n)
-            if options["as_json"]:
-                emit("frame", frame=number, frames=frames)
-
-        yield on_step
-
-
-def report(
-    job: Tunnel,
-    reel: Reel,
-    output: Output,
-    seconds: float,
-    complete: bool,
-    options: dict[str, Any],
-) -> None:
-    """Say where the film is, or how it goes on."""
-    if options["as_json"]:
+def report_film(job: Tunnel, reel: Reel, request: TunnelRequest, *, complete: bool) -> None:
+    """Say where the film is, or how to continue it."""
+    output, seconds = request.output, time.perf_counter() - request.started
+    if request.messages.as_json:
         emit(
             "done",
             output=os.fspath(output.name) if complete else None,
@@ -275,49 +301,40 @@ def report(
             seconds=round(seconds, 3),
             recipe=job.recipe(job.settings.frames, {}),
         )
-    elif not options["quiet"]:
+    elif not request.messages.quiet:
         height, width = job.size
         if complete:
-            say(
-                f"saved {output.name} ({job.settings.frames} frames of {width}×{height},"
-                f" {seconds:.1f} s)"
-            )
+            frames = f"{job.settings.frames} frames of {width}×{height}"
+            say(f"saved {output.name} ({frames}, {seconds:.1f} s)")
         else:
-            say(
-                f"stopped after {len(reel.numbers())} of {job.raw_frames} frames in {reel.folder};"
-                " the same command goes on"
-            )
+            done = f"{len(reel.numbers())} of {job.raw_frames} frames in {reel.folder}"
+            say(f"stopped after {done}; the same command continues")
 
 
-def replay_tunnel(
-    file: Path,
-    prepare: Callable[[], Any],
-    settings: TunnelSettings,
-    inputs: Sequence[Path],
-    options: dict[str, Any],
-) -> int:
-    """Make a film again, for ``stylize replay``.
+def choose_replayed_film(
+    file: Path, settings: TunnelSettings, inputs: Sequence[Path], output: OutputRequest
+) -> FilmOutput:
+    """Where ``stylize replay`` writes a film.
 
     Args:
         file: the film, or one of its frames.
-        prepare: opens the pictures and loads the network.
         settings: of the film.
         inputs: the pictures.
-        options: of ``stylize replay``.
+        output: the options of ``stylize replay``.
     """
     from stylize.images.film import check_animation
 
-    _refuse_stdout(options["output"])
+    _refuse_stdout(output.output)
     for name in ("format", "save_steps"):
-        if options[name]:
+        if getattr(output, name):
             raise SettingError(f"--{name.replace('_', '-')} is not for films")
     target = resolve_output(
-        options["output"],
+        output.output,
         content=file,
         suffix_words="replay",
-        overwrite=options["overwrite"],
+        overwrite=output.overwrite,
         inputs=[file, *inputs],
         suffix=file.suffix if file.suffix.lower() in FILM_SUFFIXES else ".webp",
     )
-    check_animation(target, fps=settings.fps, quality=options["quality"])
-    return shoot(prepare, _film_at(target), options | {"keep_frames": False})
+    check_animation(target, fps=settings.fps, quality=output.quality)
+    return _film_at(target, FilmLook(output.quality, output.overwrite))

@@ -53,11 +53,6 @@ Rows = Sequence[Sequence[Cell]]
 _HEAD_BYTES = 1000
 
 
-def in_rows(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:
-    """Cells laid out in rows of ``columns``."""
-    return [list(cells[start : start + columns]) for start in range(0, len(cells), columns)]
-
-
 def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
     """A cell for each of the program's presets."""
     return [

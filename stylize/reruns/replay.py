@@ -43,7 +43,7 @@ def execution_of(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> Exe
         raise RecipeError(f"damaged recipe: {error.message}") from error
 
 
-def prepare(
+def job_of(
     recipe: Mapping[str, Any],
     inputs: Sequence[tuple[str, Picture]],
     settings: Any,
@@ -122,49 +122,14 @@ def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
         )
 
 
-class Replayed:
-    """A job that stops where the recorded run was stopped.
+def recorded_steps(recipe: Mapping[str, Any]) -> int | None:
+    """How many steps an interrupted run had done; None for a complete one.
 
-    Args:
-        job: makes the picture.
-        recipe: of the picture.
+    Raises:
+        RecipeError: the recipe does not say.
     """
-
-    def __init__(self, job: Transfer | Dream, recipe: Mapping[str, Any]) -> None:
-        self._job = job
-        self.settings, self.scales = job.settings, job.scales
-        self.device, self.notes, self.cost = job.device, job.notes, job.cost
-        self.memory_plan = job.memory_plan
-        self._steps = _steps_done(recipe) if recipe.get("interrupted") else None
-
-    def run(
-        self,
-        on_step: Callable[[Step], None] | None = None,
-        stop: Callable[[], bool] | None = None,
-    ) -> Result:
-        """Paint, as :meth:`stylize.products.transfer.transfer.Transfer.run` does.
-
-        Returns:
-            The picture; not interrupted if it has come as far as the recorded run.
-        """
-        done = 0
-
-        def listen(event: Step) -> None:
-            nonlocal done
-            done += 1
-            if on_step is not None:
-                on_step(event)
-
-        def stopped() -> bool:
-            return done == self._steps or (stop is not None and stop())
-
-        result = self._job.run(listen, stopped)
-        if done == self._steps:
-            return dataclasses.replace(result, interrupted=False)
-        return result
-
-
-def _steps_done(recipe: Mapping[str, Any]) -> int:
+    if not recipe.get("interrupted"):
+        return None
     try:
         steps = [int(steps) for _, _, steps in recipe["resolved"]["scales"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -172,6 +137,34 @@ def _steps_done(recipe: Mapping[str, Any]) -> int:
     if not steps or min(steps) < 0 or sum(steps) == 0:
         raise RecipeError("damaged recipe: a picture without a step")
     return sum(steps)
+
+
+def run_until(
+    job: Transfer | Dream,
+    steps: int | None,
+    on_step: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Result:
+    """Run a job, or only its first steps.
+
+    Args:
+        job: makes the picture.
+        steps: how many; None for all.
+        on_step, stop: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
+
+    Returns:
+        The picture; it counts as complete after as many steps as were asked for.
+    """
+    done = 0
+
+    def count(event: Step) -> None:
+        nonlocal done
+        done += 1
+        if on_step is not None:
+            on_step(event)
+
+    result = job.run(count, lambda: done == steps or (stop is not None and stop()))
+    return dataclasses.replace(result, interrupted=False) if done == steps else result
 
 
 def difference(picture: Picture, result: Result) -> tuple[float, float] | None:

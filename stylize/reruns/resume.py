@@ -1,4 +1,4 @@
-"""A job that goes on where an earlier run was."""
+"""Continue a run from its checkpoint."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from stylize.runs.result import Result, resolution
 from stylize.version import __version__
 
 
-class Resumed:
-    """The rest of a run.
+def check_resumable(job: Transfer | Dream, path: Path, description: Description) -> None:
+    """Check that a job is the one that a checkpoint is of; notes what differs from then.
 
     Args:
-        job: the same as the one that the checkpoint is of.
+        job: prepared anew.
         path: of the checkpoint.
         description: of the checkpoint.
 
-    Attributes:
-        begun: index of the scale under way, from 0, and steps done there.
-
     Raises:
-        CheckpointError: the job is not the one that the checkpoint is of.
+        CheckpointError: it is another one.
     """
+    outcomes_of(path, description, job.scales)
+    job.notes += _differences(job, description.recipe)
 
-    def __init__(self, job: Transfer | Dream, path: Path, description: Description) -> None:
-        self._job = job
-        self._load = lambda: load(path, description, job.scales)
-        outcomes_of(path, description, job.scales)
-        self.settings, self.scales = job.settings, job.scales
-        self.device, self.memory_plan, self.cost = job.device, job.memory_plan, job.cost
-        self.begun = len(description.scales) - 1, description.scales[-1][0]
-        self.notes = [*job.notes, *_differences(job, description.recipe)]
 
-    def run(
-        self,
-        on_step: Callable[[Step], None] | None = None,
-        stop: Callable[[], bool] | None = None,
-        keeping: Keeping | None = None,
-    ) -> Result:
-        """Paint the rest, as :meth:`stylize.products.transfer.transfer.Transfer.run` does."""
-        keeping = dataclasses.replace(keeping or Keeping(), resume=self._load)
-        return self._job.run(on_step, stop, keeping)
+def run_rest(
+    job: Transfer | Dream,
+    path: Path,
+    description: Description,
+    on_step: Callable[[Step], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+    keeping: Keeping | None = None,
+) -> Result:
+    """Run a job from where its checkpoint was written.
+
+    Args:
+        job, path, description: see :func:`check_resumable`.
+        on_step, stop, keeping: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
+    """
+    resume = dataclasses.replace(
+        keeping or Keeping(), resume=lambda: load(path, description, job.scales)
+    )
+    return job.run(on_step, stop, resume)
 
 
 def _differences(job: Transfer | Dream, recipe: Mapping[str, Any]) -> Iterator[str]:
-    """What is not as it was, on which the last bits of a picture depend."""
+    """What differs from then and may change the last bits of a picture."""
     now = resolution(job.device, job.size, [], job.memory_plan) | {"version": __version__}
     before = recipe["resolved"] | {"version": recipe.get("version")}
     changed = [
@@ -62,4 +62,4 @@ def _differences(job: Transfer | Dream, recipe: Mapping[str, Any]) -> Iterator[s
         if now[key] != before.get(key)
     ]
     if changed:
-        yield f"goes on with {', '.join(changed)}: not the very pixels of an undisturbed run"
+        yield f"continues with {', '.join(changed)}: the last bits of the pixels may differ"
