@@ -44,7 +44,7 @@ SHEETS: dict[str, tuple[tuple[int, int], Rows]] = {
                 "conv5_3:100": YARN,
                 "--negative": f"{YARN} --negative",
                 "--neuron": f"{YARN} --neuron",
-                "--recipe cs231n": f"{YARN} --recipe cs231n",
+                "--method cs231n": f"{YARN} --method cs231n",
             },
             {"conv5_1:57 --diversity 4": "feature conv5_1:57 --diversity 4 --size 192"},
             {

@@ -25,7 +25,6 @@ from stylize.cli.options import (
 )
 from stylize.cli.output import choose_target
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.rerun import refuse_inspection
 from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError
@@ -116,7 +115,12 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     if not file.exists():
         raise PictureError(f"{file}: there is no such file")
     recipe = of_cell(load_recipe(file), options["cell"])
-    refuse_inspection(recipe, file)
+    technique = str(recipe["technique"])
+    if technique.startswith("inspect "):
+        raise RecipeError(
+            f"{file.name} was made by 'stylize {technique}', which is not replayed",
+            hint=f"run that command again; 'stylize info {file}' shows its settings",
+        )
     settings = settings_of(recipe, options["size"])
     if options["enlarge"]:
         settings = dataclasses.replace(settings, enlarge=True)

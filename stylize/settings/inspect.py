@@ -151,14 +151,14 @@ class FeatureSettings(WithTarget):
         None, "A second expression: a strip of pictures that go from the first to it."
     )
     size: int = setting(256, "Side of a picture in px.", low=32, high=4096)
-    recipe: str = setting(
+    method: str = setting(
         "fourier",
         "How it grows: waves in random views, or the steps on pixels of the CS231n notes.",
         choices=("fourier", "cs231n"),
     )
     steps: int | None = setting(None, "Steps.  [50; cs231n: 100]", low=1, high=100_000)
     rate: float = setting(
-        1.0, "Length of the steps, in units of the recipe's own.", above=0, high=100
+        1.0, "Length of the steps, in units of the method's own.", above=0, high=100
     )
     diversity: int = setting(1, "Pictures, each as unlike the others as can be.", low=1, high=16)
     frames: int = setting(5, "Pictures of a strip.", low=2, high=16)
@@ -180,7 +180,7 @@ class FeatureSettings(WithTarget):
     network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect feature"
-    OF_RECIPE: ClassVar[dict[str, tuple[str, ...]]] = {
+    OF_METHOD: ClassVar[dict[str, tuple[str, ...]]] = {
         "fourier": ("decay",),
         "cs231n": ("l2", "blur_every", "cut"),
     }
@@ -196,8 +196,8 @@ class FeatureSettings(WithTarget):
 
     @property
     def steps_planned(self) -> int:
-        """The number of steps, the recipe's own where nobody says one."""
-        return self.steps or {"fourier": 50, "cs231n": 100}[self.recipe]
+        """The number of steps, the method's own where nobody says one."""
+        return self.steps or {"fourier": 50, "cs231n": 100}[self.method]
 
     @property
     def count(self) -> int:

@@ -92,10 +92,10 @@ class TestFeature:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("conv2_1:3", "--l2", "0.1"), "--l2 makes no difference with --recipe fourier"),
+            (("conv2_1:3", "--l2", "0.1"), "--l2 makes no difference with --method fourier"),
             (("conv2_1:3", "--blur-every", "2"), "--blur-every makes no difference"),
             (("conv2_1:3", "--cut", "0.2"), "--cut makes no difference"),
-            (("conv2_1:3", "--recipe", "cs231n", "--decay", "1"), "--decay makes no difference"),
+            (("conv2_1:3", "--method", "cs231n", "--decay", "1"), "--decay makes no difference"),
             (("conv2_1:3", "--frames", "3"), "--frames makes no difference without --to"),
             (("conv2_1:3", "--to", "conv2_1:4", "--diversity", "2"), "--to and --diversity"),
             (("conv2_1:3", "--size", "8"), "--size: 8 is too small"),

@@ -162,9 +162,9 @@ def _grown(
 ) -> Grown:
     generator = torch.Generator().manual_seed(settings.seed)
     size = (settings.size, settings.size)
-    unit = PLAIN_RATE if settings.recipe == "cs231n" else RATE
+    unit = PLAIN_RATE if settings.method == "cs231n" else RATE
     course = Course(settings.steps_planned, unit * settings.rate, on_step, stop)
-    if settings.recipe == "cs231n":
+    if settings.method == "cs231n":
         plain = Plain(l2=settings.l2, blur_every=settings.blur_every, cut=settings.cut)
         return grow_plainly(
             vgg, response, size, course, count=settings.count, plain=plain, generator=generator

@@ -210,7 +210,7 @@ def mean_likeness(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Plain:
-    """How the older recipe keeps a picture from becoming noise.
+    """How the older method keeps a picture from becoming noise.
 
     Attributes:
         l2: share of the picture's distance from grey that each step takes back.

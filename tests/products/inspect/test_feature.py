@@ -83,11 +83,11 @@ class TestFeature:
         assert of_second == sorted(of_second)
 
     def test_the_older_recipe(self) -> None:
-        image = grown(recipe="cs231n")
+        image = grown(method="cs231n")
         assert answer(image).mean() > answer(torch.full_like(image, 0.5)).mean() + 50
-        assert not torch.equal(image, grown(recipe="cs231n", l2=0.2))
-        assert not torch.equal(image, grown(recipe="cs231n", blur_every=0))
-        assert not torch.equal(image, grown(recipe="cs231n", cut=0.6))
+        assert not torch.equal(image, grown(method="cs231n", l2=0.2))
+        assert not torch.equal(image, grown(method="cs231n", blur_every=0))
+        assert not torch.equal(image, grown(method="cs231n", cut=0.6))
 
     def test_recipe_numbers_and_stop(self) -> None:
         settings = FeatureSettings(target="conv2_1:3", size=32, steps=9)
