@@ -47,17 +47,6 @@ class JobFile:
     settings: Mapping[str, Any] = field(default_factory=dict)
     execution: Mapping[str, Any] = field(default_factory=dict)
 
-    def options(self) -> dict[str, Any]:
-        """What the command line would have said."""
-        return {
-            "output": Path(self.output),
-            "recursive": self.recursive,
-            "from_file": None,
-            "suffix": self.suffix,
-            "depth": str(self.depth),
-            "quality": self.quality,
-        }
-
 
 _KINDS: dict[str, type] = {
     "technique": str,

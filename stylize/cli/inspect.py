@@ -204,7 +204,8 @@ def inspect_command(
             return INTERRUPTED if finding.result.interrupted else 0
 
         made = click.command(show.__name__.removeprefix("show_"), help=show.__doc__)(command)
-        for decorator in reversed([*(ARGUMENTS[name] for name in arguments), *options]):
+        # On a command, unlike on a function, decorators add parameters in their order.
+        for decorator in (*(ARGUMENTS[name] for name in arguments), *options):
             decorator(made)
         made.params += _options(settings, arguments, on_device=on_device)
         inspect.add_command(made)
@@ -523,9 +524,7 @@ def show_saliency(request: InspectRequest) -> Finding:
     settings, photo, like = request.settings, request.open_photo(), request.open_like()
     copies = settings.samples if settings.method == "smoothgrad" else 1
     with bar(copies, "copy", request.messages) as shown:
-        return show_saliency(
-            photo, settings, request.execution, like=like, on_step=shown.update
-        )
+        return show_saliency(photo, settings, request.execution, like=like, on_step=shown.update)
 
 
 @inspect_command(

@@ -400,8 +400,8 @@ class TestBadInput:
         ("words", "said"),
         [
             ((), "nothing to dream on (name a picture, or --from-noise 640x480)"),
-            (("cat.png", "--from-noise", "32x32"), "a picture and --from-noise (leave one of"),
-            (("--from-noise", "32x32", "--size", "64"), "--size beside --from-noise"),
+            (("cat.png", "--from-noise", "32x32"), "a picture with --from-noise (leave one of"),
+            (("--from-noise", "32x32", "--size", "64"), "--size with --from-noise"),
             (("--from-noise", "512"), "--from-noise: '512' is not WxH (for instance 640x480)"),
             (("--from-noise", "0x32"), "a side is 1 to 100000 pixels"),
             (("cat.png", "cat.png"), "Got unexpected extra argument"),

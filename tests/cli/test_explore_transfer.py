@@ -10,7 +10,8 @@ import click
 import pytest
 import torch
 
-from stylize.cli.explore import explore, looks_of
+from stylize.cli.explore import TransferSheet, explore
+from stylize.cli.requests import Messages
 from stylize.errors import InterruptedRunError
 from stylize.images.read import read_picture
 from stylize.runs.recipe import load_recipe, of_cell, settings_of
@@ -61,8 +62,7 @@ class TestSheets:
 
     def test_of_all_presets(self) -> None:
         """Those of the program, the default first; painted by the tests of fewer."""
-        options = {"presets": None, "strengths": None, "size": "16", "quiet": False}
-        (row,) = looks_of(options)
+        (row,) = TransferSheet(None, None, "16").looks(Messages())
         assert [name for name, _ in row] == preset_names("transfer")
         for name, settings in row:
             assert settings == find_preset("transfer", name).apply({"size": 16})

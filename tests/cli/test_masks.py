@@ -185,10 +185,10 @@ class TestDream:
             "map.png has no region of the colour blue (it has #00ff00 (50 %), #ff0000 (50 %))",
         ),
         (["--regions", "map.png", "--region", "rot=keep"], "'rot' is not a colour"),
-        (["--mask", "left.png", "--subject", "keep"], "--mask beside --subject or --background"),
+        (["--mask", "left.png", "--subject", "keep"], "--mask with --subject or --background"),
         (["--subject", "keep", "--background", "keep"], "are both 'keep'"),
         (["--subject", "dream"], "'dream' is not one of 'style', 'keep'"),
-        (["--save-mask", "m.png"], "--save-mask without a mask to be found"),
+        (["--save-mask", "m.png"], "--save-mask needs a mask to find"),
         (["--subject", "keep", "--save-mask", "out.png"], "out.png is the result's own file"),
     ],
 )
@@ -255,7 +255,7 @@ def test_without_opencv(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_noise_has_no_subject(run: Run) -> None:
     line = complaint(run("dream", "--from-noise", "32x32", "--subject", "keep"), 2)
-    assert line == "--subject or --background beside --from-noise (noise has no subject)"
+    assert line == "--subject or --background with --from-noise (noise has no subject)"
 
 
 class TestBatch:

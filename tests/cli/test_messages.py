@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stylize.cli.progress import all_of, progress_bar
+from stylize.cli.progress import all_of, step_bar
+from stylize.cli.requests import Messages
 from stylize.settings.schedule import Scale
 from tests.cli.conftest import Run, Sketch, complaint, iterate, listing, size_of
 
@@ -45,7 +46,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, quiet: bool) -> No
     monkeypatch.setattr(sys, "stderr", screen)
     scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
     losses = {"style relu1_1": 0.25, "style relu2_1": 0.5, "content relu4_2": 0.125}
-    with progress_bar(scales, quiet=quiet) as listen:
+    with step_bar(scales, Messages(quiet=quiet)) as listen:
         time.sleep(0.15)  # tqdm draws at most every tenth of a second
         listen(iterate(scales, 2, 5, losses))
     shown = screen.getvalue()
@@ -124,7 +125,7 @@ def test_a_run_that_goes_on_is_not_the_faster_for_it(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(screen, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stderr", screen)
     scales = [Scale(10, 10, 100)]
-    with progress_bar(scales, quiet=False) as listen:
+    with step_bar(scales, Messages()) as listen:
         for step in (50, 51):
             time.sleep(0.15)
             listen(iterate(scales, 1, step, {}))

@@ -168,7 +168,7 @@ class TestAgain:
         done(run("tunnel", "cat.png", *BRIEF, "--frames", 4, "-o", "film.gif"))
         stop_after(5)
         result = done(run("replay", "film.gif", "-o", "again.gif"), 130)
-        assert "of 4 frames in again.gif.frames; the same command goes on" in result.stderr
+        assert "of 4 frames in again.gif.frames; the same command continues" in result.stderr
         stop_after(10**6)
         done(run("replay", "film.gif", "-o", "again.gif"))
         assert (folder / "again.gif").read_bytes() == (folder / "film.gif").read_bytes()

@@ -110,7 +110,7 @@ class TestGoingOn:
         done(run(*words, "-o", "whole.png"))
         before = listing(folder)
         result = stop(run, monkeypatch, *words, *KEPT, "-o", "out.png")
-        assert result.stderr.splitlines()[-1] == "'stylize resume run.checkpoint' goes on"
+        assert result.stderr.splitlines()[-1] == "'stylize resume run.checkpoint' continues the run"
         assert load_recipe(folder / "out.png") == describe(folder / "run.checkpoint").recipe
         result = done(run("resume", "run.checkpoint"))
         (line,) = result.stderr.splitlines()
@@ -123,7 +123,7 @@ class TestGoingOn:
         odd = stopped / "my run"
         (stopped / "run.checkpoint").rename(odd)
         result = stop(run, monkeypatch, "resume", "my run", asked=1)
-        assert result.stderr.splitlines()[-1] == "'stylize resume 'my run'' goes on"
+        assert result.stderr.splitlines()[-1] == "'stylize resume 'my run'' continues the run"
         assert describe(odd).scales[-1][0] == 4
         done(run("resume", odd))
         done(run(*TRANSFER, "-o", "whole.png"))
@@ -173,7 +173,7 @@ class TestGoingOn:
     def test_another_machine_is_told(self, run: Run, stopped: Path) -> None:
         result = done(run("resume", "run.checkpoint", "--precision", "bf16"))
         assert result.stderr.splitlines()[0] == (
-            "goes on with precision bf16 instead of fp32: not the very pixels of an undisturbed run"
+            "continues with precision bf16 instead of fp32: the last bits of the pixels may differ"
         )
         assert load_recipe(stopped / "out.png")["resolved"]["precision"] == "bf16"
 
@@ -198,7 +198,7 @@ class TestInputs:
             (stopped / name).rename(elsewhere / f"other-{name}")
         line = complaint(run("resume", "run.checkpoint"), 1)
         assert "cannot find the run's content 'cat.png'" in line
-        assert line.endswith("(it goes on only with the very same pictures; --input says where)")
+        assert line.endswith("(the run needs the very same pictures; name them with --input)")
         done(run("resume", "run.checkpoint", "--input", "elsewhere"))
         inputs = load_recipe(stopped / "out.png")["inputs"]
         assert [each["name"] for each in inputs] == ["cat.png", "strokes.png"]
@@ -259,7 +259,7 @@ class TestRefusals:
         line = complaint(run(*TRANSFER, *KEPT, "-o", "new.png"), 1)
         assert line == (
             "run.checkpoint holds a run that was not finished"
-            " ('stylize resume run.checkpoint' goes on with it, --overwrite drops it)"
+            " ('stylize resume run.checkpoint' continues it, --overwrite drops it)"
         )
         assert listing(stopped) == before
         done(run(*TRANSFER, *KEPT, "-o", "new.png", "--overwrite"))
@@ -268,8 +268,8 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("name", "said"),
         [
-            ("cat.png", "cat.png has another part in this run (name another checkpoint)"),
-            ("new.png", "new.png has another part in this run"),
+            ("cat.png", "cat.png is another file of this run (name another checkpoint)"),
+            ("new.png", "new.png is another file of this run"),
             ("mask.png", "mask.png exists and is no checkpoint (name another file)"),
             ("gone/run", "cannot write gone/run: no such file or directory"),
         ],
@@ -285,7 +285,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            ((*KEPT, "--no-checkpoint"), "--checkpoint beside --no-checkpoint"),
+            ((*KEPT, "--no-checkpoint"), "--checkpoint with --no-checkpoint"),
             (("--checkpoint-every", "0"), "--checkpoint-every: 0 is too small"),
             (("--checkpoint-every", "nan"), "--checkpoint-every: nan is not a finite number"),
         ],
@@ -320,9 +320,9 @@ class TestWhenThereIsOne:
         result = stop(run, monkeypatch, *TRANSFER, "-o", "out.png")
         first, *_, last = result.stderr.splitlines()
         assert first == (
-            "a long run: kept in out.png.checkpoint (--no-checkpoint leaves that out)"
+            "long run: checkpoints go to out.png.checkpoint (--no-checkpoint turns them off)"
         ).replace("out.png", str(folder / "out.png"))
-        assert last == f"'stylize resume {usual}' goes on"
+        assert last == f"'stylize resume {usual}' continues the run"
         assert describe(usual).request.minutes == 5.0
         line = complaint(run(*TRANSFER, "-o", "out.png", "--no-checkpoint"), 1)
         assert "out.png already exists" in line
@@ -341,7 +341,7 @@ class TestWhenThereIsOne:
     ) -> None:
         monkeypatch.setattr(checkpointing, "LONG_S", 1e-9)
         result = stop(run, monkeypatch, *TRANSFER, *words)
-        assert "a long run" not in result.stderr
+        assert "long run" not in result.stderr
         assert not list(folder.glob("*.checkpoint"))
 
     def test_the_time_that_counts(
@@ -350,7 +350,7 @@ class TestWhenThereIsOne:
         """A sketch takes 42 seconds, it says, and can be kept in no checkpoint."""
         done(run(*TRANSFER, "-o", "a.png"))
         monkeypatch.setattr(checkpointing, "LONG_S", 41.9)
-        assert "a long run" in run(*TRANSFER, "-o", "b.png").stderr
+        assert "long run" in run(*TRANSFER, "-o", "b.png").stderr
 
     def test_quietly(self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(checkpointing, "LONG_S", 1e-9)

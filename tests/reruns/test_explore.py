@@ -15,6 +15,7 @@ from torch import Tensor
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.images.contact_sheet import cell_name
 from stylize.images.metadata import MAX_RECIPE_BYTES
+from stylize.images.mosaic import in_rows
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
@@ -25,7 +26,6 @@ from stylize.reruns.explore import (
     Cell,
     Exploration,
     channel_cells,
-    in_rows,
     layer_cells,
     preset_cells,
     transfer_cells,

@@ -14,7 +14,13 @@ from stylize.networks.models import PACKAGED
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.tunnel import Tunnel
 from stylize.products.transfer.transfer import Transfer
-from stylize.reruns.replay import Replayed, difference, execution_of, prepare
+from stylize.reruns.replay import (
+    difference,
+    execution_of,
+    job_of,
+    recorded_steps,
+    run_until,
+)
 from stylize.runs.recipe import of_cell, settings_of
 from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings, TunnelSettings
@@ -122,7 +128,7 @@ class TestPrepare:
             ("mask", as_picture(photo(32, 32), "mask.png")),
         ]
         dream = DreamSettings(**SMALL)
-        job = prepare(recipe_of(dream, preset="eyes"), pictures, dream, FP32)
+        job = job_of(recipe_of(dream, preset="eyes"), pictures, dream, FP32)
         assert isinstance(job, Dream)
         assert [each.name for each in (job.photo, job.guide, job.mask) if each] == [
             "cat.png",
@@ -131,7 +137,7 @@ class TestPrepare:
         ]
         assert job.run().recipe["preset"] == "eyes"
         tunnel = TunnelSettings(**SMALL)
-        film = prepare(recipe_of(tunnel), pictures[:2], tunnel, FP32)
+        film = job_of(recipe_of(tunnel), pictures[:2], tunnel, FP32)
         assert isinstance(film, Tunnel)
         assert film.guide is not None
 
@@ -143,7 +149,7 @@ class TestPrepare:
             ("style", as_picture(photo(), "2.png")),
             ("start", as_picture(photo(32, 32), "start.png")),
         ]
-        job = prepare(recipe_of(settings), pictures, settings, FP32)
+        job = job_of(recipe_of(settings), pictures, settings, FP32)
         assert isinstance(job, Transfer)
         assert [each.name for each in job.styles] == ["1.png", "2.png"]
         assert job.start is not None
@@ -152,13 +158,13 @@ class TestPrepare:
         recipe = recipe_of(DreamSettings(), weights={"sha256": "0" * 64})
         content = [("content", as_picture(cat(32)))]
         with pytest.raises(WeightsError, match=r"other weights .*stylize models add"):
-            prepare(recipe, content, DreamSettings(), FP32)
+            job_of(recipe, content, DreamSettings(), FP32)
 
     @pytest.mark.parametrize("pictures", [[], [("mask", as_picture(cat(32)))]])
     def test_parts_that_are_missing(self, pictures: list[tuple[str, Picture]]) -> None:
         for settings in (DreamSettings(), TransferSettings(), TunnelSettings()):
             with pytest.raises(RecipeError):
-                prepare(recipe_of(settings), pictures, settings, FP32)
+                job_of(recipe_of(settings), pictures, settings, FP32)
 
 
 class TestStopping:
@@ -172,7 +178,7 @@ class TestStopping:
         done: list[int] = []
         recorded = self.job().run(lambda event: done.append(1), lambda: len(done) == steps)
         assert recorded.interrupted
-        again = Replayed(self.job(), recorded.recipe).run()
+        again = run_until(self.job(), recorded_steps(recorded.recipe))
         assert torch.equal(again.pixels, recorded.pixels)
         assert again.recipe == recorded.recipe
         assert not again.interrupted, "it has come as far as it should"
@@ -180,14 +186,17 @@ class TestStopping:
     def test_by_the_user_before_that(self) -> None:
         recipe = {"interrupted": True, "resolved": {"scales": [[22, 22, 3], [32, 32, 2]]}}
         told: list[int] = []
-        job = Replayed(self.job(), recipe)
-        result = job.run(lambda event: told.append(event.step), lambda: len(told) == 2)
+        steps = recorded_steps(recipe)
+        assert steps == 5
+        result = run_until(
+            self.job(), steps, lambda event: told.append(event.step), lambda: len(told) == 2
+        )
         assert result.interrupted
         assert told == [1, 2]
 
     def test_a_whole_run_is_not_stopped(self) -> None:
         whole = self.job().run()
-        again = Replayed(self.job(), whole.recipe).run()
+        again = run_until(self.job(), recorded_steps(whole.recipe))
         assert torch.equal(again.pixels, whole.pixels)
 
     @pytest.mark.parametrize(
@@ -195,7 +204,7 @@ class TestStopping:
     )
     def test_nonsense(self, scales: Any) -> None:
         with pytest.raises(RecipeError, match="damaged recipe"):
-            Replayed(self.job(), {"interrupted": True, "resolved": {"scales": scales}})
+            recorded_steps({"interrupted": True, "resolved": {"scales": scales}})
 
 
 class TestDifference:

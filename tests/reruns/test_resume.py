@@ -16,7 +16,7 @@ from stylize.optimize.snapshot import Keeping, Take
 from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
-from stylize.reruns.resume import Resumed
+from stylize.reruns.resume import check_resumable, run_rest
 from stylize.runs import checkpoint_policy as snapshots
 from stylize.runs.checkpoint import Request, describe
 from stylize.runs.result import Result
@@ -100,7 +100,8 @@ def stopped(job: Job, step: int, path: Path) -> Result:
 
 
 def gone_on(job: Job, path: Path, **options: Any) -> Result:
-    return Resumed(job, path, describe(path)).run(**options)
+    check_resumable(job, path, describe(path))
+    return run_rest(job, path, describe(path), **options)
 
 
 def assert_same(found: Result, expected: Result) -> None:
@@ -206,11 +207,13 @@ def test_out_of_memory_on_the_way(
 def test_other_terms_are_told(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     stopped(JOBS["jitter"](), 2, path)
-    assert Resumed(JOBS["jitter"](), path, describe(path)).notes == JOBS["jitter"]().notes
     job = JOBS["jitter"]()
+    check_resumable(job, path, describe(path))
+    assert job.notes == JOBS["jitter"]().notes
     job.memory_plan = MemoryPlan(256)
-    (note,) = Resumed(job, path, describe(path)).notes[len(job.notes) :]
-    assert note.startswith("goes on with tile_px 256 instead of None: not the very pixels")
+    check_resumable(job, path, describe(path))
+    (note,) = job.notes[len(JOBS["jitter"]().notes) :]
+    assert note.startswith("continues with tile_px 256 instead of None: the last bits")
 
 
 def test_the_state_of_another_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.masks import subject
 from stylize.planning.memory import MemoryPlan
-from stylize.products.transfer.style_groups import MOST_REGIONS, Masks, MaskRegion, StyleGroups
+from stylize.products.transfer.style_groups import MOST_REGIONS, MaskRegion, Masks, StyleGroups
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns import replay
 from stylize.runs.recipe import MAX_NAME_BYTES, to_text

@@ -1,0 +1,206 @@
+"""What ``stylize batch`` says: the plan, progress, totals, the status of a folder, the gallery."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stylize.batches.plan import describe, estimate
+from stylize.batches.tasks import Task
+from stylize.cli.messages import say
+from stylize.cli.progress import emit
+from stylize.cli.requests import Messages
+from stylize.errors import PictureError, UsageError
+from stylize.images.find import Collection
+from stylize.networks.models import find_model
+from stylize.planning.self_test_cache import latest
+
+if TYPE_CHECKING:
+    from stylize.batches.local import Outcome
+    from stylize.batches.records import Entry
+    from stylize.optimize.loop import Step
+
+
+def show_plan(
+    tasks: Sequence[Task], collection: Collection, messages: Messages, *, dry_run: bool
+) -> None:
+    """Print what would be done and what it would cost."""
+    known = latest()
+    networks = {task.look.settings["network"] for task in tasks}
+    cost = estimate(
+        tasks,
+        architecture={name: find_model(name).architecture for name in networks},
+        precision=known.precision if known else "fp32",
+        gflops=known.gflops if known else None,
+    )
+    if messages.as_json:
+        for task in tasks:
+            emit("task", source=str(task.source), target=str(task.target), look=task.look.name)
+        emit("plan", **asdict(cost), skipped=len(collection.skipped))
+        return
+    lines = describe(tasks, collection.skipped, cost)
+    for line in lines:
+        if dry_run:
+            echo(line)
+        else:
+            say(line)
+
+
+def say_skipped(collection: Collection, messages: Messages) -> None:
+    """Say what was skipped, and why."""
+    if not messages.bars:
+        return
+    for reason, number in Counter(reason for _, reason in collection.skipped).items():
+        say(f"skipped {number}: {reason}")
+
+
+class Report:
+    """Two bars on a terminal, else one line per picture, or JSON; totals at the end."""
+
+    def __init__(self, tasks: Sequence[Task], messages: Messages) -> None:
+        from tqdm import tqdm
+
+        self.counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._messages = messages
+        self._total = len(tasks)
+        self._bars = messages.bars and sys.stderr.isatty()
+        disable = not self._bars
+        self._outer = tqdm(total=len(tasks), unit="picture", disable=disable, leave=False)
+        self._inner = tqdm(total=1, disable=disable, leave=False, bar_format="{desc}|{bar}|")
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._inner.close()
+        self._outer.close()
+        self._finish()
+
+    def on_image(self, task: Task) -> Callable[[Step], None] | None:
+        """A listener for the steps of one picture."""
+        if not self._bars:
+            return None
+        self._inner.set_description_str(task.source.name, refresh=False)
+
+        def listen(event: Step) -> None:
+            done = event.scale - 1 + event.step / event.steps
+            self._inner.total = event.scales
+            self._inner.n = done
+            self._inner.refresh()
+
+        return listen
+
+    def on_step(self, outcome: Outcome) -> None:
+        """Count and report an outcome; from any thread."""
+        with self._lock:
+            self.counts[outcome.status] += 1
+            self._outer.update()
+            self._report(outcome)
+
+    def _report(self, outcome: Outcome) -> None:
+        if self._messages.as_json:
+            emit(
+                "picture",
+                status=outcome.status,
+                source=str(outcome.task.source),
+                target=str(outcome.task.target),
+                seconds=round(outcome.seconds, 3),
+                error=outcome.error,
+                notes=outcome.notes,
+            )
+            return
+        if not self._messages.quiet:
+            for note in outcome.notes:
+                # Notes on masks begin with the photo's name.
+                rest = note.removeprefix(f"{outcome.task.source.name}: ")
+                self._line(f"{outcome.task.source}: {rest}")
+        if outcome.status == "failed":
+            again = " (as before; --retry-failed tries again)" if outcome.remembered else ""
+            self._line(f"failed {outcome.task.source}: {outcome.error}{again}")
+        elif outcome.status == "done" and not self._bars and not self._messages.quiet:
+            self._line(f"done {outcome.task.target} ({outcome.seconds:.1f} s)")
+
+    def _line(self, text: str) -> None:
+        if self._bars:
+            self._outer.clear()
+            self._inner.clear()
+        say(" ".join(text.split()))
+
+    def _finish(self) -> None:
+        """The totals."""
+        left = self._total - sum(self.counts.values())
+        if self._messages.as_json:
+            emit("summary", **dict(self.counts), left=left)
+            return
+        if self._messages.quiet:
+            return
+        parts = [f"{self.counts[status]} {status}" for status in ("done", "skipped", "failed")]
+        if self.counts["elsewhere"]:
+            parts.append(f"{self.counts['elsewhere']} being processed by another run")
+        if left:
+            parts.append(f"{left} left")
+        say(", ".join(parts))
+
+
+def show_status(output: Path, *, as_json: bool) -> int:
+    """Print what the manifests of a folder say; 1 if anything failed."""
+    from stylize.batches.records import read_all, state_folder
+
+    if not state_folder(output).is_dir():
+        raise UsageError(
+            f"{output} is not the folder of a batch", hint="name the folder given with -o"
+        )
+    entries = read_all(output)
+    states = {name: entry_state(output, entry) for name, entry in entries.items()}
+    for name, entry in entries.items():
+        if as_json:
+            emit("picture", **asdict(entry) | {"status": states[name]})
+        elif states[name] != "done":
+            reason = f": {entry.error} ({entry.attempts} ×)" if entry.error else ""
+            echo(f"{states[name]} {entry.source} -> {name}{reason}")
+    counts = Counter(states.values())
+    if as_json:
+        emit("summary", **counts)
+    else:
+        seconds = sum(entry.seconds for entry in entries.values())
+        parts = ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "missing"))
+        echo(f"{parts}; {seconds:.0f} s of work")
+    return int(counts["failed"] > 0)
+
+
+def entry_state(output: Path, entry: Entry) -> str:
+    """``done``, ``failed``, or ``missing`` if a finished picture was removed."""
+    if entry.status == "done" and not os.path.exists(output / entry.target):
+        return "missing"
+    return entry.status
+
+
+def echo(text: str) -> None:
+    """A line on stdout, without control characters from file names."""
+    click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def save_gallery(tasks: Sequence[Task], output: Path, messages: Messages) -> None:
+    """Write the page of all pictures that exist."""
+    from stylize.batches.gallery import thumbnail, write_gallery
+
+    pairs = []
+    for task in tasks:
+        # Failures have no picture, or a damaged one; they have been reported.
+        with suppress(PictureError):
+            after, before = thumbnail(task.target), thumbnail(task.source)
+            caption = " → ".join(filter(None, [task.source.name, task.look.name]))
+            pairs.append((caption, before, after, task.target.relative_to(output).as_posix()))
+    page = write_gallery(output, pairs, title=output.resolve().name)
+    if messages.bars:
+        say(f"saved {page}")
