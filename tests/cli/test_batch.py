@@ -26,8 +26,10 @@ from torch import Tensor
 from stylize.batches.local import Outcome
 from stylize.batches.records import Entry, read_all
 from stylize.batches.tasks import Look, Task
-from stylize.cli.batch import Report, distinct
+from stylize.cli.batch import distinct
+from stylize.cli.batch_report import Report
 from stylize.cli.main import cli
+from stylize.cli.requests import Messages
 from stylize.errors import UsageError
 from stylize.gradients.fast_pass import Sweep
 from stylize.images import atomic
@@ -382,7 +384,7 @@ class TestInputs:
             (["in", "--shard", "x"], 2, "'x' is no shard"),
             (["in", "--device", "cuda:99"], 2, "no device 'cuda:99'"),
             (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits a channel"),
-            (["in", "--from-noise", "32x32"], 2, "has no place in a batch"),
+            (["in", "--from-noise", "32x32"], 2, "does not work in a batch"),
             (["in", "--preset", "dgos"], 2, "did you mean dogs"),
             (["in", "--runner", "local", "--address", "here:1"], 2, "--address"),
         ],
@@ -418,7 +420,7 @@ class TestInputs:
         assert "cannot be made" in complaint(run(*words), 1)
 
     def test_no_batch_has_no_status(self, run: Run, tmp_path: Path) -> None:
-        assert "is no batch's folder" in complaint(run("batch", "status", tmp_path), 2)
+        assert "is not the folder of a batch" in complaint(run("batch", "status", tmp_path), 2)
 
 
 class TestPlans:
@@ -512,7 +514,6 @@ class Terminal(io.StringIO):
         return True
 
 
-OPTIONS: dict[str, Any] = {"quiet": False, "as_json": False}
 TASK = Task(Path("in/a\nb.png"), Path("out/a.png"), Look("", "dream", {}))
 STEP = SimpleNamespace(scale=1, scales=2, step=1, steps=4)
 
@@ -521,7 +522,7 @@ class TestReport:
     @contextmanager
     def report(self, monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, **changes: Any) -> Any:
         monkeypatch.setattr(sys, "stderr", stream)
-        with Report([TASK] * 3, OPTIONS | changes) as report:
+        with Report([TASK] * 3, Messages(**changes)) as report:
             yield report
 
     def test_bars_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -545,7 +546,7 @@ class TestReport:
         assert stream.getvalue().splitlines() == [
             "done out/a.png (1.2 s)",
             "failed in/a b.png: no luck (as before; --retry-failed tries again)",
-            "1 done, 0 skipped, 1 failed, 1 in another run's work",
+            "1 done, 0 skipped, 1 failed, 1 being processed by another run",
         ]
 
     def test_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:

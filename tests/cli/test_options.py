@@ -137,7 +137,7 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "default"),
-    [("depth", "8"), ("quality", 95), ("max_input_pixels", 80_000_000), ("preset", "balanced")],
+    [("depth", 8), ("quality", 95), ("max_input_pixels", 80_000_000), ("preset", "balanced")],
 )
 def test_defaults_beside_the_settings_are_shown(name: str, default: object) -> None:
     (option,) = options_of(name)

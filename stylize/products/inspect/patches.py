@@ -447,5 +447,5 @@ def cell_of(patch: Tensor, side_px: int) -> Tensor:
 
 
 def _stopped(done: int, total: int, *, kept: bool) -> InterruptedRunError:
-    hint = "the same command goes on from there" if kept else None
+    hint = "the same command continues from there" if kept else None
     return InterruptedRunError(f"stopped after {done} of {total} photos", hint=hint)
