@@ -61,6 +61,7 @@ class VGG:
         self.layers = tuple(layers)
         self.architecture = weights.architecture
         self.pooling = pooling
+        self._sha256 = weights.sha256
         self.precision = precision
         self.device = torch.device(device)
         self.memory_format = (
@@ -78,6 +79,11 @@ class VGG:
             )
         else:
             self.first = FirstConvolution(*self.parameters[0], self.dtype, self.memory_format)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """Weights, pooling and precision: equal networks have equal activations."""
+        return self._sha256, self.pooling, self.precision
 
     @property
     def dtype(self) -> torch.dtype:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stylize.networks.architecture import find_layer, rectified, up_to
-from stylize.networks.layer_expressions import parse_targets
 from stylize.planning.tiles import STRIP_BYTES
 from stylize.settings.dream import DreamSettings
-from stylize.settings.presets import dream_targets
-from stylize.settings.schedule import Scale, dream_octaves, schedule
+from stylize.settings.layers import dream_layers, style_shares, transfer_layers
+from stylize.settings.schedule import Scale, dream_octaves, transfer_scales
 from stylize.settings.transfer import TransferSettings
 
 # A forward pass and the backward pass to its input each do the same multiply-accumulates;
@@ -128,6 +127,7 @@ def transfer_cost(
     architecture: str,
     precision: str,
     gflops: float | None,
+    styles: int = 1,
 ) -> Cost:
     """What a transfer will cost.
 
@@ -137,11 +137,10 @@ def transfer_cost(
         architecture: of the network.
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
+        styles: how many style images the whole picture has, at least 1.
     """
-    style = [name for name, weight in settings.style_layers if weight]
-    content = [name for name, weight in settings.content_layers if weight]
-    layers = style + (content if settings.content_weight else [])
-    layers += [each.layer for each in dream_targets(settings.dream)]
+    style = [name for name, _ in style_shares(settings, styles)]
+    layers = transfer_layers(settings, architecture, styles)
     network = network_flop_per_px(architecture, layers)
     statistics = style_flop_per_px(architecture, style)
     pixels = evaluated_px(scales)
@@ -217,16 +216,11 @@ def picture_cost(
         "gflops": gflops,
     }
     if isinstance(settings, DreamSettings):
-        layers = [each.layer for each in parse_targets(settings.layers)]
+        layers = dream_layers(settings, architecture)
         scales: Sequence[Scale] = dream_octaves(settings, size, architecture).scales
         margin_px = frame_px(architecture, layers) if settings.tileable else 0
         return dream_cost(layers, scales, margin_px=margin_px, **device)
-    scales = schedule(
-        *size,
-        steps=settings.steps,
-        final_steps=settings.steps_at_the_end,
-        coarsest=settings.min_size,
-    )
+    scales = transfer_scales(settings, size)
     return transfer_cost(settings, scales, **device)
 
 

@@ -92,6 +92,16 @@ def schedule(
     return scales
 
 
+def transfer_scales(settings: TransferSettings, size: tuple[int, int]) -> list[Scale]:
+    """The scales of a transfer whose result is ``(height, width)`` pixels large."""
+    return schedule(
+        *size,
+        steps=settings.steps,
+        final_steps=settings.steps_at_the_end,
+        coarsest=settings.min_size,
+    )
+
+
 @dataclass(frozen=True)
 class OctavePlan:
     """Sizes from small to large.

@@ -23,7 +23,7 @@ from stylize.losses.channels import BORDER_CELLS, ChannelLoss, EnergyLoss, Posit
 from stylize.losses.guide import GuideLoss
 from stylize.losses.loss import Engine, Objective
 from stylize.masks.masks import mask_weights, require_some, soft_inside
-from stylize.networks.architecture import find_layer, rectified
+from stylize.networks.architecture import find_layer
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import Weights
 from stylize.optimize.ascent import Ascent, Bounds, conditioning, soft_clipped, with_colours_of
@@ -39,6 +39,7 @@ from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
+from stylize.settings.layers import amplified_layer, dream_layers
 from stylize.settings.schedule import OctavePlan, Scale, dream_octaves, result_size, size_notes
 
 
@@ -95,7 +96,7 @@ class Dreamer:
         self._guided = guide is not None
         self._held_bytes = sum(each.nbytes for each in (photo, guide) if each is not None)
         self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
-        layers = [self._read_layer(each) for each in self._targets]
+        layers = dream_layers(settings, weights.architecture)
         self._vgg = (session or Session()).vgg(weights, layers, settings.pooling, device)
         self._guide = {} if guide is None else self._features_of_guide(guide)
 
@@ -271,17 +272,12 @@ class Dreamer:
         """What to amplify, in units of what a picture has of it."""
         features = features_of(self._vgg, photo, self._vgg.layers)
         return [
-            self._term(target).relative_to(features[self._read_layer(target)])
+            self._term(target).relative_to(features[amplified_layer(target, self._architecture)])
             for target in self._targets
         ]
 
-    def _read_layer(self, target: Target) -> str:
-        """Whole layers after the ReLU; channels before it, where none of them is dead."""
-        wanted = find_layer(self._architecture, target.layer).name
-        return rectified(wanted) if target.channels is None else wanted
-
     def _term(self, target: Target) -> PositionLoss:
-        layer = self._read_layer(target)
+        layer = amplified_layer(target, self._architecture)
         name = f"dream {to_text([target])}"
         stride = find_layer(self._architecture, layer).stride
         border = self._margin_px // stride if self.settings.tileable else BORDER_CELLS

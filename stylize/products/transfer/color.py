@@ -102,8 +102,3 @@ def style_pixels(pixels: Tensor, photo: Picture, settings: TransferSettings) -> 
     if settings.color != "match":
         return pixels
     return match_colours(pixels, photo.pixels).clamp(0, 1)
-
-
-def style_key(photo: Picture, settings: TransferSettings) -> str | None:
-    """What :func:`style_pixels` depends on beside the style."""
-    return photo.sha256 if settings.color == "match" else None

@@ -12,9 +12,9 @@ from torch import Tensor
 from stylize.gradients.tiled import features_of
 from stylize.images.resampling import resize
 from stylize.losses.channels import BORDER_CELLS, ChannelLoss, EnergyLoss, PositionLoss
-from stylize.networks.architecture import find_layer, rectified
 from stylize.networks.layer_expressions import Target, to_text
 from stylize.networks.vgg import VGG
+from stylize.settings.layers import amplified_layer
 from stylize.settings.presets import dream_targets
 from stylize.settings.transfer import TransferSettings
 
@@ -25,16 +25,11 @@ UNIT = 0.03
 _MEASURED_PX = 1024
 
 
-def dream_layers(settings: TransferSettings, architecture: str) -> list[str]:
-    """Layers that the terms of :func:`dream_terms` read."""
-    return [_read_layer(each, architecture) for each in dream_targets(settings.dream)]
-
-
 def dream_losses(vgg: VGG, photo: Tensor, settings: TransferSettings) -> list[PositionLoss]:
     """Terms that fall as the picture shows more of what a dream amplifies.
 
     Args:
-        vgg: gives at least :func:`dream_layers`.
+        vgg: gives at least :func:`stylize.settings.layers.transfer_layers`.
         photo: ``(1, 3, H, W)`` in [0, 1] at the size of the picture, on the trunk's device.
         settings: ``dream`` decides.
 
@@ -45,7 +40,7 @@ def dream_losses(vgg: VGG, photo: Tensor, settings: TransferSettings) -> list[Po
     targets = dream_targets(settings.dream)
     if not targets:
         return []
-    names = [_read_layer(each, vgg.architecture) for each in targets]
+    names = [amplified_layer(each, vgg.architecture) for each in targets]
     features = features_of(vgg, _small(photo), names)
     return [
         _term(target, name).relative_to(features[name])
@@ -59,12 +54,6 @@ def _term(target: Target, layer: str) -> PositionLoss:
     if target.channels is None:
         return EnergyLoss(name, layer, weight, border=BORDER_CELLS)
     return ChannelLoss(name, layer, weight, channels=target.channels, border=BORDER_CELLS)
-
-
-def _read_layer(target: Target, architecture: str) -> str:
-    """As in a dream: whole layers after the ReLU, channels before it."""
-    name = find_layer(architecture, target.layer).name
-    return rectified(name) if target.channels is None else name
 
 
 def _small(photo: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stylize.gradients.tiled import moments_of_layers
+from stylize.images.palette import match_colours
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
 from stylize.losses.statistics import Moments
@@ -16,7 +17,7 @@ from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.planning.device import Device
 from stylize.planning.memory import MemoryPlan
-from stylize.products.transfer.color import style_key, style_pixels
+from stylize.products.transfer.color import style_pixels
 from stylize.runs.session import Session
 from stylize.settings.transfer import TransferSettings
 
@@ -28,6 +29,27 @@ LEAST_STYLE_SIDE = 32
 GRAIN_STRIDE = 2
 
 StyleTargets = dict[str, Moments]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """All that the statistics of a style image depend on, besides the image.
+
+    Attributes:
+        size: ``(height, width)`` at which the style is measured.
+        layers: names.
+        network: weights, pooling and precision, see :attr:`stylize.networks.vgg.VGG.identity`.
+        device: where it is measured.
+        memory_plan: of the run.
+        colors_of: SHA-256 of the photo whose colours the style takes; None for its own.
+    """
+
+    size: tuple[int, int]
+    layers: tuple[str, ...]
+    network: tuple[str, ...]
+    device: Device
+    memory_plan: MemoryPlan
+    colors_of: str | None
 
 
 @dataclass(frozen=True)
@@ -83,19 +105,21 @@ class StyleStatistics:
         self, style: Picture, scale: float, layers: Sequence[str], memory_plan: MemoryPlan
     ) -> StyleTargets:
         size = (round(style.size[0] * scale), round(style.size[1] * scale))
-        key = (
-            size,
-            memory_plan,
-            tuple(layers),
-            self.settings.pooling,
-            self.weights.sha256,
-            self.device,
-            style_key(self.photo, self.settings),
+        measurement = Measurement(
+            size=size,
+            layers=tuple(layers),
+            network=self.vgg.identity,
+            device=self.device,
+            memory_plan=memory_plan,
+            colors_of=self.photo.sha256 if self.settings.color == "match" else None,
+        )
+        return self.session.statistics(
+            style.sha256, measurement, lambda: self._measure(style, measurement)
         )
 
-        def compute() -> StyleTargets:
-            pixels = resize_clamped(style.pixels, size)
-            coloured = style_pixels(pixels, self.photo, self.settings)
-            return moments_of_layers(self.vgg, coloured.to(self.device.name), layers)
-
-        return self.session.statistics(style.sha256, key, compute)
+    def _measure(self, style: Picture, measurement: Measurement) -> StyleTargets:
+        """Measure a style; everything it depends on is in the measurement, the cache's key."""
+        pixels = resize_clamped(style.pixels, measurement.size)
+        if measurement.colors_of is not None:
+            pixels = match_colours(pixels, self.photo.pixels).clamp(0, 1)
+        return moments_of_layers(self.vgg, pixels.to(self.device.name), measurement.layers)

@@ -27,7 +27,6 @@ from stylize.losses.smoothness import SmoothnessLoss
 from stylize.losses.statistics import blend
 from stylize.losses.style import STYLE_LOSSES
 from stylize.networks.architecture import find_layer
-from stylize.networks.vgg import VGG
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
 from stylize.optimize.loop import Descent, Optimizer, Step
@@ -36,16 +35,17 @@ from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
 from stylize.products.transfer.color import finished
-from stylize.products.transfer.dream_loss import dream_layers, dream_losses
+from stylize.products.transfer.dream_loss import dream_losses
 from stylize.products.transfer.style_groups import Masks, regions_of, with_photo
 from stylize.products.transfer.style_targets import StyleStatistics, StyleTargets
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
-from stylize.settings.fields import LayerWeights, to_document
+from stylize.settings.fields import to_document
+from stylize.settings.layers import content_shares, style_shares, transfer_layers
 from stylize.settings.presets import check_layers
-from stylize.settings.schedule import Scale, result_size, schedule, size_notes
+from stylize.settings.schedule import Scale, result_size, size_notes, transfer_scales
 from stylize.settings.transfer import TransferSettings, shares_of_styles
 
 # relu5_1 has one position for 16 pixels; a picture must hold at least one.
@@ -93,17 +93,13 @@ class Transfer:
         self.size = result_size(self.settings, content.size)
         self.notes = size_notes(self.settings, content.size)
         self._require_sides()
-        self.scales = schedule(
-            *self.size,
-            steps=self.settings.steps,
-            final_steps=self.settings.steps_at_the_end,
-            coarsest=self.settings.min_size,
-        )
+        self.scales = transfer_scales(self.settings, self.size)
         self.weights = self._session.weights(self.settings.network)
         check_layers(self.settings, self.weights.architecture)
         self.device = self._session.device(execution or Execution(), self.weights)
-        self._layers = shares(self.settings.painted_layers(len(styles) or 1))
-        self._vgg = self._build_trunk()
+        self._layers = style_shares(self.settings, len(styles) or 1)
+        layers = transfer_layers(self.settings, self.weights.architecture, len(styles) or 1)
+        self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
         self._gauge = StyleStatistics(
             self.weights, self._vgg, self.content, self.settings, self.device, self._session
         )
@@ -128,18 +124,11 @@ class Transfer:
                     hint=f"the network needs at least {LEAST_SIDE} px a side",
                 )
 
-    def _build_trunk(self) -> VGG:
-        layers = [name for name, _ in self._layers]
-        if self.settings.content_weight:
-            layers += [name for name, weight in self.settings.content_layers if weight]
-        layers += dream_layers(self.settings, self.weights.architecture)
-        return self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
-
     def _memory_need(self) -> MemoryNeed:
         content = sum(
             find_layer(self.weights.architecture, name).channels
             / find_layer(self.weights.architecture, name).stride ** 2
-            for name, _ in shares(self.settings.content_layers)
+            for name, _ in content_shares(self.settings)
         )
         return MemoryNeed(
             self.weights.architecture,
@@ -166,6 +155,7 @@ class Transfer:
             architecture=self.weights.architecture,
             precision=self.device.precision,
             gflops=self.device.gflops,
+            styles=len(self.styles) or 1,
         )
         return in_layout(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
 
@@ -332,11 +322,11 @@ class Transfer:
 
     @torch.no_grad()
     def _content_losses(self, canvas: Canvas) -> list[ContentLoss]:
-        names = [name for name, _ in shares(self.settings.content_layers)]
+        names = [name for name, _ in content_shares(self.settings)]
         features = features_of(self._vgg, self._photo(canvas), names)
         return [
             ContentLoss(name, features[name], weight * self.settings.content_weight)
-            for name, weight in shares(self.settings.content_layers)
+            for name, weight in content_shares(self.settings)
         ]
 
     @torch.no_grad()
@@ -362,12 +352,6 @@ class Transfer:
         return self._gauge.moments(
             style, side, [name for name, _ in self._layers], self.memory_plan
         )
-
-
-def shares(layers: LayerWeights) -> list[tuple[str, float]]:
-    """Layers of positive weight, with weights that add up to one."""
-    total = sum(weight for _, weight in layers)
-    return [(name, weight / total) for name, weight in layers if weight]
 
 
 def cover(picture: Tensor, size: tuple[int, int]) -> Tensor:

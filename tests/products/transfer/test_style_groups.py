@@ -269,7 +269,7 @@ class TestRecipe:
         first = Transfer(PHOTO, [WARM], settings, FP32, parts=self.PARTS, session=STUDIO).run()
         inputs = [("content", PHOTO), ("style", WARM), *self.PARTS.inputs()]
         assert [each["role"] for each in first.recipe["inputs"]] == [role for role, _ in inputs]
-        again = replay.prepare(first.recipe, inputs, settings, FP32).run()
+        again = replay.job_of(first.recipe, inputs, settings, FP32).run()
         assert torch.equal(again.pixels, first.pixels)
 
 

@@ -1,0 +1,54 @@
+"""Which layers a run reads: asked by the run and by the cost estimate. No torch."""
+
+from __future__ import annotations
+
+from stylize.networks.architecture import find_layer, rectified
+from stylize.networks.layer_expressions import Target, parse_targets
+from stylize.settings.dream import DreamSettings
+from stylize.settings.fields import LayerWeights
+from stylize.settings.presets import dream_targets
+from stylize.settings.transfer import TransferSettings
+
+
+def transfer_layers(
+    settings: TransferSettings, architecture: str, styles: int = 1
+) -> tuple[str, ...]:
+    """The layers of a transfer's losses: style, content, dream.
+
+    Args:
+        settings: of the transfer.
+        architecture: of the network.
+        styles: how many style images the whole picture has, at least 1.
+    """
+    style = [name for name, _ in style_shares(settings, styles)]
+    content = [name for name, _ in content_shares(settings)]
+    dream = [amplified_layer(each, architecture) for each in dream_targets(settings.dream)]
+    return tuple(dict.fromkeys([*style, *content, *dream]))
+
+
+def style_shares(settings: TransferSettings, styles: int = 1) -> list[tuple[str, float]]:
+    """The style layers that are used, with weights that add up to one."""
+    return shares(settings.painted_layers(styles))
+
+
+def content_shares(settings: TransferSettings) -> list[tuple[str, float]]:
+    """The content layers that are used, with weights that add up to one."""
+    return shares(settings.content_layers) if settings.content_weight else []
+
+
+def shares(layers: LayerWeights) -> list[tuple[str, float]]:
+    """Layers of positive weight, with weights that add up to one."""
+    total = sum(weight for _, weight in layers)
+    return [(name, weight / total) for name, weight in layers if weight]
+
+
+def dream_layers(settings: DreamSettings, architecture: str) -> tuple[str, ...]:
+    """The layers that a dream amplifies."""
+    found = [amplified_layer(each, architecture) for each in parse_targets(settings.layers)]
+    return tuple(dict.fromkeys(found))
+
+
+def amplified_layer(target: Target, architecture: str) -> str:
+    """Whole layers are read after the ReLU; channels before it, where none of them is dead."""
+    name = find_layer(architecture, target.layer).name
+    return rectified(name) if target.channels is None else name
