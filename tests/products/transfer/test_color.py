@@ -19,7 +19,7 @@ from stylize.planning import memory as layout_module
 from stylize.products.transfer import color as colouring
 from stylize.products.transfer.color import finished, mixed, palette, style_pixels
 from stylize.products.transfer.transfer import Transfer
-from stylize.reruns.replay import prepare
+from stylize.reruns.replay import job_of
 from stylize.runs.recipe import settings_of
 from stylize.runs.result import Result
 from stylize.runs.session import Session
@@ -227,7 +227,7 @@ class TestTogether:
         first = paint(**LOOKS[look], steps=2, final_steps=2)
         settings = settings_of(first.recipe)
         inputs = [("content", CONTENT), ("style", STYLE)]
-        again = prepare(first.recipe, inputs, settings, FP32).run()
+        again = job_of(first.recipe, inputs, settings, FP32).run()
         assert settings == dataclasses.replace(
             TransferSettings(**FEW), **LOOKS[look], steps=2, final_steps=2
         )

@@ -13,7 +13,7 @@ from stylize.planning import memory as layout_module
 from stylize.planning.cost import picture_cost
 from stylize.products.transfer import dream_loss as motifs
 from stylize.products.transfer.transfer import Transfer
-from stylize.reruns.replay import prepare
+from stylize.reruns.replay import job_of
 from stylize.runs.recipe import settings_of
 from stylize.runs.result import Result
 from stylize.runs.session import Session
@@ -119,7 +119,7 @@ class TestPainted:
         settings = settings_of(first.recipe)
         assert settings.dream == "eyes:2"
         inputs = [("content", CONTENT), ("style", STYLE)]
-        again = prepare(first.recipe, inputs, settings, FP32).run()
+        again = job_of(first.recipe, inputs, settings, FP32).run()
         assert torch.equal(first.pixels, again.pixels)
 
     def test_in_tiles(self, monkeypatch: pytest.MonkeyPatch) -> None:

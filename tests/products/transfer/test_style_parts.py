@@ -15,7 +15,7 @@ from stylize.cli.transfer import split_part, take_parts
 from stylize.errors import SettingError
 from stylize.images.read import read_picture
 from stylize.products.transfer.transfer import Transfer
-from stylize.reruns.replay import prepare
+from stylize.reruns.replay import job_of
 from stylize.runs.recipe import settings_of
 from stylize.runs.result import Result
 from stylize.runs.session import Session
@@ -116,7 +116,7 @@ def test_replayed() -> None:
     settings = settings_of(first.recipe)
     assert settings.style_parts == ("coarse", "fine")
     inputs = [("content", CONTENT), ("style", RED), ("style", BLUE)]
-    assert torch.equal(prepare(first.recipe, inputs, settings, FP32).run().pixels, first.pixels)
+    assert torch.equal(job_of(first.recipe, inputs, settings, FP32).run().pixels, first.pixels)
 
 
 def test_as_many_parts_as_styles() -> None:
