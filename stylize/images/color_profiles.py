@@ -58,7 +58,7 @@ def srgb_converter(mode: str, profile: bytes | None, notes: list[str]) -> Conver
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _following(mode: str, data: bytes) -> Converter:

@@ -151,11 +151,12 @@ def _check_sides(size: tuple[int, int], format: str) -> None:
 def _pictures(paths: Iterable[Path], size: tuple[int, int]) -> Iterator[Image.Image]:
     """The frames in mode RGB, each read when it is asked for."""
     for path in paths:
-        with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
+        title = printable(str(path))
+        with opened(path, title=title, max_pixels=pixel_limit()) as image:
             if image.size != size:
                 width, height = image.size
                 raise PictureError(
-                    f"is {width}×{height}, the first frame of the film {size[0]}×{size[1]}"
+                    f"{title} is {width}×{height}, the first frame of the film {size[0]}×{size[1]}"
                 )
             picture = image.convert("RGB")
         yield picture
