@@ -17,12 +17,11 @@ from stylize.cli.messages import say
 from stylize.cli.options import given, group_of, settings_options
 from stylize.errors import OutputError, UsageError
 from stylize.images.atomic import check_writable
-from stylize.runs.checkpoint import SUFFIX, Request, is_checkpoint
+from stylize.runs.checkpoint import SUFFIX, CheckpointPolicy, Request, is_checkpoint
 from stylize.settings.execution import CheckpointSettings
 
 if TYPE_CHECKING:
     from stylize.cli.run import Plan
-    from stylize.runs.checkpoint_policy import CheckpointPolicy
     from stylize.runs.result import Result
 
 # Runs that are predicted to take longer are kept without being asked.
@@ -77,8 +76,6 @@ class Checkpointing:
             # Lest the state of an older run be gone on with.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        from stylize.runs.checkpoint_policy import CheckpointPolicy
-
         return CheckpointPolicy(path, self.request, say, present=self.resumed)
 
     def _usual(self, job: Plan) -> Path | None:
