@@ -181,7 +181,7 @@ def mask_weights(mask: Picture, size: tuple[int, int]) -> Tensor:
     Raises:
         PictureError: its aspect ratio is not the picture's.
     """
-    red, green, blue = mask.pixels.split(1, dim=1)
+    red, green, blue = (mask.pixels[:, index : index + 1] for index in range(3))
     # By differences, so that grey keeps its exact value.
     weights = green + _RED * (red - green) + _BLUE * (blue - green)
     if mask.alpha is not None:
