@@ -20,7 +20,7 @@ from stylize.masks.matte import refined, softened
 from stylize.masks.outline import Levels, Proposal, best_of, opencv, propose
 from stylize.networks.vgg import VGG, exact
 
-EARLY, LATE = LAYERS = ("relu5_1", "relu5_3")
+LAYERS = ("relu5_1", "relu5_3")
 
 # Shares of the longer side. A gradient is as noisy as grain and must become an even patch.
 GRADIENT_BLUR, ENERGY_BLUR = 0.03, 0.015
@@ -57,7 +57,7 @@ def prominence(vgg: VGG, image: Tensor, size: tuple[int, int]) -> Prominence:
     """
     leaf = image.detach().requires_grad_()
     found = vgg(leaf)
-    energy = exact(found[LATE]).relu().square().sum(1).div(2).mean((1, 2))
+    energy = exact(found[LAYERS[-1]]).relu().square().sum(1).div(2).mean((1, 2))
     (pull,) = torch.autograd.grad(energy.sum(), leaf)
     gradient = pull.abs().amax(1, keepdim=True).float().cpu()
     early, late = (found[name].detach().float().cpu() for name in LAYERS)
