@@ -136,13 +136,13 @@ class Subject:
 
     @property
     def area(self) -> float:
-        """Share of the photo."""
+        """The share of the photo."""
         return float(self.mask.mean())
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """``(left, top, right, bottom)`` of what is more in than out, in pixels, the last two
-        exclusive; None where there is nothing."""
+        """The bounding box ``(left, top, right, bottom)`` of mask values from 0.5, in pixels, the
+        last two exclusive; None for an empty mask."""
         inside = self.mask[0, 0] >= 0.5
         rows, columns = inside.any(1).nonzero(), inside.any(0).nonzero()
         if not len(rows):
@@ -151,16 +151,16 @@ class Subject:
 
 
 def find_subject(pixels: Tensor, vgg: VGG, *, name: str = "the photo") -> Subject:
-    """The subject of a photo: a person, an animal, a thing, as a whole.
+    """Find the subject of a photo: a whole person, animal or thing.
 
     Args:
         pixels: ``(1, 3, H, W)`` RGB in [0, 1].
-        vgg: gives at least :data:`stylize.masks.subject.LAYERS`.
-        name: what messages call the photo.
+        vgg: returns at least :data:`stylize.masks.subject.LAYERS`.
+        name: the name of the photo in messages.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
-        PictureError: more than twelve times as long as wide.
+        PictureError: the photo is more than twelve times as long as wide.
     """
     opencv()
     seen = _at(pixels, SEEN_PX)
@@ -194,7 +194,7 @@ def _levels(pixels: Tensor) -> Levels:
 def _doubts(
     best: Proposal, steadiness: float, found: Prominence, architecture: str, area: float
 ) -> dict[str, float]:
-    """How good each sign is, in [0, 1], by what is wrong where it is bad."""
+    """Rate each sign in [0, 1]; the key says what is wrong where the rating is low."""
     fits = LEAST_AREA <= area <= MOST_AREA
     return {
         "what stands out follows no outline in the photo": best.agreement**0.5,
