@@ -20,6 +20,7 @@ from stylize.errors import PictureError
 from stylize.images import tiff16
 from stylize.images.color_profiles import srgb_converter
 from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.samples import row_bands
 
 Plane = NDArray[np.float32]
 
@@ -83,19 +84,23 @@ def decode(image: ImageFile.ImageFile, notes: list[str], title: str = "the pictu
 
 
 def _eight_bit(image: Image.Image, notes: list[str], title: str) -> Raster:
-    profile, alpha = image.info.get("icc_profile"), None
+    with_alpha = None
     if image.has_transparency_data:
-        image = image.convert("LA" if image.mode in _GREY_MODES else "RGBA")
-        alpha = _opacity(np.asarray(image.getchannel("A")), 255)
-    mode = _OPAQUE_MODE.get(image.mode)
+        with_alpha = "LA" if image.mode in _GREY_MODES else "RGBA"
+    mode = _OPAQUE_MODE.get(with_alpha or image.mode)
     if mode is None:
         raise PictureError(f"{title} is of colour mode {image.mode}, which is not read")
-    opaque = image if image.mode == mode else image.convert(mode)
-    rgb = srgb_converter(mode, profile, notes)(opaque)
-    colour = np.empty((3, rgb.height, rgb.width), dtype=np.float32)
-    for index, plane in enumerate(colour):
-        np.divide(np.asarray(rgb.getchannel(index)), np.float32(255), out=plane)
-    return Raster(colour, alpha)
+    to_srgb = srgb_converter(mode, image.info.get("icc_profile"), notes)
+    colour = np.empty((3, image.height, image.width), dtype=np.float32)
+    alpha = np.empty(colour.shape[1:], dtype=np.uint8) if with_alpha else None
+    for rows in row_bands(colour.shape[1:]):  # several converted copies of a poster are too much
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        if alpha is not None:
+            band = band.convert(with_alpha)
+            alpha[rows] = band.getchannel("A")
+        rgb = np.asarray(to_srgb(band.convert(mode)))
+        np.divide(rgb.transpose(2, 0, 1), np.float32(255), out=colour[:, rows])
+    return Raster(colour, None if alpha is None else _opacity(alpha, 255))
 
 
 def _deep_grey(image: Image.Image, notes: list[str], title: str) -> Raster:
@@ -112,7 +117,8 @@ def _deep_grey(image: Image.Image, notes: list[str], title: str) -> Raster:
         notes.append("values outside 0 to 1 were cut off")
     alpha = _opacity(values != key, 1) if isinstance(key, int) else None
     colour = np.empty((3, *values.shape), dtype=np.float32)
-    colour[:] = values.clip(0, full_scale) / np.float32(full_scale)
+    np.divide(values.clip(0, full_scale), np.float32(full_scale), out=colour[0])
+    colour[1:] = colour[0]
     return Raster(colour, alpha)
 
 
@@ -126,7 +132,8 @@ def _opacity(values: NDArray[Any], full_scale: float) -> Plane | None:
     """Scale alpha to [0, 1]; None when it is opaque everywhere."""
     if values.min() >= full_scale:
         return None
-    return np.ascontiguousarray(values, dtype=np.float32) / np.float32(full_scale)
+    alpha: Plane = np.divide(values, np.float32(full_scale), dtype=np.float32, order="C")
+    return alpha
 
 
 def _cover_hidden(colour: Plane, alpha: Plane) -> None:
@@ -138,7 +145,8 @@ def _cover_hidden(colour: Plane, alpha: Plane) -> None:
     for plane in colour:
         np.multiply(plane, alpha, out=plane)
         mean = np.float32(plane.sum() / visible) if visible else np.float32(0.5)
-        np.add(plane, mean * (1 - alpha), out=plane)
+        for rows in row_bands(alpha.shape):
+            plane[rows] += mean * (1 - alpha[rows])
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ import io
 import tracemalloc
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from stylize.images import samples as bands
 from stylize.images.read import read_picture
 from stylize.images.samples import BAND_PX, row_bands
 from stylize.images.write import write_picture
+from tests.images.test_color_profiles import WIDE
 
 SIZE = (37, 23)  # in bands of 4 rows, the last of 1
 
@@ -24,6 +27,31 @@ def test_every_row_is_in_one_band(height: int, width: int) -> None:
     assert found[-1].stop == height
     assert all(above.stop == below.start for above, below in pairwise(found))
     assert all(0 < (rows.stop - rows.start) * width <= max(BAND_PX, width) for rows in found)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("L", {"icc_profile": WIDE}),
+        ("LA", {}),
+        ("P", {"transparency": bytes(range(200))}),
+        ("RGB", {"icc_profile": WIDE}),
+        ("RGB", {"transparency": (1, 2, 3)}),
+        ("RGBA", {"icc_profile": WIDE}),
+    ],
+)
+def test_a_picture_read_in_many_bands_is_the_same(encoded, monkeypatch, mode, options):
+    values = np.random.default_rng(1).integers(0, 256, (*SIZE, 4), dtype=np.uint8)
+    values[:9, :, 3] = 255
+    exif = Image.Exif()
+    exif[274] = 6
+    data = encoded(Image.fromarray(values).convert(mode), "PNG", exif=exif, **options)
+    whole = read_picture(data)
+    monkeypatch.setattr(bands, "BAND_PX", 100)
+    parts = read_picture(data)
+    assert torch.equal(whole.pixels, parts.pixels)
+    assert (whole.alpha is None) == (parts.alpha is None)
+    assert whole.alpha is None or torch.equal(whole.alpha, parts.alpha)
 
 
 class TestWriting:
