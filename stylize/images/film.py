@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,7 @@ from stylize.images.atomic import replacing
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import check_recipe, embed, gif_comment
 from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.png16 import chunk
 
 MIN_FPS, MAX_FPS = 0.1, 240
 
@@ -204,21 +204,21 @@ def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
                 _write_png_head(file, chunks, film.length)
             times = (rate.denominator, rate.numerator)
             control = struct.pack(">5I2H2x", next(sequence), *film.size, 0, 0, *times)
-            file.write(_png_chunk(b"fcTL", control))
+            file.write(chunk(b"fcTL", control))
             for data in (data for kind, data in chunks if kind == b"IDAT"):
                 if index == 0:
-                    file.write(_png_chunk(b"IDAT", data))
+                    file.write(chunk(b"IDAT", data))
                 else:
-                    file.write(_png_chunk(b"fdAT", struct.pack(">I", next(sequence)) + data))
-        file.write(_png_chunk(b"IEND", b""))
+                    file.write(chunk(b"fdAT", struct.pack(">I", next(sequence)) + data))
+        file.write(chunk(b"IEND", b""))
 
 
 def _write_png_head(file: BinaryIO, chunks: Iterable[tuple[bytes, bytes]], length: int) -> None:
     file.write(b"\x89PNG\r\n\x1a\n")
     for kind, data in chunks:
         if kind not in (b"IDAT", b"IEND"):
-            file.write(_png_chunk(kind, data))
-    file.write(_png_chunk(b"acTL", struct.pack(">II", length, 0)))
+            file.write(chunk(kind, data))
+    file.write(chunk(b"acTL", struct.pack(">II", length, 0)))
 
 
 def _png_chunks(picture: Image.Image, recipe: str | None) -> list[tuple[bytes, bytes]]:
@@ -226,10 +226,6 @@ def _png_chunks(picture: Image.Image, recipe: str | None) -> list[tuple[bytes, b
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", icc_profile=srgb_profile(), **embed(recipe, "png"))
     return list(_parts(buffer.getvalue(), start=8, big_endian=True))
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:

@@ -42,13 +42,13 @@ def encode(file: BinaryIO, samples: Samples, *, profile: bytes, texts: Mapping[s
     height, width = samples.size
     header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[samples.channels], 0, 0, 0)
     file.write(_SIGNATURE)
-    file.write(_chunk(b"IHDR", header))
-    file.write(_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
+    file.write(chunk(b"IHDR", header))
+    file.write(chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile)))
     for key, text in texts.items():
-        file.write(_chunk(b"iTXt", _international(key, text)))
+        file.write(chunk(b"iTXt", _international(key, text)))
     for data in _compressed(samples):
-        file.write(_chunk(b"IDAT", data))
-    file.write(_chunk(b"IEND", b""))
+        file.write(chunk(b"IDAT", data))
+    file.write(chunk(b"IEND", b""))
 
 
 def _compressed(samples: Samples) -> Iterator[bytes]:
@@ -65,7 +65,8 @@ def _compressed(samples: Samples) -> Iterator[bytes]:
     yield piece + deflate.flush()
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Frame the data of one PNG chunk with its length and checksum."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 

@@ -188,7 +188,7 @@ def read_picture(
         source: a file, or a file's content.
         name: what to call it; by default the file's own name.
         max_pixels: refuse more pixels than this before decoding; by default the limit in force,
-            see :func:`~stylize.images.set_pixel_limit`.
+            see :func:`stylize.images.open.set_pixel_limit`.
 
     Raises:
         PictureError: missing, unreadable, no picture, too large, damaged.
