@@ -23,7 +23,7 @@ _STRIP_BYTES = 2**18  # before compression: what other programs write too
 
 
 def is_deep_rgb(image: ImageFile.ImageFile) -> bool:
-    """Whether an opened picture is a 16-bit RGB TIFF without a profile to apply.
+    """Return whether an opened picture is a 16-bit RGB TIFF without a profile to apply.
 
     Profiles are applied at 8 bits, so a picture that has one gains nothing from 16.
     """
