@@ -7,7 +7,7 @@
     ├── OutputError              a result cannot be written
     ├── WeightsError             network weights are missing, damaged or foreign
     ├── RecipeError              a file carries no recipe, or one that cannot be followed
-    ├── CheckpointError          a file is no checkpoint, is damaged, or does not fit
+    ├── CheckpointError          a file is not a checkpoint, is damaged, or does not fit
     ├── NumericalError           the optimisation left the finite numbers
     ├── MissingExtraError        an optional library is not installed
     ├── ClusterError             other machines cannot be reached, or cannot do the work
@@ -57,7 +57,7 @@ class RecipeError(StylizeError):
 
 
 class CheckpointError(StylizeError):
-    """A file is no checkpoint, is damaged, or cannot be gone on from."""
+    """A file is not a checkpoint, is damaged, or cannot be resumed."""
 
 
 class NumericalError(StylizeError):

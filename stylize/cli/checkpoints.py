@@ -18,12 +18,11 @@ from stylize.cli.requests import OutputRequest
 from stylize.errors import OutputError, UsageError
 from stylize.images.atomic import check_writable
 from stylize.images.open import pixel_limit
-from stylize.runs.checkpoint import SUFFIX, Request, is_checkpoint
+from stylize.runs.checkpoint import SUFFIX, CheckpointPolicy, Request, is_checkpoint
 from stylize.settings.execution import CheckpointSettings
 
 if TYPE_CHECKING:
     from stylize.cli.run import Plan
-    from stylize.runs.checkpoint_policy import CheckpointPolicy
     from stylize.runs.result import Result
 
 # Runs that are predicted to take longer are kept without being asked.
@@ -81,8 +80,6 @@ class Checkpointing:
             # So that the state of an older run is never resumed by mistake.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-        from stylize.runs.checkpoint_policy import CheckpointPolicy
-
         return CheckpointPolicy(path, self.request, say, present=self.resumed)
 
     def _usual(self, job: Plan) -> Path | None:

@@ -10,6 +10,7 @@ import click
 
 from stylize.cli.options import complete_preset
 from stylize.errors import UnknownNameError
+from stylize.networks.models import find_model
 from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.self_test_cache import latest
 from stylize.settings.fields import to_document
@@ -73,7 +74,7 @@ def cost_of(settings: Any) -> tuple[Cost, float]:
     cost = picture_cost(
         settings,
         size,
-        architecture="vgg19" if settings.network.startswith("vgg19") else "vgg16",
+        architecture=find_model(settings.network).architecture,
         precision=known.precision if known else "fp32",
         gflops=known.gflops if known else None,
     )

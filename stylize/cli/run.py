@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stylize.planning.cost import Cost
     from stylize.planning.device import Device
     from stylize.planning.memory import MemoryPlan
-    from stylize.runs.checkpoint_policy import CheckpointPolicy
+    from stylize.runs.checkpoint import CheckpointPolicy
     from stylize.runs.result import Result
     from stylize.settings.schedule import Scale
 

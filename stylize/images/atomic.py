@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Write files completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
 
 def write_atomically(target: Path, data: bytes, *, token: str | None = None) -> None:
-    """Write a file under a temporary name beside ``target``, then rename it.
+    """Write a file under a temporary name next to ``target``, then rename it.
 
-    An existing file is replaced only by a complete one; a symbolic link keeps pointing where it
-    does, and the file there is replaced. Permissions follow the umask.
+    An existing file is replaced only by a complete one. The target of a symbolic link is replaced,
+    not the link. Permissions follow the umask.
 
     Args:
         token: as :func:`replacing` takes it.
@@ -33,16 +33,16 @@ def write_atomically(target: Path, data: bytes, *, token: str | None = None) -> 
 
 @contextmanager
 def replacing(target: Path, *, token: str | None = None) -> Iterator[Path]:
-    """An empty file beside ``target`` to be filled, which then takes its place.
+    """Yield an empty file next to ``target`` to be filled, which then replaces it.
 
     Args:
-        token: gives the temporary file a name that can be told again, so that what a killed run
-            left there is removed by the next; the caller sees to it that nobody else writes
-            under that name at the time. By default the name is random.
+        token: gives the temporary file a fixed name, so that the next run removes what a killed
+            run left; the caller makes sure that nobody else writes under that name at the same
+            time. By default the name is random.
 
     Raises:
         OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
-        ValueError: a token that is more than letters, digits, ``-`` and ``_``.
+        ValueError: the token has other characters than letters, digits, ``-`` and ``_``.
     """
     final = Path(os.path.realpath(target))
     with refusals_named(target):
@@ -63,10 +63,10 @@ def replacing(target: Path, *, token: str | None = None) -> Iterator[Path]:
 
 
 def stale_partial(target: Path, token: str) -> Path:
-    """Where a run that was killed has left what it had of ``target``; need not exist.
+    """Return the temporary file that a killed run may have left next to ``target``.
 
     Raises:
-        ValueError: a token that is more than letters, digits, ``-`` and ``_``.
+        ValueError: the token has other characters than letters, digits, ``-`` and ``_``.
     """
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"token {token!r}")
@@ -74,9 +74,9 @@ def stale_partial(target: Path, token: str) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power cut, where the system can do that."""
-    # Windows opens no folders and some file systems do not sync them. Nor is any other refusal
-    # worth an error: the file is there, whole, under its name.
+    """Make the names in a folder survive a power cut, if the system can do that."""
+    # Windows cannot open folders and some file systems do not sync them. No refusal is worth an
+    # error, because the file is complete under its name.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -86,10 +86,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Prove, before a long run, that a file can be made where ``path`` will stand.
+    """Check before a long run that the file ``path`` can be created.
 
     Raises:
-        OutputError: it cannot; nothing is left behind either way.
+        OutputError: it cannot. Nothing is left behind either way.
     """
     final = Path(os.path.realpath(path))
     with refusals_named(path):
@@ -103,20 +103,20 @@ def check_writable(path: Path) -> None:
 
 
 def _refuse_special(final: Path) -> None:
-    """Raise OSError for a folder, a device, a pipe, or a name the file system does not take."""
+    """Raise OSError for a folder, a device, a pipe, or an impossible name."""
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(final.stat().st_mode):
             raise OSError("not a regular file")
 
 
 def _partial_name(folder: Path) -> Path:
-    """Hidden and, by 64 random bits, no one else's; its length does not grow with the target's."""
+    """Make a hidden, random name whose length does not depend on the target's."""
     return folder / f".stylize-{secrets.token_hex(8)}.part"
 
 
 @contextmanager
 def refusals_named(target: Path) -> Iterator[None]:
-    """Make an :class:`OutputError` about ``target`` of whatever the system refuses."""
+    """Turn an OSError into an :class:`OutputError` about ``target``."""
     try:
         yield
     except OSError as error:

@@ -8,17 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A Gaussian is cut off where it has fallen to a hundredth.
+# Standard deviations at which a Gaussian, fallen to a hundredth, is cut off.
 _REACH = 3.0
 
 
 def blur(image: Tensor, sigma_px: float, *, periodic: bool = False) -> Tensor:
-    """Gaussian blur of ``(N, C, H, W)``, continued by its edge pixels or periodically.
+    """Blur ``(N, C, H, W)`` with a Gaussian, padded by replication or periodically.
 
     Args:
         image: any floating dtype.
-        sigma_px: standard deviation; the kernel is cut off at three of them, or where a periodic
-            picture would meet itself.
+        sigma_px: standard deviation; the kernel ends at three of them, or at the size of a
+            periodic picture.
         periodic: whether the left edge continues the right one.
     """
     reach = max(1, round(_REACH * sigma_px))
@@ -30,7 +30,7 @@ def blur(image: Tensor, sigma_px: float, *, periodic: bool = False) -> Tensor:
 
 
 def separable(image: Tensor, kernel: Tensor, mode: str) -> Tensor:
-    """Convolution along both axes with one kernel of odd length; the size is kept."""
+    """Convolve both axes with one kernel of odd length, with padding that keeps the size."""
     reach = kernel.numel() // 2
     flat = image.flatten(0, 1).unsqueeze(1)
     wide = F.pad(flat, (reach, reach, 0, 0), mode=mode)
@@ -40,15 +40,15 @@ def separable(image: Tensor, kernel: Tensor, mode: str) -> Tensor:
 
 
 def map_bands(image: Tensor, levels: int, change: Callable[[Tensor], Tensor]) -> Tensor:
-    """The picture put together again from the changed bands of its Laplacian pyramid.
+    """Change the bands of a Laplacian pyramid and add them up again.
 
     Args:
         image: ``(N, C, H, W)``.
-        levels: bands beside the coarsest remainder; fewer where the picture is too small.
+        levels: number of bands without the coarsest remainder; fewer for small pictures.
         change: applied to every band and to the remainder.
 
     Returns:
-        Of the image's shape; the image itself, up to rounding, if ``change`` changes nothing.
+        A picture of the same shape; the same picture, up to rounding, if nothing is changed.
 
     Reference:
         Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code" (1983).

@@ -1,4 +1,4 @@
-"""Colour profiles: whatever a file claims, the pixels leave here as sRGB."""
+"""Colour profiles: convert the pixels of any file to sRGB."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Converter = Callable[[Image.Image], Image.Image]
 
 _MODE_OF_SPACE = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}
 
-# Bytes 24 to 36 of a profile hold its time of making: fixed, so that equal runs give equal files.
+# Bytes 24 to 36 of a profile are its creation time, which is fixed so that files are reproducible.
 _DATE = slice(24, 36)
 
 _FIXED_DATE = bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0])  # 2000-01-01 00:00:00
@@ -20,14 +20,14 @@ _FIXED_DATE = bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0])  # 2000-01-01 00:00:
 
 @cache
 def srgb_profile() -> bytes:
-    """The ICC profile that goes into every picture we write; the same bytes in every run."""
+    """Return the ICC profile that every written picture contains, always the same bytes."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[_DATE] = _FIXED_DATE
     return bytes(profile)
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Whether an ICC profile calls itself sRGB, so that applying it would only add rounding."""
+    """Return whether an ICC profile is sRGB, so that applying it would only add rounding."""
     try:
         return _is_srgb(ImageCms.ImageCmsProfile(io.BytesIO(profile)))
     except (ImageCms.PyCMSError, OSError):
@@ -35,17 +35,17 @@ def is_srgb(profile: bytes) -> bool:
 
 
 def in_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
-    """A picture in mode RGB and sRGB colours, see :func:`srgb_converter`."""
+    """Convert a picture to mode RGB and sRGB colours, see :func:`srgb_converter`."""
     return srgb_converter(image.mode, image.info.get("icc_profile"), notes)(image)
 
 
 def srgb_converter(mode: str, profile: bytes | None, notes: list[str]) -> Converter:
-    """What turns a picture, or any part of it, into mode RGB and sRGB colours.
+    """Make a function that converts a picture, or any part of it, to mode RGB in sRGB.
 
     Args:
         mode: L, RGB or CMYK, without transparency.
         profile: the file's ICC profile.
-        notes: is told when the profile cannot be followed.
+        notes: receives a line if the profile cannot be applied.
     """
     if profile:
         try:
@@ -58,7 +58,7 @@ def srgb_converter(mode: str, profile: bytes | None, notes: list[str]) -> Conver
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _following(mode: str, data: bytes) -> Converter:

@@ -1,7 +1,6 @@
-"""Contact sheets: many small pictures in a grid, each with a name to call it by.
+"""Contact sheets: many small pictures in a grid, each with a name and a label.
 
-torch is not imported here: a cell's name is read among the arguments of a command, before it is
-known whether there will be pictures. They bring it along themselves.
+torch is not imported here, because commands parse the names of cells before they need it.
 """
 
 from __future__ import annotations
@@ -26,22 +25,22 @@ if TYPE_CHECKING:
 
 Cells = Sequence[Sequence[tuple[str, "Tensor"] | None]]
 
-# sRGB levels: neutral, so that the eye judges the pictures' colours alone.
+# sRGB levels: neutral, so that they do not affect how the pictures' colours look.
 BACKGROUND, LABEL, NAME, TITLE = 28, 165, 235, 225
-# Of the text, in shares of a cell's width and in pixels between which it stays legible.
+# Size of the text, as a share of a cell's width and as limits in pixels.
 LABEL_SHARE, LABEL_PX = 0.055, (11, 22)
 TITLE_FACTOR = 1.35
 LINE_FACTOR = 1.7
 
 _CELL = re.compile(r"([A-Z]{1,6})([1-9][0-9]{0,5})")
 _LETTERS = 26
-# What Pillow's own font has beyond ASCII, and stand-ins for what labels may well have.
+# Characters beyond ASCII in Pillow's own font, and replacements for others that labels may have.
 _DRAWABLE = "…·°"
-_STAND_INS = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "→": ">", "ß": "ss", "⁄": "/"})
+_REPLACED = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "→": ">", "ß": "ss", "⁄": "/"})
 
 
 def cell_name(row: int, column: int) -> str:
-    """What a cell is called: ``B3`` is the second column's third row.
+    """Return the name of a cell, such as ``B3`` for the second column's third row.
 
     Args:
         row, column: counted from 0.
@@ -59,10 +58,10 @@ def cell_name(row: int, column: int) -> str:
 
 
 def parse_cell(text: str) -> tuple[int, int]:
-    """Row and column, counted from 0, of a cell's name in either case.
+    """Parse the name of a cell, in either case, to row and column, counted from 0.
 
     Raises:
-        SettingError: it is no such name.
+        SettingError: it is not the name of a cell.
     """
     match = _CELL.fullmatch(text.strip().upper())
     if match is None:
@@ -78,14 +77,14 @@ def parse_cell(text: str) -> tuple[int, int]:
 def contact_sheet(
     cells: Cells, *, title: str | None = None, gap_px: int = 8, max_cell_px: int = 512
 ) -> Tensor:
-    """A grid of pictures on a dark ground, each with its cell's name and its label beneath.
+    """Arrange pictures in a grid on a dark background, each above its cell's name and its label.
 
     Args:
-        cells: rows of labels and pictures; None leaves a place empty, as does the end of a row
-            shorter than the others. Pictures are ``(1, 3, h, w)`` in [0, 1], all of one size.
+        cells: rows of labels and pictures; None leaves a place empty, and rows may be shorter than
+            others. Pictures are ``(1, 3, h, w)`` in [0, 1], all of one size.
         title: a line above the grid.
-        gap_px: between cells and around the grid.
-        max_cell_px: pictures with a longer side are shrunk to it.
+        gap_px: gap between cells and around the grid.
+        max_cell_px: larger pictures are shrunk to this longer side.
 
     Returns:
         ``(1, 3, H, W)`` float32 in [0, 1].
@@ -116,12 +115,12 @@ def contact_sheet(
 def sheet_size(
     picture: tuple[int, int], rows: int, columns: int, *, gap_px: int = 8, max_cell_px: int = 512
 ) -> tuple[int, int]:
-    """``(height, width)`` in pixels of a :func:`contact_sheet` without a title.
+    """Compute ``(height, width)`` in pixels of a :func:`contact_sheet` without a title.
 
     Args:
         picture: ``(height, width)`` of the pictures.
-        rows, columns: of cells.
-        gap_px, max_cell_px: as there.
+        rows, columns: number of cells.
+        gap_px, max_cell_px: as for :func:`contact_sheet`.
     """
     return _Grid(_cell_size(picture, max_cell_px), rows, columns, gap_px, titled=False).size
 
@@ -150,7 +149,7 @@ def _first_of_equals(cells: Cells) -> Tensor:
 
 @dataclass(frozen=True)
 class _Grid:
-    """Where everything stands, in pixels; sizes and corners are vertical first."""
+    """The layout of a sheet in pixels; sizes and corners are vertical first."""
 
     cell: tuple[int, int]
     rows: int
@@ -160,31 +159,27 @@ class _Grid:
 
     @cached_property
     def label_font(self) -> FreeTypeFont:
-        """The font of the labels, by the cell's width."""
         return _font(min(max(round(LABEL_SHARE * self.cell[1]), LABEL_PX[0]), LABEL_PX[1]))
 
     @cached_property
     def title_font(self) -> FreeTypeFont:
-        """The font of the line above the grid."""
         return _font(round(TITLE_FACTOR * self.label_font.size))
 
     @property
     def pitch(self) -> tuple[int, int]:
-        """From one cell's corner to the next one's."""
+        """The distance between the corners of neighbouring cells."""
         return self.cell[0] + _line_px(self.label_font) + self.gap, self.cell[1] + self.gap
 
     @property
     def head(self) -> int:
-        """What stands above the first row."""
+        """The height above the first row."""
         return self.gap + (_line_px(self.title_font) + self.gap if self.titled else 0)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Of the whole sheet."""
         return self.head + self.rows * self.pitch[0], self.gap + self.columns * self.pitch[1]
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
-        """Top and left of a cell's picture."""
         return self.head + row * self.pitch[0], self.gap + column * self.pitch[1]
 
 
@@ -199,12 +194,12 @@ def _line_px(font: FreeTypeFont) -> int:
 
 
 def _strip(words: Sequence[tuple[str, int]], width: int, font: FreeTypeFont) -> Image.Image:
-    """One line of words in their levels of grey, shortened to the width."""
+    """Draw one line of words in their grey levels, shortened to the width."""
     strip = Image.new("L", (width, _line_px(font)), BACKGROUND)
     draw, left = ImageDraw.Draw(strip), 0.0
     for text, level in words:
         shown = _fitting(_drawable(text), width - left, font)
-        # Set on a baseline of its own, so that a label without ascenders stands no higher.
+        # Anchored at the baseline, so that a label without ascenders is not drawn higher.
         draw.text((left, 0.72 * strip.height), shown, fill=level, font=font, anchor="ls")
         left += font.getlength(shown) + 0.6 * font.size
     return strip
@@ -222,8 +217,8 @@ def _fitting(text: str, width: float, font: FreeTypeFont) -> str:
 
 
 def _drawable(text: str) -> str:
-    """The text on one line, in letters that the font has."""
-    plain = unicodedata.normalize("NFKD", " ".join(text.split())).translate(_STAND_INS)
+    """Reduce a text to one line of characters that the font has."""
+    plain = unicodedata.normalize("NFKD", " ".join(text.split())).translate(_REPLACED)
     letters = (c for c in plain.replace("...", "…") if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" or c in _DRAWABLE else "?" for c in letters)
 

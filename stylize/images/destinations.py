@@ -1,4 +1,4 @@
-"""Where a result goes, decided and tried before the long run."""
+"""Choose the file of a result before the long run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stylize.images.write import format_of
 
 __all__ = ["check_writable", "resolve_output"]
 
-# File systems allow 255 for a name; the number and the suffix come on top.
+# File systems allow 255 bytes for a name, including the number and the suffix.
 _MAX_STEM_BYTES, _MAX_WORDS_BYTES = 150, 80
 
 
@@ -27,21 +27,23 @@ def resolve_output(
     inputs: Sequence[Path],
     suffix: str | None = None,
 ) -> Path:
-    """The file that a result will be written to.
+    """Choose the file that a result will be written to.
+
+    Without a requested file name, the name is made of the photo's stem and ``suffix_words``.
 
     Args:
         requested: a file, or a folder (also a text that ends in a slash); None for the folder of
-            the content, or the current one without a content.
-        content: the picture the result is made of; lends its stem to a name not requested.
-        suffix_words: what such a name says after the stem, such as ``starry-night``.
-        overwrite: replace an existing file; a name not requested is numbered ``-2``, ``-3`` …
-            otherwise.
-        inputs: files that are read, and never written whatever ``overwrite`` says.
-        suffix: of a name not requested, where the result is no still picture: the caller then
-            has to check a requested name's suffix.
+            the photo, or the current folder without a photo.
+        content: the photo.
+        suffix_words: the end of the stem, such as ``starry-night``.
+        overwrite: replace an existing file; otherwise a name that is not requested is numbered
+            ``-2``, ``-3`` …
+        inputs: files that are read, and never overwritten.
+        suffix: for a name that is not requested, if the result is not a still picture; the caller
+            then checks the suffix of a requested name.
 
     Raises:
-        OutputError: no such folder, unknown suffix, an input, or a file in the way.
+        OutputError: no such folder, unknown suffix, an input, or an existing file.
     """
     if requested is None:
         folder = content.parent if content else Path()
@@ -69,7 +71,7 @@ def _accepted(path: Path, overwrite: bool, inputs: Iterable[Path]) -> Path:
 def _no_folder(folder: Path) -> OutputError:
     if os.path.lexists(folder):
         return OutputError(f"{folder} is not a folder")
-    return OutputError(f"there is no folder {folder}", hint="make it first, or name another")
+    return OutputError(f"there is no folder {folder}", hint="create it first, or name another")
 
 
 def _free(
@@ -94,7 +96,7 @@ def _is_free(path: Path, overwrite: bool, inputs: Sequence[Path]) -> bool:
 
 
 def _is_one_of(path: Path, inputs: Iterable[Path]) -> bool:
-    """Whether ``path`` is the same file as an input, by whatever link or spelling."""
+    """Return whether ``path`` is the same file as an input, also by a link."""
     if not os.path.exists(path):
         return False
     return any(os.path.samefile(path, other) for other in inputs if os.path.exists(other))
@@ -105,7 +107,7 @@ def _stem(content: Path | None) -> str:
 
 
 def _slug(words: str) -> str:
-    """``words`` without anything that a file system reads as more than a letter."""
+    """Replace whatever is special to file systems."""
     return _clipped(re.sub(r"[^\w.]+", "-", words).strip("-."), _MAX_WORDS_BYTES)
 
 

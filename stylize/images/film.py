@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +19,7 @@ from stylize.images.atomic import replacing
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import check_recipe, embed, gif_comment
 from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.png16 import chunk
 
 MIN_FPS, MAX_FPS = 0.1, 240
 
@@ -27,7 +27,7 @@ MAX_GIF_FPS = 50  # players take delays below 2/100 s for a tenth
 
 _SUFFIXES = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp", ".mp4": "mp4"}
 
-_MAX_SIDE_PX = {"gif": 65_535, "webp": 16_383, "mp4": 16_384}  # of the formats; mp4's of x264
+_MAX_SIDE_PX = {"gif": 65_535, "webp": 16_383, "mp4": 16_384}  # limits of the formats and of x264
 
 _MAX_PALETTE_SAMPLE_PX = 256
 
@@ -38,8 +38,6 @@ _WEBP_PROFILE, _WEBP_EXIF, _WEBP_ANIMATION, _WEBP_NO_BLENDING = 0x20, 0x08, 0x02
 
 @dataclass(frozen=True)
 class _Film:
-    """What the writers are told besides the frames."""
-
     size: tuple[int, int]  # width, height
     length: int  # frames
     fps: float
@@ -48,10 +46,10 @@ class _Film:
 
 
 def animation_format(path: Path) -> str:
-    """The format of moving pictures that a file's suffix stands for: ``gif apng webp mp4``.
+    """Return the animation format of a file's suffix: ``gif apng webp mp4``.
 
     Raises:
-        OutputError: it stands for none.
+        OutputError: no animation format has this suffix.
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
@@ -64,7 +62,7 @@ def animation_format(path: Path) -> str:
 
 
 def check_animation(target: Path, *, fps: float, quality: int = 90) -> None:
-    """Refuse what no encoder can do, before there is a frame to encode.
+    """Check suffix, frame rate and quality before the first frame is made.
 
     Raises:
         SettingError: the frame rate or the quality is out of range.
@@ -73,10 +71,12 @@ def check_animation(target: Path, *, fps: float, quality: int = 90) -> None:
     """
     format = animation_format(target)
     if not MIN_FPS <= fps <= MAX_FPS:
-        raise SettingError(f"the frame rate is {MIN_FPS} to {MAX_FPS} frames a second, not {fps:g}")
+        raise SettingError(
+            f"the frame rate is {MIN_FPS} to {MAX_FPS} frames per second, not {fps:g}"
+        )
     if format == "gif" and fps > MAX_GIF_FPS:
         raise SettingError(
-            f"a gif plays at most {MAX_GIF_FPS} frames a second, not {fps:g}",
+            f"a gif plays at most {MAX_GIF_FPS} frames per second, not {fps:g}",
             hint="lower the rate, or write webp, apng or mp4",
         )
     if not 1 <= quality <= 100:
@@ -88,20 +88,19 @@ def check_animation(target: Path, *, fps: float, quality: int = 90) -> None:
 def write_animation(
     target: Path, frames: Sequence[Path], *, fps: float, recipe: str | None, quality: int = 90
 ) -> None:
-    """Write a film that plays forever, whole or not at all.
+    """Write an endlessly repeating film, completely or not at all.
 
-    The frames are read one after the other and what is encoded goes straight to a temporary file
-    beside ``target``. So one frame is held at a time, for gif, apng and webp in raw and in
-    encoded form; for mp4 also those that the encoder looks ahead and back to, some 100 bytes for
-    each pixel of a frame, whatever the film's length.
+    The frames are read one by one, and encoded data goes straight to a temporary file next to
+    ``target``. So memory holds one frame at a time, raw and encoded; for mp4 also the frames that
+    the encoder compares, about 100 bytes per pixel of a frame, however long the film is.
 
     Args:
-        target: replaced if it exists; its suffix says the format.
+        target: replaced if it exists; its suffix chooses the format.
         frames: PNG files of equal size, 8-bit RGB.
-        fps: frames a second, 0.1 to 240, at most 50 for gif. Gif counts time in 1/100 s and webp
-            in 1/1000 s: single frames are rounded so that none is off by more than half of that.
+        fps: frames per second, 0.1 to 240, at most 50 for gif. Gif counts time in 1/100 s and webp
+            in 1/1000 s; each frame starts at the nearest such time.
         recipe: JSON text of at most 16 kB.
-        quality: 1 to 100, of webp and mp4.
+        quality: 1 to 100, for webp and mp4.
 
     Raises:
         SettingError: the frame rate or the quality is out of range.
@@ -123,12 +122,12 @@ def write_animation(
 
 
 def durations(length: int, fps: float, units_per_s: int) -> list[int]:
-    """What the frames last, in whole units, so that each begins at the unit nearest its time.
+    """Compute the durations of frames in whole units; each frame starts at the nearest unit.
 
     Args:
         length: the number of frames.
-        fps: frames a second.
-        units_per_s: how many units make a second.
+        fps: frames per second.
+        units_per_s: units per second.
     """
     starts = (round(index * units_per_s / fps) for index in range(length + 1))
     return [end - start for start, end in pairwise(starts)]
@@ -143,19 +142,20 @@ def _check_sides(size: tuple[int, int], format: str) -> None:
     limit = _MAX_SIDE_PX.get(format)
     if limit and max(size) > limit:
         raise OutputError(
-            f"{format} holds at most {limit} pixels a side, the frames are {size[0]}×{size[1]}",
+            f"{format} holds at most {limit} pixels per side, the frames are {size[0]}×{size[1]}",
             hint="write apng",
         )
 
 
 def _pictures(paths: Iterable[Path], size: tuple[int, int]) -> Iterator[Image.Image]:
-    """The frames in mode RGB, each read when it is asked for."""
+    """Read the frames in mode RGB, each when it is needed."""
     for path in paths:
-        with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
+        title = printable(str(path))
+        with opened(path, title=title, max_pixels=pixel_limit()) as image:
             if image.size != size:
                 width, height = image.size
                 raise PictureError(
-                    f"is {width}×{height}, the first frame of the film {size[0]}×{size[1]}"
+                    f"{title} is {width}×{height}, the first frame of the film {size[0]}×{size[1]}"
                 )
             picture = image.convert("RGB")
         yield picture
@@ -176,16 +176,16 @@ def _write_gif(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> N
 
 
 def _sub_blocks(data: bytes) -> bytes:
-    """GIF's way to write bytes of any number: up to 255 behind their count, and a 0 at the end."""
+    """Split data as GIF does: up to 255 bytes after their count, and a 0 at the end."""
     parts = (data[start : start + 255] for start in range(0, len(data), 255))
     return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
 
 
 def _in_256_colours(picture: Image.Image) -> Image.Image:
-    """The picture dithered onto a palette of its own.
+    """Dither the picture to its own palette.
 
-    K-means on a sample of the pixels is as good as on all of them and far quicker; with nearest
-    neighbours the sample keeps rare, strong colours that an average would lose.
+    K-means on a sample of the pixels is as good as on all of them and much faster. Sampling by
+    nearest neighbour keeps rare, strong colours that averages would lose.
     """
     sample = picture.copy()
     sample.thumbnail((_MAX_PALETTE_SAMPLE_PX, _MAX_PALETTE_SAMPLE_PX), Image.Resampling.NEAREST)
@@ -194,7 +194,7 @@ def _in_256_colours(picture: Image.Image) -> Image.Image:
 
 
 def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
-    """Every frame in full; the first is also what a reader of still PNGs shows."""
+    """Write every frame in full; readers of still PNGs show the first."""
     sequence = count()
     rate = Fraction(film.fps).limit_denominator(255)  # so that both parts fit into 16 bits
     with partial.open("wb") as file:
@@ -204,36 +204,32 @@ def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
                 _write_png_head(file, chunks, film.length)
             times = (rate.denominator, rate.numerator)
             control = struct.pack(">5I2H2x", next(sequence), *film.size, 0, 0, *times)
-            file.write(_png_chunk(b"fcTL", control))
+            file.write(chunk(b"fcTL", control))
             for data in (data for kind, data in chunks if kind == b"IDAT"):
                 if index == 0:
-                    file.write(_png_chunk(b"IDAT", data))
+                    file.write(chunk(b"IDAT", data))
                 else:
-                    file.write(_png_chunk(b"fdAT", struct.pack(">I", next(sequence)) + data))
-        file.write(_png_chunk(b"IEND", b""))
+                    file.write(chunk(b"fdAT", struct.pack(">I", next(sequence)) + data))
+        file.write(chunk(b"IEND", b""))
 
 
 def _write_png_head(file: BinaryIO, chunks: Iterable[tuple[bytes, bytes]], length: int) -> None:
     file.write(b"\x89PNG\r\n\x1a\n")
     for kind, data in chunks:
         if kind not in (b"IDAT", b"IEND"):
-            file.write(_png_chunk(kind, data))
-    file.write(_png_chunk(b"acTL", struct.pack(">II", length, 0)))
+            file.write(chunk(kind, data))
+    file.write(chunk(b"acTL", struct.pack(">II", length, 0)))
 
 
 def _png_chunks(picture: Image.Image, recipe: str | None) -> list[tuple[bytes, bytes]]:
-    """The parts of the still PNG that Pillow writes, as kinds and data."""
+    """Encode a still PNG with Pillow and return the kinds and data of its chunks."""
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", icc_profile=srgb_profile(), **embed(recipe, "png"))
     return list(_parts(buffer.getvalue(), start=8, big_endian=True))
 
 
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
 def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
-    """Every frame in full, as VP8 writes a still."""
+    """Write every frame in full, as a still VP8 picture."""
     flags = _WEBP_PROFILE | _WEBP_EXIF | _WEBP_ANIMATION
     canvas = _uint24(film.size[0] - 1) + _uint24(film.size[1] - 1)
     exif = embed(film.recipe, "webp")["exif"].tobytes().removeprefix(b"Exif\0\0")
@@ -241,7 +237,7 @@ def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
         file.write(b"RIFF\0\0\0\0WEBP")
         file.write(_riff_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + canvas))
         file.write(_riff_chunk(b"ICCP", srgb_profile()))
-        file.write(_riff_chunk(b"ANIM", bytes(6)))  # black where nothing is, over and over
+        file.write(_riff_chunk(b"ANIM", bytes(6)))  # black background, endless repetition
         for picture, duration in zip(pictures, durations(film.length, film.fps, 1000), strict=True):
             place = bytes(6) + canvas + _uint24(duration) + bytes([_WEBP_NO_BLENDING])
             file.write(_riff_chunk(b"ANMF", place + _vp8(picture, film.quality)))
@@ -258,7 +254,7 @@ def _close_riff(file: BinaryIO) -> None:
 
 
 def _vp8(picture: Image.Image, quality: int) -> bytes:
-    """The one chunk of a still WebP without alpha and metadata."""
+    """Encode a still WebP and return its only chunk."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality)
     [data] = (data for kind, data in _parts(buffer.getvalue(), start=12) if kind == b"VP8 ")
@@ -274,7 +270,7 @@ def _uint24(number: int) -> bytes:
 
 
 def _parts(file: bytes, *, start: int, big_endian: bool = False) -> Iterator[tuple[bytes, bytes]]:
-    """Kinds and data of the chunks in a file of our own making: PNG's, or else RIFF's."""
+    """Yield kinds and data of the chunks in a PNG (big-endian) or RIFF file that we made."""
     while start < len(file):
         if big_endian:
             size, kind = struct.unpack_from(">I4s", file, start)

@@ -1,10 +1,10 @@
-r"""The recipe in the file: one JSON text, kept where each format keeps such things.
+r"""Write and read the recipe in a file: one JSON text, in the place that each format has.
 
 =================  ==========================================================
 PNG, APNG          iTXt chunk with the keyword ``stylize``
-JPEG, WebP, AVIF   EXIF UserComment, ASCII if it can be, else UTF-16
-TIFF               ImageDescription, which is ASCII: other letters as ``\uXXXX``
-GIF                comment, a line below our name, in ASCII likewise
+JPEG, WebP, AVIF   EXIF UserComment, in ASCII if possible, else UTF-16
+TIFF               ImageDescription, in ASCII: other letters as ``\uXXXX``
+GIF                comment, on the line below our name, also in ASCII
 MP4                ``comment``
 =================  ==========================================================
 """
@@ -35,7 +35,7 @@ _ASCII, _UNICODE = b"ASCII\0\0\0", b"UNICODE\0"
 
 
 def check_recipe(recipe: str) -> None:
-    """Make sure that a recipe fits into every format.
+    """Check that a recipe fits into every format.
 
     Raises:
         OutputError: it takes more than 16 kB of UTF-8.
@@ -48,10 +48,10 @@ def check_recipe(recipe: str) -> None:
 
 
 def embed(recipe: str | None, format: str) -> dict[str, Any]:
-    """The keyword arguments of Pillow's ``save`` that put a recipe and our name into a file.
+    """Make the keyword arguments of Pillow's ``save`` that embed a recipe and our name.
 
     Args:
-        recipe: JSON text of at most 16 kB, or None for our name alone.
+        recipe: JSON text of at most 16 kB, or None for our name only.
         format: ``png jpeg webp avif tiff``.
     """
     if format == "png":
@@ -63,23 +63,23 @@ def embed(recipe: str | None, format: str) -> dict[str, Any]:
 
 
 def gif_comment(recipe: str | None) -> bytes:
-    """Our name and, a line below it, the recipe; so a stranger's comment is taken for none."""
+    """Write our name and, on the next line, the recipe; the name identifies our comments."""
     return "\n".join([SOFTWARE] + ([] if recipe is None else [ascii_json(recipe)])).encode("ascii")
 
 
 def ascii_json(text: str) -> str:
-    """The same JSON document in ASCII alone; whatever is not stands within a string there."""
+    """Escape the letters of a JSON document that are not ASCII; they occur in strings only."""
     return "".join(letter if letter.isascii() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def read_recipe(source: Path | bytes) -> str | None:
-    """The recipe that a picture or a film carries. Untrusted: nobody has checked what it says.
+    """Read the recipe in a picture or a film. It is untrusted and unchecked.
 
     Returns:
-        The text of a JSON object, or None if there is no such thing in the place for it.
+        The text of a JSON object, or None if the file contains none.
 
     Raises:
-        PictureError: no picture, or unreadable.
+        PictureError: not a picture, or unreadable.
         MissingExtraError: the format needs a library that is not installed.
     """
     title = "the picture" if isinstance(source, bytes) else printable(str(source))
@@ -91,16 +91,16 @@ def read_recipe(source: Path | bytes) -> str | None:
 
 
 def _picture_recipe(source: Path | bytes, title: str) -> str | None:
-    # Nothing is decoded: a poster beyond the limit still says how it was made.
+    # Nothing is decoded, so pictures above the pixel limit are fine.
     with opened(source, title=title, max_pixels=sys.maxsize) as image:
         try:
             return _carried(image)
-        except Exception:  # odd metadata is no recipe, and no reason to fail
+        except Exception:  # odd metadata counts as no recipe
             return None
 
 
 def _head(source: Path | bytes) -> bytes:
-    """How a file begins: nothing for a pipe, which is read only once, or what cannot be read."""
+    """Read the beginning of a file; empty for a pipe, which can be read only once, or on errors."""
     if isinstance(source, bytes):
         return source[:HEAD_BYTES]
     try:

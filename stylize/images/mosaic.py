@@ -15,32 +15,32 @@ Cell = TypeVar("Cell")
 
 
 def in_rows(cells: Sequence[Cell], columns: int) -> list[list[Cell]]:
-    """Cells laid out in rows of ``columns``."""
+    """Split cells into rows of ``columns``."""
     return [list(cells[start : start + columns]) for start in range(0, len(cells), columns)]
 
 
 def figure(number: float) -> str:
-    """Three figures, as short as a label needs: ``0.0123``, ``45.6``, ``1234``."""
+    """Format a number to three digits: ``0.0123``, ``45.6``, ``1234``."""
     return f"{number:.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def enlarged(picture: Tensor, side_px: int) -> Tensor:
-    """A picture of few pixels, each a square of several: as large as fits, at least as it is.
+    """Enlarge a small picture by a whole factor, so that each pixel becomes a square.
 
     Args:
         picture: ``(..., h, w)``.
-        side_px: that the result's longer side does not exceed.
+        side_px: limit for the longer side of the result; a larger picture stays as it is.
     """
     factor = max(1, side_px // max(picture.shape[-2:]))
     return picture.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
 
 
 def mosaic(tiles: Tensor, *, gap_px: int = 1) -> Tensor:
-    """Tiles in a near-square grid, row by row, on the sheet's dark ground.
+    """Arrange tiles in a nearly square grid on the dark background of contact sheets.
 
     Args:
         tiles: ``(n, h, w)``, at least one.
-        gap_px: between neighbours.
+        gap_px: gap between neighbours.
 
     Returns:
         ``(H, W)``.

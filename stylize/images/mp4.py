@@ -20,14 +20,14 @@ _BRANDS = {b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"avc1", b"mp41", b"mp42
 
 _BT709, _LIMITED_RANGE = 1, 1  # of ITU-T H.273, and FFmpeg's AVCOL_RANGE_MPEG
 
-# The format is settled by then; a stream for FFmpeg, so that a path is taken for no protocol.
+# The format is known, and FFmpeg gets a stream so that it does not interpret a path as a protocol.
 _CAUTIOUS = {"mode": "r", "format": "mp4", "metadata_errors": "replace"}
 
 _LOOK_AHEAD = 10  # frames; x264's own 40 take twice the memory, for no smaller files
 
 
 def pyav() -> Any:
-    """PyAV, silent as it is by default.
+    """Import PyAV, which is silent by default.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -36,7 +36,7 @@ def pyav() -> Any:
 
 
 def is_mp4(head: bytes) -> bool:
-    """Whether a file that begins so is a film, as against AVIF and HEIC in the same container."""
+    """Return whether a file that begins with ``head`` is a film, not AVIF or HEIC."""
     return head[4:8] == b"ftyp" and head[8:12] in _BRANDS and recognise(head) is None
 
 
@@ -45,15 +45,15 @@ def write_mp4(
 ) -> None:
     """Encode a film.
 
-    Sides of an odd number of pixels get one more, like the last, since colour is kept at half the
-    resolution.
+    The last row or column is repeated where the number of pixels is odd, because colour is stored
+    at half the resolution.
 
     Args:
-        path: the file, absolute, so that FFmpeg takes it for no protocol; overwritten.
-        pictures: at least one, mode RGB, of equal size; asked for one at a time.
-        fps: frames a second.
-        recipe: what to say in the ``comment``.
-        quality: 1 to 100; x264's constant rate factor runs from 40 down to 15 with it.
+        path: the file, absolute, so that FFmpeg does not see a protocol; overwritten.
+        pictures: at least one, mode RGB, of equal size; taken one at a time.
+        fps: frames per second.
+        recipe: text of the ``comment``.
+        quality: 1 to 100, for x264's constant rate factors from 40 to 15.
 
     Raises:
         OSError: the system refuses to write.
@@ -73,11 +73,11 @@ def write_mp4(
 
 
 def read_comment(source: Path | bytes, title: str) -> str | None:
-    """The comment in an mp4 file, which anybody may have written.
+    """Read the comment in an mp4 file, which is untrusted.
 
     Args:
         source: a file, or its content.
-        title: how errors call it.
+        title: the name of the film in error messages.
 
     Raises:
         PictureError: damaged.
@@ -123,6 +123,6 @@ def _stream(film: Any, values: NDArray[np.uint8], rate: Fraction, crf: float) ->
 
 
 def _even(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` with a last row and column repeated where their number is odd."""
+    """Repeat the last row and column of ``(H, W, 3)`` where their number is odd."""
     height, width = values.shape[:2]
     return np.pad(values, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,4 +1,4 @@
-"""OKLab: a space in which lightness, hue and chroma are what the eye takes them for.
+"""OKLab: a colour space with perceptual lightness, hue and chroma.
 
 Reference:
     Ottosson, "A perceptual color space for image processing" (2020), the source of both matrices;
@@ -25,37 +25,37 @@ _OPPONENTS = (
     (0.0259040371, 0.7827717662, -0.8086757660),
 )
 
-# Halvings in the search for the border of the gamut: to a thousandth of the chroma.
+# Bisections in the search for the border of the gamut, to a thousandth of the chroma.
 _HALVINGS = 10
 
-# Rounding beyond the gamut that is no reason to take colour away.
+# Rounding error that does not count as outside the gamut.
 _SLACK = 2e-6
 
-# Pixels that are converted at a time, so that a poster needs no second memory.
+# Pixels converted at a time, to save memory.
 _STRIP_PX = 1 << 20
 
 
 def to_linear(srgb: Tensor) -> Tensor:
-    """sRGB values in [0, 1] as intensities of light in [0, 1]."""
+    """Convert sRGB values in [0, 1] to linear light in [0, 1]."""
     return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
 def from_linear(light: Tensor) -> Tensor:
-    """The inverse of :func:`to_linear`."""
+    """Convert linear light to sRGB, the inverse of :func:`to_linear`."""
     bright = 1.055 * light.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
     return torch.where(light <= 0.0031308, light * 12.92, bright)
 
 
 def to_oklab(picture: Tensor) -> Tensor:
-    """``(1, 3, H, W)`` sRGB in [0, 1] as L in [0, 1] and a, b in about ±0.32."""
+    """Convert ``(1, 3, H, W)`` sRGB in [0, 1] to L in [0, 1] and a, b in about ±0.32."""
     cones = _times(_CONES, to_linear(picture))
     return _times(_OPPONENTS, cones.clamp_min(0) ** (1 / 3))
 
 
 def from_oklab(lab: Tensor) -> Tensor:
-    """``(1, 3, H, W)`` OKLab as sRGB in [0, 1].
+    """Convert ``(1, 3, H, W)`` OKLab to sRGB in [0, 1].
 
-    A colour that sRGB has not keeps its lightness and hue and loses as much chroma as it must.
+    A colour outside sRGB keeps its lightness and hue and loses chroma until it fits.
     """
     lightness = lab[:, :1].clamp(0, 1)
     chroma = lab[:, 1:]
@@ -67,10 +67,10 @@ def from_oklab(lab: Tensor) -> Tensor:
 
 
 def in_strips(change: Callable[..., Tensor], *pictures: Tensor) -> Tensor:
-    """A pixel-by-pixel change of whole pictures, some rows at a time.
+    """Apply a pixel-wise function to whole pictures, some rows at a time.
 
     Args:
-        change: of tensors of equal size to one of that size.
+        change: takes tensors of equal size and returns one of that size.
         pictures: ``(1, 3, H, W)`` each.
     """
     height, width = pictures[0].shape[2:]
@@ -83,7 +83,7 @@ def in_strips(change: Callable[..., Tensor], *pictures: Tensor) -> Tensor:
 
 
 def _share_in_gamut(lightness: Tensor, chroma: Tensor, outside: Tensor) -> Tensor:
-    """The part of the chroma, ``(1, 1, H, W)``, that sRGB can show at that lightness and hue."""
+    """Find the share of the chroma, ``(1, 1, H, W)``, that sRGB has at that lightness and hue."""
     share = torch.ones_like(lightness)
     where = outside[:, 0]
     grey = lightness[:, 0][where].view(1, 1, -1, 1)
@@ -98,7 +98,7 @@ def _share_in_gamut(lightness: Tensor, chroma: Tensor, outside: Tensor) -> Tenso
 
 
 def _inside(light: Tensor) -> Tensor:
-    """Whether all three lights, ``(N, 3, H, W)``, are ones that a screen has: ``(N, 1, H, W)``."""
+    """Return where linear light ``(N, 3, H, W)`` is inside the gamut, ``(N, 1, H, W)``."""
     return ((light >= -_SLACK) & (light <= 1 + _SLACK)).all(1, keepdim=True)
 
 
@@ -108,7 +108,7 @@ def _light(lab: Tensor) -> Tensor:
 
 
 def _times(rows: tuple[tuple[float, ...], ...], planes: Tensor, *, inverse: bool = False) -> Tensor:
-    """A 3×3 matrix, or its inverse, times the colour of every pixel."""
+    """Multiply every pixel's colour by a 3×3 matrix or its inverse."""
     matrix = torch.tensor(rows, dtype=torch.float64)
     if inverse:
         matrix = torch.linalg.inv(matrix)

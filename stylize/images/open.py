@@ -1,4 +1,4 @@
-"""Open image files: recognise the format by content, turn Pillow's errors into ours. No torch."""
+"""Open image files: recognise the format by content, report every fault in one line. No torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
+# Each plugin registers its format with Pillow when it is imported.
 from PIL import (
-    AvifImagePlugin,
-    BmpImagePlugin,
-    GifImagePlugin,
+    AvifImagePlugin,  # noqa: F401
+    BmpImagePlugin,  # noqa: F401
+    GifImagePlugin,  # noqa: F401
     Image,
     ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
+    JpegImagePlugin,  # noqa: F401
+    PngImagePlugin,  # noqa: F401
+    TiffImagePlugin,  # noqa: F401
+    WebPImagePlugin,  # noqa: F401
 )
 
 from stylize.errors import PictureError, SettingError, StylizeError
@@ -29,33 +30,37 @@ from stylize.extras import optional_module
 
 DEFAULT_MAX_PIXELS = 80_000_000
 
-# Their remarks on odd files are for whoever configures logging; with no handler at all, Python
-# would print them on the terminal.
+HEAD_BYTES = 64
+
+READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC")
+
+_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
+
+_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+
+# Formats that people may try, so that the error can name them.
+_FOREIGN_SIGNATURES = (
+    ("a PDF document", b"%PDF"),
+    ("a PostScript drawing", b"%!PS"),
+    ("a PostScript drawing", b"\xc5\xd0\xd3\xc6"),
+    ("a Photoshop document", b"8BPS"),
+    ("an SVG drawing", b"<svg"),
+    ("a JPEG XL picture", b"\xff\x0a"),
+    ("a JPEG XL picture", b"\0\0\0\x0cJXL "),
+    ("a JPEG 2000 picture", b"\0\0\0\x0cjP  "),
+    ("an icon", b"\0\0\1\0"),
+    ("an OpenEXR picture", b"v/1\1"),
+    *(("a Netpbm picture", b"P%d\n" % kind) for kind in range(1, 8)),
+)
+
+# The libraries log remarks on odd files. Without any handler Python would print them.
 for _library in ("PIL", "tifffile"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _limit = {"max_pixels": DEFAULT_MAX_PIXELS}
 
-# Warning filters and Pillow's limit belong to the whole process: one reader at a time bends them.
+# Warning filters and Pillow's limit belong to the whole process: only one reader changes them.
 _reading = threading.Lock()
-
-# The classes themselves, not Image.open: it refuses huge pictures before telling their size, and
-# it would offer the bytes to readers outside this list.
-_READERS: dict[str, Callable[[BinaryIO], ImageFile.ImageFile]] = {
-    "AVIF": AvifImagePlugin.AvifImageFile,
-    "BMP": BmpImagePlugin.BmpImageFile,
-    "GIF": GifImagePlugin.GifImageFile,
-    "JPEG": JpegImagePlugin.JpegImageFile,
-    "PNG": PngImagePlugin.PngImageFile,
-    "TIFF": TiffImagePlugin.TiffImageFile,
-    "WEBP": WebPImagePlugin.WebPImageFile,
-}
-
-_OPEN_FAILURES: dict[type[Exception], str] = {
-    FileNotFoundError: "does not exist",
-    IsADirectoryError: "is a folder, not a picture",
-    PermissionError: "cannot be read: permission denied",
-}
 
 
 def set_pixel_limit(max_pixels: int) -> None:
@@ -71,89 +76,97 @@ def set_pixel_limit(max_pixels: int) -> None:
 
 
 def pixel_limit() -> int:
-    """The limit in force, in pixels."""
+    """Return the limit in force, in pixels."""
     return _limit["max_pixels"]
 
 
 def printable(text: str) -> str:
-    """``text`` without control characters and undecodable bytes, safe for terminals and JSON."""
+    """Remove control characters and undecodable bytes, so that terminals and JSON can show it."""
     return "".join(character for character in text if character.isprintable())
 
 
 @contextmanager
 def opened(source: Path | bytes, *, title: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """Open a picture without decoding it. Decode within the block, where failures are translated.
+    """Open a picture without decoding it.
+
+    Decode it within the block: an exception raised there becomes a :class:`PictureError`.
 
     Args:
         source: a file, or a file's content.
-        title: how errors call it.
+        title: the name of the picture in error messages.
         max_pixels: refuse more pixels than this, from the header alone.
 
     Yields:
-        An image whose ``fp`` is seekable and stays open within the block. A :class:`PictureError`
-        raised there is a predicate (``"is striped"``) and gets the title as its subject.
+        An image whose ``fp`` is seekable and stays open within the block.
 
     Raises:
         PictureError: missing, unreadable, no picture, too large, damaged.
         MissingExtraError: the format needs a library that is not installed.
     """
     with (
-        _failures_told(title, max_pixels),
-        _stream(source) as stream,
-        _hushed_pillow(max_pixels),
+        _errors_as_ours(title, max_pixels),
+        _stream(source, title) as stream,
+        _quiet_pillow(),
     ):
-        image = _reader(stream)(stream)
+        image = _open(stream, title)
         pixels = image.height * image.width
         if pixels > max_pixels:
-            raise _too_large(f": {image.width}×{image.height} = {_mp(pixels)}", max_pixels)
+            size = f": {image.width}×{image.height} = {_mp(pixels)}"
+            raise _too_large(title, size, max_pixels)
+        Image.MAX_IMAGE_PIXELS = max_pixels
         yield image
 
 
 @contextmanager
-def _stream(source: Path | bytes) -> Iterator[io.BufferedReader | io.BytesIO]:
+def _stream(source: Path | bytes, title: str) -> Iterator[io.BufferedReader | io.BytesIO]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
         return
     try:
         file = source.open("rb")
     except (OSError, ValueError) as error:
-        # Windows calls opening a folder a lack of permission.
-        kind = IsADirectoryError if os.path.isdir(source) else type(error)
-        raise PictureError(_OPEN_FAILURES.get(kind) or _reason(error)) from error
+        raise PictureError(f"{title} {_why_not_opened(source, error)}") from error
     with file:
         yield file if file.seekable() else io.BytesIO(file.read())
 
 
-def _reason(error: Exception) -> str:
+def _why_not_opened(source: Path, error: Exception) -> str:
+    if os.path.isdir(source):  # Windows reports that as a lack of permission
+        return "is a folder, not a picture"
+    match error:
+        case FileNotFoundError():
+            return "does not exist"
+        case PermissionError():
+            return "cannot be read: permission denied"
     return f"cannot be read: {getattr(error, 'strerror', None) or printable(str(error))}"
 
 
-def _reader(stream: BinaryIO) -> Callable[[BinaryIO], ImageFile.ImageFile]:
+def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:
     head = stream.read(HEAD_BYTES)
     stream.seek(0)
     if not head:
-        raise PictureError("is empty (0 bytes)")
+        raise PictureError(f"{title} is empty (0 bytes)")
     kind = recognise(head)
     if kind == "HEIF":
         heif = optional_module("pillow_heif", what="HEIC pictures", extra="heif")
-        return cast(Callable[[BinaryIO], ImageFile.ImageFile], heif.HeifImageFile)
+        return cast(ImageFile.ImageFile, heif.HeifImageFile(stream))
     if kind:
-        return _READERS[kind]
+        return Image.open(stream, formats=[kind])
     foreign = recognise_foreign(head)
     what = f"{foreign}, which this program does not read" if foreign else None
     raise PictureError(
-        f"is {what or 'not a picture this program reads'}",
+        f"{title} is {what or 'not a picture this program reads'}",
         hint=f"it reads {', '.join(READABLE)}",
     )
 
 
 @contextmanager
-def _hushed_pillow(max_pixels: int) -> Iterator[None]:
-    """Keep Pillow's warnings to ourselves and its own limit from acting below ours."""
+def _quiet_pillow() -> Iterator[None]:
+    """Suppress warnings, and switch Pillow's limit off: its error does not name the size."""
     with _reading, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = max(before or 0, max_pixels)
+        Image.MAX_IMAGE_PIXELS = None
         try:
             yield
         finally:
@@ -161,96 +174,56 @@ def _hushed_pillow(max_pixels: int) -> Iterator[None]:
 
 
 @contextmanager
-def _failures_told(title: str, max_pixels: int) -> Iterator[None]:
-    """Make a sentence about the file of whatever goes wrong; our own errors are its predicates."""
+def _errors_as_ours(title: str, max_pixels: int) -> Iterator[None]:
     try:
         yield
+    except StylizeError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(title, "", max_pixels) from error
+    except MemoryError as error:
+        raise PictureError(f"{title} does not fit in memory") from error
     except Exception as error:  # hostile bytes make the decoders raise nearly every class there is
-        flaw = _flaw(error, max_pixels)
-        if not isinstance(flaw, PictureError):
-            raise
-        raise PictureError(f"{title} {flaw.message}", hint=flaw.hint) from error
+        raise PictureError(f"{title} is damaged or incomplete") from error
 
 
-def _flaw(error: Exception, max_pixels: int) -> StylizeError:
-    match error:
-        case StylizeError():
-            return error
-        case Image.DecompressionBombError():
-            return _too_large("", max_pixels)
-        case MemoryError():
-            return PictureError("does not fit in memory")
-    return PictureError("is damaged or incomplete")
-
-
-def _too_large(size: str, max_pixels: int) -> PictureError:
+def _too_large(title: str, size: str, max_pixels: int) -> PictureError:
     return PictureError(
-        f"is too large{size}, the limit is {_mp(max_pixels)}",
+        f"{title} is too large{size}, the limit is {_mp(max_pixels)}",
         hint="raise it with --max-input-pixels",
     )
 
 
 def _mp(pixels: int) -> str:
-    """Megapixels as people write them: ``80 MP``, ``0.5 MP``; exact, so that 80.000001 shows."""
+    """Format megapixels: ``80 MP``, ``0.5 MP``; exact, so that 80.000001 shows."""
     return f"{pixels / 1e6:.12g} MP"
 
 
-READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC")
-
-HEAD_BYTES = 64
-
-_READABLE_MAGIC = (
-    ("PNG", b"\x89PNG\r\n\x1a\n"),
-    ("JPEG", b"\xff\xd8\xff"),
-    ("GIF", b"GIF87a"),
-    ("GIF", b"GIF89a"),
-    ("BMP", b"BM"),
-    ("TIFF", b"II*\0"),
-    ("TIFF", b"MM\0*"),
-    ("TIFF", b"II+\0"),
-    ("TIFF", b"MM\0+"),
-)
-
-_FOREIGN_MAGIC = (
-    ("a PDF document", b"%PDF"),
-    ("a PostScript drawing", b"%!PS"),
-    ("a PostScript drawing", b"\xc5\xd0\xd3\xc6"),
-    ("a Photoshop document", b"8BPS"),
-    ("an SVG drawing", b"<svg"),
-    ("a JPEG XL picture", b"\xff\x0a"),
-    ("a JPEG XL picture", b"\0\0\0\x0cJXL "),
-    ("a JPEG 2000 picture", b"\0\0\0\x0cjP  "),
-    ("an icon", b"\0\0\1\0"),
-    ("an OpenEXR picture", b"v/1\1"),
-    *(("a Netpbm picture", b"P%d\n" % kind) for kind in range(1, 8)),
-)
-
-_HEIF_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
-
-
 def recognise(head: bytes) -> str | None:
-    """The format of a picture that this program reads, or None.
+    """Recognise a picture that this program reads.
 
     Args:
         head: the first :data:`HEAD_BYTES` bytes of a file, fewer if it is shorter.
 
     Returns:
-        One of ``PNG JPEG WEBP TIFF GIF BMP AVIF HEIF``.
+        One of ``PNG JPEG WEBP TIFF GIF BMP AVIF HEIF``, or None.
     """
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "WEBP"
     if head[4:8] == b"ftyp":
         return _recognise_brands(head)
-    return next((name for name, magic in _READABLE_MAGIC if head.startswith(magic)), None)
+    for name in _PILLOW_FORMATS:
+        accepts = Image.OPEN[name][1]
+        if accepts and accepts(head[:16]):
+            return name
+    return None
 
 
 def recognise_foreign(head: bytes) -> str | None:
-    """What a file is that this program knows of but does not read: ``"a PDF document"``."""
-    return next((what for what, magic in _FOREIGN_MAGIC if head.startswith(magic)), None)
+    """Name a known format that this program does not read, such as ``"a PDF document"``."""
+    return next((what for what, magic in _FOREIGN_SIGNATURES if head.startswith(magic)), None)
 
 
 def _recognise_brands(head: bytes) -> str | None:
-    """AVIF and HEIC share one container; the brands in its first box tell them apart."""
+    """Tell AVIF from HEIC by the brands in the first box of their common container."""
     length = min(int.from_bytes(head[:4], "big"), len(head))
     brands = {head[start : start + 4] for start in (8, *range(16, length - 3, 4))}
     if brands & {b"avif", b"avis"}:

@@ -1,4 +1,4 @@
-"""Whose colours a picture has: its own, another's pixel by pixel, or another's as a whole."""
+"""Colour transfer: another picture's colours pixel by pixel, or their mean and covariance."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 
 from stylize.images.oklab import from_oklab, in_strips, to_oklab
 
-# No difference between two colours is stretched more than this: in a grey picture, or one taken in
-# fog, the faint ones are noise. A style may be stretched more than a picture that people will see.
+# Limits for stretching colour differences: in a grey or foggy picture faint differences are noise.
+# A style image may be stretched more than a result.
 RGB_STRETCH, OKLAB_STRETCH = 8.0, 6.0
 
-# A variance that no picture has, in place of none at all.
+# Replaces a variance of zero; smaller than that of any picture.
 _NOTHING = 1e-12
 
-# Pixels that are added up at a time, so that a poster needs no second memory.
+# Pixels summed at a time, to save memory.
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Colours:
-    """Mean and covariance of the colours of a picture, in whatever space it is given.
+    """Mean and covariance of the colours of a picture, in any colour space.
 
     Attributes:
         mean: ``(3,)`` float64.
@@ -34,7 +34,7 @@ class Colours:
 
 
 def colours_of(planes: Tensor) -> Colours:
-    """Statistics over the pixels of ``(1, 3, H, W)``."""
+    """Compute mean and covariance over the pixels of ``(1, 3, H, W)``."""
     flat = planes.detach().flatten(2)[0].cpu()
     mean = torch.stack([chunk.double().sum(1) for chunk in torch.split(flat, _CHUNK, 1)]).sum(0)
     mean /= flat.shape[1]
@@ -46,17 +46,16 @@ def colours_of(planes: Tensor) -> Colours:
 
 
 def monge_map(source: Tensor, target: Tensor, *, stretch: float) -> Tensor:
-    """The linear map that gives colours another covariance and moves them least.
+    """Compute the linear map that changes a covariance and moves the colours least.
 
     Args:
-        source: ``(3, 3)`` covariance of the colours that are to be changed.
-        target: ``(3, 3)`` covariance that they shall have.
-        stretch: no direction is stretched more than this: what a picture does not have cannot be
-            stretched into being.
+        source: ``(3, 3)`` covariance of the colours to change.
+        target: ``(3, 3)`` covariance to reach.
+        stretch: limit for the stretch in any direction.
 
     Returns:
         ``(3, 3)`` symmetric ``A`` with ``0 ≤ A ≤ stretch``; ``A S A = T`` if no variance of the
-        target is more than ``stretch²`` times the source's in the same direction.
+        target exceeds ``stretch²`` times the source's in the same direction.
 
     Reference:
         Pitié and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based
@@ -70,7 +69,7 @@ def monge_map(source: Tensor, target: Tensor, *, stretch: float) -> Tensor:
 
 
 def _lifted(covariance: Tensor, least: Tensor) -> Tensor:
-    """The covariance, made at least as large as another in every direction.
+    """Enlarge a covariance so that it is at least another in every direction.
 
     The map from ``S`` to ``T`` is the geometric mean of ``S⁻¹`` and ``T``, which grows with both:
     where ``T ≤ k² S`` it is at most ``k``.
@@ -82,25 +81,25 @@ def _lifted(covariance: Tensor, least: Tensor) -> Tensor:
 
 
 def _root(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The square root of a symmetric matrix without negative eigenvalues, and its inverse."""
+    """Compute the square root of a positive semi-definite matrix, and its inverse."""
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     values = values.clamp_min(_NOTHING).sqrt()
     return (vectors * values) @ vectors.T, (vectors / values) @ vectors.T
 
 
 def match_colours(picture: Tensor, like: Tensor) -> Tensor:
-    """A picture whose colours have the mean and covariance of another's, in sRGB.
+    """Give a picture the mean and covariance of another's colours, in sRGB.
 
-    For a style before a run: Gatys et al. match it to the photograph, and the result has the
-    photograph's colours.
+    Used on a style image before a run: Gatys et al. match it to the photo, so that the result has
+    the photo's colours.
 
     Args:
         picture: ``(1, 3, H, W)`` sRGB in [0, 1].
         like: the same of any size.
 
     Returns:
-        Of the picture's shape. Not clamped, as in :func:`stylize.images.resize`: a few pixels
-        leave [0, 1], and without them mean and covariance were not met.
+        A tensor of the picture's shape. Not clamped: a few pixels are outside [0, 1], and clamping
+        them would change mean and covariance.
 
     Reference:
         Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer" (CVPR 2017),
@@ -110,18 +109,17 @@ def match_colours(picture: Tensor, like: Tensor) -> Tensor:
 
 
 def with_colours_of(picture: Tensor, other: Tensor) -> Tensor:
-    """The lightness of one picture with hue and chroma of another, pixel by pixel.
+    """Combine the lightness of one picture with hue and chroma of another, pixel by pixel.
 
     Args:
         picture, other: ``(1, 3, H, W)`` sRGB in [0, 1], of one size.
 
     Returns:
-        ``(1, 3, H, W)`` sRGB in [0, 1]. Where sRGB has no such colour, it has as much of the
-        chroma as there is at that lightness and hue.
+        ``(1, 3, H, W)`` sRGB in [0, 1]. Colours outside sRGB lose chroma.
 
     Note:
         Gatys et al. exchange the luminance in YIQ. OKLab's lightness does not change with the hue,
-        so blue strokes do not come out darker than yellow ones.
+        so blue strokes do not become darker than yellow ones.
     """
 
     def exchange(shape: Tensor, colour: Tensor) -> Tensor:
@@ -131,14 +129,14 @@ def with_colours_of(picture: Tensor, other: Tensor) -> Tensor:
 
 
 def with_palette_of(picture: Tensor, style: Tensor) -> Tensor:
-    """A picture whose colours have the mean and covariance of another's, in OKLab.
+    """Give a picture the mean and covariance of another's colours, in OKLab.
 
     Args:
         picture: ``(1, 3, H, W)`` sRGB in [0, 1].
         style: the same of any size.
 
     Returns:
-        ``(1, 3, H, W)`` sRGB in [0, 1]: what the map sends beyond sRGB has lost chroma.
+        ``(1, 3, H, W)`` sRGB in [0, 1]. Colours outside sRGB lose chroma.
     """
     source = colours_of(in_strips(to_oklab, picture))
     target = colours_of(in_strips(to_oklab, style))
@@ -150,7 +148,6 @@ def with_palette_of(picture: Tensor, style: Tensor) -> Tensor:
 
 
 def _mapped(planes: Tensor, source: Colours, target: Colours, stretch: float) -> Tensor:
-    """Every colour moved to its place in the target's distribution."""
     matrix = monge_map(source.covariance, target.covariance, stretch=stretch)
     offset = target.mean - matrix @ source.mean
     turned = torch.einsum("ij,njhw->nihw", matrix.to(planes.device, planes.dtype), planes)

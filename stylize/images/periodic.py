@@ -1,4 +1,4 @@
-"""Pictures whose right edge continues at their left, and whose lower edge at their upper."""
+"""Periodic pictures, whose right edge continues at the left, and the lower one at the upper."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 def periodic_part(image: Tensor) -> Tensor:
-    """The picture without the jump across its edges, ``(N, C, H, W)``.
+    """Remove the jump across the edges of a picture, ``(N, C, H, W)``.
 
     Returns:
-        The periodic component; what was taken away is smooth and keeps to the edges.
+        The periodic component; the rest is smooth and mostly near the edges.
 
     Reference:
         Moisan, "Periodic Plus Smooth Image Decomposition", J. Math. Imaging Vis. 39 (2011).
@@ -26,7 +26,7 @@ def periodic_part(image: Tensor) -> Tensor:
     jump[..., -1, :] -= down
     y = torch.arange(height, device=image.device, dtype=image.dtype).view(-1, 1)
     x = torch.arange(width // 2 + 1, device=image.device, dtype=image.dtype)
-    # 2 cos 2a − 2, in a form that keeps its digits where a is small.
+    # 2 cos 2a − 2, in a form that is precise for small a.
     rows, columns = torch.sin(math.pi * y / height), torch.sin(math.pi * x / width)
     laplacian = -4 * (rows.square() + columns.square())
     laplacian[0, 0] = 1
@@ -37,7 +37,7 @@ def periodic_part(image: Tensor) -> Tensor:
 
 
 def resize_periodic(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample by cutting or filling up the spectrum, so that the edges still meet.
+    """Resample by cropping or padding the spectrum, so that the edges still match.
 
     Args:
         image: ``(N, C, H, W)``.
@@ -48,12 +48,12 @@ def resize_periodic(image: Tensor, size: tuple[int, int]) -> Tensor:
     old, new = (image.shape[2], image.shape[3]), size
     spectrum = torch.fft.fft2(image)
     resized = spectrum.new_zeros((*image.shape[:2], *new))
-    # Only frequencies that both sizes can show, without the unpaired one of an even size.
+    # Only frequencies that both sizes have, without the unpaired one of an even size.
     rows = _shared_frequencies(old[0], new[0], image.device)
     columns = _shared_frequencies(old[1], new[1], image.device)
     resized[:, :, rows[:, None], columns] = spectrum[:, :, rows[:, None], columns]
     gain = (new[0] * new[1]) / (old[0] * old[1])
-    # Half a pixel of the one grid is not half a pixel of the other.
+    # Half a pixel differs between the two grids.
     picture: Tensor = torch.fft.ifft2(resized * gain * _phase(old, new, image))
     return picture.real.contiguous()
 
@@ -64,7 +64,7 @@ def _shared_frequencies(old: int, new: int, device: torch.device) -> Tensor:
 
 
 def _phase(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> Tensor:
-    """The shift that keeps the centres of both pictures together, as a factor of the spectrum."""
+    """Return the shift that aligns the centres of both pictures, as a factor of the spectrum."""
     turns = [
         torch.fft.fftfreq(count, device=like.device) * count * (0.5 / count - 0.5 / before)
         for before, count in zip(old, new, strict=True)
@@ -74,7 +74,7 @@ def _phase(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> Tensor:
 
 
 def wrap(image: Tensor, before: int, after: tuple[int, int]) -> Tensor:
-    """The picture with a frame of its own continuation.
+    """Pad a picture with its periodic continuation.
 
     Args:
         image: ``(N, C, H, W)``.
@@ -86,7 +86,7 @@ def wrap(image: Tensor, before: int, after: tuple[int, int]) -> Tensor:
 
 
 def unwrap(wrapped: Tensor, before: int, size: tuple[int, int]) -> Tensor:
-    """The adjoint of :func:`wrap`: what lies on the frame is added where it was copied from."""
+    """Apply the adjoint of :func:`wrap`: add the padding to where it was copied from."""
     height, width = size
     folded = wrapped.new_zeros((*wrapped.shape[:2], height, wrapped.shape[3]))
     rows = (torch.arange(wrapped.shape[2], device=wrapped.device) - before) % height

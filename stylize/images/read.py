@@ -1,11 +1,11 @@
-"""Read pictures: from an opened file to ``(1, 3, H, W)`` float32 sRGB in [0, 1]."""
+"""Read pictures: from a file to ``(1, 3, H, W)`` float32 sRGB in [0, 1]."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from stylize.errors import PictureError
@@ -26,7 +26,7 @@ Plane = NDArray[np.float32]
 
 _GREY_MODES = {"1", "L", "LA", "La"}
 
-# What is left of a mode once its transparency is taken out.
+# What remains of a mode without its transparency.
 _OPAQUE_MODE = {
     "1": "L",
     "L": "L",
@@ -39,20 +39,7 @@ _OPAQUE_MODE = {
     "CMYK": "CMYK",
 }
 
-# By EXIF orientation: the planes as the file stores them, seen in the upright ones. The last two
-# axes are height and width.
-_AS_STORED: dict[int, Callable[[Plane], Plane]] = {
-    1: lambda planes: planes,
-    2: lambda planes: planes[..., ::-1],
-    3: lambda planes: planes[..., ::-1, ::-1],
-    4: lambda planes: planes[..., ::-1, :],
-    5: lambda planes: planes.swapaxes(-1, -2),
-    6: lambda planes: planes.swapaxes(-1, -2)[..., ::-1, :],
-    7: lambda planes: planes.swapaxes(-1, -2)[..., ::-1, ::-1],
-    8: lambda planes: planes.swapaxes(-1, -2)[..., ::-1],
-}
-
-_LYING = {5, 6, 7, 8}
+_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 
 
 @dataclass(frozen=True)
@@ -68,79 +55,91 @@ class Raster:
     alpha: Plane | None
 
 
-def decode(image: ImageFile.ImageFile, notes: list[str]) -> Raster:
-    """Decode the first frame: upright, in sRGB, hidden colours covered.
+def decode(image: ImageFile.ImageFile, notes: list[str], title: str = "the picture") -> Raster:
+    """Decode the first frame: upright, in sRGB, with hidden colours replaced.
 
     Args:
         image: opened, not yet loaded.
-        notes: is told what a user may want to know.
+        notes: receives what a user may want to know.
+        title: the name of the picture in error messages.
 
     Raises:
-        PictureError: a predicate without subject: what the picture is or holds that is not read.
+        PictureError: the picture is of a kind that is not read.
         MissingExtraError: it needs a library that is not installed.
         Exception: whatever Pillow raises on damaged data.
     """
     if tiff16.is_deep_rgb(image):
-        planes = _deep_colour(*tiff16.read(image))
+        raster = _deep_colour(tiff16.read(image, title))
     else:
-        _load(image)
-        # Read after loading: Pillow turns a TIFF upright by itself, and then drops the tag.
-        planes = _Planes((image.height, image.width), _orientation(image))
-        deep = image.mode == "F" or image.mode.startswith("I")
-        (_fill_deep_grey if deep else _fill_eight_bit)(planes, image, notes)
-    if planes.alpha is not None:
-        _cover_hidden(planes.colour, planes.alpha)
-    return Raster(planes.colour, planes.alpha)
+        image.load()
+        if vars(image).get("_decoder") is not None:  # WebP's and AVIF's hold three more copies
+            vars(image).update(_decoder=None, fp=None)
+        with suppress(Exception):  # broken metadata must not cost the picture
+            ImageOps.exif_transpose(image, in_place=True)
+        is_deep = image.mode == "F" or image.mode.startswith("I")
+        raster = (_deep_grey if is_deep else _eight_bit)(image, notes, title)
+    if raster.alpha is not None:
+        _cover_hidden(raster.colour, raster.alpha)
+    return raster
 
 
-def _load(image: ImageFile.ImageFile) -> None:
-    image.load()
-    if vars(image).get("_decoder") is not None:  # WebP's and AVIF's, with three copies of its own
-        vars(image).update(_decoder=None, fp=None)
+def _eight_bit(image: Image.Image, notes: list[str], title: str) -> Raster:
+    with_alpha = None
+    if image.has_transparency_data:
+        with_alpha = "LA" if image.mode in _GREY_MODES else "RGBA"
+    mode = _OPAQUE_MODE.get(with_alpha or image.mode)
+    if mode is None:
+        raise PictureError(f"{title} is of colour mode {image.mode}, which is not read")
+    to_srgb = srgb_converter(mode, image.info.get("icc_profile"), notes)
+    colour = np.empty((3, image.height, image.width), dtype=np.float32)
+    alpha = np.empty(colour.shape[1:], dtype=np.uint8) if with_alpha else None
+    for rows in row_bands(colour.shape[1:]):  # several converted copies of a poster are too much
+        band = image.crop((0, rows.start, image.width, rows.stop))
+        if alpha is not None:
+            band = band.convert(with_alpha)
+            alpha[rows] = band.getchannel("A")
+        rgb = np.asarray(to_srgb(band.convert(mode)))
+        np.divide(rgb.transpose(2, 0, 1), np.float32(255), out=colour[:, rows])
+    return Raster(colour, None if alpha is None else _opacity(alpha, 255))
 
 
-class _Planes:
-    """Upright planes, filled band by band with what the file stores.
+def _deep_grey(image: Image.Image, notes: list[str], title: str) -> Raster:
+    """Read grey of more than 8 bits, which Pillow itself would clip at 255."""
+    key, values = image.info.get("transparency"), np.asarray(image)
+    if image.info.get("icc_profile"):
+        notes.append("colour profile of a grey picture above 8 bits not applied, taken as sRGB")
+    if not np.isfinite(values).all():
+        raise PictureError(f"{title} holds values that are not finite")
+    full_scale = 1 if image.mode == "F" else 65535
+    if values.min() < 0 or values.max() > full_scale:
+        if full_scale > 1:
+            raise PictureError(f"{title} holds grey values of 32 bits", hint="save it with 16 bits")
+        notes.append("values outside 0 to 1 were cut off")
+    alpha = _opacity(values != key, 1) if isinstance(key, int) else None
+    colour = np.empty((3, *values.shape), dtype=np.float32)
+    np.divide(values.clip(0, full_scale), np.float32(full_scale), out=colour[0])
+    colour[1:] = colour[0]
+    return Raster(colour, alpha)
 
-    Turned while they are filled, since a picture and its turned copy would take twice the memory;
-    and stored in order, since torch takes no negative strides.
 
-    Args:
-        size: ``(height, width)`` as stored.
-        orientation: EXIF's number; 1 for one that does not exist.
+def _deep_colour(values: NDArray[np.uint16]) -> Raster:
+    colour = np.empty((3, *values.shape[:2]), dtype=np.float32)
+    np.divide(values[..., :3].transpose(2, 0, 1), np.float32(65535), out=colour)
+    return Raster(colour, _opacity(values[..., 3], 65535) if values.shape[-1] == 4 else None)
 
-    Attributes:
-        colour: ``(3, H, W)`` float32, upright.
-        alpha: ``(H, W)`` float32, upright; None while all that came was opaque.
-    """
 
-    def __init__(self, size: tuple[int, int], orientation: int) -> None:
-        self.bands = row_bands(size)
-        self._size = size[::-1] if orientation in _LYING else size
-        self._as_stored = _AS_STORED[orientation if orientation in _AS_STORED else 1]
-        self.colour = np.empty((3, *self._size), dtype=np.float32)
-        self.alpha: Plane | None = None
-
-    def put(self, rows: slice, values: NDArray[Any], full_scale: float) -> None:
-        """Colours of some stored rows, ``(rows, W, 3)``, or ``(rows, W, 1)`` for grey."""
-        stored = self._as_stored(self.colour)
-        for index, plane in enumerate(stored):
-            channel = values[..., index % values.shape[-1]]
-            np.divide(channel, np.float32(full_scale), out=plane[rows])
-
-    def put_alpha(self, rows: slice, values: NDArray[Any], full_scale: float) -> None:
-        """Alpha of some stored rows, ``(rows, W)``."""
-        if self.alpha is None:
-            if values.min() >= full_scale:
-                return
-            self.alpha = np.ones(self._size, dtype=np.float32)
-        np.divide(values, np.float32(full_scale), out=self._as_stored(self.alpha)[rows])
+def _opacity(values: NDArray[Any], full_scale: float) -> Plane | None:
+    """Scale alpha to [0, 1]; None when it is opaque everywhere."""
+    if values.min() >= full_scale:
+        return None
+    alpha: Plane = np.divide(values, np.float32(full_scale), dtype=np.float32, order="C")
+    return alpha
 
 
 def _cover_hidden(colour: Plane, alpha: Plane) -> None:
     """Composite over the mean visible colour, in place.
 
-    Pixels nobody sees may hold any colour; it must reach neither the network nor its statistics.
+    Pixels that nobody sees may hold any colour. It must not reach the network or its statistics.
     """
     visible = alpha.sum()
     for plane in colour:
@@ -148,66 +147,6 @@ def _cover_hidden(colour: Plane, alpha: Plane) -> None:
         mean = np.float32(plane.sum() / visible) if visible else np.float32(0.5)
         for rows in row_bands(alpha.shape):
             plane[rows] += mean * (1 - alpha[rows])
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # broken metadata must not cost the picture
-        return 1
-
-
-def _band(image: Image.Image, rows: slice) -> Image.Image:
-    return image.crop((0, rows.start, image.width, rows.stop))
-
-
-def _deep_colour(values: NDArray[np.uint16], orientation: int) -> _Planes:
-    planes = _Planes(values.shape[:2], orientation)
-    for rows in planes.bands:
-        planes.put(rows, values[rows, :, :3], 65535)
-        if values.shape[-1] == 4:
-            planes.put_alpha(rows, values[rows, :, 3], 65535)
-    return planes
-
-
-def _fill_eight_bit(planes: _Planes, image: Image.Image, notes: list[str]) -> None:
-    with_alpha = None
-    if image.has_transparency_data:
-        with_alpha = "LA" if image.mode in _GREY_MODES else "RGBA"
-    mode = _OPAQUE_MODE.get(with_alpha or image.mode)
-    if mode is None:
-        raise PictureError(f"is of colour mode {image.mode}, which is not read")
-    to_srgb = srgb_converter(mode, image.info.get("icc_profile"), notes)
-    for rows in planes.bands:
-        band = _band(image, rows)
-        if with_alpha:
-            band = band.convert(with_alpha)
-            planes.put_alpha(rows, np.asarray(band.getchannel("A")), 255)
-        planes.put(rows, np.asarray(to_srgb(band.convert(mode))), 255)
-
-
-def _fill_deep_grey(planes: _Planes, image: Image.Image, notes: list[str]) -> None:
-    """Grey of more than 8 bits, which Pillow itself would cut off at 255."""
-    key = image.info.get("transparency")
-    if image.info.get("icc_profile"):
-        notes.append("colour profile of a grey picture above 8 bits not applied, taken as sRGB")
-    full_scale = 1 if image.mode == "F" else 65535
-    beyond = False
-    for rows in planes.bands:
-        values = np.asarray(_band(image, rows))
-        if isinstance(key, int):
-            planes.put_alpha(rows, values != key, 1)
-        if not np.isfinite(values).all():
-            raise PictureError("holds values that are not finite")
-        beyond = beyond or values.min() < 0 or values.max() > full_scale
-        if beyond and full_scale > 1:
-            raise PictureError("holds grey values of 32 bits", hint="save it with 16 bits")
-        planes.put(rows, values.clip(0, full_scale)[..., None], full_scale)
-    if beyond:
-        notes.append("values outside 0 to 1 were cut off")
-
-
-_MANY_FRAMES = {"GIF", "PNG", "WEBP", "AVIF"}
 
 
 @dataclass(frozen=True)
@@ -220,7 +159,7 @@ class Picture:
         alpha: ``(1, 1, H, W)`` float32 in [0, 1]; None when opaque everywhere.
         name: the file's name without its folders and without control characters.
         sha256: hexadecimal digest of the file's bytes.
-        notes: what a user may want to know of how it was read.
+        notes: what a user may want to know about how it was read.
     """
 
     pixels: Tensor
@@ -236,20 +175,20 @@ class Picture:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the pixels, with their transparency."""
+        """Memory that the pixels and their transparency take."""
         return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 
 
 def read_picture(
     source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None
 ) -> Picture:
-    """Read a PNG, JPEG, WebP, TIFF, GIF, BMP, AVIF or HEIC picture, told by its content.
+    """Read a PNG, JPEG, WebP, TIFF, GIF, BMP, AVIF or HEIC picture, whatever its file is called.
 
     Args:
         source: a file, or a file's content.
         name: what to call it; by default the file's own name.
         max_pixels: refuse more pixels than this before decoding; by default the limit in force,
-            see :func:`~stylize.images.set_pixel_limit`.
+            see :func:`stylize.images.open.set_pixel_limit`.
 
     Raises:
         PictureError: missing, unreadable, no picture, too large, damaged.
@@ -260,14 +199,13 @@ def read_picture(
     notes: list[str] = []
     limit = pixel_limit() if max_pixels is None else max_pixels
     with opened(source, title=title, max_pixels=limit) as image:
-        stream = cast(
-            io.BufferedReader, image.fp
-        )  # some readers let go of it once they have decoded
+        stream = cast(io.BufferedReader, image.fp)  # some readers drop it once they have decoded
         notes.extend(_frame_notes(image))
-        raster = decode(image, notes)
+        raster = decode(image, notes, title)
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    pixels, alpha = _tensors(raster)
+    alpha = None if raster.alpha is None else torch.from_numpy(raster.alpha)[None, None]
+    pixels = torch.from_numpy(raster.colour)[None]
     return Picture(pixels, alpha, _base_name(given), digest, tuple(notes))
 
 
@@ -277,13 +215,8 @@ def _base_name(path: str) -> str:
 
 def _frame_notes(image: ImageFile.ImageFile) -> list[str]:
     frames = getattr(image, "n_frames", 1)
-    if frames < 2:
+    if frames < 2 or image.format == "MPO":  # a camera's second picture is a small copy
         return []
-    if image.format in _MANY_FRAMES:
+    if image.format in _ANIMATED:
         return [f"animated, {frames} frames: took the first"]
     return [f"holds {frames} pictures: took the first"]
-
-
-def _tensors(raster: Raster) -> tuple[Tensor, Tensor | None]:
-    alpha = None if raster.alpha is None else torch.from_numpy(raster.alpha)[None, None]
-    return torch.from_numpy(raster.colour)[None], alpha

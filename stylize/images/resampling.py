@@ -1,11 +1,11 @@
-"""Changing the size of pictures."""
+"""Resize pictures."""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-# From which size on, before or after, channels are resampled one by one.
+# Above this size, before or after, channels are resampled one by one.
 LARGE_PX = 4_000_000
 
 
@@ -28,7 +28,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     area = max(image.shape[-2] * image.shape[-1], size[0] * size[1])
     if area < LARGE_PX or image.shape[1] == 1:
         return _resampled(image, size)
-    # The filter first makes a picture of which one side is resampled: of one channel, not of all.
+    # The filter makes an intermediate picture, with one side resampled: of one channel, not of all.
     resized = image.new_empty((*image.shape[:2], *size))
     for index in range(image.shape[1]):
         resized[:, index : index + 1] = _resampled(image[:, index : index + 1], size)
@@ -36,14 +36,14 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_clamped(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """As :func:`resize`, with values cut to [0, 1]; no more than one copy is made.
+    """Resize like :func:`resize` and clamp to [0, 1], with only one copy.
 
     Args:
         image: ``(N, C, H, W)`` in [0, 1], any floating dtype.
         size: ``(height, width)`` in pixels.
 
     Returns:
-        ``(N, C, height, width)``; ``image`` itself if it has that size, so change nothing in it.
+        ``(N, C, height, width)``; ``image`` itself if it has that size, so do not modify it.
     """
     resized = resize(image, size)
     return image if resized is image else resized.clamp_(0, 1)

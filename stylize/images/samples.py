@@ -1,4 +1,4 @@
-"""The values of a picture as integers of 8 or 16 bits, produced in bands of rows."""
+"""Convert a finished picture to integers of 8 or 16 bits, band by band."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Samples:
-    """A finished picture in integers of 8 or 16 bits, a band of rows at a time.
+    """A finished picture as integers of 8 or 16 bits, computed for a band of rows at a time.
 
-    A copy of the whole in integers would stand beside the picture while it is being saved.
+    So saving a poster does not need memory for a second picture.
 
     Args:
         pixels: ``(1, 3, H, W)`` sRGB; values outside [0, 1] are clamped.
         alpha: ``(1, 1, H, W)``, likewise.
-        depth: bits a channel, 8 or 16.
+        depth: bits per channel, 8 or 16.
         over_white: composite over white, for a format without alpha.
 
     Attributes:
@@ -30,7 +30,7 @@ class Samples:
         channels: 3, or 4 with alpha.
 
     Raises:
-        ValueError: the tensors have other shapes.
+        ValueError: a tensor has another shape.
         NumericalError: a value is not finite.
     """
 
@@ -46,11 +46,11 @@ class Samples:
         self.channels = 3 if self._opacity is None or over_white else 4
 
     def bands(self) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Top to bottom: which rows, and their ``(rows, W, channels)`` in uint8 or uint16."""
+        """Yield rows from top to bottom with ``(rows, W, channels)`` in uint8 or uint16."""
         return ((rows, self.rows(rows)) for rows in row_bands(self.size))
 
     def rows(self, rows: slice) -> NDArray[Any]:
-        """Some rows, ``(rows, W, channels)``, each value rounded to the nearest."""
+        """Convert some rows to ``(rows, W, channels)``, each value rounded to the nearest."""
         planes = list(self._colour[:, rows])
         if self._opacity is not None:
             opacity = np.clip(self._opacity[0, rows], 0, 1)
@@ -74,12 +74,12 @@ def _finite(tensor: Tensor, *, channels: int) -> NDArray[np.float32]:
     return values
 
 
-# A float32 plane of a band takes 4 MB: little beside a picture, and much beside the cost of a call.
+# A float32 plane of a band takes 4 MB: much less than a picture, and enough to be fast.
 BAND_PX = 2**20
 
 
 def row_bands(size: tuple[int, int]) -> Iterator[slice]:
-    """The rows of a picture, top to bottom, in bands of about :data:`BAND_PX` pixels.
+    """Split the rows of a picture, top to bottom, into bands of about :data:`BAND_PX` pixels.
 
     Args:
         size: ``(height, width)`` in pixels, at least 1.

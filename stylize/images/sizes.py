@@ -1,4 +1,4 @@
-"""Sizes as people ask for them, and what they come to for a given picture. No torch."""
+"""Requested sizes, and the size they give a picture. No torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _AREA = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?|\.[0-9]{1,12})mp")
 
 @dataclass(frozen=True)
 class SizeSpec:
-    """A wish for a size: one of the three bounds, or none of them for the picture's own size.
+    """A requested size: one of three limits, or none for the picture's own size.
 
     Attributes:
         long_side_px: the longer side.
@@ -39,7 +39,7 @@ class SizeSpec:
         """Read ``512``, ``640x480`` (width first), ``12MP`` or ``original``, in any case.
 
         Raises:
-            SettingError: none of these forms, zero, or more than 100000 pixels a side.
+            SettingError: another form, zero, or more than 100000 pixels per side.
         """
         word = text.strip().lower()
         if word == "original":
@@ -53,7 +53,7 @@ class SizeSpec:
         raise SettingError(f"no such size: '{text}'", hint=_FORMS)
 
     def __str__(self) -> str:
-        """The canonical text, which :meth:`parse` reads back as the same wish."""
+        """Write the canonical text, which :meth:`parse` reads back as the same size."""
         if self.long_side_px is not None:
             return str(self.long_side_px)
         if self.box_px is not None:
@@ -64,11 +64,11 @@ class SizeSpec:
         return "original"
 
     def fit(self, height: int, width: int, *, enlarge: bool = False) -> tuple[int, int]:
-        """The size that a picture of ``(height, width)`` pixels gets; its aspect is kept.
+        """Compute the size for a picture of ``(height, width)`` pixels, with the same aspect ratio.
 
         Args:
             height, width: of the picture, at least 1.
-            enlarge: also go beyond the picture's own size, which is returned otherwise.
+            enlarge: also enlarge; otherwise a smaller picture keeps its size.
 
         Returns:
             ``(height, width)``, each rounded to the nearest and at least 1.

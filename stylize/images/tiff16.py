@@ -1,4 +1,4 @@
-"""TIFF with 16 bits a channel in colour, which Pillow reads at 8 and cannot write."""
+"""Colour TIFF with 16 bits per channel, which Pillow reads at 8 and cannot write."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _STRIP_BYTES = 2**18  # before compression: what other programs write too
 
 
 def is_deep_rgb(image: ImageFile.ImageFile) -> bool:
-    """Whether an opened picture is a 16-bit RGB TIFF that has no profile to be applied.
+    """Return whether an opened picture is a 16-bit RGB TIFF without a profile to apply.
 
-    Profiles are applied at 8 bits; such a picture gains nothing from being read at 16.
+    Profiles are applied at 8 bits, so a picture that has one gains nothing from 16.
     """
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
@@ -37,17 +37,18 @@ def is_deep_rgb(image: ImageFile.ImageFile) -> bool:
     )
 
 
-def read(image: ImageFile.ImageFile) -> tuple[NDArray[np.uint16], int]:
-    """Decode the first page at full depth.
+def read(image: ImageFile.ImageFile, title: str) -> NDArray[np.uint16]:
+    """Decode the first page at full depth, upright.
 
     Args:
         image: opened, for which :func:`is_deep_rgb` holds; within the pixel limit.
+        title: the name of the picture in error messages.
 
     Returns:
-        ``(H, W, 3 or 4)`` as stored, not premultiplied, and its EXIF orientation.
+        ``(H, W, 3 or 4)``, not premultiplied.
 
     Raises:
-        PictureError: a predicate without subject: what the picture is or has that is not read.
+        PictureError: the compression or the channels are not supported.
         MissingExtraError: tifffile is not installed.
     """
     tifffile, stream = _tifffile(), cast(BinaryIO, image.fp)
@@ -57,19 +58,28 @@ def read(image: ImageFile.ImageFile) -> tuple[NDArray[np.uint16], int]:
         size = page.imagelength * page.imagewidth
         if size != image.height * image.width or page.imagedepth != 1:
             raise ValueError("two readers see two sizes")
-        values = _decoded(page)
+        values = _decoded(page, title)
         orientation = page.tags.valueof(_ORIENTATION, 1)
         if values.shape[-1] == 4 and int(page.extrasamples[0]) == 1:
             _unassociate(values)
-    return values, orientation
+    return _upright(values, orientation)
+
+
+def _upright(values: NDArray[np.uint16], orientation: int) -> NDArray[np.uint16]:
+    """Follow EXIF's orientation, ``(H, W, channels)``; a number that does not exist is ignored."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        values = values[:, ::-1]
+    return values[::-1] if orientation in (3, 4, 7, 8) else values
 
 
 def encode(file: BinaryIO, samples: Samples, *, description: str | None, software: str) -> None:
-    """Write a TIFF file with an sRGB profile, a strip of rows after the other.
+    """Write a TIFF file with an sRGB profile, strip by strip.
 
     Args:
         file: empty, and seekable.
-        samples: 16 bits deep; alpha not premultiplied.
+        samples: 16 bits per channel; alpha not premultiplied.
         description: ASCII text for the ImageDescription.
         software: ASCII text for the Software tag.
 
@@ -97,7 +107,7 @@ def encode(file: BinaryIO, samples: Samples, *, description: str | None, softwar
 
 
 def _strips(samples: Samples, strip: int) -> Iterator[bytes]:
-    """Rows as their differences from pixel to pixel, which is TIFF's predictor 2, deflated."""
+    """Compress strips of rows with deflate and TIFF's predictor 2: differences between pixels."""
     for top in range(0, samples.size[0], strip):
         values = samples.rows(slice(top, top + strip))
         values[:, 1:] -= values[:, :-1].copy()
@@ -108,23 +118,24 @@ def _tifffile() -> Any:
     return optional_module("tifffile", what="16-bit TIFF", extra="tiff")
 
 
-def _decoded(page: Any) -> NDArray[np.uint16]:
+def _decoded(page: Any, title: str) -> NDArray[np.uint16]:
     try:
         values = page.asarray()
-    except KeyError as error:  # tifffile's own way to say so
+    except KeyError as error:  # this is how tifffile reports a codec that is missing
         raise PictureError(
-            f"is a 16-bit TIFF with the compression {page.compression.name}, which is not read",
+            f"{title} is a 16-bit TIFF with the compression {page.compression.name}, which is not"
+            " read",
             hint="pip install imagecodecs, or save it uncompressed",
         ) from error
     planar = page.axes.startswith("S")
     values = np.moveaxis(values, 0, -1) if planar else values
     if values.ndim != 3 or values.dtype != np.uint16 or values.shape[-1] not in (3, 4):
-        raise PictureError("has more channels than red, green, blue and alpha")
+        raise PictureError(f"{title} has more channels than red, green, blue and alpha")
     return np.asarray(values)
 
 
 def _unassociate(values: NDArray[np.uint16]) -> None:
-    """Take the alpha out of premultiplied colours, in place."""
+    """Divide premultiplied colours by their alpha, in place."""
     for rows in row_bands(values.shape[:2]):
         band = values[rows].astype(np.uint32)
         alpha = np.maximum(band[..., 3:], 1)

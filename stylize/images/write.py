@@ -37,20 +37,20 @@ _SUFFIXES = {
     ".tiff": "tiff",
 }
 
-_MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383, "avif": 65_536}  # of the encoders in use
+_MAX_SIDE_PX = {"jpeg": 65_500, "webp": 16_383, "avif": 65_536}  # limits of the encoders
 
-# Noise at the highest quality takes 3.4; what is not filled is never touched.
+# Noise at the highest quality takes 3.4. Unused memory of the buffer is never touched.
 _MOST_JPEG_BYTES_PER_PX = 6
 
-# The size of Pillow's buffers belongs to the whole process.
-_roomy = threading.Lock()
+# The size of Pillow's buffers is a setting of the whole process.
+_buffer_size = threading.Lock()
 
 
 def format_of(path: Path) -> str:
-    """The format that a file's suffix stands for.
+    """Return the format of a file's suffix.
 
     Raises:
-        OutputError: it stands for none that can be written.
+        OutputError: no format that can be written has this suffix.
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
@@ -62,25 +62,25 @@ def format_of(path: Path) -> str:
 
 
 def check_request(format: str, *, depth: int, quality: int) -> None:
-    """Refuse what no encoder can do, before there is anything to encode.
+    """Check format, depth and quality before a long run.
 
     Raises:
-        SettingError: unknown format, depth or quality, or a format that lacks the depth.
+        SettingError: one is unknown or out of range, or the format does not have the depth.
     """
     if format not in FORMATS:
         raise SettingError(f"no such picture format: '{format}'", hint=f"use {' '.join(FORMATS)}")
     if depth not in (8, 16):
-        raise SettingError(f"the depth is 8 or 16 bits a channel, not {depth}")
+        raise SettingError(f"the depth is 8 or 16 bits per channel, not {depth}")
     if depth == 16 and format not in DEEP_FORMATS:
         raise SettingError(
-            f"{format} holds 8 bits a channel, not 16", hint=f"use {' or '.join(DEEP_FORMATS)}"
+            f"{format} holds 8 bits per channel, not 16", hint=f"use {' or '.join(DEEP_FORMATS)}"
         )
     if not 1 <= quality <= 100:
         raise SettingError(f"the quality is 1 to 100, not {quality}")
 
 
 def check_sides(size: tuple[int, int], format: str) -> None:
-    """Refuse a picture that a format cannot hold.
+    """Check that a format can hold a picture of this size.
 
     Args:
         size: ``(height, width)`` in pixels.
@@ -92,7 +92,7 @@ def check_sides(size: tuple[int, int], format: str) -> None:
     limit = _MAX_SIDE_PX.get(format)
     if limit and max(size) > limit:
         raise OutputError(
-            f"{format} holds at most {limit} pixels a side, the picture is {size[1]}×{size[0]}",
+            f"{format} holds at most {limit} pixels per side, the picture is {size[1]}×{size[0]}",
             hint="write png or tiff",
         )
 
@@ -100,12 +100,12 @@ def check_sides(size: tuple[int, int], format: str) -> None:
 def encode(
     file: BinaryIO, samples: Samples, format: str, *, recipe: str | None, quality: int
 ) -> None:
-    """Write a picture with an sRGB profile and its recipe.
+    """Encode a picture with an sRGB profile and its recipe.
 
     Args:
         file: empty, and seekable.
-        samples: 16 bits deep for png and tiff only; without alpha for jpeg.
-        format: one of :data:`FORMATS`, whose sides are long enough.
+        samples: 16 bits per channel for png and tiff only; without alpha for jpeg.
+        format: one of :data:`FORMATS`; see :func:`check_sides`.
         recipe: JSON text of at most 16 kB.
         quality: 1 to 100, for the lossy formats.
 
@@ -118,39 +118,37 @@ def encode(
         _encode_deep(file, samples, format, recipe)
         return
     options = {**_options(format, quality), **embed(recipe, format)}
-    image, outlet = _pillow_image(samples), cast(BinaryIO, _Outlet(file))
+    image, stream = _pillow_image(samples), cast(BinaryIO, _WriteOnly(file))
     try:
-        with _room_for(image.size) if format == "jpeg" else nullcontext():
-            image.save(outlet, format.upper(), icc_profile=srgb_profile(), **options)
+        with _buffer_for(image.size) if format == "jpeg" else nullcontext():
+            image.save(stream, format.upper(), icc_profile=srgb_profile(), **options)
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise OutputError(f"the {format} encoder failed: {error}") from error
 
 
-class _Outlet(io.BufferedIOBase):
-    """A file that can only be written to.
+class _WriteOnly(io.BufferedIOBase):
+    """A file without a descriptor.
 
-    Were Pillow given the file itself, its libraries would write to it by number, and would not
-    say why they could not.
+    Given a descriptor, Pillow's libraries would write to it directly and lose the reason of an
+    error.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def writable(self) -> bool:
-        """It is."""
         return True
 
     def write(self, data: Any) -> int:
-        """Hand bytes on to the file."""
         return self._file.write(data)
 
 
 @contextmanager
-def _room_for(size: tuple[int, int]) -> Iterator[None]:
-    """Let Pillow's buffer hold any JPEG; what it grants one by itself is too little for noise."""
-    with _roomy:
+def _buffer_for(size: tuple[int, int]) -> Iterator[None]:
+    """Enlarge Pillow's buffer to hold any JPEG; its default is too small for noise."""
+    with _buffer_size:
         before = ImageFile.MAXBLOCK
         ImageFile.MAXBLOCK = max(before, _MOST_JPEG_BYTES_PER_PX * size[0] * size[1])
         try:
@@ -177,7 +175,7 @@ def _encode_deep(file: BinaryIO, samples: Samples, format: str, recipe: str | No
 
 
 def _options(format: str, quality: int) -> dict[str, Any]:
-    """4:4:4 wherever there is a choice: stylised pictures live on fine coloured strokes."""
+    # No chroma subsampling wherever there is a choice: it would blur fine coloured strokes.
     options: dict[str, dict[str, Any]] = {
         "jpeg": {"quality": quality, "subsampling": 0, "optimize": True, "progressive": True},
         "webp": {"quality": quality},
@@ -198,10 +196,10 @@ def write_picture(
     quality: int = 95,
     token: str | None = None,
 ) -> None:
-    """Write a picture, whole or not at all, with an sRGB profile and its recipe.
+    """Write a picture, completely or not at all, with an sRGB profile and its recipe.
 
-    Large pictures are converted and written piece by piece; what that takes beside ``pixels`` is
-    told by :func:`stylize.images.saving_bytes`.
+    Large pictures are converted and written band by band;
+    :func:`stylize.planning.memory.saving_bytes` estimates the memory that this takes.
 
     Args:
         target: a file, replaced if it exists; or a stream, which is not closed.
@@ -209,14 +207,14 @@ def write_picture(
         alpha: ``(1, 1, H, W)`` in [0, 1]; a JPEG gets the picture over white instead.
         recipe: JSON text of at most 16 kB.
         format: ``png jpeg webp avif tiff``; by default as the suffix says, png for a stream.
-        depth: bits a channel, 8 or 16; values are rounded to the nearest.
-        quality: 1 to 100, of JPEG, WebP and AVIF.
-        token: of the temporary file, see :func:`stylize.images.atomic.replacing`; not of a stream.
+        depth: bits per channel, 8 or 16; values are rounded to the nearest.
+        quality: 1 to 100, for JPEG, WebP and AVIF.
+        token: for the temporary file, see :func:`stylize.images.atomic.replacing`; not for streams.
 
     Raises:
-        ValueError: the tensors have other shapes.
+        ValueError: a tensor has another shape.
         NumericalError: a value is not finite.
-        SettingError: the format is unknown or has not this depth, the quality is out of range.
+        SettingError: the format is unknown or lacks the depth, or the quality is out of range.
         OutputError: unknown suffix, recipe too long, or the system refuses to write.
         MissingExtraError: 16-bit TIFF without tifffile.
     """

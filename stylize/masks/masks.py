@@ -1,4 +1,4 @@
-"""Masks: read from pictures, by colour, feathered, made to share the picture."""
+"""Masks: read from pictures, by colour, feathered, partitioned, composited."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.networks.architecture import find_layer
 
-# Rec. 601, as every program converts to grey.
-_LUMA = (0.299, 0.587, 0.114)
+# Weights of red and blue in Rec. 601 luma, by which image programs convert to grey; green has the
+# rest.
+_RED, _BLUE = 0.299, 0.114
 
 _COLOUR_FORM = "for example '#ff0000', '#f00' or red"
 
-# Colours of a segmentation closer than this, in each of R, G and B, are one colour: a JPEG, or a
-# brush with a soft edge.
+# Colours closer than this in each of R, G and B count as one: JPEG or a soft brush blurs them.
 _SAME = 40 / 255
 
-# A colour with less of the picture than this is not looked for; one with less than this, that is
-# not asked for, is an edge between two others.
+# Colours that cover less of the picture than the first are ignored; colours that cover less than
+# the second, and are not requested, are edges between two others.
 _LEAST_SHARE, _LEAST_REST = 0.0005, 0.005
 
-# Levels of R, G and B that are told apart when colours are counted.
+# Levels of R, G and B when colours are counted.
 _LEVELS = 16
 
 
 @dataclass(frozen=True)
-class Swatch:
-    """A colour of a segmentation and its share of the picture, in [0, 1]."""
+class FoundColour:
+    """A colour of a segmentation, ``(3,)``, and the share of the picture it covers, in [0, 1]."""
 
     colour: Tensor
     share: float
@@ -46,10 +46,10 @@ class Swatch:
 
 
 def parse_colour(text: str) -> Tensor:
-    """``#ff0000``, ``#f00`` or ``red`` as ``(3,)`` float32 RGB in [0, 1].
+    """Parse ``#ff0000``, ``#f00`` or ``red`` to ``(3,)`` float32 RGB in [0, 1].
 
     Raises:
-        SettingError: it is no colour.
+        SettingError: the text is not a colour.
     """
     try:
         levels = ImageColor.getrgb(text.strip())
@@ -60,24 +60,8 @@ def parse_colour(text: str) -> Tensor:
     return (torch.tensor(levels, dtype=torch.float32) / 255).clamp(0, 1)
 
 
-def mask_from(pixels: Tensor, alpha: Tensor | None = None) -> Tensor:
-    """White where it applies, black where not, grey in between.
-
-    Args:
-        pixels: ``(1, 3, H, W)`` RGB in [0, 1].
-        alpha: ``(1, 1, H, W)``; what is transparent does not apply.
-
-    Returns:
-        ``(1, 1, H, W)`` in [0, 1].
-    """
-    luma = torch.tensor(_LUMA, dtype=pixels.dtype, device=pixels.device).view(1, 3, 1, 1)
-    # Rounded, since the weights of white do not quite add up to 1.
-    grey = ((pixels * luma).sum(1, keepdim=True) * 65535).round() / 65535
-    return grey.clamp(0, 1) if alpha is None else grey.clamp(0, 1) * alpha
-
-
-def swatches(pixels: Tensor) -> list[Swatch]:
-    """The colours that a segmentation is made of, the largest first; never none.
+def find_colours(pixels: Tensor) -> list[FoundColour]:
+    """Find the colours that a segmentation consists of, at least one, the largest first.
 
     Args:
         pixels: ``(1, 3, H, W)`` RGB in [0, 1].
@@ -87,7 +71,7 @@ def swatches(pixels: Tensor) -> list[Swatch]:
     index = (cells[0] * _LEVELS + cells[1]) * _LEVELS + cells[2]
     counts = torch.bincount(index, minlength=_LEVELS**3)
     sums = [torch.bincount(index, plane.double(), minlength=_LEVELS**3) for plane in flat]
-    found: list[Swatch] = []
+    found: list[FoundColour] = []
     for cell in counts.argsort(descending=True, stable=True).tolist():
         share = int(counts[cell]) / flat.shape[1]
         if found and share < _LEAST_SHARE:
@@ -95,30 +79,30 @@ def swatches(pixels: Tensor) -> list[Swatch]:
         colour = torch.stack([total[cell] for total in sums]).float() / counts[cell]
         place = _nearest(colour, found)
         if place is None:
-            found.append(Swatch(colour, share))
+            found.append(FoundColour(colour, share))
         else:
-            found[place] = Swatch(found[place].colour, found[place].share + share)
+            found[place] = FoundColour(found[place].colour, found[place].share + share)
     return found
 
 
 def masks_by_colour(pixels: Tensor, colours: Sequence[str], *, name: str) -> Tensor:
-    """Masks of a picture in which every region has a colour of its own.
+    """Make masks from a picture in which every region has its own colour.
 
-    Every pixel belongs to the colour of the picture that is nearest to it, so that soft or
-    damaged edges between two regions are divided between them.
+    Each pixel belongs to the nearest colour of the picture, so that a soft or damaged edge is
+    divided between its two regions.
 
     Args:
         pixels: ``(1, 3, H, W)`` RGB in [0, 1].
-        colours: of the regions, see :func:`parse_colour`. Others may stand in the picture too.
-        name: of the file, for messages.
+        colours: of the regions, see :func:`parse_colour`. The picture may contain others.
+        name: of the file, for error messages.
 
     Returns:
         ``(R, 1, H, W)`` of zeros and ones, in the order of the colours.
 
     Raises:
-        SettingError: no colour, one that the picture does not have, or one named twice.
+        SettingError: a colour is invalid, not in the picture, or named twice.
     """
-    found = swatches(pixels)
+    found = find_colours(pixels)
     chosen = [_find(each, found, name) for each in colours]
     for place, each in enumerate(chosen):
         if each in chosen[:place]:
@@ -129,12 +113,12 @@ def masks_by_colour(pixels: Tensor, colours: Sequence[str], *, name: str) -> Ten
 
 
 def feather(masks: Tensor, width_px: float) -> Tensor:
-    """Masks with soft edges.
+    """Soften the edges of masks.
 
     Args:
         masks: ``(R, 1, H, W)`` in [0, 1].
-        width_px: across a straight edge no more pixels than this are neither in nor out; what is
-            further away stays exactly 0 or 1. Less than 2 changes nothing.
+        width_px: at most so many pixels across a straight edge are between 0 and 1; pixels further
+            away stay exactly 0 or 1. Less than 2 changes nothing.
     """
     half = (width_px + 1) / 2
     reach = int(width_px // 2)
@@ -143,26 +127,25 @@ def feather(masks: Tensor, width_px: float) -> Tensor:
     offsets = torch.arange(-reach, reach + 1, dtype=masks.dtype, device=masks.device)
     kernel = 1 - offsets.abs() / half
     soft = separable(masks, kernel / kernel.sum(), "replicate").clamp(0, 1)
-    # The weights add up to 1 but for rounding.
+    # The weights add up to 1 except for rounding.
     return torch.where(soft > 1 - 1e-6, torch.ones_like(soft), soft)
 
 
 def partition(masks: Tensor) -> Tensor:
-    """Masks that share the picture, and the rest.
+    """Scale masks so that they and the rest of the picture add up to 1.
 
     Args:
-        masks: ``(R, 1, H, W)`` in [0, 1]; where they add up to more than 1, each gets its part.
+        masks: ``(R, 1, H, W)`` in [0, 1]; where their sum exceeds 1, they are scaled down.
 
     Returns:
-        ``(R + 1, 1, H, W)`` that add up to 1; the last is what no mask claims.
+        ``(R + 1, 1, H, W)``; the last is the rest, which no mask claims.
     """
     claimed = masks.sum(0, keepdim=True)
     shared = masks / claimed.clamp_min(1)
     return torch.cat([shared, (1 - claimed).clamp_min(0)])
 
 
-def _find(text: str, found: list[Swatch], name: str) -> int:
-    """Which of the colours found is meant."""
+def _find(text: str, found: list[FoundColour], name: str) -> int:
     place = _nearest(parse_colour(text), found)
     if place is None:
         known = ", ".join(f"{each} ({100 * each.share:.2g} %)" for each in found[:12])
@@ -170,16 +153,16 @@ def _find(text: str, found: list[Swatch], name: str) -> int:
     return place
 
 
-def _nearest(colour: Tensor, found: Sequence[Swatch]) -> int | None:
-    """The index of the nearest colour, if it is the same for the eye."""
+def _nearest(colour: Tensor, found: Sequence[FoundColour]) -> int | None:
+    """Return the index of the nearest colour, or None if it is visibly different."""
     distances = [float((each.colour.cpu() - colour.cpu()).abs().max()) for each in found]
     if not distances or min(distances) > _SAME:
         return None
     return distances.index(min(distances))
 
 
-def _labels(pixels: Tensor, found: Sequence[Swatch]) -> Tensor:
-    """The index of the colour nearest to each pixel, ``(H, W)``."""
+def _labels(pixels: Tensor, found: Sequence[FoundColour]) -> Tensor:
+    """Return the index of the colour nearest to each pixel, ``(H, W)``."""
     best = torch.full(pixels.shape[2:], torch.inf, device=pixels.device)
     labels = torch.zeros(pixels.shape[2:], dtype=torch.long, device=pixels.device)
     for index, each in enumerate(found):
@@ -189,27 +172,28 @@ def _labels(pixels: Tensor, found: Sequence[Swatch]) -> Tensor:
     return labels
 
 
-# Of all pixels of a mask together, where 1 is a whole one. With less there is nothing to paint.
-LEAST_PX = 1.0
+LEAST_PX = 1.0  # sum of a mask; with less there is nothing to paint
 
 
 def mask_weights(mask: Picture, size: tuple[int, int]) -> Tensor:
-    """A mask as weights in [0, 1], ``(1, 1, *size)``; where it is transparent, 0.
+    """Convert a mask to weights in [0, 1], ``(1, 1, *size)``; 0 where it is transparent.
 
     Raises:
-        PictureError: its sides have another ratio than the picture's.
+        PictureError: its aspect ratio is not the picture's.
     """
-    weights = mask.pixels.mean(1, keepdim=True)
+    red, green, blue = (mask.pixels[:, index : index + 1] for index in range(3))
+    # By differences, so that grey keeps its exact value.
+    weights = green + _RED * (red - green) + _BLUE * (blue - green)
     if mask.alpha is not None:
         weights = weights * mask.alpha
     return fitted(weights, size, mask.name)
 
 
 def fitted(weights: Tensor, size: tuple[int, int], name: str) -> Tensor:
-    """``(N, 1, h, w)`` weights in [0, 1] at the size of the result, ``(N, 1, *size)``.
+    """Resize weights in [0, 1], ``(N, 1, h, w)``, to the size of the result.
 
     Raises:
-        PictureError: their sides have another ratio than the picture's; says the mask's name.
+        PictureError: their aspect ratio is not the picture's; ``name`` is the mask's.
     """
     height, width = weights.shape[2:]
     scale = max(size) / max(height, width)
@@ -217,18 +201,18 @@ def fitted(weights: Tensor, size: tuple[int, int], name: str) -> Tensor:
         raise PictureError(
             f"{name}: a mask of {width}×{height} px does not fit a picture of"
             f" {size[1]}×{size[0]} px",
-            hint="give it the same ratio of sides",
+            hint="give it the same aspect ratio",
         )
     return resize(weights, size).clamp(0, 1)
 
 
 def soft_inside(mask: Tensor, width_px: float) -> Tensor:
-    """A mask with the inner half of a soft edge: what was 0 stays exactly 0.
+    """Soften the edges of a mask towards its inside only, so that 0 stays exactly 0.
 
     Args:
         mask: ``(1, 1, H, W)`` in [0, 1].
-        width_px: of the whole edge: across a straight one, half as many pixels are neither in nor
-            out. What is narrower fades. Less than 4 changes nothing.
+        width_px: of the whole edge; half as many pixels across a straight edge are between 0 and 1.
+            Narrower parts fade. Less than 4 changes nothing.
     """
     half = width_px / 2
     reach = int(half // 2)
@@ -236,10 +220,10 @@ def soft_inside(mask: Tensor, width_px: float) -> Tensor:
 
 
 def require_some(mask: Tensor, name: str) -> None:
-    """Make sure that a mask holds something.
+    """Refuse an empty mask.
 
     Raises:
-        PictureError: it is empty.
+        PictureError: the mask is empty.
     """
     if float(mask.double().sum()) < LEAST_PX:
         raise PictureError(
@@ -249,41 +233,41 @@ def require_some(mask: Tensor, name: str) -> None:
         )
 
 
-def composed(picture: Tensor, photo: Tensor, area: Tensor) -> Tensor:
-    """A picture where a mask is 1, a photo where it is 0, a mix in between.
+def composed(picture: Tensor, photo: Tensor, mask: Tensor) -> Tensor:
+    """Composite a picture over a photo: the picture where the mask is 1, the photo where it is 0.
 
     Args:
         picture: ``(1, 3, H, W)`` in [0, 1].
-        photo: of the same shape; where ``area`` is 0 the result is ``photo`` to the bit.
-        area: ``(1, 1, H, W)`` in [0, 1].
+        photo: of the same shape; where the mask is 0 the result equals the photo bit for bit.
+        mask: ``(1, 1, H, W)`` in [0, 1].
     """
-    return (picture - photo).mul_(area).add_(photo).clamp_(0, 1)
+    return (picture - photo).mul_(mask).add_(photo).clamp_(0, 1)
 
 
-# Share of the receptive field's radius that has to lie within a region. All of it would leave
-# deep layers no position of most regions; positions see little through the field's outer half.
+# Share of the receptive field's radius that must be inside a region. With all of it most regions
+# would have no position in deep layers; a position sees little through the outer half.
 INSIDE = 0.5
 
-# A region of fewer positions than this, once eroded, is eroded less.
+# A region that erosion would leave with fewer positions than this is eroded less.
 _LEAST_POSITIONS = 1.0
 
 
 def mask_at(
     mask: Tensor, layer: str, architecture: str, *, inside: float = INSIDE, name: str = "mask"
 ) -> Tensor:
-    """A mask of the picture as one of the positions of a layer that lie inside it.
+    """Convert a mask of the picture to a mask of the positions of a layer inside it.
 
     Args:
         mask: ``(1, 1, H, W)`` in [0, 1] of the picture as the network sees it: its canvas.
         layer: a layer's name.
         architecture: ``vgg16`` or ``vgg19``.
-        inside: a position counts where the mask holds this share of its receptive field's radius,
+        inside: a position counts where the mask covers this share of its receptive field's radius
             in every direction; 0 for the mask averaged over the layer's strides.
-        name: of the region, for messages.
+        name: of the region, for error messages.
 
     Returns:
-        ``(1, 1, H // stride, W // stride)`` in [0, 1], of which the sum is not 0. Where nothing
-        lies that far inside, what lies as far inside as anything does.
+        ``(1, 1, H // stride, W // stride)`` in [0, 1] with a sum above 0. Where nothing is that far
+        inside, the positions that are furthest inside.
 
     Raises:
         SettingError: the mask is empty.
@@ -293,7 +277,7 @@ def mask_at(
     if not averaged.any():
         raise SettingError(
             f"the region '{name}' is empty at {layer}",
-            hint=f"it has to cover some of the picture, at least {found.stride} px a side",
+            hint=f"it must cover at least {found.stride}×{found.stride} px of the picture",
         )
     reach = round(inside * (found.receptive_field_px // 2) / found.stride)
     for cells in range(reach, 0, -1):
@@ -304,7 +288,7 @@ def mask_at(
 
 
 def erode(mask: Tensor, cells: int) -> Tensor:
-    """The least value within so many cells, ``(1, 1, h, w)``; outside the picture is no border."""
+    """Take the minimum over a square of ``2 * cells + 1``, ``(1, 1, h, w)``; edges do not erode."""
     size = 2 * cells + 1
     rows = -F.max_pool2d(-mask, (size, 1), 1, (cells, 0))
     return -F.max_pool2d(-rows, (1, size), 1, (0, cells))

@@ -1,8 +1,8 @@
-"""From a coarse cut to a mask of the photo's size with soft edges.
+"""Refine a coarse cut to a mask of the photo's size with soft edges.
 
 Reference:
     He, Sun and Tang, "Guided image filtering", 2013; He and Sun, "Fast guided filter", 2015,
-    for the model found at a small size and used at a large one.
+    for fitting the model at a small size and applying it at a large one.
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from torch.nn.functional import avg_pool2d, interpolate
 from stylize.images.resampling import resize
 from stylize.masks.outline import BACK, FORE, Cut, Levels, grab_cut
 
-# Of the longer side of the small size.
+# Shares of the longer side of the small size.
 BAND, RADIUS = 0.025, 0.012
 
 ROUNDS = 2
 
-# Squared colour difference below which an edge of the photo is none to the mask.
+# Squared colour difference below which the mask ignores an edge of the photo.
 FLATNESS = 1e-3
 
-# Islands of less than this share of the largest are dropped, lakes of the whole are filled.
-LEAST_ISLAND, LARGEST_LAKE = 0.06, 0.01
+# Islands below this share of the largest one are removed; holes below this share of the picture are
+# filled.
+LEAST_ISLAND, LARGEST_HOLE = 0.06, 0.01
 
 _ROUNDING = 1e-4
 
 
 def refined(levels: Levels, rough: Cut) -> Cut:
-    """A cut again at a larger size, where only a band along the outline is open.
+    """Cut again at a larger size, where only a band along the outline may change.
 
     Args:
         levels: the picture, ``(h, w, 3)``.
-        rough: the cut, of any size.
+        rough: the coarse cut, of any size.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
@@ -52,7 +53,7 @@ def refined(levels: Levels, rough: Cut) -> Cut:
 
 
 def _eroded(cut: Cut, reach: int) -> NDArray[np.bool_]:
-    """Where the next pixel of the other side is further than ``reach`` px away."""
+    """Return the pixels further than ``reach`` px from the other side."""
     if cut.all():
         return cut
     distance: NDArray[np.float64] = ndimage.distance_transform_edt(cut)
@@ -60,14 +61,14 @@ def _eroded(cut: Cut, reach: int) -> NDArray[np.bool_]:
 
 
 def tidied(cut: Cut) -> Cut:
-    """A cut without small islands and small lakes."""
+    """Remove small islands from a cut and fill small holes."""
     kept = _without_small(cut, LEAST_ISLAND)
-    lakes = ~kept
-    if not lakes.any():
+    holes = ~kept
+    if not holes.any():
         return kept
-    parts, count = ndimage.label(lakes)
+    parts, count = ndimage.label(holes)
     areas = np.bincount(parts.ravel(), minlength=count + 1)
-    small = areas < LARGEST_LAKE * cut.size
+    small = areas < LARGEST_HOLE * cut.size
     small[0] = False
     small[np.unique(_rim(parts))] = False
     found: Cut = kept | small[parts]
@@ -91,7 +92,7 @@ def _rim(parts: NDArray[np.int32]) -> NDArray[np.int32]:
 
 
 def softened(cut: Cut, small: Tensor, photo: Tensor) -> Tensor:
-    """The cut at the photo's size; along its outline, soft where the photo's edges are.
+    """Enlarge the cut to the photo's size, with an outline as soft as the photo's edges.
 
     Args:
         cut: ``(h, w)``.
@@ -99,7 +100,7 @@ def softened(cut: Cut, small: Tensor, photo: Tensor) -> Tensor:
         photo: ``(1, 3, H, W)``.
 
     Returns:
-        ``(1, 1, H, W)`` in [0, 1]; 0 and 1 themselves away from the outline.
+        ``(1, 1, H, W)`` in [0, 1]; exactly 0 and 1 away from the outline.
     """
     mask = torch.from_numpy(cut).to(small.dtype)[None, None]
     radius = max(1, round(RADIUS * max(cut.shape)))
@@ -114,7 +115,7 @@ def softened(cut: Cut, small: Tensor, photo: Tensor) -> Tensor:
 
 
 def _linear_model(guide: Tensor, mask: Tensor, radius: int) -> tuple[Tensor, Tensor]:
-    """The mask as a linear function of the colour around each place: ``(1, 3, h, w)``, offset."""
+    """Fit the mask as a linear function of the local colour: slope ``(1, 3, h, w)`` and offset."""
     mean, mask_mean = _mean(guide, radius), _mean(mask, radius)
     covariance = _mean(guide * mask, radius) - mean * mask_mean
     products = _mean((guide[:, :, None] * guide[:, None]).flatten(1, 2), radius)
@@ -127,7 +128,7 @@ def _linear_model(guide: Tensor, mask: Tensor, radius: int) -> tuple[Tensor, Ten
 
 
 def _mean(values: Tensor, radius: int) -> Tensor:
-    """Means over squares, at the border over what of them lies inside."""
+    """Average over squares, cropped at the border."""
     for reach in ((radius, 0), (0, radius)):
         side = (2 * reach[0] + 1, 2 * reach[1] + 1)
         values = avg_pool2d(values, side, stride=1, padding=reach, count_include_pad=False)

@@ -1,4 +1,4 @@
-"""Outlines of a subject: GrabCut from several seeds, and the best of the results."""
+"""Outline a subject: run GrabCut from several seeds and choose the best result."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Labels = NDArray[np.uint8]
 
 Levels = NDArray[np.uint8]
 
-# OpenCV's numbers for what is known of a pixel.
+# OpenCV's labels of pixels.
 BACK, FORE, MAYBE_BACK, MAYBE_FORE = 0, 1, 2, 3
 
-# Gaussians a side, fixed in OpenCV.
+# Gaussians per side, fixed in OpenCV.
 COMPONENTS = 5
 
-# Added to the variances of the first mixtures, in squared levels: no colour is without noise.
+# Noise added to the variances of the first mixtures, in squared levels.
 NOISE = 4.0
 
 
 def opencv() -> Any:
-    """The library.
+    """Import OpenCV.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -38,22 +38,22 @@ def opencv() -> Any:
 
 
 def grab_cut(levels: Levels, labels: Labels, rounds: int) -> Cut:
-    """The foreground.
+    """Segment the foreground with GrabCut.
 
     Args:
         levels: ``(h, w, 3)``.
-        labels: ``(h, w)``: what is known, or guessed, of each pixel.
-        rounds: of learning the colours and cutting.
+        labels: ``(h, w)``: what is known, or guessed, about each pixel.
+        rounds: number of rounds of learning the colours and cutting.
 
     Returns:
-        ``(h, w)``; nothing or everything if the labels say only one side.
+        ``(h, w)``; all False or all True if the labels contain one side only.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
 
     Note:
-        The first mixtures are ours. OpenCV would find them with its own random numbers, which
-        the whole process shares: a result would depend on what was done before.
+        OpenCV would initialise the mixtures with random numbers that the whole process shares, so
+        that a result would depend on earlier calls. We initialise them ourselves.
     """
     cv2 = opencv()
     inside = fore(labels)
@@ -74,12 +74,12 @@ def grab_cut(levels: Levels, labels: Labels, rounds: int) -> Cut:
 
 
 def fore(labels: Labels) -> Cut:
-    """The pixels that are, or may be, foreground."""
+    """Return the pixels that are, or may be, foreground."""
     return (labels & 1).astype(bool)
 
 
 def mixture(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Gaussians in space of colour to begin from, ``(1, 65)`` as OpenCV stores them.
+    """Initialise a mixture of Gaussians of colours, ``(1, 65)`` as OpenCV stores it.
 
     Args:
         colours: ``(n, 3)``, n at least 1; split into equal parts along their principal axis.
@@ -97,51 +97,51 @@ def mixture(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.concatenate([weights, means.ravel(), covariances.ravel()])[None]
 
 
-# Shares of the picture that a cut begins from.
+# Shares of the picture that the first guesses of the cuts cover.
 SHARES = (0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.82, 0.88)
 
-# Share of each side of the first guess that is not up for debate.
+# Share of each side of the first guess that is fixed.
 CERTAIN = 1 / 3
 
 ROUNDS = 2
 
-# Colours that a picture is reduced to before it is asked what they tell.
+# Colours that a picture is reduced to for judging cuts.
 COLOURS = 24
 
-# Blur before that, and rounds in which the colours find their places.
-GRAIN_PX, SETTLING = 1.5, 8
+# Blur before that, and rounds of k-means.
+GRAIN_PX, KMEANS_ROUNDS = 1.5, 8
 
 Amounts = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One cut.
+    """One cut and how good it is.
 
     Attributes:
         cut: ``(h, w)``.
-        telling: share of the cut's entropy that the pixels' colours explain, in [0, 1].
+        color_fit: share of the cut's entropy that the pixels' colours explain, in [0, 1].
         agreement: correlation between the cut and what stands out, in [0, 1].
-        horizon: how much it looks like all below a skyline, in [0, 1].
+        horizon: how much the cut resembles everything below a skyline, in [0, 1].
     """
 
     cut: Cut
-    telling: float
+    color_fit: float
     agreement: float
     horizon: float
 
     @property
     def worth(self) -> float:
-        """By which proposals are compared, in [0, 1]."""
-        return self.telling * self.agreement * (1 - self.horizon)
+        """The score by which proposals are compared, in [0, 1]."""
+        return self.color_fit * self.agreement * (1 - self.horizon)
 
 
 def propose(levels: Levels, amounts: Amounts) -> list[Proposal]:
-    """Cuts of several sizes.
+    """Propose cuts of several sizes.
 
     Args:
-        levels: the picture, ``(h, w, 3)``; some 160 px wide.
-        amounts: what stands out, ``(h, w)``.
+        levels: the picture, ``(h, w, 3)``; about 160 px wide.
+        amounts: how much each pixel stands out, ``(h, w)``.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
@@ -149,37 +149,38 @@ def propose(levels: Levels, amounts: Amounts) -> list[Proposal]:
     palette = reduced(levels)
     cuts = (grab_cut(levels, seeds(amounts, share), ROUNDS) for share in SHARES)
     return [
-        Proposal(cut, telling(palette, cut), agreement(amounts, cut), horizon(cut)) for cut in cuts
+        Proposal(cut, color_fit(palette, cut), agreement(amounts, cut), horizon(cut))
+        for cut in cuts
     ]
 
 
 def best_of(proposals: Sequence[Proposal]) -> tuple[Proposal, float]:
-    """The proposal of most worth, and how steady it is.
+    """Choose the best proposal and measure how stable it is.
 
     Returns:
-        The steadiness is in [0, 1]: its likeness to all proposals, weighted by their worth, as
-        the overlap of the subjects or of the backgrounds, whichever is less alike.
+        The proposal, and its stability in [0, 1]: its similarity to all proposals, weighted by
+        their worth; the overlap of the subjects or of the backgrounds, whichever is smaller.
     """
     best = max(proposals, key=lambda each: each.worth)
     total = sum(each.worth for each in proposals)
     if not total:
         return best, 0.0
-    likeness = (each.worth * _likeness(each.cut, best.cut) for each in proposals)
-    return best, sum(likeness) / total
+    similarity = (each.worth * _similarity(each.cut, best.cut) for each in proposals)
+    return best, sum(similarity) / total
 
 
 def overlap(first: Cut, second: Cut) -> float:
-    """Intersection over union; 1 for two that are empty."""
+    """Compute intersection over union; 1 for two empty cuts."""
     union = (first | second).sum()
     return float((first & second).sum() / union) if union else 1.0
 
 
-def _likeness(first: Cut, second: Cut) -> float:
+def _similarity(first: Cut, second: Cut) -> float:
     return min(overlap(first, second), overlap(~first, ~second))
 
 
 def seeds(amounts: Amounts, share: float) -> Labels:
-    """A first guess: the most prominent share of the picture.
+    """Label the most prominent share of the picture as a first guess.
 
     Args:
         amounts: ``(h, w)``.
@@ -195,9 +196,9 @@ def seeds(amounts: Amounts, share: float) -> Labels:
 
 
 def reduced(levels: Levels) -> NDArray[np.intp]:
-    """The number of each pixel's colour among a few, ``(h, w)``.
+    """Reduce the picture to a few colours and return each pixel's index, ``(h, w)``.
 
-    Nearness is that of CIELAB; grain is blurred away.
+    Grain is blurred, and the colours are clustered in CIELAB.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
@@ -206,7 +207,7 @@ def reduced(levels: Levels) -> NDArray[np.intp]:
     smooth = cv2.GaussianBlur(levels, (0, 0), GRAIN_PX)
     lab = cv2.cvtColor(smooth.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3)
     numbers = np.asarray(Image.fromarray(smooth).quantize(COLOURS)).ravel().astype(np.intp)
-    for _ in range(SETTLING):
+    for _ in range(KMEANS_ROUNDS):
         counts = np.bincount(numbers, minlength=COLOURS)
         sums = np.stack([np.bincount(numbers, axis, COLOURS) for axis in lab.T], 1)
         centres = sums[counts > 0] / counts[counts > 0, None]
@@ -214,8 +215,8 @@ def reduced(levels: Levels) -> NDArray[np.intp]:
     return numbers.reshape(levels.shape[:2])
 
 
-def telling(palette: NDArray[np.intp], cut: Cut) -> float:
-    """Mutual information of colour and side, as a share of the entropy of the side."""
+def color_fit(palette: NDArray[np.intp], cut: Cut) -> float:
+    """Compute the mutual information of colour and side, as a share of the side's entropy."""
     counts = np.zeros((2, COLOURS))
     np.add.at(counts, (cut.astype(np.intp).ravel(), palette.ravel()), 1)
     joint = counts / counts.sum()
@@ -231,14 +232,14 @@ def _entropy(shares: NDArray[np.float64]) -> float:
 
 
 def agreement(amounts: Amounts, cut: Cut) -> float:
-    """Correlation, at least 0; 0 where one of the two is the same everywhere."""
+    """Compute the correlation, at least 0; 0 if one of the two is constant."""
     if cut.all() or not cut.any() or not np.ptp(amounts):
         return 0.0
     return max(0.0, float(np.corrcoef(amounts.ravel(), cut.ravel())[0, 1]))
 
 
 def horizon(cut: Cut) -> float:
-    """How far a cut reaches both sides of the picture, and the bottom more than the top."""
+    """Measure how far a cut reaches both sides of the picture, and the bottom but not the top."""
     left, right, top, bottom = (
         float(edge.mean()) for edge in (cut[:, 0], cut[:, -1], cut[0], cut[-1])
     )

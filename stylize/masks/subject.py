@@ -1,7 +1,7 @@
 """Find the subject of a photo.
 
-What stands out to the network seeds cuts of several sizes (:mod:`stylize.masks.outline`); the best
-one is cut again along the edges of a larger picture and softened (:mod:`stylize.masks.matte`).
+Whatever stands out to the network seeds cuts of several sizes (:mod:`stylize.masks.outline`). The
+best one is refined along the edges of a larger picture and softened (:mod:`stylize.masks.matte`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from stylize.masks.matte import refined, softened
 from stylize.masks.outline import Levels, Proposal, best_of, opencv, propose
 from stylize.networks.vgg import VGG, exact
 
-EARLY, LATE = LAYERS = ("relu5_1", "relu5_3")
+LAYERS = ("relu5_1", "relu5_3")
 
-# Of the longer side: a gradient is grain that has to become an area.
+# Shares of the longer side. A gradient is as noisy as grain and must become an even patch.
 GRADIENT_BLUR, ENERGY_BLUR = 0.03, 0.015
 
-# Single pixels have gradients many times the rest's.
+# Quantile to clip gradients at: those of single pixels are many times the others.
 CLIPPED = 0.99
 
-# Shares of the values that are 0 and 1 afterwards.
+# Quantiles of the values that become 0 and 1.
 LOW, HIGH = 0.01, 0.99
 
 _TINY = 1e-6
@@ -40,7 +40,7 @@ class Prominence:
 
     Attributes:
         amounts: ``(1, 1, h, w)`` float32 in [0, 1], on the CPU.
-        strength: of the activations where they are strongest, in the network's own units.
+        strength: of the strongest activations, in the network's own units.
     """
 
     amounts: Tensor
@@ -48,36 +48,36 @@ class Prominence:
 
 
 def prominence(vgg: VGG, image: Tensor, size: tuple[int, int]) -> Prominence:
-    """What stands out in a picture.
+    """Measure what stands out in a picture.
 
     Args:
-        vgg: gives at least :data:`LAYERS`.
-        image: ``(1, 3, H, W)`` RGB in [0, 1], as the network shall see it; some 384 px wide.
+        vgg: returns at least :data:`LAYERS`.
+        image: ``(1, 3, H, W)`` RGB in [0, 1], about 384 px wide.
         size: ``(height, width)`` of the result.
     """
     leaf = image.detach().requires_grad_()
     found = vgg(leaf)
-    energy = exact(found[LATE]).relu().square().sum(1).div(2).mean((1, 2))
+    energy = exact(found[LAYERS[-1]]).relu().square().sum(1).div(2).mean((1, 2))
     (pull,) = torch.autograd.grad(energy.sum(), leaf)
     gradient = pull.abs().amax(1, keepdim=True).float().cpu()
     early, late = (found[name].detach().float().cpu() for name in LAYERS)
     strength = late.norm(dim=1, keepdim=True)
-    witnesses = [
-        _shares(_area(gradient.clamp_max(gradient.quantile(CLIPPED)), size, GRADIENT_BLUR)),
-        _shares(_area(early.norm(dim=1, keepdim=True), size, ENERGY_BLUR)),
-        _shares(_area(strength, size, ENERGY_BLUR)),
+    signs = [
+        _shares(_smooth(gradient.clamp_max(gradient.quantile(CLIPPED)), size, GRADIENT_BLUR)),
+        _shares(_smooth(early.norm(dim=1, keepdim=True), size, ENERGY_BLUR)),
+        _shares(_smooth(strength, size, ENERGY_BLUR)),
     ]
-    seen = torch.stack(witnesses).sqrt().sum(0)
+    seen = torch.stack(signs).sqrt().sum(0)
     kind = _shares(_towards(resize(_principal(early), size), seen))
     return Prominence(_shares(seen + kind), float(strength.quantile(0.95)))
 
 
-def _area(amounts: Tensor, size: tuple[int, int], share: float) -> Tensor:
+def _smooth(amounts: Tensor, size: tuple[int, int], share: float) -> Tensor:
     return blur(resize(amounts, size), share * max(size))
 
 
 def _shares(amounts: Tensor) -> Tensor:
-    """Any values as [0, 1]; 0 everywhere if they are all alike."""
+    """Scale values to [0, 1]; 0 everywhere if they are all alike."""
     low, high = (float(amounts.quantile(q)) for q in (LOW, HIGH))
     if high - low <= _TINY * max(abs(high), abs(low)):
         return torch.zeros_like(amounts)
@@ -85,7 +85,7 @@ def _shares(amounts: Tensor) -> Tensor:
 
 
 def _principal(features: Tensor) -> Tensor:
-    """Along the direction in which normalised activations vary most, ``(1, 1, h, w)``."""
+    """Project normalised activations on their first principal component, ``(1, 1, h, w)``."""
     flat = features[0].flatten(1)
     flat = flat / flat.norm(dim=0).clamp_min(_TINY)
     centred = (flat - flat.mean(1, keepdim=True)).double()
@@ -95,27 +95,26 @@ def _principal(features: Tensor) -> Tensor:
 
 
 def _towards(amounts: Tensor, others: Tensor) -> Tensor:
-    """The amounts or their negative, whichever goes with the others."""
+    """Choose the sign of the amounts so that they correlate with the others."""
     together = (amounts - amounts.mean()) * (others - others.mean())
     return -amounts if float(together.sum()) < 0 else amounts
 
 
-# Longer sides of what the network sees, what is cut in many ways, and, at most, what is cut well.
+# Longer sides: for the network, for the proposed cuts, and at most for the final cut.
 SEEN_PX, PROPOSED_PX, CUT_PX = 384, 160, 512
 
-# Of the shorter side as the network sees it: two positions of its last block.
+# Least shorter side for the network: two positions of its last block.
 LEAST_SEEN_PX = 32
 
-# Activations of a thing that the packaged networks know, measured on fifteen photos; skies, rivers
-# and old towns stay below. VGG-19's do not part the two as well, nor do its masks fit as well.
+# Strength of the activations on objects that the networks know, measured on fifteen photos; skies,
+# rivers and old towns are below. VGG-19 separates the two less well, and its masks fit less well.
 STRENGTH = {"vgg16": 220.0, "vgg19": 900.0}
 
-# Of the picture.
+# Shares of the picture.
 LEAST_AREA, MOST_AREA = 0.01, 0.97
 
-# Masks what was found whole from landscapes and from fur before fur, on fifteen photos. Two of the
-# ten above it were wrong all the same: a painted portrait lost its coat, a bus took the street
-# along.
+# Separates good masks from those of landscapes and of fur against fur, on fifteen photos. Two of
+# the ten above it were wrong: a painted portrait lost its coat, a bus included the street.
 SURE = 0.5
 
 REMEDY = "look at the mask, or draw one and give it with --mask FILE"
@@ -123,12 +122,12 @@ REMEDY = "look at the mask, or draw one and give it with --mask FILE"
 
 @dataclass(frozen=True)
 class Subject:
-    """What a photo is of.
+    """The subject of a photo.
 
     Attributes:
         mask: ``(1, 1, H, W)`` float32 in [0, 1], 1 on the subject, of the photo's size.
-        confidence: in [0, 1]; from 0.5 on it is mostly right.
-        notes: a line on why it is not, if so.
+        confidence: in [0, 1]; the mask is mostly right from 0.5.
+        notes: one line with the reason if the mask is uncertain.
     """
 
     mask: Tensor
@@ -137,13 +136,13 @@ class Subject:
 
     @property
     def area(self) -> float:
-        """Share of the photo."""
+        """The share of the photo."""
         return float(self.mask.mean())
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """``(left, top, right, bottom)`` of what is more in than out, in pixels, the last two
-        exclusive; None where there is nothing."""
+        """The bounding box ``(left, top, right, bottom)`` of mask values from 0.5, in pixels, the
+        last two exclusive; None for an empty mask."""
         inside = self.mask[0, 0] >= 0.5
         rows, columns = inside.any(1).nonzero(), inside.any(0).nonzero()
         if not len(rows):
@@ -152,16 +151,16 @@ class Subject:
 
 
 def find_subject(pixels: Tensor, vgg: VGG, *, name: str = "the photo") -> Subject:
-    """The subject of a photo: a person, an animal, a thing, as a whole.
+    """Find the subject of a photo: a whole person, animal or thing.
 
     Args:
         pixels: ``(1, 3, H, W)`` RGB in [0, 1].
-        vgg: gives at least :data:`stylize.masks.subject.LAYERS`.
-        name: what messages call the photo.
+        vgg: returns at least :data:`stylize.masks.subject.LAYERS`.
+        name: the name of the photo in messages.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
-        PictureError: more than twelve times as long as wide.
+        PictureError: the photo is more than twelve times as long as wide.
     """
     opencv()
     seen = _at(pixels, SEEN_PX)
@@ -195,7 +194,7 @@ def _levels(pixels: Tensor) -> Levels:
 def _doubts(
     best: Proposal, steadiness: float, found: Prominence, architecture: str, area: float
 ) -> dict[str, float]:
-    """How good each sign is, in [0, 1], by what is wrong where it is bad."""
+    """Rate each sign in [0, 1]; the key says what is wrong where the rating is low."""
     fits = LEAST_AREA <= area <= MOST_AREA
     return {
         "what stands out follows no outline in the photo": best.agreement**0.5,

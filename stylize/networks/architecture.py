@@ -25,7 +25,7 @@ CHANNELS = (64, 128, 256, 512, 512)
 
 KERNEL = 3
 
-# Of the smallest picture in which a dream is more than grain.
+# Limits of the smallest picture in which a dream is more than grain.
 LEAST_POSITIONS, LEAST_SIDE_PX = 4, 32
 
 _LAYER = re.compile(r"(conv|relu)([1-5])_([1-4])")
@@ -33,14 +33,14 @@ _LAYER = re.compile(r"(conv|relu)([1-5])_([1-4])")
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution and what stands before it.
+    """One convolution of the network.
 
     Attributes:
         name: ``conv4_2``; its rectified output is called ``relu4_2``.
-        channels_in, channels: feature maps that enter and leave.
+        channels_in, channels: feature maps of the input and of the output.
         stride: image pixels between neighbouring positions.
         receptive_field_px: side of the image patch that one position sees.
-        pooled: whether a pooling stands before this convolution.
+        pooled: whether a pooling precedes this convolution.
     """
 
     name: str
@@ -58,10 +58,10 @@ class Layer:
 
 @cache
 def convolutions(architecture: str) -> tuple[Layer, ...]:
-    """All convolutions of a network, shallow to deep.
+    """List all convolutions of a network, shallow to deep.
 
     Raises:
-        UnknownNameError: no such architecture.
+        UnknownNameError: there is no such architecture.
     """
     if architecture not in BLOCKS:
         raise UnknownNameError("architecture", architecture, BLOCKS)
@@ -81,22 +81,22 @@ def convolutions(architecture: str) -> tuple[Layer, ...]:
 
 
 def layer_names(architecture: str) -> tuple[str, ...]:
-    """Every name that :func:`find_layer` takes: ``conv1_1``, ``relu1_1``, ``conv1_2`` …"""
+    """List every name that :func:`find_layer` takes: ``conv1_1``, ``relu1_1``, ``conv1_2`` …"""
     return tuple(
         name for layer in convolutions(architecture) for name in (layer.name, rectified(layer.name))
     )
 
 
 def rectified(name: str) -> str:
-    """The name of a convolution's output after the ReLU."""
+    """Return the name of a convolution's output after the ReLU."""
     return name.replace("conv", "relu")
 
 
 def find_layer(architecture: str, name: str) -> Layer:
-    """The convolution that a layer name speaks of, ``relu4_2`` and ``conv4_2`` alike.
+    """Find the convolution of a layer name, either ``relu4_2`` or ``conv4_2``.
 
     Raises:
-        UnknownNameError: the network has no such layer; names the nearest ones.
+        UnknownNameError: the network has no such layer; the message suggests similar names.
     """
     match = _LAYER.fullmatch(name)
     wanted = f"conv{match[2]}_{match[3]}" if match else None
@@ -107,17 +107,17 @@ def find_layer(architecture: str, name: str) -> Layer:
 
 
 def up_to(architecture: str, names: tuple[str, ...]) -> tuple[Layer, ...]:
-    """The convolutions that have to run for all of ``names`` to be known."""
+    """List the convolutions that must run to compute all of ``names``."""
     layers = convolutions(architecture)
     deepest = max(layers.index(find_layer(architecture, name)) for name in names)
     return layers[: deepest + 1]
 
 
 def least_octave_px(layer: Layer) -> int:
-    """The shortest side of a picture, in pixels, at which a dream of a layer makes sense.
+    """Return the least side of a picture, in pixels, at which a dream of a layer makes sense.
 
     Below two thirds of the receptive field, more than half of the area that even the middle
-    position sees is the zeros around the picture, and what grows is the border.
+    position sees is zero padding, and the dream amplifies the border.
     """
     positions = math.ceil(2 * layer.receptive_field_px / (3 * layer.stride))
     return max(positions * layer.stride, LEAST_POSITIONS * layer.stride, LEAST_SIDE_PX)

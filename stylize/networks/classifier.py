@@ -1,11 +1,10 @@
-"""The layers after the convolutions, which name what is in a picture, where a model has them.
+"""The classifier: the fully connected layers after the convolutions, if a model has them.
 
-The packaged networks have none; ``stylize models add`` keeps those of the files it is given.
+The packaged networks do not; ``stylize models add`` keeps those of the files it imports.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import re
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from stylize.errors import UnknownNameError, WeightsError
 from stylize.networks.architecture import CHANNELS, convolutions, rectified
-from stylize.networks.models import DOWNLOADABLE, find_model
+from stylize.networks.models import DOWNLOADABLE, find_model, read_verified
 from stylize.networks.weight_files import decode
 
 _NAME = re.compile(r"classifier\.([0-9]{1,3})\.weight")
@@ -30,9 +29,9 @@ class Head:
     """Linear layers with ReLUs between them, on the last block's pooled activations.
 
     Attributes:
-        layer: the activations it reads, ``relu5_3`` of VGG-16.
+        layer: the layer whose activations it takes, ``relu5_3`` for VGG-16.
         linear: weights ``(out, in)`` and biases ``(out,)``, first to last.
-        sha256: of the file.
+        sha256: digest of the file.
     """
 
     layer: str
@@ -41,11 +40,11 @@ class Head:
 
     @property
     def classes(self) -> int:
-        """Number of classes that it tells apart."""
+        """The number of classes."""
         return self.linear[-1][0].shape[0]
 
     def __call__(self, features: Tensor) -> Tensor:
-        """``(N, 512, h, w)`` activations to ``(N, classes)`` scores before any softmax."""
+        """Compute ``(N, classes)`` scores, without softmax, from ``(N, 512, h, w)`` activations."""
         first = self.linear[0][0]
         side = math.isqrt(first.shape[1] // CHANNELS[-1])
         x = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -56,7 +55,7 @@ class Head:
         return x
 
     def index_of(self, name: str) -> int:
-        """The number of a class, from its number or, of ImageNet's thousand, its English name.
+        """Find the number of a class by its number or, for ImageNet's thousand, its English name.
 
         Raises:
             UnknownNameError: there is no such class.
@@ -72,7 +71,7 @@ class Head:
 
 
 def imagenet_names() -> list[str]:
-    """What ImageNet's thousand classes are called, in the order of torchvision's networks."""
+    """List the names of ImageNet's thousand classes, in the order of torchvision's networks."""
     from torchvision.models import VGG16_Weights  # noqa: PLC0415
 
     names: list[str] = VGG16_Weights.IMAGENET1K_V1.meta["categories"]
@@ -80,37 +79,29 @@ def imagenet_names() -> list[str]:
 
 
 def load_head(name: str) -> Head:
-    """The layers after the convolutions of a model, with its file's SHA-256 checked.
+    """Load the classifier of a model and check its SHA-256.
 
     Raises:
         UnknownNameError: there is no such model.
-        WeightsError: it has no such layers, or their file is missing or damaged.
+        WeightsError: the model has no classifier, or its file is missing or damaged.
     """
     model = find_model(name)
     if model.classifier is None:
         raise WeightsError(
-            f"the model '{name}' knows no classes",
+            f"the model '{name}' has no classifier",
             hint=f"stylize models add {DOWNLOADABLE[0]}, then --network {DOWNLOADABLE[0]}",
         )
-    path, expected = model.classifier.path, model.classifier.sha256
-    try:
-        content = path.read_bytes()
-    except OSError as err:
-        raise WeightsError(
-            f"cannot read {path}: {err.strerror or err}", hint="add the model again"
-        ) from err
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise WeightsError(f"{path} is damaged", hint="add the model again")
-    tensors, _ = decode(content, path)
+    path = model.classifier.path
+    tensors, _ = decode(read_verified(model, model.classifier), path)
     last = rectified(convolutions(model.architecture)[-1].name)
-    return Head(last, _linear(tensors, path), expected)
+    return Head(last, _linear(tensors, path), model.classifier.sha256)
 
 
 def _linear(tensors: Mapping[str, Tensor], path: Path) -> tuple[tuple[Tensor, Tensor], ...]:
-    """The linear layers in their order.
+    """Return the linear layers in their order.
 
     Raises:
-        WeightsError: they do not follow on the convolutions or on each other.
+        WeightsError: their shapes do not fit the convolutions or each other.
     """
     numbers = sorted(int(found[1]) for name in tensors if (found := _NAME.fullmatch(name)))
     linear = tuple(
@@ -118,15 +109,15 @@ def _linear(tensors: Mapping[str, Tensor], path: Path) -> tuple[tuple[Tensor, Te
         for n in numbers
     )
     whole = tuple((weight, bias.float()) for weight, bias in linear if bias is not None)
-    good = len(whole) == len(linear) > 0 and all(
+    fits = len(whole) == len(linear) > 0 and all(
         weight.ndim == 2 and bias.shape == weight.shape[:1] for weight, bias in whole
     )
-    if not good or not _follow([weight for weight, _ in whole]):
-        raise WeightsError(f"{path} holds no layers that tell classes")
+    if not fits or not _are_chained([weight for weight, _ in whole]):
+        raise WeightsError(f"{path} does not contain a classifier")
     return whole
 
 
-def _follow(weights: list[Tensor]) -> bool:
+def _are_chained(weights: list[Tensor]) -> bool:
     cells, rest = divmod(weights[0].shape[1], CHANNELS[-1])
     square = rest == 0 and cells > 0 and math.isqrt(cells) ** 2 == cells
     pairs = itertools.pairwise(weights)

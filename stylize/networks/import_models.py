@@ -1,4 +1,4 @@
-"""Add models: download them, or read a user's weight file whatever its layout."""
+"""Import models: download them, or convert a user's file of weights."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from stylize.networks.weight_files import (
     METADATA_KEY,
     TORCHVISION,
     Preprocessing,
-    as_trunk,
+    convolution_shapes,
     decode,
-    own,
-    trunk_shapes,
+    float32_copy,
+    pick_convolutions,
 )
 
 if TYPE_CHECKING:
@@ -51,15 +51,16 @@ Progress = Callable[[int, int | None], None]
 def add_file(
     path: Path | str, *, name: str | None = None, preprocessing: str = "auto"
 ) -> ModelFile:
-    """Convert a weights file of the user's and keep it under a name.
+    """Convert a user's file of weights and store it under a name.
 
     Args:
         path: ``.safetensors``, ``.pth`` or ``.pt`` with a VGG-16 or VGG-19.
-        name: what to call it; made from the file name if not given.
+        name: the name of the model; by default made from the file name.
         preprocessing: ``auto``, ``caffe`` or ``torchvision``.
+
     Raises:
-        SettingError: the name cannot be used.
-        WeightsError: the file is not such a network, or the name belongs to another one.
+        SettingError: the name is invalid.
+        WeightsError: the file is not a VGG-16 or VGG-19, or the name is taken.
         OutputError: the cache cannot be written.
     """
     path = Path(path)
@@ -71,15 +72,16 @@ def add_file(
 def download(
     name: str, *, progress: Progress | None = None, base_url: str | None = None
 ) -> ModelFile:
-    """Fetch one of torchvision's models, unless it is already there and intact.
+    """Download one of torchvision's models, unless it is already there and intact.
 
     Args:
         name: one of :data:`stylize.networks.models.DOWNLOADABLE`.
-        progress: called with the bytes that have come and, if known, those to come in all.
-        base_url: the folder to fetch from instead of torchvision's.
+        progress: called with the bytes received and, if known, the total.
+        base_url: the folder to download from instead of torchvision's.
+
     Raises:
-        UnknownNameError: no such model.
-        WeightsError: the server cannot be reached, or what came is not the model.
+        UnknownNameError: there is no such model.
+        WeightsError: the download failed, or is not the expected file.
         OutputError: the cache cannot be written.
     """
     if name not in DOWNLOADABLE:
@@ -92,7 +94,7 @@ def download(
     file_name = url.rpartition("/")[2]
     if base_url is not None:
         url = f"{base_url.rstrip('/')}/{file_name}"
-    by_hand = f"fetch it by other means, then: stylize models add {file_name} --name {name}"
+    by_hand = f"download it by other means, then: stylize models add {file_name} --name {name}"
     with _scratch() as scratch:
         path = scratch / file_name
         digest = _fetch(url, path, progress or (lambda done, total: None), by_hand)
@@ -101,7 +103,7 @@ def download(
 
 
 def address(name: str) -> str:
-    """Where torchvision keeps a downloadable model."""
+    """Return torchvision's URL of a downloadable model."""
     from torchvision.models import VGG16_Weights, VGG19_Weights  # noqa: PLC0415
 
     weights = {"vgg16-imagenet": VGG16_Weights, "vgg19-imagenet": VGG19_Weights}[name]
@@ -109,7 +111,7 @@ def address(name: str) -> str:
 
 
 def _fetch(url: str, target: Path, progress: Progress, by_hand: str) -> str:
-    """Stream a URL into a file; returns the SHA-256."""
+    """Download a URL to a file and return its SHA-256."""
     digest, done = hashlib.sha256(), 0
     try:
         with closing(urlopen(url, timeout=TIMEOUT_S)) as reply, target.open("wb") as file:
@@ -139,7 +141,7 @@ def _check_prefix(url: str, digest: str) -> None:
 
 
 def _install(path: Path, name: str, source: str, preprocessing: str, scratch: Path) -> ModelFile:
-    """Convert a file and move the outcome to its place."""
+    """Convert a file and move the result to the user's models."""
     source_sha256 = _digest(path)
     _check_owner(name, source_sha256)
     network = read_network(path, preprocessing)
@@ -159,16 +161,16 @@ def _install(path: Path, name: str, source: str, preprocessing: str, scratch: Pa
 
 
 def _write_tensors(
-    network: ForeignNetwork, name: str, source: str, scratch: Path
+    network: ImportedNetwork, name: str, source: str, scratch: Path
 ) -> dict[str, Any]:
-    """Write trunk and classifier; returns their entries of the record."""
+    """Write convolutions and classifier; return their entries of the record."""
     described = {
         "architecture": network.architecture,
         "preprocessing": asdict(network.preprocessing),
         "source": source,
     }
     entries: dict[str, Any] = {
-        "sha256": _save(network.vgg, scratch / f"{name}.safetensors", described)
+        "sha256": _save(network.convolutions, scratch / f"{name}.safetensors", described)
     }
     if network.classifier:
         file = scratch / f"{name}.classifier.safetensors"
@@ -198,7 +200,7 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A folder next to the models that is gone afterwards."""
+    """Make a temporary folder next to the models."""
     folder = user_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -216,7 +218,7 @@ def _slug(text: str) -> str:
 
 
 def _printable(text: str) -> str:
-    # Lists show it: a file name must not move the cursor.
+    # Terminals show it: a file name must not move the cursor.
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
@@ -228,13 +230,13 @@ def _check_name(name: str) -> str:
         )
     if name in PACKAGED:
         raise SettingError(
-            f"the name '{name}' belongs to a model of the package", hint="give another --name"
+            f"the name '{name}' belongs to a built-in model", hint="give another --name"
         )
     return name
 
 
 def _check_owner(name: str, source_sha256: str) -> None:
-    """The same source may be added again, which repairs or corrects it; another may not."""
+    """Refuse the name of another source; adding the same source again repairs the model."""
     record_path = user_directory() / f"{name}.json"
     try:
         owner = json.loads(record_path.read_text("utf-8"))["source_sha256"]
@@ -251,7 +253,7 @@ def _check_owner(name: str, source_sha256: str) -> None:
 PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION}
 
 # Files with torchvision's names and another preprocessing. The first two are the original Oxford
-# weights as github.com/jcjohnson/pytorch-vgg has them, the third is torchvision's own
+# weights from github.com/jcjohnson/pytorch-vgg, the third is torchvision's own
 # VGG16_Weights.IMAGENET1K_FEATURES, whose mean is given there as a fraction of 255.
 KNOWN_FILES = {
     "vgg16-00b39a1b": CAFFE,
@@ -263,48 +265,49 @@ _CLASSIFIER = "classifier."
 
 
 @dataclass(frozen=True)
-class ForeignNetwork:
-    """What was found in a file.
+class ImportedNetwork:
+    """The contents of a file.
 
     Attributes:
-        vgg: all convolutions, by our names, float32.
-        classifier: the layers after them by torchvision's names; empty if the file has none.
+        convolutions: all tensors of the convolutions, by our names, float32.
+        classifier: those of the layers after them, by torchvision's names; may be empty.
     """
 
     architecture: str
     preprocessing: Preprocessing
-    vgg: dict[str, Tensor]
+    convolutions: dict[str, Tensor]
     classifier: dict[str, Tensor]
 
 
-def read_network(path: Path, preprocessing: str = "auto") -> ForeignNetwork:
+def read_network(path: Path, preprocessing: str = "auto") -> ImportedNetwork:
     """Read a VGG-16 or VGG-19 from a safetensors file or a pickled state dict.
 
     Args:
-        path: ``.safetensors``, ``.pth`` or ``.pt``; nothing but tensors is ever unpickled.
-        preprocessing: ``caffe``, ``torchvision``, or ``auto``: as the file says, else as the names
+        path: ``.safetensors``, ``.pth`` or ``.pt``; only tensors are unpickled.
+        preprocessing: ``caffe``, ``torchvision``, or ``auto``: as the file says, or as the names
             of its tensors suggest.
+
     Raises:
-        UnknownNameError: no such preprocessing.
+        UnknownNameError: there is no such preprocessing.
         WeightsError: the file cannot be read or is another network.
     """
     if preprocessing not in ("auto", *PREPROCESSINGS):
         raise UnknownNameError("preprocessing", preprocessing, ("auto", *PREPROCESSINGS))
     state, described = _read(path)
     architecture, aliases = _recognise(state, path)
-    vgg = as_trunk(state, architecture, path, aliases)
-    for name, tensor in vgg.items():
+    tensors = pick_convolutions(state, architecture, path, aliases)
+    for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise WeightsError(f"{path}: {aliases[name]} holds values that are not finite")
     if preprocessing == "auto":
         wanted = _described_preprocessing(described, path) or _usual_preprocessing(aliases, path)
     else:
         wanted = PREPROCESSINGS[preprocessing]
-    return ForeignNetwork(architecture, wanted, vgg, _classifier(state))
+    return ImportedNetwork(architecture, wanted, tensors, _classifier(state))
 
 
 def torchvision_names(architecture: str) -> dict[str, str]:
-    """Our names to torchvision's: ``conv1_2.bias`` to ``features.2.bias``, and all the others."""
+    """Map our names to torchvision's, such as ``conv1_2.bias`` to ``features.2.bias``."""
     names, index = {}, 0
     for layer in convolutions(architecture):
         index += layer.pooled
@@ -317,7 +320,7 @@ def torchvision_names(architecture: str) -> dict[str, str]:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     suffix = path.suffix.lower()
     if suffix not in (".safetensors", ".pth", ".pt"):
-        raise WeightsError(f"{path} is no weights file: expected .safetensors, .pth or .pt")
+        raise WeightsError(f"{path} is not a file of weights: expected .safetensors, .pth or .pt")
     try:
         if suffix == ".safetensors":
             return decode(path.read_bytes(), path)
@@ -331,11 +334,11 @@ def _unpickle(path: Path) -> object:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of TorchScript before it refuses it
+            warnings.simplefilter("ignore")  # torch warns about TorchScript before it refuses it
             state: object = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    except Exception as err:  # what a damaged pickle raises is anyone's guess
+    except Exception as err:  # a damaged pickle can raise anything
         raise WeightsError(
             f"{path} was refused: it is damaged or holds other Python objects than tensors",
             hint="save it with torch.save(model.state_dict(), FILE) or as .safetensors",
@@ -347,19 +350,19 @@ def _check_tensors(state: object, path: Path) -> dict[str, Tensor]:
     import torch  # noqa: PLC0415
 
     if not isinstance(state, dict):
-        raise WeightsError(f"{path} is no state dict but a {type(state).__name__}")
+        raise WeightsError(f"{path} is not a state dict but a {type(state).__name__}")
     for name, value in state.items():
-        # weights_only lets sparse and meta tensors through; neither has values to read.
+        # weights_only accepts sparse and meta tensors, which have no values to read.
         plain = isinstance(value, torch.Tensor) and value.layout == torch.strided
         if not isinstance(name, str) or not plain or value.is_meta:
             kind = type(value).__name__
             what = "tensor without plain values" if isinstance(value, torch.Tensor) else kind
-            raise WeightsError(f"{path} is no state dict of tensors: {name!r} is a {what}")
+            raise WeightsError(f"{path} is not a state dict of tensors: {name!r} is a {what}")
     return state
 
 
 def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[str, dict[str, str]]:
-    """The architecture and the names whose tensors the file has most of."""
+    """Find the architecture and the naming scheme that match most tensors."""
     normalised = next((name for name in state if name.endswith("running_mean")), None)
     if normalised:
         raise WeightsError(
@@ -370,7 +373,7 @@ def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[str, dict[str, 
         (architecture, names)
         for architecture in BLOCKS
         for names in (
-            {name: name for name in trunk_shapes(architecture)},
+            {name: name for name in convolution_shapes(architecture)},
             torchvision_names(architecture),
         )
     ]
@@ -378,7 +381,7 @@ def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[str, dict[str, 
     if not best[1].values() & state.keys():
         found = ", ".join(list(state)[:3]) or "nothing"
         raise WeightsError(
-            f"{path} is no VGG: expected conv1_1.weight or features.0.weight, found {found}"
+            f"{path} is not a VGG: expected conv1_1.weight or features.0.weight, found {found}"
         )
     return best
 
@@ -390,7 +393,7 @@ def _described_preprocessing(described: Mapping[str, Any], path: Path) -> Prepro
         return Preprocessing.from_json(described["preprocessing"])
     except (KeyError, TypeError, ValueError) as err:
         raise WeightsError(
-            f"{path} describes a preprocessing that makes no sense: {err}",
+            f"{path} describes an invalid preprocessing: {err}",
             hint="override it with --preprocessing",
         ) from err
 
@@ -403,7 +406,7 @@ def _usual_preprocessing(aliases: Mapping[str, str], path: Path) -> Preprocessin
 
 
 def _classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The layers after the convolutions, if they are of use: some files have them full of NaN."""
+    """Copy the layers after the convolutions, unless they are unusable: some files hold NaN."""
     layers = {name: tensor for name, tensor in state.items() if name.startswith(_CLASSIFIER)}
     usable = all(t.is_floating_point() and bool(t.isfinite().all()) for t in layers.values())
-    return {name: own(tensor) for name, tensor in layers.items()} if usable else {}
+    return {name: float32_copy(tensor) for name, tensor in layers.items()} if usable else {}

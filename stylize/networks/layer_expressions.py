@@ -1,4 +1,4 @@
-"""What a dream amplifies, as people write it: ``conv4_3 + 0.5*conv3_3:30-40 - 0.2*conv5_1:7``.
+"""Layer expressions, such as ``conv4_3 + 0.5*conv3_3:30-40 - 0.2*conv5_1:7``.
 
 ::
 
@@ -25,10 +25,10 @@ MAX_CHARACTERS = 2000
 
 MAX_TERMS = 64
 
-# Beyond any sense, and far from where sums and products of weights leave the floats.
+# Larger weights make no sense; sums and products of these are far from overflow.
 MAX_WEIGHT = 1e9
 
-# More than any layer has: bounds a range before the network is known.
+# More than any layer has; limits a range before the network is known.
 MAX_CHANNEL = 9999
 
 _SPACE = re.compile(r"\s*")
@@ -54,11 +54,11 @@ _CHANNELS_FORM = "channels are numbers and ranges without spaces: conv5_1:7,21-2
 
 @dataclass(frozen=True)
 class Target:
-    """A layer, or some of its channels, and how much of it is wanted.
+    """A layer, or some of its channels, with a weight.
 
     Attributes:
         layer: its name, such as ``conv4_3`` or ``relu4_3``.
-        weight: not 0; below 0 it is suppressed.
+        weight: not 0; a negative weight suppresses the layer.
         channels: sorted, each once, at least one; None for all.
     """
 
@@ -82,13 +82,13 @@ class _Term:
 
 
 def parse_targets(text: str) -> tuple[Target, ...]:
-    """Read an expression; whether there are such layers depends on the network.
+    """Parse an expression; :func:`check_targets` checks it against a network.
 
     Args:
         text: at most 2000 characters and 64 terms.
 
     Raises:
-        ExpressionError: it is none; with the column at which it ceases to be one.
+        ExpressionError: a syntax error, with its column.
     """
     return tuple(term.target for term in _parse(text))
 
@@ -97,8 +97,8 @@ def check_targets(text: str, targets: Sequence[Target], architecture: str) -> No
     """Check an expression against a network.
 
     Args:
-        text: the expression, for the column of what is wrong.
-        targets: what :func:`parse_targets` read it as.
+        text: the expression, for the column of an error.
+        targets: the result of :func:`parse_targets`.
         architecture: ``vgg16`` or ``vgg19``.
 
     Raises:
@@ -118,7 +118,7 @@ def check_targets(text: str, targets: Sequence[Target], architecture: str) -> No
 
 
 def to_text(targets: Sequence[Target]) -> str:
-    """The canonical text, which :func:`parse_targets` reads back as the same targets."""
+    """Write the canonical text, which :func:`parse_targets` reads back as the same targets."""
     words = [word for target in targets for word in (_sign(target), _term_text(target))]
     text = " ".join(words)
     return "-" + text[2:] if text.startswith("- ") else text.removeprefix("+ ")
@@ -142,7 +142,7 @@ def _layer_text(target: Target) -> str:
 
 
 def _runs(channels: Iterable[int]) -> list[tuple[int, int]]:
-    """First and last of each unbroken run in sorted numbers."""
+    """Return first and last of each unbroken run in sorted numbers."""
     runs: list[tuple[int, int]] = []
     for channel in channels:
         if runs and runs[-1][1] == channel - 1:
@@ -160,7 +160,7 @@ def _parse(text: str) -> list[_Term]:
         reader.fail("no layer is named", 0, hint=_EXAMPLE)
     terms = reader.terms()
     _refuse_repetition(terms, reader)
-    # The canonical text has spaces and digits that this one may lack, and has to be readable too.
+    # The canonical text may be longer than this one, and must be readable too.
     if len(to_text([term.target for term in terms])) > MAX_CHARACTERS:
         reader.fail_for_length()
     return terms
@@ -184,19 +184,17 @@ def _find(target: Target, term: _Term, text: str, architecture: str) -> Layer:
 
 
 def _shortened(text: str) -> str:
-    """Enough of a text for a message."""
     return text if len(text) <= 40 else text[:39] + "…"
 
 
 class _Reader:
-    """Reads an expression from left to right; ``position`` is the column it has come to."""
+    """Parses an expression from left to right; ``position`` is the current column."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
 
     def terms(self) -> list[_Term]:
-        """All terms, to the end of the text."""
         self.skip_space()
         sign = self.take(_SIGN)
         found = [self.term(sign)]
@@ -210,7 +208,6 @@ class _Reader:
         return found
 
     def term(self, sign: str | None) -> _Term:
-        """A layer with its weight before or behind it, and the space after it."""
         self.skip_space()
         weight = self.number()
         if weight is not None:
@@ -228,7 +225,7 @@ class _Reader:
         return _Term(target, position, ranges)
 
     def factor(self) -> float:
-        """The weight behind a layer; 1 if there is none."""
+        """Parse the weight after a layer; 1 if there is none."""
         if self.take(_TIMES) is None:
             return 1.0
         self.skip_space()
@@ -238,14 +235,13 @@ class _Reader:
         return weight
 
     def number(self) -> float | None:
-        """A weight and the space after it, if there is one."""
         position = self.position
         digits = self.take(_NUMBER)
         if digits is None:
             return None
         weight = float(digits)
         if weight == 0:
-            self.fail("a weight of 0 asks for nothing", position, hint="leave the layer out")
+            self.fail("a weight of 0 has no effect", position, hint="leave the layer out")
         if weight > MAX_WEIGHT:
             what = f"the weight {_shortened(digits)} is too large"
             self.fail(what, position, hint=f"at most {MAX_WEIGHT:.12g}")
@@ -253,14 +249,12 @@ class _Reader:
         return weight
 
     def ranges(self) -> tuple[_Range, ...]:
-        """Channels as they are written."""
         found = [self.range()]
         while self.take(_COMMA):
             found.append(self.range())
         return tuple(found)
 
     def range(self) -> _Range:
-        """One channel, or two with a hyphen between them."""
         match = _RANGE.match(self.text, self.position)
         if match is None:
             self.fail_for("a channel's number", hint=_CHANNELS_FORM)
@@ -275,7 +269,7 @@ class _Reader:
         return found
 
     def likely_cause(self) -> str | None:
-        """What a text that goes on wrongly after a term was perhaps meant to be."""
+        """Guess why the text after a term is wrong, for a hint."""
         before, rest = self.text[: self.position].rstrip(), self.text[self.position :]
         if rest[0] in ":,":
             return _CHANNELS_FORM
@@ -284,11 +278,10 @@ class _Reader:
         return None
 
     def skip_space(self) -> None:
-        """Go to the next character that is no space."""
         self.take(_SPACE)
 
     def take(self, pattern: re.Pattern[str]) -> str | None:
-        """The text here and go behind it, if it is of this pattern."""
+        """Return the text here and advance, if it matches the pattern."""
         match = pattern.match(self.text, self.position)
         if match is None:
             return None
@@ -296,24 +289,22 @@ class _Reader:
         return match[0]
 
     def need(self, pattern: re.Pattern[str], what: str, *, hint: str) -> str:
-        """As :meth:`take`, but there has to be such a text."""
+        """Like :meth:`take`, but the text must match."""
         found = self.take(pattern)
         if found is None:
             self.fail_for(what, hint=hint)
         return found
 
     def fail_for(self, wanted: str, *, hint: str | None) -> NoReturn:
-        """Say what should stand here, and what does."""
         rest = self.text[self.position :]
         found = f"'{rest[0]}'" if rest else "the end"
         self.fail(f"expected {wanted}, found {found}", hint=hint)
 
     def fail_for_length(self) -> NoReturn:
-        """Say that the whole is too long."""
         where = min(len(self.text), MAX_CHARACTERS)
-        self.fail("too long an expression", where, hint=f"at most {MAX_CHARACTERS} characters")
+        self.fail("the expression is too long", where, hint=f"at most {MAX_CHARACTERS} characters")
 
     def fail(self, what: str, position: int | None = None, *, hint: str | None) -> NoReturn:
-        """Refuse the text, by default for what stands here."""
+        """Raise an error at a column, by default the current one."""
         at = self.position if position is None else position
         raise ExpressionError(what, self.text, at, hint=hint)

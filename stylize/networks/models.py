@@ -1,7 +1,7 @@
-"""Network weights: which there are, whether they are intact, and what they hold.
+"""Models: list, find, verify and load network weights.
 
-Two come with the package; the others lie in the user's cache, put there by
-:mod:`stylize.networks.import_models`, each with a record beside it.
+Two come with the package. The others are in the user's cache, written by
+:mod:`stylize.networks.import_models`, each next to its record.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 from stylize.directories import cache_directory
 from stylize.errors import UnknownNameError, WeightsError
 from stylize.networks.architecture import BLOCKS
-from stylize.networks.weight_files import Preprocessing, as_trunk, decode
+from stylize.networks.weight_files import Preprocessing, decode, pick_convolutions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet")
 
-# What tools/build_weights.py writes; name: (SHA-256, source).
+# Written by tools/build_weights.py; name: (SHA-256, source).
 PACKAGED = {
     "vgg16": (
         "7382cdca268088627ada0c264cba550194476a4f373d310e086a8984ae9d070a",
@@ -49,13 +49,13 @@ class ModelFile:
     """Weights that can be used by name.
 
     Attributes:
-        name: what the user calls them.
+        name: as in ``--network``.
         path: the file with the convolutions.
         architecture: ``vgg16`` or ``vgg19``.
-        sha256: what the file must have, not what it has: see :func:`verify`.
+        sha256: the digest that the file must have, see :func:`verify`.
         origin: ``package`` or ``user``.
         source: where the weights come from, in words.
-        classifier: the layers after the convolutions, where they were part of the source.
+        classifier: the layers after the convolutions, if the source had them.
     """
 
     name: str
@@ -69,7 +69,7 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """The convolutions of a network, all of them, float32.
+    """All convolutions of a network, float32.
 
     Attributes:
         tensors: ``conv4_2.weight`` ``(out, in, 3, 3)`` and ``conv4_2.bias`` ``(out,)``.
@@ -83,18 +83,18 @@ class Weights:
 
 
 def user_directory() -> Path:
-    """Where the user's own models lie. May not exist."""
+    """Return the folder of the user's own models, which may not exist."""
     return cache_directory() / "models"
 
 
 def model_names() -> list[str]:
-    """The names that :func:`find_model` takes, read from the file names alone."""
+    """List the names that :func:`find_model` takes, from the file names only."""
     added = {path.stem for path in user_directory().glob("*.json")}
     return [*PACKAGED, *sorted(added - PACKAGED.keys())]
 
 
 def list_models() -> list[ModelFile]:
-    """The models of the package, then those of the user, by name.
+    """List the models of the package, then those of the user, by name.
 
     Raises:
         WeightsError: the record of a user's model is damaged.
@@ -103,11 +103,11 @@ def list_models() -> list[ModelFile]:
 
 
 def find_model(name: str) -> ModelFile:
-    """The model of that name; its file is not looked at yet.
+    """Find a model by name, without reading its weights.
 
     Raises:
-        UnknownNameError: there is no such model; names the nearest ones.
-        WeightsError: it can be downloaded but has not been, or its record is damaged.
+        UnknownNameError: there is no such model; the message suggests similar names.
+        WeightsError: the model is not downloaded yet, or its record is damaged.
     """
     names = model_names()
     if name in PACKAGED:
@@ -140,20 +140,20 @@ def verify(model: ModelFile) -> None:
 
 
 def load_weights(name: str) -> Weights:
-    """Read a model, checking its SHA-256 each time.
+    """Read a model and check its SHA-256.
 
     Raises:
         UnknownNameError: there is no such model.
         WeightsError: the file is missing or damaged.
     """
     model = find_model(name)
-    content = _read_verified(model)
+    content = read_verified(model, StoredFile(model.path, model.sha256))
     stored, described = decode(content, model.path)
     try:
         preprocessing = Preprocessing.from_json(described["preprocessing"])
     except (KeyError, TypeError, ValueError) as err:
-        raise WeightsError(f"{model.path} does not say how its pixels are prepared") from err
-    tensors = as_trunk(stored, model.architecture, model.path)
+        raise WeightsError(f"{model.path} does not describe its preprocessing") from err
+    tensors = pick_convolutions(stored, model.architecture, model.path)
     return Weights(name, model.architecture, model.sha256, preprocessing, tensors)
 
 
@@ -170,7 +170,7 @@ def _user_model(name: str) -> ModelFile:
         return _from_record(name, folder, json.loads(record_path.read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise WeightsError(
-            f"{record_path} is no record of a model: {err!r}",
+            f"{record_path} is not the record of a model: {err!r}",
             hint="delete it and add the model again",
         ) from err
 
@@ -186,15 +186,19 @@ def _from_record(name: str, folder: Path, record: dict[str, Any]) -> ModelFile:
         sha256=str(record["sha256"]),
         origin="user",
         source=str(record["source"]),
-        # Only the last part of the path counts: a record cannot lead out of the folder.
+        # Only the last part of the path is used: a record cannot point outside the folder.
         classifier=StoredFile(folder / Path(classifier["file"]).name, str(classifier["sha256"]))
         if classifier
         else None,
     )
 
 
-def _read_verified(model: ModelFile) -> bytes:
-    file = StoredFile(model.path, model.sha256)
+def read_verified(model: ModelFile, file: StoredFile) -> bytes:
+    """Read one of a model's files and check its SHA-256.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
     try:
         content = file.path.read_bytes()
     except OSError as err:

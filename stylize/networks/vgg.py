@@ -1,4 +1,4 @@
-"""The convolutional trunk as a function from a picture to named activations."""
+"""VGG's convolutions as a function from a picture to named activations."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from stylize.networks.architecture import find_layer, rectified, up_to
 if TYPE_CHECKING:
     from stylize.networks.models import Weights
 
-# A mean over 2×2 rectified activations is smaller than their maximum; without a factor every
-# pooling would damp what the deeper layers, trained with maxima, receive. One for each pooling:
-# the ratio of root mean squares of the two, averaged over the sample photographs at 256 px.
+# The mean of 2×2 rectified activations is smaller than their maximum. Without a factor each average
+# pooling would weaken the input of the deeper layers, which were trained with maxima. One factor
+# per pooling: the ratio of root mean squares, averaged over the sample photographs at 256 px.
 AVERAGE_POOLING_GAINS = {"vgg16": (1.14, 1.52, 1.60, 1.76), "vgg19": (1.13, 1.56, 1.39, 1.89)}
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
 
 class VGG:
-    """VGG's convolutions up to the deepest layer asked for, with frozen weights.
+    """VGG's convolutions up to the deepest requested layer, with frozen weights.
 
     Args:
-        weights: as :func:`stylize.networks.models.load_weights` gives them.
+        weights: as :func:`stylize.networks.models.load_weights` returns them.
         layers: names of the activations to return, ``conv4_2`` (before the ReLU) or
             ``relu4_2`` (after it).
-        pooling: ``"max"``, or ``"avg"`` with the activations' scale kept.
+        pooling: ``"max"``, or ``"avg"``, which preserves the scale of the activations.
         precision: ``"fp32"``, ``"bf16"`` or ``"fp64"`` (for tests). In bf16 the first convolution
-            takes the pixels in two parts: 8 significant bits would move them by half a grey
-            level.
-        device: where the weights live and the work is done.
+            splits the pixels into two parts, because 8 significant bits would change them by half
+            a grey level.
+        device: where the network runs.
 
     Attributes:
         convolutions: the layers that are computed, in order.
@@ -41,12 +41,12 @@ class VGG:
         first: computes the first layer.
 
     Raises:
-        UnknownNameError: a layer that the network does not have.
+        UnknownNameError: the network does not have such a layer.
 
     Note:
-        The first convolution is padded by replication instead of zeros, which would frame the
-        picture in black (after K. Crowson's style-transfer-pytorch). Since the pad holds
-        pixels, the preprocessing is an affine map and can be folded into that convolution.
+        The first convolution is padded by replication, because zeros would frame the picture in
+        black (after K. Crowson's style-transfer-pytorch). Since the padding consists of pixels,
+        the preprocessing is an affine map and can be folded into that convolution.
     """
 
     def __init__(
@@ -87,22 +87,22 @@ class VGG:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the activations."""
+        """The type of the activations."""
         return DTYPES[self.precision]
 
     def strides(self) -> dict[str, int]:
-        """Image pixels between neighbouring positions, by layer name."""
+        """Return the image pixels between neighbouring positions, by layer name."""
         return {name: find_layer(self.architecture, name).stride for name in self.layers}
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """Activations by layer name.
+        """Compute the activations by layer name.
 
         Args:
             image: ``(N, 3, H, W)`` RGB in [0, 1].
 
         Returns:
-            ``(N, C, H // stride, W // stride)`` for each name, in the trunk's precision, part
-            of the autograd graph where ``image`` is.
+            ``(N, C, H // stride, W // stride)`` for each name, in the network's precision, part
+            of the autograd graph if ``image`` is.
         """
         found = {}
         x = self.first.forward(image)
@@ -140,12 +140,12 @@ class VGG:
 
 
 def exact(features: Tensor) -> Tensor:
-    """Activations in at least single precision."""
+    """Convert activations to at least single precision."""
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def fold_preprocessing(weights: Weights, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """First-layer parameters that take RGB in [0, 1] instead of the network's own input.
+    """Compute first-layer parameters that take RGB in [0, 1] instead of the network's own input.
 
     With input ``(scale·x − mean) / std`` per channel, ``W·input + b`` is
     ``(W·scale/std)·x + (b − Σ W·mean/std)``.
@@ -162,17 +162,17 @@ def fold_preprocessing(weights: Weights, weight: Tensor, bias: Tensor) -> tuple[
 
 
 def pooled(x: Tensor, pooling: str, gain: float) -> Tensor:
-    """The maximum or the scaled mean of cells of 2×2."""
+    """Pool cells of 2×2 to their maximum or their scaled mean."""
     return F.max_pool2d(x, 2) if pooling == "max" else F.avg_pool2d(x, 2) * gain
 
 
 class FirstConvolution:
-    """The convolution that sees pixels, padded by replication, in its own precision.
+    """The convolution of the pixels, padded by replication, in its own precision.
 
     Args:
         weight, bias: as :func:`torch.nn.functional.conv2d` takes them.
-        dtype: of what comes out.
-        memory_format: of what goes in.
+        dtype: type of the output.
+        memory_format: layout of the input.
     """
 
     def __init__(
@@ -182,7 +182,7 @@ class FirstConvolution:
         self._memory_format = memory_format
 
     def forward(self, image: Tensor) -> Tensor:
-        """``(N, 3, h, w)`` pixels to ``(N, 64, h, w)``."""
+        """Convolve ``(N, 3, h, w)`` pixels to ``(N, 64, h, w)``."""
         x = image.to(dtype=self._weight.dtype, memory_format=self._memory_format)
         x = F.pad(x, (1, 1, 1, 1), mode="replicate")
         return self._convolve(x)
@@ -194,7 +194,7 @@ class FirstConvolution:
         return F.conv_transpose2d(gradient.to(self._weight.dtype), self._weight)
 
     def backward(self, gradient: Tensor) -> Tensor:
-        """``(N, 64, h, w)`` to the pixels' ``(N, 3, h, w)``: what fell on the pad is theirs."""
+        """Back-propagate ``(N, 64, h, w)`` to ``(N, 3, h, w)``, padding added to its pixels."""
         wide = self._convolve_back(gradient)
         for axis in (2, 3):
             last = wide.shape[axis] - 1
@@ -204,22 +204,22 @@ class FirstConvolution:
 
 
 class SplitFirstConvolution(FirstConvolution):
-    """The same with the products of bfloat16, and all but the precision of float32.
+    """The first convolution with bfloat16 products and nearly the precision of float32.
 
     A float32 is the sum of two bfloat16 to within 2⁻¹⁷ of it. So pixels, weights and biases become
-    channels of their high and low parts, of which three of four products count; the sums are
-    float32 within the library. The plain convolution with its conversions took a fifth of all
-    time on a processor with matrix units; this takes a tenth of that.
+    channels of their high and low parts, of whose four products three matter; the library sums in
+    float32. The plain convolution with its conversions took a fifth of all time on a processor
+    with matrix units; this takes a tenth of that.
 
     Args:
         weight, bias: in float32.
-        memory_format: of what goes in.
+        memory_format: layout of the input.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, memory_format: torch.memory_format) -> None:
         super().__init__(weight, bias, torch.bfloat16, memory_format)
         high, low = halves(weight)
-        # Channels of ones, which see the bias in the middle of the window alone.
+        # Channels of ones add the bias, from the middle of the window only.
         offsets = weight.new_zeros(len(bias), 2, *weight.shape[2:], dtype=torch.bfloat16)
         offsets[:, 0, 1, 1], offsets[:, 1, 1, 1] = halves(bias)
         self._split = self._laid_out(torch.cat([high, high, low, offsets], 1))
@@ -239,6 +239,6 @@ class SplitFirstConvolution(FirstConvolution):
 
 
 def halves(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Two bfloat16 whose sum is a float32 but for its last bits."""
+    """Split a float32 into two bfloat16 whose sum equals it except for the last bits."""
     high = x.bfloat16()
     return high, (x - high.float()).bfloat16()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -229,30 +230,33 @@ _PROC, _CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> float | None:
-    """Memory that is free for this process: the machine's, and what its control groups leave.
+    """Return the memory that this process may still use: the machine's, or its control groups'.
 
-    None where the system does not tell (anywhere but on Linux).
+    None where the system does not say.
     """
-    amounts = list(_found())
+    amounts = [*_machine(), *_group_allowances()]
     return min(amounts) if amounts else None
 
 
-def _found() -> Iterator[float]:
-    info = _text(_PROC / "meminfo")
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", info, re.M)
-    if match:
-        yield float(match[1]) * 1024
+def _machine() -> Iterator[float]:
+    import psutil  # noqa: PLC0415
+
+    with suppress(OSError, RuntimeError, psutil.Error):
+        yield float(psutil.virtual_memory().available)
+
+
+def _group_allowances() -> Iterator[float]:
     for folder in _groups():
         limit = _text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes")
         used = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
         if limit.strip().isdigit() and used.strip().isdigit():
-            # What files occupy is given back when it is needed.
+            # The kernel gives the file cache back when memory is needed.
             cache = re.search(r"^inactive_file (\d+)", _text(folder / "memory.stat"), re.M)
             yield max(0.0, float(limit) - float(used) + (float(cache[1]) if cache else 0.0))
 
 
 def _groups() -> Iterator[Path]:
-    """The control groups that this process is in, and those around them."""
+    """Find the control groups of this process and those around them; none except on Linux."""
     for line in _text(_PROC / "self" / "cgroup").splitlines():
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers not in ("", "memory"):

@@ -11,8 +11,7 @@ from stylize.optimize.loop import Step
 from stylize.optimize.snapshot import Keeping
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.checkpoint import Description
-from stylize.runs.checkpoint_policy import load, outcomes_of
+from stylize.runs.checkpoint import Description, load, outcomes_of
 from stylize.runs.result import Result, resolution
 from stylize.version import __version__
 

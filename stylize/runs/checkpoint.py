@@ -1,4 +1,7 @@
-"""The checkpoint file: a document and arrays. No torch."""
+"""Checkpoints: the state of a run in one safetensors file, described in its metadata.
+
+torch is imported only to load a state, so that a description can be checked without it.
+"""
 
 from __future__ import annotations
 
@@ -7,168 +10,48 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import stat
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from stylize.errors import CheckpointError, RecipeError
+from stylize.errors import CheckpointError, OutputError, RecipeError
 from stylize.images.atomic import replacing
 from stylize.runs.recipe import check_recipe
 from stylize.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
+
+    from stylize.optimize.snapshot import ScaleOutcome, Snapshot
+    from stylize.settings.schedule import Scale
 
 SUFFIX = ".checkpoint"
 
-_LENGTH_BYTES = 8
+FORMAT = 2  # version 0.1.0 wrote format 1
 
-_OPENING = b'{"__metadata__":{"sha256":"'
+_DESCRIPTION, _CHECKSUM = "stylize", "sha256"  # keys of the file's metadata
 
-_DIGEST_BYTES = 64
-
-_ZEROS = b"0" * _DIGEST_BYTES
-
-# A header holds the recipe and a line for each array: some kilobytes.
-_MAX_HEADER_BYTES = 1 << 24
-
-_KINDS = {"float32": "F32", "float64": "F64", "uint8": "U8"}
-
-
-def write(path: Path, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
-    """Write a checkpoint, which is there whole or not at all.
-
-    What a killed process has left of an earlier one is removed.
-
-    Args:
-        path: of the file; an existing one is replaced.
-        document: plain data for JSON, without NaN.
-        arrays: contiguous, of float32, float64 or uint8; written without a copy.
-
-    Raises:
-        OutputError: the system refuses; the file is as it was.
-    """
-    header = _header(document, arrays)
-    views = [array.reshape(-1).view("uint8").data for array in arrays.values()]
-    found = hashlib.sha256(header)
-    for view in views:
-        found.update(view)
-    digest = found.hexdigest().encode()
-    remove_remains(path)
-    with replacing(path, token=_token(path)) as partial, partial.open("wb") as file:
-        file.write(header.replace(_ZEROS, digest, 1))
-        for view in views:
-            file.write(view)
-
-
-def _header(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The length and the header proper, with zeros in the digest's place."""
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
-    table: dict[str, Any] = {"__metadata__": {"sha256": _ZEROS.decode(), "stylize": text}}
-    start = 0
-    for name, array in arrays.items():
-        end = start + array.nbytes
-        kind, shape = _KINDS[str(array.dtype)], list(array.shape)
-        table[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
-        start = end
-    header = json.dumps(table, separators=(",", ":")).encode()
-    header += b" " * (-len(header) % _LENGTH_BYTES)
-    return len(header).to_bytes(_LENGTH_BYTES, "little") + header
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The document of a checkpoint, once every byte of the file is known to be as it was written.
-
-    Raises:
-        CheckpointError: missing, unreadable, no checkpoint, or not the file that was written.
-    """
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            raise CheckpointError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            return _read(path, file)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{path} cannot be read: {reason.lower()}") from error
-
-
-def _read(path: Path, file: BinaryIO) -> dict[str, Any]:
-    length = file.read(_LENGTH_BYTES)
-    size = min(int.from_bytes(length, "little"), _MAX_HEADER_BYTES)
-    header = file.read(size)
-    if not header.startswith(_OPENING):
-        raise CheckpointError(f"{path} is no checkpoint of stylize")
-    begin, end = len(_OPENING), len(_OPENING) + _DIGEST_BYTES
-    found = hashlib.sha256(length + header[:begin] + _ZEROS + header[end:])
-    while block := file.read(1 << 20):
-        found.update(block)
-    if found.hexdigest().encode() != header[begin:end]:
-        raise CheckpointError(
-            f"{path} is damaged or incomplete", hint="it cannot be used: begin the run again"
-        )
-    return _document(path, header)
-
-
-def _document(path: Path, header: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(json.loads(header)["__metadata__"]["stylize"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no checkpoint of stylize") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} is no checkpoint of stylize")
-    return document
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Whether a file looks like a checkpoint, damaged or not, by its beginning."""
-    try:
-        with path.open("rb") as file:
-            return file.read(_LENGTH_BYTES + len(_OPENING)).endswith(_OPENING)
-    except OSError:
-        return False
-
-
-def remove_remains(path: Path) -> None:
-    """Remove what killed processes have left of this file under temporary names.
-
-    Should one of them live after all, it fails to write this once and says so.
-    """
-    final = Path(os.path.realpath(path))
-    for remains in final.parent.glob(f".stylize-{_mark(path)}-*.part"):
-        if remains.name != f".stylize-{_token(path)}.part":
-            with suppress(OSError):
-                remains.unlink()
-
-
-def _mark(path: Path) -> str:
-    """Tells the temporary files of one checkpoint from all others in its folder."""
-    name = os.path.basename(os.path.realpath(path))
-    return f"checkpoint-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
-
-
-def _token(path: Path) -> str:
-    return f"{_mark(path)}-{os.getpid()}"
-
-
-FORMAT = 1
+_OPTIMIZER = "optimizer "  # begins the names of the optimizer's tensors
 
 
 @dataclass(frozen=True)
 class Request:
-    """What the command that began the run was asked for, beside the picture itself.
+    """How the command that began the run writes its result.
 
     Attributes:
         target: the file to write, absolute; None for stdout.
-        format: of stdout, as ``--format`` takes it.
-        depth: bits a channel, as ``--depth`` takes it.
+        format: for stdout, as ``--format`` takes it.
+        depth: bits per channel, as ``--depth`` takes it.
         quality: 1 to 100.
         overwrite: whether an existing file may be replaced.
-        max_input_pixels: of the pictures that are read.
+        max_input_pixels: limit for each input picture.
         minutes: between two checkpoints.
     """
 
@@ -183,18 +66,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Description:
-    """The document of a checkpoint.
+    """Everything in a checkpoint except its tensors.
 
     Attributes:
         recipe: of the picture so far.
-        request: what the command was asked for.
-        scales: steps done and losses of each scale so far.
+        request: how the result is written.
+        scales: steps done and losses at each scale so far.
         seconds: since the run began.
         measured_px, tile_px: see :class:`stylize.optimize.snapshot.Snapshot`.
-        numbers: what the optimiser remembers, beside tensors.
-        orders: for each array, the tensor's dimensions in the order in which memory holds them.
+        numbers: the optimizer's state except its tensors.
+        orders: for each tensor, its dimensions in the order in which memory holds them.
         version: of the program that wrote it.
-        format: of the document.
+        format: of the description.
     """
 
     recipe: Mapping[str, Any]
@@ -209,49 +92,187 @@ class Description:
     format: int = FORMAT
 
 
-def describe(path: Path) -> Description:
-    """What stands in a checkpoint, after the whole file has been checked.
+def save(path: Path, snapshot: Snapshot, request: Request) -> None:
+    """Write a checkpoint, whole or not at all, and remove what killed processes left of it.
+
+    Args:
+        path: an existing file is replaced.
+        snapshot: its numbers are finite.
+        request: how the result is written.
 
     Raises:
-        CheckpointError: it is no checkpoint, damaged, or of another format.
+        OutputError: the system refuses; the file is as it was.
+    """
+    tensors = {"image": snapshot.image, "totals": snapshot.totals}
+    tensors |= {_OPTIMIZER + name: each for name, each in snapshot.optimizer.tensors.items()}
+    orders = {name: _memory_order(each) for name, each in tensors.items()}
+    description = Description(
+        recipe=snapshot.recipe,
+        request=request,
+        scales=[(each.steps_done, each.losses) for each in snapshot.outcomes],
+        seconds=snapshot.seconds,
+        measured_px=snapshot.measured_px,
+        tile_px=snapshot.tile_px,
+        numbers=snapshot.optimizer.numbers,
+        orders=orders,
+    )
+    arrays = {name: _array(each, orders[name]) for name, each in tensors.items()}
+    write(path, dataclasses.asdict(description), arrays)
+
+
+def write(path: Path, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a description, as plain data for JSON, and contiguous arrays; see :func:`save`."""
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.numpy import save_file  # noqa: PLC0415
+
+    text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+    checksum = _checksum(text, ((name, arrays[name]) for name in sorted(arrays)))
+    remove_remains(path)
+    # safetensors writes under a temporary name of its own: in a folder that the next run finds.
+    with (
+        replacing(path, token=_token(path)) as partial,
+        TemporaryDirectory(dir=partial.parent, prefix=partial.stem, suffix=".part") as folder,
+    ):
+        state = Path(folder) / "state"
+        try:
+            save_file(dict(arrays), state, {_DESCRIPTION: text, _CHECKSUM: checksum})
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        shutil.copymode(partial, state)
+        os.replace(state, partial)
+
+
+def describe(path: Path) -> Description:
+    """Read the description of a checkpoint, after checking the whole file.
+
+    Raises:
+        CheckpointError: missing, no checkpoint, damaged, or written by another version.
     """
     document = read(path)
-    if document.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is a checkpoint of format {document.get('format')}, this version reads"
-            f" {FORMAT}",
-            hint=f"go on with stylize {document.get('version')}, which wrote it",
-        )
     try:
         found = _description(document)
         check_recipe(found.recipe, str(path))
     except (AttributeError, KeyError, TypeError, ValueError, RecipeError) as error:
-        raise CheckpointError(f"{path} holds no checkpoint that can be followed") from error
+        raise _unusable(path) from error
     return found
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Read the description as plain data, see :func:`describe`."""
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise CheckpointError(f"{path} is not a regular file")
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            text = metadata.get(_DESCRIPTION, "")
+            document = _parsed(path, text)
+            arrays = ((name, file.get_tensor(name)) for name in sorted(file.keys()))
+            is_intact = _checksum(text, arrays) == metadata.get(_CHECKSUM)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file") from error
+    except (SafetensorError, TypeError, AttributeError) as error:
+        raise _no_checkpoint(path) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"{path} cannot be read: {reason.lower()}") from error
+    if not is_intact:
+        raise CheckpointError(f"{path} is damaged", hint="start the run again")
+    return document
+
+
+def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _no_checkpoint(path) from error
+    if not isinstance(document, dict):
+        raise _no_checkpoint(path)
+    if document.get("format") != FORMAT:
+        version = document.get("version")
+        raise CheckpointError(
+            f"{path} was written by another version of stylize",
+            hint=f"resume it with stylize {version}, or start the run again",
+        )
+    return document
+
+
+def _no_checkpoint(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is not a checkpoint of stylize, or it is damaged")
+
+
+def _unusable(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path} is a checkpoint without the state of a run")
+
+
+def _checksum(text: str, arrays: Iterable[tuple[str, np.ndarray]]) -> str:
+    found = hashlib.sha256(text.encode())
+    for name, array in arrays:
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.reshape(-1).view("uint8").data)
+    return found.hexdigest()
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Return whether a file is a checkpoint, of any version."""
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    if not os.path.isfile(path):
+        return False
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _DESCRIPTION in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def remove_remains(path: Path) -> None:
+    """Remove what killed processes have left of this file under temporary names.
+
+    If such a process is alive after all, it fails to write this once and says so.
+    """
+    final = Path(os.path.realpath(path))
+    for remains in final.parent.glob(f".stylize-{_mark(path)}-*.part"):
+        if remains.is_dir():
+            shutil.rmtree(remains, ignore_errors=True)
+        elif remains.name != f".stylize-{_token(path)}.part":
+            with suppress(OSError):
+                remains.unlink()
+
+
+def _mark(path: Path) -> str:
+    """Distinguish the temporary files of one checkpoint from all others in its folder."""
+    name = os.path.basename(os.path.realpath(path))
+    return f"checkpoint-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+def _token(path: Path) -> str:
+    return f"{_mark(path)}-{os.getpid()}"
+
+
 def _description(document: Mapping[str, Any]) -> Description:
-    """From plain data; whatever has another form raises."""
+    """Check untrusted data; whatever has another form raises."""
     found = Description(**{**document, "request": Request(**document["request"])})
     checks = [
         isinstance(found.recipe, dict),
-        _is_figure(found.seconds),
+        _is_number(found.seconds),
         all(tile is None or type(tile) is int for tile in (found.measured_px, found.tile_px)),
-        all(map(_is_figure, found.numbers.values())),
+        all(map(_is_number, found.numbers.values())),
         all(
-            type(steps) is int and steps > 0 and all(map(_is_figure, losses.values()))
+            type(steps) is int and steps > 0 and all(map(_is_number, losses.values()))
             for steps, losses in found.scales
         ),
         len(found.scales) > 0,
         all(sorted(order) == list(range(len(order))) for order in found.orders.values()),
-        *_checked(found.request),
+        *_request_checks(found.request),
     ]
     if not all(checks):
         raise ValueError("a value of the wrong kind")
     return dataclasses.replace(found, scales=[(steps, losses) for steps, losses in found.scales])
 
 
-def _checked(request: Request) -> list[bool]:
+def _request_checks(request: Request) -> list[bool]:
     return [
         isinstance(request.target, str | None),
         request.format in (None, "png", "jpeg", "webp", "avif", "tiff"),
@@ -259,9 +280,151 @@ def _checked(request: Request) -> list[bool]:
         type(request.quality) is int and 1 <= request.quality <= 100,
         isinstance(request.overwrite, bool),
         type(request.max_input_pixels) is int and request.max_input_pixels > 0,
-        _is_figure(request.minutes) and request.minutes > 0,
+        _is_number(request.minutes) and request.minutes > 0,
     ]
 
 
-def _is_figure(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
+
+
+def load(path: Path, description: Description, scales: Sequence[Scale]) -> Snapshot:
+    """Load the snapshot in a checkpoint.
+
+    Args:
+        path: of the file.
+        description: of the same file, see :func:`describe`.
+        scales: of the job to resume.
+
+    Raises:
+        CheckpointError: the file has changed since, or belongs to a job with other scales.
+    """
+    from safetensors import SafetensorError  # noqa: PLC0415
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    from stylize.optimize.snapshot import Snapshot, State  # noqa: PLC0415
+
+    outcomes = outcomes_of(path, description, scales)
+    try:
+        found = load_file(path)
+        tensors = {name: _tensor(found[name], order) for name, order in description.orders.items()}
+        image, totals = tensors.pop("image"), tensors.pop("totals")
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise _unusable(path) from error
+    if totals.shape != (outcomes[-1].steps_done,) or image.dim() != 4:
+        raise _unusable(path)
+    optimizer = {name.removeprefix(_OPTIMIZER): each for name, each in tensors.items()}
+    return Snapshot(
+        outcomes=outcomes,
+        totals=totals,
+        image=image,
+        optimizer=State(optimizer, description.numbers),
+        seconds=description.seconds,
+        measured_px=description.measured_px,
+        tile_px=description.tile_px,
+        recipe=description.recipe,
+    )
+
+
+def outcomes_of(
+    path: Path, description: Description, scales: Sequence[Scale]
+) -> tuple[ScaleOutcome, ...]:
+    """Return what happened at each scale so far.
+
+    Raises:
+        CheckpointError: the checkpoint belongs to a job with other scales.
+    """
+    from stylize.optimize.snapshot import ScaleOutcome  # noqa: PLC0415
+
+    recorded = description.recipe["resolved"].get("scales")
+    done = [steps for steps, _ in description.scales]
+    planned = [[s.width, s.height, n] for s, n in zip(scales, done, strict=False)]
+    if recorded != planned or any(n > s.steps for s, n in zip(scales, done, strict=False)):
+        raise CheckpointError(
+            f"{path} is of a run with other sizes than this version plans",
+            hint=f"resume it with stylize {description.version}, which wrote it",
+        )
+    return tuple(
+        ScaleOutcome(scale, steps, losses, stopped=False)
+        for scale, (steps, losses) in zip(scales, description.scales, strict=False)
+    )
+
+
+def _memory_order(tensor: Tensor) -> list[int]:
+    """Return the dimensions in the order in which memory holds them.
+
+    It is kept because a sum over channels-last memory differs in the last bits.
+    """
+    return sorted(range(tensor.dim()), key=tensor.stride().__getitem__, reverse=True)
+
+
+def _array(tensor: Tensor, order: Sequence[int]) -> np.ndarray:
+    array: np.ndarray = tensor.detach().cpu().permute(*order).contiguous().numpy()
+    return array
+
+
+def _tensor(stored: Tensor, order: Sequence[int]) -> Tensor:
+    # A file's own memory is not aligned as torch's is, on which kernels may choose their way.
+    tensor = stored.clone()
+    return tensor.permute([order.index(each) for each in range(len(order))])
+
+
+class CheckpointPolicy:
+    """Decides when a run writes its checkpoint.
+
+    Args:
+        path: of the file.
+        request: how the result is written, and how often a checkpoint is.
+        warn: called once, if a checkpoint cannot be written. The run continues.
+        present: whether the file holds a state of this run already.
+        clock: seconds that only grow.
+
+    Attributes:
+        present: whether the file holds a state of this run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        request: Request,
+        warn: Callable[[str], None],
+        *,
+        present: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.path = path
+        self.present = present
+        self._request = request
+        self._warn: Callable[[str], None] | None = warn
+        self._clock = clock
+        self._last = clock()
+
+    def offer(self, take: Callable[[], Snapshot], last: bool) -> None:
+        """Take a snapshot and write it, if it is time or the run stops here."""
+        if not last and self._clock() - self._last < 60 * self._request.minutes:
+            return
+        snapshot = take()
+        if _is_finite(snapshot):
+            self._write(snapshot)
+        self._last = self._clock()
+
+    def _write(self, snapshot: Snapshot) -> None:
+        try:
+            save(self.path, snapshot, self._request)
+            self.present = True
+        except OutputError as error:
+            if self._warn is not None:
+                self._warn(f"no checkpoint: {error}; the run continues without one")
+            self._warn = None
+
+    def discard(self) -> None:
+        """Remove the file, because the run is finished."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
+        remove_remains(self.path)
+        self.present = False
+
+
+def _is_finite(snapshot: Snapshot) -> bool:
+    losses = snapshot.outcomes[-1].losses.values()
+    return all(map(math.isfinite, (*losses, *snapshot.optimizer.numbers.values())))

@@ -1,36 +1,30 @@
-"""The inputs of a recipe, found again on this machine by their content.
+"""Find the inputs of a recipe on this machine by their content.
 
-A recipe names its inputs by file name and SHA-256; where they lay is kept out of the picture.
-That stands in an index in the user's cache instead, ``sources.jsonl``: a line of JSON for every
-picture that was opened, the newest last. The index is a convenience. It is written without locks,
-may lose an entry to a parallel run, and whatever it says is compared with the file's content.
+A recipe names its inputs by file name and SHA-256; it does not contain paths. An index in the
+user's cache, an SQLite database, records where each picture was opened. The index is a convenience:
+its absence is no error, and a file it names is used only after its content was compared.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 from stylize.directories import cache_directory
 from stylize.errors import PictureError, RecipeError
-from stylize.images.atomic import write_atomically
 from stylize.images.open import printable
 
 MAX_FILES = 2000
 
 MAX_FILE_BYTES = 500_000_000
-
-MAX_INDEX_BYTES = 1_000_000
 
 MAX_INDEX_ENTRIES = 5000
 
@@ -42,13 +36,13 @@ _ROLE = re.compile(r".{1,80}")
 
 _NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\\0]{1,255}")
 
-_MAX_LINE_BYTES = 1 << 16  # no system opens a path as long as this
+_LOCK_TIMEOUT_S = 1.0  # another process writes for milliseconds
 
 _MAX_KNOWN = 10  # places tried for one hash
 
 _MAX_SHOWN = 80
 
-_MAX_NAME_BYTES = 80  # of stylize.runs.recipe, which would bring numpy with it
+_MAX_NAME_BYTES = 80  # as in stylize.runs.recipe, which would import numpy
 
 _STDIN = "stdin"
 
@@ -59,7 +53,7 @@ class Wanted:
 
     Attributes:
         role: ``content``, ``style`` …
-        name: the file's name when it was read; untrusted, and never made a path of.
+        name: the file's name when it was read; untrusted, and never used as a path.
         sha256: hexadecimal digest of the file's bytes.
     """
 
@@ -73,11 +67,10 @@ class Wanted:
 
 
 def wanted_of(recipe: Mapping[str, Any]) -> list[Wanted]:
-    """The inputs that a recipe asks for, in its order.
+    """List the inputs that a recipe asks for, in its order.
 
     Raises:
-        RecipeError: an input without a role, with a name that no file can have, or with a digest
-            that is none.
+        RecipeError: an input without a role, with an impossible file name or an invalid digest.
     """
     inputs = recipe.get("inputs")
     if not isinstance(inputs, list):
@@ -95,10 +88,10 @@ def _wanted(entry: Any, number: int) -> Wanted:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal: what ``Picture.sha256`` is for the same file.
+    """Compute the SHA-256 of a file, hexadecimal, as in ``Picture.sha256``.
 
     Raises:
-        PictureError: missing, unreadable, or no regular file.
+        PictureError: missing, unreadable, or not a regular file.
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -111,97 +104,64 @@ def digest(path: Path) -> str:
 
 
 def remember(path: Path, sha256: str) -> None:
-    """Note in the index where a picture lies. Never raises: without an index, nothing is noted."""
-    with suppress(Exception):  # no trouble with a convenience is worth the user's picture
-        _append(os.path.abspath(path), sha256)
+    """Record in the index where a picture is. Never raises: the index is a convenience."""
+    if _HASH.fullmatch(sha256):
+        with suppress(Exception):
+            _insert(sha256, os.fsencode(os.path.abspath(path)))
 
 
 def recall(sha256: str) -> list[Path]:
-    """Where pictures of that digest were opened, the newest first; only files that exist.
+    """List where pictures of that digest were opened, the newest first; only files that exist.
 
-    Their content may have changed since. Never raises: without an index, there is nothing.
+    Their content may have changed since. Never raises: without an index the list is empty.
     """
-    return [Path(path) for path in _known(_tail(), sha256) if os.path.isfile(path)]
+    index = _index()
+    with suppress(Exception):
+        if index.is_file():
+            import sqlite3  # noqa: PLC0415
+
+            query = "SELECT path FROM places WHERE sha256 = ? ORDER BY rowid DESC"
+            with closing(sqlite3.connect(index, timeout=_LOCK_TIMEOUT_S)) as places:
+                found = [Path(os.fsdecode(path)) for (path,) in places.execute(query, [sha256])]
+            return [path for path in found if path.is_absolute() and path.is_file()]
+    return []
 
 
 def _index() -> Path:
-    return cache_directory() / "sources.jsonl"
+    return cache_directory() / "sources.sqlite"
 
 
-def _tail() -> bytes:
-    """The index, or the end of one that has grown beyond all measure."""
+def _insert(sha256: str, path: bytes) -> None:
+    import sqlite3  # noqa: PLC0415
+
     index = _index()
-    if not os.path.isfile(index):
-        return b""
-    try:
-        with index.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 2 * MAX_INDEX_BYTES))
-            return file.read(2 * MAX_INDEX_BYTES)
-    except OSError:
-        return b""
-
-
-def _known(index: bytes, sha256: str) -> list[str]:
-    """The places of one digest, the newest first, each once."""
-    if not _HASH.fullmatch(sha256):
-        return []
-    lines = (line for line in index.split(b"\n") if sha256.encode() in line)
-    paths = [path for found, path in _entries(lines) if found == sha256]
-    return list(dict.fromkeys(reversed(paths)))
-
-
-def _entries(lines: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Digests and absolute paths. Lines that are torn, foreign or hostile are passed over."""
-    for line in lines:
-        if not 0 < len(line) < _MAX_LINE_BYTES:
-            continue
-        entry = None
-        with suppress(ValueError, RecursionError):
-            entry = json.loads(line)
-        match entry:
-            case {"sha256": str(sha256), "path": str(path)}:
-                if _HASH.fullmatch(sha256) and os.path.isabs(path):
-                    yield sha256, path
-
-
-def _line(sha256: str, path: str) -> bytes:
-    return json.dumps({"sha256": sha256, "path": path}, separators=(",", ":")).encode() + b"\n"
-
-
-def _append(path: str, sha256: str) -> None:
-    index, present = _index(), _tail()
-    unusable = os.path.lexists(index) and not os.path.isfile(index)
-    if unusable or not _HASH.fullmatch(sha256) or _known(present, sha256)[:1] == [path]:
-        return
-    line = _line(sha256, path)
-    if present and not present.endswith(b"\n"):  # do not continue what another run has torn
-        line = b"\n" + line
     index.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-    # What somebody looks at is nobody else's business.
-    descriptor = os.open(index, flags, 0o600)
+    if index.exists() and not index.is_file():
+        return
+    os.close(os.open(index, os.O_CREAT | os.O_RDWR, 0o600))  # the user's folders are private
     try:
-        os.write(descriptor, line)
-        size = os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
-    if size > MAX_INDEX_BYTES:
-        _compact(index)
+        _write(index, sha256, path)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):  # locked, read-only or full
+            raise
+        index.write_bytes(b"")  # damaged, or not a database
+        _write(index, sha256, path)
 
 
-def _compact(index: Path) -> None:
-    """Keep the newest entry of each digest, and of those so many that there is room again."""
-    newest: dict[str, str] = {}
-    for sha256, path in reversed(list(_entries(_tail().split(b"\n")))):
-        newest.setdefault(sha256, path)
-    lines, size = [], 0
-    for sha256, path in islice(newest.items(), MAX_INDEX_ENTRIES):
-        lines.append(_line(sha256, path))
-        size += len(lines[-1])
-        if size > MAX_INDEX_BYTES // 2:
-            break
-    write_atomically(index, b"".join(reversed(lines)))
-    os.chmod(index, 0o600)
+def _write(index: Path, sha256: str, path: bytes) -> None:
+    import sqlite3  # noqa: PLC0415
+
+    with closing(sqlite3.connect(index, timeout=_LOCK_TIMEOUT_S)) as places, places:
+        places.execute("PRAGMA synchronous = OFF")
+        places.execute(
+            "CREATE TABLE IF NOT EXISTS places (sha256 TEXT, path BLOB, UNIQUE (sha256, path))"
+        )
+        # The row is deleted and inserted again, so that the newest row has the largest rowid.
+        places.execute("INSERT OR REPLACE INTO places VALUES (?, ?)", [sha256, path])
+        places.execute(
+            "DELETE FROM places WHERE rowid <= (SELECT max(rowid) FROM places) - ?",
+            [MAX_INDEX_ENTRIES],
+        )
 
 
 def find_sources(
@@ -211,26 +171,24 @@ def find_sources(
     folders: Sequence[Path],
     substitute: bool = False,
 ) -> list[Path]:
-    """The files that have the content of the wanted inputs.
+    """Find the files that have the content of the wanted inputs.
 
-    Looked at in turn: the given files, the given folders, the other folders, the index. In
-    folders (not below them), first the files of a recorded name, then all that are called like
-    pictures; of these files at most 2000 in all, none above 500 MB, nothing but regular files,
-    and none that cannot be read.
+    The search visits the given files, the given folders, the other folders, and the index. In
+    folders (not below them) it reads first the files with a recorded name, then all with the
+    suffix of a picture: at most 2000 files in all, regular, readable, and up to 500 MB each.
 
     Args:
-        wanted: what is sought. Equal digests are one input, and get the same file.
-        given: files and folders that the user named. A file must be one of the inputs; of a
-            folder nothing is demanded.
-        folders: where else to look; those that do not exist are passed over.
-        substitute: let given files that are none of the inputs take the places of the inputs
-            that are not found, in the order of both.
+        wanted: the inputs. Those with equal digests get the same file.
+        given: files and folders that the user named. Each file must be one of the inputs.
+        folders: where else to look; those that do not exist are skipped.
+        substitute: use given files that are none of the inputs for the inputs that are not found,
+            in the order of both.
 
     Returns:
         A path for each of ``wanted``, in its order.
 
     Raises:
-        PictureError: a given path does not exist, or cannot be read.
+        PictureError: a given path does not exist or cannot be read.
         RecipeError: an input is not found, or a given file is not needed.
     """
     search = _Search(wanted)
@@ -248,11 +206,11 @@ def find_sources(
 
 
 class _Search:
-    """What has been found so far.
+    """The state of a search.
 
     Attributes:
         found: a file for each digest.
-        differing: for a digest, a file that should have it by its name or place, and has not.
+        differing: for a digest, a file with the right name or place but other content.
     """
 
     def __init__(self, wanted: Sequence[Wanted]) -> None:
@@ -263,18 +221,18 @@ class _Search:
         self._files_left = MAX_FILES
 
     def missing(self) -> list[Wanted]:
-        """The inputs without a file."""
+        """List the inputs without a file."""
         return [each for each in self._wanted if each.sha256 not in self.found]
 
     def places(self) -> list[Wanted]:
-        """The same, but of those with one digest only the first."""
+        """List the inputs without a file, only the first of those with equal digests."""
         first: dict[str, Wanted] = {}
         for each in self.missing():
             first.setdefault(each.sha256, each)
         return list(first.values())
 
     def take_files(self, given: Sequence[Path]) -> list[Path]:
-        """Use the given files; returns those that are none of the inputs."""
+        """Use the given files; return those that are none of the inputs."""
         for path in given:
             if not os.path.exists(path):
                 raise PictureError(f"{path}: there is no such file")
@@ -286,7 +244,7 @@ class _Search:
         return strangers
 
     def search_folders(self, folders: Sequence[Path]) -> None:
-        """Look at the files there, by name and then by content alone."""
+        """Read the files there, first those with a recorded name."""
         paths = [folder / name for folder in folders for name in _listing(folder)]
         expected: dict[str, list[Wanted]] = {}
         for each in self.missing():
@@ -298,20 +256,20 @@ class _Search:
             self._try(path)
 
     def search_index(self) -> None:
-        """Look where the pictures were opened before."""
+        """Read the files that the index names."""
         for each in self.places():
             for path in recall(each.sha256)[:_MAX_KNOWN]:
                 self._try(path, [each])
 
     def substitute(self, strangers: Sequence[Path]) -> list[Path]:
-        """Let other files take the places of what is missing; returns those left over."""
+        """Use other files for what is missing; return those left over."""
         places = self.places()
         for each, path in zip(places, strangers, strict=False):
             self.found[each.sha256] = path
         return list(strangers[len(places) :])
 
     def _affordable(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Those worth reading, as long as something is missing and the number is not used up."""
+        """Yield the files worth reading until nothing is missing or the limit is reached."""
         for path in paths:
             if not self._files_left or not self.missing():
                 return
@@ -320,7 +278,7 @@ class _Search:
                 yield path
 
     def _try(self, path: Path, expected: Sequence[Wanted] = ()) -> None:
-        """Look at a file, which by its name or place should be one of the expected inputs."""
+        """Read a file that by its name or place should be one of the expected inputs."""
         found = self._digest(path)
         if found is None or self._offer(path, found):
             return
@@ -329,14 +287,14 @@ class _Search:
                 self.differing.setdefault(each.sha256, path)
 
     def _offer(self, path: Path, sha256: str) -> bool:
-        """Whether a file is one of the inputs; the first such file is kept."""
+        """Return whether a file is one of the inputs; keep the first such file."""
         if all(sha256 != each.sha256 for each in self._wanted):
             return False
         self.found.setdefault(sha256, path)
         return True
 
     def _digest(self, path: Path) -> str | None:
-        """The digest of a file, if it can be had; no file is read twice."""
+        """Return the digest of a file, or None if it is unreadable; no file is read twice."""
         key = os.path.realpath(path)
         if key not in self._digests:
             self._digests[key] = None
@@ -361,7 +319,7 @@ def _is_plausible(path: Path) -> bool:
 
 
 def _recorded_name(path: Path) -> str:
-    """What a recipe would call this file, in the one spelling of accents that names share here."""
+    """Return the name that a recipe would record, with accents in one normal form."""
     name = printable(re.split(r"[/\\]", path.name)[-1])
     return normalize("NFC", name.encode()[:_MAX_NAME_BYTES].decode(errors="ignore"))
 

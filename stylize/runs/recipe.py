@@ -1,8 +1,8 @@
-"""The recipe of a picture: all that is needed to make it again, as one JSON document.
+"""The recipe of a picture: everything needed to make it again, as one JSON document.
 
-It travels inside the picture (see :mod:`stylize.images.metadata`). It holds the settings in
-full, what was resolved from them, names and SHA-256 of the inputs and of the weights; no paths,
-no host, no user, no clock.
+It is stored inside the picture (see :mod:`stylize.images.metadata`). It contains all settings, what
+was resolved from them, and names and SHA-256 of the inputs and of the weights; no paths, host,
+user or time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
-# So that many inputs fit into the 16 kB that every format carries.
+# Many inputs must fit into the 16 kB that every format can store.
 MAX_NAME_BYTES = 80
 
 KINDS = {kind.TECHNIQUE: kind for kind in (TransferSettings, DreamSettings, TunnelSettings)}
@@ -49,17 +49,17 @@ def compose(
     interrupted: bool,
     preset: str | None = None,
 ) -> dict[str, Any]:
-    """The document of a finished picture.
+    """Make the recipe of a finished picture.
 
     Args:
         technique: ``transfer`` …
-        settings: all of them, as plain data.
-        inputs: pictures with the part each played.
+        settings: all settings, as plain data.
+        inputs: pictures with their roles.
         weights: name and SHA-256.
-        resolved: what the run decided itself: device, precision, threads, sizes, steps.
-        losses: weighted values at the end, by term.
+        resolved: what the run chose itself: device, precision, threads, sizes, steps.
+        losses: weighted values at the end, by name.
         interrupted: whether the run was stopped.
-        preset: the name of the preset that the settings began from.
+        preset: the name of the preset that the settings are based on.
     """
     return {
         "schema": SCHEMA,
@@ -87,20 +87,20 @@ def _described(role: str, picture: Picture) -> dict[str, Any]:
 
 
 def to_text(document: Mapping[str, Any]) -> str:
-    """The document as compact JSON."""
+    """Write the recipe as compact JSON."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]:
-    """The recipe inside a picture.
+    """Read the recipe inside a picture.
 
     Args:
-        source: a file, or its bytes. What it says is untrusted: use it as data only.
-        name: what to call the source in messages.
+        source: a file, or its content. The recipe is untrusted: use it as data only.
+        name: the name of the source in error messages.
 
     Raises:
-        RecipeError: the picture carries none, or one this version cannot read.
-        PictureError: the file is no picture.
+        RecipeError: the picture contains no recipe, or one that this version cannot read.
+        PictureError: the file is not a picture.
     """
     name = name or (source.name if isinstance(source, Path) else "the picture")
     text = read_recipe(source)
@@ -114,14 +114,14 @@ def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]
 
 
 def check_recipe(document: Mapping[str, Any], name: str) -> None:
-    """Make sure that a document is a recipe, as far as its outline goes.
+    """Check the outline of a recipe.
 
     Args:
         document: untrusted.
-        name: of what carries it.
+        name: the file that contains it, for error messages.
 
     Raises:
-        RecipeError: of another program, of another schema, or not whole.
+        RecipeError: it is of another program or schema, or incomplete.
     """
     if document.get("tool") != "stylize":
         raise RecipeError(f"{name} carries a recipe of another program")
@@ -137,15 +137,15 @@ def check_recipe(document: Mapping[str, Any], name: str) -> None:
 
 
 def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
-    """The recipe of one cell of a sheet, or of a picture that is no sheet.
+    """Extract the recipe of one cell of a contact sheet; any other picture has no cells.
 
     Args:
         recipe: of the file.
-        cell: such as ``B3``; None for a picture.
+        cell: a name such as ``B3``; None for a picture that is not a sheet.
 
     Raises:
         RecipeError: a sheet without a cell, a cell without a sheet, or no such cell.
-        SettingError: the cell's name is none.
+        SettingError: the cell's name is invalid.
     """
     cells = recipe.get("cells")
     if not isinstance(cells, Mapping):
@@ -158,14 +158,14 @@ def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
     if not isinstance(found, Mapping) or not isinstance(found.get("settings"), Mapping):
         raise RecipeError(f"the sheet has no cell {cell}", hint=f"it has: {', '.join(cells)}")
     settings = {**recipe["settings"], **found["settings"]}
-    # A sheet that was stopped holds whole cells.
+    # The cells of a sheet that was stopped are complete.
     whole = {"technique": recipe.get("of"), "interrupted": False}
     inputs = _inputs_of(found, recipe["inputs"])
     return {**recipe, **whole, "settings": settings, "inputs": inputs}
 
 
 def _inputs_of(cell: Mapping[str, Any], inputs: list[Any]) -> list[Any]:
-    """Those of a sheet's inputs whose places a cell names; all if it names none."""
+    """Select the sheet's inputs that a cell uses; all if it does not say."""
     places = cell.get("inputs", list(range(len(inputs))))
     if not isinstance(places, list) or not all(
         isinstance(place, int) and 0 <= place < len(inputs) for place in places
@@ -175,16 +175,16 @@ def _inputs_of(cell: Mapping[str, Any], inputs: list[Any]) -> list[Any]:
 
 
 def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
-    """The settings that a recipe holds, checked.
+    """Read and check the settings in a recipe.
 
     Args:
         recipe: untrusted.
         size: another size, as ``--size`` takes it.
 
     Raises:
-        RecipeError: a technique or a setting that this version does not know.
-        WeightsError: the network is not there.
-        SettingError: the size is none.
+        RecipeError: this version does not know the technique or a setting.
+        WeightsError: the network is not installed.
+        SettingError: the size is invalid.
     """
     technique = recipe.get("technique")
     if not isinstance(technique, str) or technique not in KINDS:
@@ -201,7 +201,7 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
 
 
 def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:
-    """What is wrong in a recipe is not the user's request."""
+    """Report an invalid setting as a fault of the recipe, not of the user's request."""
     return RecipeError(
         f"this version cannot follow the recipe: {error.message}",
         hint=f"stylize {recipe.get('version')} made it",
@@ -219,7 +219,7 @@ def _architecture(network: str) -> str:
 
 
 def _check_noise(settings: Any) -> None:
-    """Nothing but the recipe vouches for the size of noise."""
+    """Apply the pixel limit to noise, whose size comes from the untrusted recipe."""
     height, width = getattr(settings, "noise_size", None) or (1, 1)
     if height * width > pixel_limit():
         raise RecipeError(

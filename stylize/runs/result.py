@@ -1,4 +1,4 @@
-"""A finished picture with everything that belongs to it."""
+"""The result of a run: a picture with its recipe."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from stylize.runs.recipe import to_text
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a technique.
+    """The result of a run.
 
     Attributes:
         pixels: ``(1, 3, H, W)`` float32 RGB in [0, 1], on the CPU.
-        alpha: ``(1, 1, H, W)`` of the content picture, or None if it is opaque.
-        recipe: the document that makes it again, see :mod:`stylize.runs.recipe`.
-        interrupted: whether the run was stopped; the picture is what there was.
+        alpha: ``(1, 1, H, W)`` of the photo, or None if it is opaque.
+        recipe: see :mod:`stylize.runs.recipe`.
+        interrupted: whether the run was stopped early.
         notes: what a user may want to know, a line each.
     """
 
@@ -46,10 +46,10 @@ class Result:
         quality: int = 95,
         token: str | None = None,
     ) -> None:
-        """Write the picture with its recipe inside, see :func:`stylize.images.write_picture`.
+        """Write the picture and its recipe, see :func:`stylize.images.write.write_picture`.
 
         Raises:
-            StylizeError: it cannot be written; an existing file is then untouched.
+            StylizeError: it cannot be written; an existing file is then unchanged.
         """
         write_picture(
             Path(target) if isinstance(target, str) else target,
@@ -69,7 +69,7 @@ def resolution(
     outcomes: Sequence[ScaleOutcome],
     memory_plan: MemoryPlan | None = None,
 ) -> dict[str, Any]:
-    """What a run decided itself, as the recipe tells it."""
+    """Describe what a run chose itself, for the recipe."""
     memory_plan = memory_plan or MemoryPlan()
     return {
         "size": [size[1], size[0]],
@@ -85,5 +85,5 @@ def resolution(
 
 
 def alpha_of(picture: Picture, size: tuple[int, int]) -> Tensor | None:
-    """The transparency of a picture at another size, ``(1, 1, *size)``."""
+    """Resize the transparency of a picture to ``(1, 1, *size)``."""
     return None if picture.alpha is None else resize_clamped(picture.alpha, size)

@@ -1,4 +1,4 @@
-"""What the pictures of one process can share: networks in memory, statistics of styles."""
+"""Share networks in memory and statistics of style images between the runs of one process."""
 
 from __future__ import annotations
 
@@ -13,40 +13,39 @@ from stylize.networks.vgg import VGG
 from stylize.planning.device import Device
 from stylize.settings.execution import Execution
 
-# For each style. Its moments at one scale take 2.4 MB with the default layers; a picture of
-# 2048 px has five scales. More would only serve batches whose pictures are of few sizes, but not
-# of one, and would grow where all are of different sizes.
+# Per style image. Its moments at one scale take 2.4 MB with the default layers, and a picture of
+# 2048 px has five scales. More would only help batches of pictures with a few sizes.
 MOST_STATISTICS = 16
 
-# Two hundred pictures need the same trunk; two presets may need two.
-MOST_TRUNKS = 4
+# A batch needs one network; two presets may need two.
+MOST_NETWORKS = 4
 
 Value = TypeVar("Value")
 
 
 class Session:
-    """Loads and computes once what several pictures need, within bounds.
+    """Loads and computes once what several pictures need, within limits.
 
-    A technique that is given none makes its own.
+    A run without a session makes its own.
     """
 
     def __init__(self) -> None:
         self._weights: OrderedDict[Hashable, Weights] = OrderedDict()
-        self._machines: OrderedDict[Hashable, Device] = OrderedDict()
-        self._trunks: OrderedDict[Hashable, VGG] = OrderedDict()
+        self._devices: OrderedDict[Hashable, Device] = OrderedDict()
+        self._networks: OrderedDict[Hashable, VGG] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
     def weights(self, network: str) -> Weights:
-        """A network's weights, see :func:`stylize.networks.models.load_weights`."""
-        return _kept(self._weights, network, lambda: load_weights(network), MOST_TRUNKS)
+        """Return a network's weights, see :func:`stylize.networks.models.load_weights`."""
+        return _kept(self._weights, network, lambda: load_weights(network), MOST_NETWORKS)
 
     def device(self, execution: Execution, weights: Weights) -> Device:
-        """Where the work is done, see :func:`stylize.gradients.self_test.resolve`."""
+        """Return the device of a run, see :func:`stylize.gradients.self_test.resolve`."""
         key = (execution, weights.sha256)
-        return _kept(self._machines, key, lambda: resolve(execution, weights), MOST_TRUNKS)
+        return _kept(self._devices, key, lambda: resolve(execution, weights), MOST_NETWORKS)
 
     def vgg(self, weights: Weights, layers: Sequence[str], pooling: str, device: Device) -> VGG:
-        """A network on its device, see :class:`stylize.networks.vgg.VGG`."""
+        """Return a network on its device, see :class:`stylize.networks.vgg.VGG`."""
         wanted = tuple(dict.fromkeys(layers))
         key = (weights.sha256, wanted, pooling, device.precision, device.name)
 
@@ -59,29 +58,29 @@ class Session:
                 device=device.name,
             )
 
-        return _kept(self._trunks, key, load, MOST_TRUNKS)
+        return _kept(self._networks, key, load, MOST_NETWORKS)
 
     def statistics(
         self, style: str, key: Hashable, compute: Callable[[], dict[str, Moments]]
     ) -> dict[str, Moments]:
-        """The moments of a style by layer, computed unless they are known.
+        """Return the moments of a style image by layer, computed unless they are known.
 
         Args:
-            style: SHA-256 of the picture.
-            key: whatever else they depend on.
-            compute: gives them.
+            style: SHA-256 of the style image.
+            key: whatever else the moments depend on.
+            compute: computes them.
         """
-        shelf = self._statistics.setdefault(style, OrderedDict())
-        return _kept(shelf, key, compute, MOST_STATISTICS)
+        cache = self._statistics.setdefault(style, OrderedDict())
+        return _kept(cache, key, compute, MOST_STATISTICS)
 
 
 def _kept(
-    shelf: OrderedDict[Hashable, Value], key: Hashable, make: Callable[[], Value], most: int
+    cache: OrderedDict[Hashable, Value], key: Hashable, make: Callable[[], Value], most: int
 ) -> Value:
-    """The value on the shelf, made if it is not there; the one longest unused makes room."""
-    if key not in shelf:
-        shelf[key] = make()
-        while len(shelf) > most:
-            shelf.popitem(last=False)
-    shelf.move_to_end(key)
-    return shelf[key]
+    """Return a cached value, or make it and drop the least recently used one."""
+    if key not in cache:
+        cache[key] = make()
+        while len(cache) > most:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.errors import UnknownNameError, UsageError
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets, to_text
 from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import from_document, to_document
@@ -32,12 +32,12 @@ _KEYS = ("name", "description", "technique", "settings")
 
 @dataclass(frozen=True)
 class Preset:
-    """A look with a name.
+    """Named settings.
 
     Attributes:
-        name: a slug.
-        technique: ``transfer`` …
-        description: one sentence on the look.
+        name: lower-case words joined by ``-``.
+        technique: ``transfer`` or ``dream``.
+        description: one sentence about the look.
         settings: the values that differ from the defaults, as plain data.
     """
 
@@ -48,20 +48,20 @@ class Preset:
 
     @property
     def recorded(self) -> str | None:
-        """Its name for a recipe; None for the default, which changes nothing."""
+        """The name that a recipe records; None for the default, which changes nothing."""
         return self.name if self.name != DEFAULTS[self.technique] else None
 
     def apply(self, overrides: Mapping[str, Any] | None = None) -> Any:
-        """Settings: the defaults, under the preset's values, under ``overrides``."""
+        """Build settings: the defaults, then the preset's values, then ``overrides``."""
         kind = PRODUCTS[self.technique]
         return from_document(kind, overrides or {}, from_document(kind, self.settings))
 
 
 @cache
 def preset_directory() -> Path:
-    """Where the presets of the program lie: in the package, or beside it in a checkout.
+    """Find the folder of the built-in presets: in the package, or next to it in a checkout.
 
-    An editable install links the package only, which is why the second place is needed.
+    An editable install links only the package, so the second place is needed.
     """
     package = Path(str(resources.files("stylize")))
     packaged = package / "_presets"
@@ -69,21 +69,21 @@ def preset_directory() -> Path:
 
 
 def preset_names(technique: str) -> list[str]:
-    """Names of the program's own presets, the default first."""
+    """List the names of the built-in presets, the default first."""
     names = sorted(path.stem for path in (preset_directory() / technique).glob("*.toml"))
     return sorted(names, key=lambda name: name != DEFAULTS[technique])
 
 
 def find_preset(technique: str, wanted: str) -> Preset:
-    """A preset by name, or by the path of a user's file.
+    """Find a built-in preset by name, or read a user's file.
 
     Args:
-        technique: what the preset is for.
+        technique: ``transfer`` or ``dream``.
         wanted: a name, or a path: anything with a separator or ending in ``.toml``.
 
     Raises:
         UnknownNameError: no preset of that name.
-        UsageError: the file cannot be read, or is no preset of this technique.
+        UsageError: the file cannot be read, or is not a preset for this technique.
     """
     if is_path(wanted):
         return read_preset(Path(wanted), technique)
@@ -93,7 +93,7 @@ def find_preset(technique: str, wanted: str) -> Preset:
 
 
 def is_path(wanted: str) -> bool:
-    """Whether it names a file, not one of the program's own presets."""
+    """Return whether it is the path of a file, not the name of a built-in preset."""
     return "/" in wanted or "\\" in wanted or wanted.endswith(".toml")
 
 
@@ -102,10 +102,10 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
 
     Args:
         path: of the file.
-        technique: what the preset has to be for; what the file says, if None.
+        technique: the technique the preset must be for; None accepts what the file says.
 
     Raises:
-        UsageError: it cannot be read, is no TOML, or holds what no preset may hold.
+        UsageError: the file cannot be read, is not TOML, or holds unknown or invalid values.
     """
     document = _parse(path)
     for key in document:
@@ -114,12 +114,12 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
     name, settings = document.get("name", path.stem), document.get("settings", {})
     if not isinstance(name, str) or not _SLUG.fullmatch(name):
         raise UsageError(f"{path}: the name {name!r} is not of the form my-preset-2")
-    told = document.get("technique", technique or DEFAULT_PRODUCT)
-    technique = technique or told
+    stated = document.get("technique", technique or DEFAULT_PRODUCT)
+    technique = technique or stated
     if technique not in PRODUCTS:
         raise UnknownNameError(f"technique in {path.name}", str(technique), PRODUCTS)
-    if told != technique:
-        raise UsageError(f"{path} is a preset for {told}, not for {technique}")
+    if stated != technique:
+        raise UsageError(f"{path} is a preset for {stated}, not for {technique}")
     if not isinstance(settings, Mapping):
         raise UsageError(f"{path}: [settings] is not a table")
     preset = Preset(name, technique, str(document.get("description", "")), settings)
@@ -145,55 +145,41 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def to_toml(preset: Preset) -> str:
-    """The preset as a file's text, the inverse of :func:`read_preset`."""
-    lines = [
-        f"name = {_value(preset.name)}",
-        f"technique = {_value(preset.technique)}",
-        f"description = {_value(preset.description)}",
-    ]
+    """Write the preset as the text of a file, the inverse of :func:`read_preset`."""
+    import tomli_w  # noqa: PLC0415
+
+    document: dict[str, Any] = {
+        "name": preset.name,
+        "technique": preset.technique,
+        "description": preset.description,
+    }
     if preset.settings:
-        lines += ["", "[settings]"]
-        lines += [f"{key} = {_value(value)}" for key, value in preset.settings.items()]
-    return "\n".join(lines) + "\n"
+        document["settings"] = dict(preset.settings)
+    return "".join(map(_shown, tomli_w.dumps(document)))
 
 
-def _value(value: Any) -> str:
-    """A TOML value: the few kinds that settings have."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, str):
-        return '"' + "".join(map(_escaped, value)) + '"'
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_value(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_value, value)) + "]"
-    raise SettingError(f"{value!r} has no place in a preset")
-
-
-def _escaped(character: str) -> str:
-    """As it may stand in a file and on a terminal."""
-    if character in '"\\':
-        return "\\" + character
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
+def _shown(character: str) -> str:
+    """Escape what would act on a terminal; TOML allows it in strings, and only there."""
+    if character == "\n" or character.isprintable():
+        return character
+    return f"\\U{ord(character):08x}"
 
 
 def changes(settings: Any) -> dict[str, Any]:
-    """The values that differ from the defaults, as plain data."""
+    """Return the values that differ from the defaults, as plain data."""
     default = to_document(type(settings)())
     return {key: value for key, value in to_document(settings).items() if default.get(key) != value}
 
 
 def dream_targets(text: str | None) -> tuple[Target, ...]:
-    """What is to be amplified, with weights whose sizes add up to that of the motif.
+    """Return the layers of a dream preset; their absolute weights add up to the given weight.
 
     Args:
-        text: as :func:`parse_dream` reads it; None, or a weight of 0, is nothing.
+        text: as :func:`parse_dream` reads it; empty for None or a weight of 0.
 
     Raises:
-        UnknownNameError: the program has no dream of this name.
-        SettingError: the weight is no number from 0 to 1000.
+        UnknownNameError: there is no dream preset of this name.
+        SettingError: the weight is not a number from 0 to 1000.
     """
     if text is None:
         return ()
@@ -211,11 +197,11 @@ def dream_targets(text: str | None) -> tuple[Target, ...]:
 
 
 def check_layers(settings: Any, architecture: str) -> None:
-    """Check layers and channels against a network, those of a transfer's dream included.
+    """Check that a network has the layers and channels, also those of a transfer's dream.
 
     Raises:
-        UnknownNameError: the network has no such layer, or the program no such dream preset.
-        ExpressionError: a channel that the network does not have.
+        UnknownNameError: there is no such layer, or no such dream preset.
+        ExpressionError: the network does not have a channel.
     """
     settings.check_layers(architecture)
     if isinstance(settings, TransferSettings) and (targets := dream_targets(settings.dream)):

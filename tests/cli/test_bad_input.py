@@ -127,7 +127,7 @@ def test_nothing_on_stdin(run: Run, sketch: type[Sketch], files: Files) -> None:
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("gone/out.png", "(make it first, or name another)"),
+        ("gone/out.png", "(create it first, or name another)"),
         ("photo.png/out.png", "photo.png is not a folder"),
         ("out.gif", "no picture format for a suffix '.gif' (use .png"),
         ("out", "no picture format for a name without a suffix"),
@@ -236,13 +236,13 @@ def test_a_file_where_previews_should_go(run: Run, sketch: type[Sketch], files: 
             "16384x16",
             "16383x16",
             ("out.webp",),
-            "webp holds at most 16383 pixels a side, the picture is 163",
+            "webp holds at most 16383 pixels per side, the picture is 163",
         ),
         (
             "16x65536",
             "16x65500",
             ("out.jpg",),
-            "jpeg holds at most 65500 pixels a side, the picture is 16×6",
+            "jpeg holds at most 65500 pixels per side, the picture is 16×6",
         ),
         ("16384x16", "16383x16", ("-", "--format", "webp"), "webp holds at most 16383"),
     ],

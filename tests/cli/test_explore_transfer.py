@@ -252,7 +252,7 @@ class TestBadInput:
         presets = ",".join(make(f"p{n}", smoothness=n / 10) for n in range(43))
         words = ("long.png", "fine.png", "--presets", presets, "--size", "384", "-o", "out.webp")
         line = complaint(run("explore", "transfer", *words, "--precision", "fp32"), 1)
-        assert line.startswith("webp holds at most 16383 pixels a side, the picture is 16864×")
+        assert line.startswith("webp holds at most 16383 pixels per side, the picture is 16864×")
         assert not (folder / "out.webp").exists()
 
     def test_nothing_to_paint_in(self, run: Run, folder: Path) -> None:

@@ -123,19 +123,19 @@ class TestHead:
             thousand.index_of("golden retreiver")
 
     def test_a_model_without(self) -> None:
-        with pytest.raises(WeightsError, match="'vgg16' knows no classes"):
+        with pytest.raises(WeightsError, match="'vgg16' has no classifier"):
             load_head("vgg16")
 
     @pytest.mark.parametrize(
         ("tensors", "said"),
         [
-            ({"classifier.0.weight": torch.zeros(2, 512)}, "no layers that tell classes"),
+            ({"classifier.0.weight": torch.zeros(2, 512)}, "does not contain a classifier"),
             (
                 {"classifier.0.weight": torch.zeros(2, 7), "classifier.0.bias": torch.zeros(2)},
-                "no layers that tell classes",
+                "does not contain a classifier",
             ),
-            ({"classifier.x": torch.zeros(2)}, "no layers that tell classes"),
-            (None, "is damaged (add the model again)"),
+            ({"classifier.x": torch.zeros(2)}, "does not contain a classifier"),
+            (None, "is damaged: expected SHA-256"),
         ],
     )
     def test_files_that_are_none(
@@ -199,7 +199,7 @@ class TestInspection:
             run(*words[:3], "--class", 7, "--network", shapes, "-o", tmp_path / "x.png"), 2
         )
         line = complaint(run(*words, "-o", tmp_path / "x.png"), 1)
-        assert line.startswith("the model 'vgg16' knows no classes (stylize models add")
+        assert line.startswith("the model 'vgg16' has no classifier (stylize models add")
         assert sorted(tmp_path.iterdir()) == before
 
     @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from stylize.cli.messages import WINDOW_COLUMNS, one_column, pointed
 from stylize.errors import ExpressionError
 from stylize.networks import import_models as additions
 from stylize.networks.architecture import convolutions, find_layer, least_octave_px
-from stylize.networks.weight_files import trunk_shapes
+from stylize.networks.weight_files import convolution_shapes
 from stylize.planning.cost import network_flop_per_px
 from tests.cli.conftest import HELP, Run, Sketch, complaint, program
 
@@ -31,7 +31,7 @@ REPLACED = "\N{REPLACEMENT CHARACTER}"
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The name of a VGG-19 that the user added."""
     monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
-    shapes = trunk_shapes("vgg19")
+    shapes = convolution_shapes("vgg19")
     path = tmp_path / "network.pth"
     torch.save({name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}, path)
     yield additions.add_file(path, name="mine", preprocessing="caffe").name

@@ -10,7 +10,7 @@ from stylize.cli.models import models
 from stylize.errors import SettingError, UnknownNameError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
-from stylize.networks.weight_files import trunk_shapes
+from stylize.networks.weight_files import convolution_shapes
 from tests.cli.conftest import HELP
 
 
@@ -27,7 +27,7 @@ def run():
 @pytest.fixture
 def network(tmp_path):
     path = tmp_path / "network.pth"
-    shapes = trunk_shapes("vgg16")
+    shapes = convolution_shapes("vgg16")
     torch.save({name: torch.zeros(1).expand(shape) for name, shape in shapes.items()}, path)
     return path
 

@@ -199,7 +199,10 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         (["--depth", "12"], "'12' is not one of '8', '16'"),
         (["--quality", "0"], "0 is not in the range 1<=x<=100"),
         (["--max-input-pixels", "0"], "0 is not in the range x>=1"),
-        (["--depth", "16", "-o", "a.jpg"], "jpeg holds 8 bits a channel, not 16 (use png or tiff)"),
+        (
+            ["--depth", "16", "-o", "a.jpg"],
+            "jpeg holds 8 bits per channel, not 16 (use png or tiff)",
+        ),
         (["--format", "png"], "--format is for -o - (a file's suffix says its format)"),
         (["--format", "png", "-o", "a.png"], "--format is for -o -"),
         (["-o", "-", "--json"], "-o - and --json both want stdout"),

@@ -366,7 +366,7 @@ class TestBadInput:
             (("film.gif", "--cell", "A1"), 1, "the picture is no sheet"),
             (("film.gif", "-o", "film.avi"), 1, "no format of moving pictures"),
             (("film.gif", "-o", "film.gif", "--overwrite"), 1, "is an input of this run"),
-            (("fast.webp", "-o", "fast.gif"), 2, "a gif plays at most 50 frames a second"),
+            (("fast.webp", "-o", "fast.gif"), 2, "a gif plays at most 50 frames per second"),
         ],
     )
     def test_requests(

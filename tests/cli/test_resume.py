@@ -224,9 +224,9 @@ class TestRefusals:
         for name, said in {
             "gone": "gone: there is no such file",
             ".": ". is not a regular file",
-            "cat.png": "cat.png is no checkpoint of stylize",
-            "cut": "cut is damaged or incomplete (it cannot be used: begin the run again)",
-            "edited": "edited is damaged or incomplete (",
+            "cat.png": "cat.png is not a checkpoint of stylize",
+            "cut": "cut is not a checkpoint of stylize, or it is damaged",
+            "edited": "edited is damaged (start the run again)",
         }.items():
             assert complaint(run("resume", name), 1).startswith(said)
         assert listing(stopped) == before
@@ -252,7 +252,7 @@ class TestRefusals:
         document = container.read(stopped / "run.checkpoint")
         container.write(stopped / "forged", document, {})
         line = complaint(run("resume", "forged"), 1)
-        assert line == "forged holds no checkpoint that can be followed"
+        assert line == "forged is a checkpoint without the state of a run"
 
     def test_a_new_run_does_not_replace_an_old_one(self, run: Run, stopped: Path) -> None:
         before = listing(stopped)
@@ -363,12 +363,12 @@ class TestWhenThereIsOne:
         def full(*_: object) -> None:
             raise OutputError("cannot write run.checkpoint: no space left on device")
 
-        monkeypatch.setattr("stylize.runs.checkpoint_policy.save", full)
+        monkeypatch.setattr("stylize.runs.checkpoint.save", full)
         words = (*KEPT, "--checkpoint-every", "0.00000001", "-o")
         first, second = done(run(*TRANSFER, *words, "out.png")).stderr.splitlines()
         assert first == (
             "no checkpoint: cannot write run.checkpoint: no space left on device;"
-            " the run goes on without"
+            " the run continues without one"
         )
         assert second.startswith("saved out.png")
         result = stop(run, monkeypatch, *TRANSFER, *words, "again.png")

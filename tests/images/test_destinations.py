@@ -108,7 +108,7 @@ class TestRequested:
         assert _resolve(path, overwrite=True, inputs=[tmp_path / "gone.png"]) == path
 
     def test_no_such_folder(self, tmp_path, content):
-        with pytest.raises(OutputError, match=r"no folder .*gone \(make it first"):
+        with pytest.raises(OutputError, match=r"no folder .*gone \(create it first"):
             _resolve(tmp_path / "gone" / "out.png", content)
 
     def test_a_file_where_a_folder_should_be(self, content):

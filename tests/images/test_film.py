@@ -372,7 +372,9 @@ class TestRefusals:
 )
 def test_a_side_too_long_for_the_format(tmp_path, target, side):
     Image.new("RGB", (side, 1)).save(tmp_path / "long.png")
-    with pytest.raises(OutputError, match=rf"pixels a side, the frames are {side}×1 \(write apng"):
+    with pytest.raises(
+        OutputError, match=rf"pixels per side, the frames are {side}×1 \(write apng"
+    ):
         write_animation(target, [tmp_path / "long.png"], fps=10, recipe=None)
 
 

@@ -151,7 +151,7 @@ class TestFormats:
 
     @pytest.mark.parametrize(("format", "side"), [("jpeg", 65_501), ("webp", 16_384)])
     def test_a_side_too_long_for_the_format(self, format, side):
-        with pytest.raises(OutputError, match=f"at most {side - 1} pixels a side"):
+        with pytest.raises(OutputError, match=f"at most {side - 1} pixels per side"):
             _written(torch.zeros(1, 3, 1, side), format=format)
 
     def test_an_encoder_that_fails_is_told(self, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import numpy as np
@@ -15,12 +16,13 @@ from torch import Tensor
 from stylize.errors import SettingError
 from stylize.masks.masks import (
     feather,
-    mask_from,
+    find_colours,
+    mask_weights,
     masks_by_colour,
     parse_colour,
     partition,
-    swatches,
 )
+from tests.conftest import as_picture
 
 few = settings(max_examples=40)
 RED, GREEN, BLUE = (1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)
@@ -49,17 +51,24 @@ def test_what_is_no_colour_is_refused(text: str) -> None:
 
 
 def test_white_applies_and_black_does_not() -> None:
-    found = mask_from(paint((0, 0, 0), (0.5, 0.5, 0.5), (1, 1, 1)))
+    found = mask_weights(as_picture(paint((0, 0, 0), (0.5, 0.5, 0.5), (1, 1, 1))), (40, 90))
     assert found.shape == (1, 1, 40, 90)
     assert found[0, 0, 0, 0] == 0
     assert found[0, 0, 0, -1] == 1
-    assert float(found[0, 0, 0, 45]) == pytest.approx(0.5, abs=1e-4)
+    assert found[0, 0, 0, 45] == 0.5
+
+
+@pytest.mark.parametrize(("colour", "weight"), [(RED, 0.299), (GREEN, 0.587), (BLUE, 0.114)])
+def test_colours_count_as_bright_as_they_look(colour: tuple[float, ...], weight: float) -> None:
+    found = mask_weights(as_picture(paint(colour)), (40, 30))
+    torch.testing.assert_close(found, torch.full_like(found, weight))
 
 
 def test_what_is_transparent_does_not_apply() -> None:
     alpha = torch.zeros(1, 1, 40, 30)
     alpha[..., :10] = 1
-    assert torch.equal(mask_from(paint((1, 1, 1)), alpha), alpha)
+    mask = dataclasses.replace(as_picture(paint((1, 1, 1))), alpha=alpha)
+    assert torch.equal(mask_weights(mask, (40, 30)), alpha)
 
 
 def test_each_colour_gives_its_region() -> None:
@@ -118,8 +127,8 @@ def test_one_region_twice_is_refused(names: list[str]) -> None:
         masks_by_colour(paint(RED, BLUE), names, name="seg.png")
 
 
-def test_swatches_add_up() -> None:
-    found = swatches(paint(RED, BLUE, BLUE))
+def test_shares_of_the_colours_add_up() -> None:
+    found = find_colours(paint(RED, BLUE, BLUE))
     assert [str(each) for each in found] == ["#0000ff", "#ff0000"]
     assert [each.share for each in found] == pytest.approx([2 / 3, 1 / 3])
 

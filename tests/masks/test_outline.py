@@ -21,6 +21,7 @@ from stylize.masks.outline import (
     Proposal,
     agreement,
     best_of,
+    color_fit,
     fore,
     grab_cut,
     horizon,
@@ -29,7 +30,6 @@ from stylize.masks.outline import (
     propose,
     reduced,
     seeds,
-    telling,
 )
 
 HEIGHT, WIDTH = 48, 64
@@ -122,18 +122,18 @@ class TestSeeds:
 class TestJudgement:
     def test_colours_that_tell_all_or_nothing(self) -> None:
         cut = disc()
-        assert telling(cut.astype(np.intp), cut) == pytest.approx(1)
-        assert telling(np.zeros(cut.shape, np.intp), cut) == pytest.approx(0, abs=1e-12)
+        assert color_fit(cut.astype(np.intp), cut) == pytest.approx(1)
+        assert color_fit(np.zeros(cut.shape, np.intp), cut) == pytest.approx(0, abs=1e-12)
         halves = np.zeros((8, 8), bool)
         halves[:4] = True
-        assert telling(np.arange(64).reshape(8, 8) % 2, halves) == pytest.approx(0, abs=1e-12)
-        assert telling(cut.astype(np.intp), np.ones_like(cut)) == 0
+        assert color_fit(np.arange(64).reshape(8, 8) % 2, halves) == pytest.approx(0, abs=1e-12)
+        assert color_fit(cut.astype(np.intp), np.ones_like(cut)) == 0
 
     def test_reduced_tells_colours_apart_and_not_grain(self) -> None:
         cut = disc()
         palette = reduced(painted(cut))
         assert palette.shape == cut.shape
-        assert telling(palette, cut) > 0.8
+        assert color_fit(palette, cut) > 0.8
         assert not reduced(np.full((8, 8, 3), 77, np.uint8)).any()
 
     def test_agreement(self) -> None:
@@ -174,7 +174,7 @@ class TestJudgement:
         assert len(proposals) == len(SHARES)
         best, steadiness = best_of(proposals)
         assert overlap(best.cut, disc()) > 0.97
-        assert best.telling > 0.8
+        assert best.color_fit > 0.8
         assert steadiness > 0.6
 
     def test_a_flat_picture_proposes_nothing_of_worth(self) -> None:

@@ -22,7 +22,7 @@ from stylize.masks.subject import LAYERS, SURE, Subject, find_subject, prominenc
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.segment import show_subject
-from stylize.runs.area import subject_mask, subject_network
+from stylize.runs.masks import subject_mask, subject_network
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import SegmentSettings

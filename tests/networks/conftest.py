@@ -6,28 +6,31 @@ import pytest
 import torch
 
 from stylize.networks.import_models import torchvision_names
-from stylize.networks.weight_files import trunk_shapes
+from stylize.networks.weight_files import convolution_shapes
 
 
-def light_trunk(architecture: str) -> dict[str, torch.Tensor]:
+def light_tensors(architecture: str) -> dict[str, torch.Tensor]:
     # An expanded tensor is saved as the one value it has.
-    vgg = {name: torch.zeros(1).expand(shape) for name, shape in trunk_shapes(architecture).items()}
+    vgg = {
+        name: torch.zeros(1).expand(shape)
+        for name, shape in convolution_shapes(architecture).items()
+    }
     generator = torch.Generator().manual_seed(7)
     vgg["conv1_1.weight"] = torch.randn(64, 3, 3, 3, generator=generator)
     return vgg
 
 
 @pytest.fixture(scope="session")
-def trunks():
-    return {architecture: light_trunk(architecture) for architecture in ("vgg16", "vgg19")}
+def plain_states():
+    return {architecture: light_tensors(architecture) for architecture in ("vgg16", "vgg19")}
 
 
 @pytest.fixture(scope="session")
-def torchvision_states(trunks):
+def torchvision_states(plain_states):
     return {
         architecture: {torchvision_names(architecture)[name]: t for name, t in vgg.items()}
         | {"classifier.0.weight": torch.ones(4, 8), "classifier.0.bias": torch.ones(4)}
-        for architecture, vgg in trunks.items()
+        for architecture, vgg in plain_states.items()
     }
 
 

@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d, conv2d
 
 from stylize.errors import UnknownNameError
 from stylize.networks.architecture import convolutions, find_layer, layer_names, rectified, up_to
-from stylize.networks.weight_files import trunk_shapes
+from stylize.networks.weight_files import convolution_shapes
 
 
 def seen_px(architecture: str, name: str) -> int:
@@ -67,7 +67,7 @@ def test_receptive_field_is_that_of_the_gradient(architecture, name, field_px, s
 # Parameters of the convolutions as Keras prints them without the top.
 @pytest.mark.parametrize(("architecture", "count"), [("vgg16", 14714688), ("vgg19", 20024384)])
 def test_parameters(architecture, count):
-    assert sum(math.prod(shape) for shape in trunk_shapes(architecture).values()) == count
+    assert sum(math.prod(shape) for shape in convolution_shapes(architecture).values()) == count
 
 
 # The papers' 15.5 and 19.6 G at 224 × 224 have 0.124 G of fully connected layers in them.

@@ -104,7 +104,7 @@ def test_what_can_be_said(text, targets):
         ("conv4_3:1-2.5*conv5_1", 11, "found '.' (a minus after a channel needs a space"),
         ("conv4_3:٣", 8, "expected a channel's number"),
         ("conv4_3:10000", 8, "no layer has that many channels (at most 9999)"),
-        ("0*conv4_3", 0, "a weight of 0 asks for nothing"),
+        ("0*conv4_3", 0, "a weight of 0 has no effect"),
         ("conv4_3 - conv3_3*0.0", 18, "a weight of 0"),
         ("1e-999*conv4_3", 0, "a weight of 0"),
         ("x + 1.1e9*conv4_3", 4, "the weight 1.1e9 is too large (at most 1000000000)"),
@@ -141,7 +141,7 @@ def test_the_canonical_text_is_never_too_long_to_be_read_again():
     name = "x" * (MAX_CHARACTERS - 5)
     assert to_text(parse_targets(f"2e0*{name}")) == f"2*{name}"
     error = refusal(f"2e8*{name}")
-    assert error.message == "too long an expression"
+    assert error.message == "the expression is too long"
     assert error.position == MAX_CHARACTERS - 1
 
 

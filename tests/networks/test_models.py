@@ -18,9 +18,9 @@ from stylize.networks.weight_files import (
     CAFFE,
     TORCHVISION,
     Preprocessing,
-    as_trunk,
+    convolution_shapes,
     decode,
-    trunk_shapes,
+    pick_convolutions,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_packaged_weights(name):
     start = time.perf_counter()
     weights = store.load_weights(name)
     assert time.perf_counter() - start < 5
-    assert {key: tuple(t.shape) for key, t in weights.tensors.items()} == trunk_shapes(name)
+    assert {key: tuple(t.shape) for key, t in weights.tensors.items()} == convolution_shapes(name)
     assert all(t.dtype == torch.float32 for t in weights.tensors.values())
     assert all(t.is_contiguous() and t.isfinite().all() for t in weights.tensors.values())
     assert (weights.architecture, weights.preprocessing) == (name, CAFFE)
@@ -130,7 +130,7 @@ def test_a_model_of_the_user_cannot_stand_in_for_a_packaged_one(models_folder):
 def test_a_damaged_record(models_folder, text):
     models_folder.mkdir(parents=True)
     (models_folder / "mine.json").write_text(text)
-    with pytest.raises(WeightsError, match=r"mine\.json is no record of a model"):
+    with pytest.raises(WeightsError, match=r"mine\.json is not the record of a model"):
         store.find_model("mine")
     assert store.load_weights("vgg16").name == "vgg16"
 
@@ -164,13 +164,13 @@ def test_palettes_that_do_not_fit(tensors):
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 64, save({"a": torch.zeros(4)})[:-1]])
 def test_no_safetensors(content):
-    with pytest.raises(WeightsError, match="not a whole safetensors file"):
+    with pytest.raises(WeightsError, match="not a complete safetensors file"):
         decode(content, HERE)
 
 
-def test_half_precision_becomes_single(trunks):
-    halves = {name: tensor.half() for name, tensor in trunks["vgg16"].items()}
-    vgg = as_trunk(halves, "vgg16", HERE)
+def test_half_precision_becomes_single(plain_states):
+    halves = {name: tensor.half() for name, tensor in plain_states["vgg16"].items()}
+    vgg = pick_convolutions(halves, "vgg16", HERE)
     assert vgg["conv1_1.weight"].dtype == torch.float32
 
 

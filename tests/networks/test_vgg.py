@@ -1,4 +1,4 @@
-"""The trunk on the real weights and small pictures."""
+"""The network on the real weights and small pictures."""
 
 from dataclasses import replace
 

@@ -17,8 +17,7 @@ from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.resume import check_resumable, run_rest
-from stylize.runs import checkpoint_policy as snapshots
-from stylize.runs.checkpoint import Request, describe
+from stylize.runs.checkpoint import Request, describe, save
 from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
@@ -94,7 +93,7 @@ def stopped(job: Job, step: int, path: Path) -> Result:
     def keep(take: Take, last: bool) -> None:
         assert last == (len(done) >= step)
         if last:
-            snapshots.save(path, take(), REQUEST)
+            save(path, take(), REQUEST)
 
     return job.run(done.append, lambda: len(done) >= step, Keeping(keep))
 
@@ -140,7 +139,7 @@ def test_stopped_again_and_again(whole: Any, tmp_path: Path) -> None:
 
         def keep(take: Take, last: bool) -> None:
             if last:
-                snapshots.save(path, take(), REQUEST)
+                save(path, take(), REQUEST)
 
         options = {"on_step": events.append, "stop": lambda: bool(events)}  # noqa: B023
         found = gone_on(JOBS["jitter"](), path, keeping=Keeping(keep), **options)
@@ -161,7 +160,7 @@ def test_stopped_between_two_scales(name: str, whole: Any, tmp_path: Path) -> No
     def keep(take: Take, last: bool) -> None:
         offers.append(last)
         if last:
-            snapshots.save(path, take(), REQUEST)
+            save(path, take(), REQUEST)
 
     partial = JOBS[name]().run(stop=lambda: next(asked), keeping=Keeping(keep))
     assert offers == [False] * first + [True]

@@ -18,7 +18,7 @@ from stylize.networks.models import Weights
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs import session as studio_module
-from stylize.runs.session import MOST_STATISTICS, MOST_TRUNKS, Session
+from stylize.runs.session import MOST_NETWORKS, MOST_STATISTICS, Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.schedule import schedule
@@ -232,7 +232,7 @@ def test_many_styles_do_not_crowd_each_other_out() -> None:
 def test_the_bounds_leave_room_for_a_run() -> None:
     """The scales of a picture of 4096 px; a look's trunk and another's."""
     assert len(schedule(4096, 4096, steps=1, final_steps=1)) <= MOST_STATISTICS
-    assert MOST_TRUNKS >= 2
+    assert MOST_NETWORKS >= 2
 
 
 def test_statistics_that_fail_are_not_kept() -> None:

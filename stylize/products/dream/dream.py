@@ -32,7 +32,7 @@ from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_
 from stylize.planning.cost import Cost, dream_cost, frame_px
 from stylize.planning.device import Device, budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
-from stylize.runs.area import area_of, doubts
+from stylize.runs.masks import requested_mask, subject_notes
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
 from stylize.runs.session import Session
@@ -368,7 +368,7 @@ class Dream:
         self.photo, self.guide, self.mask = photo, guide, mask
         self._preset = preset
         self.size = picture_size(photo, self.settings)
-        area = area_of(photo, self.settings, mask, execution, session)
+        area = requested_mask(photo, self.settings, mask, execution, session)
         self._mask = None if area is None else dream_area(area, self.size, self.settings.feather)
         self.area = area
         self.weights = session.weights(self.settings.network)
@@ -379,7 +379,7 @@ class Dream:
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
         self.notes = [] if photo is None else size_notes(self.settings, photo.size)
-        self.notes += [*plan.notes(self.settings.floor), *doubts(area, mask)]
+        self.notes += [*plan.notes(self.settings.floor), *subject_notes(area, mask)]
 
     @property
     def memory_plan(self) -> MemoryPlan:

@@ -28,7 +28,7 @@ from stylize.masks.masks import (
     require_some,
     soft_inside,
 )
-from stylize.runs.area import area_of, doubts
+from stylize.runs.masks import requested_mask, subject_notes
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.masks import kept_part
@@ -289,14 +289,14 @@ def regions_of(
         whole: see :class:`StyleGroups`.
 
     Raises:
-        StylizeError: see :class:`StyleGroups` and :func:`stylize.runs.area.area_of`.
+        StylizeError: see :class:`StyleGroups` and :func:`stylize.runs.masks.requested_mask`.
     """
-    area = area_of(photo, settings, parts.mask, execution, session)
+    area = requested_mask(photo, settings, parts.mask, execution, session)
     if area is None and not parts.regions:
         return None
     size = result_size(settings, photo.size)
     found = StyleGroups(Masks(area, parts.regions), size, settings.feather, whole=whole)
-    found.notes += doubts(area, parts.mask)
+    found.notes += subject_notes(area, parts.mask)
     return found
 
 

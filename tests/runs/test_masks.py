@@ -1,4 +1,4 @@
-"""Where a technique applies: masks that fit, edges that are soft on the inside."""
+"""The mask of a run: what is asked for, edges that are soft on the inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stylize.images.read import read_picture
 from stylize.images.resampling import resize
 from stylize.masks import subject
 from stylize.masks.masks import composed, require_some, soft_inside
-from stylize.runs.area import area_of
+from stylize.runs.masks import requested_mask
 from stylize.settings.dream import DreamSettings
 from stylize.settings.masks import kept_part
 from stylize.settings.transfer import TransferSettings
@@ -78,10 +78,10 @@ def test_what_is_black_stays_black_and_grey_stays_grey(seed: int, width: int) ->
 def test_composed_is_both_pictures_to_the_bit() -> None:
     generator = torch.Generator().manual_seed(3)
     picture, photo = torch.rand(2, 1, 3, 40, 40, generator=generator)
-    area = half()
-    area[..., 20:22] = 0.5
+    mask = half()
+    mask[..., 20:22] = 0.5
     kept = picture.clone()
-    found = composed(picture, photo, area)
+    found = composed(picture, photo, mask)
     assert torch.equal(found[..., 22:], photo[..., 22:])
     torch.testing.assert_close(found[..., :20], picture[..., :20], rtol=0, atol=1e-6)
     torch.testing.assert_close(found[..., 20:22], (picture + photo)[..., 20:22] / 2)
@@ -104,19 +104,19 @@ class TestTheAutomaticMask:
     def test_it_is_the_subjects(self) -> None:
         pixels = read_picture(SAMPLES / "photos" / "chelsea.jpg").pixels
         photo = as_picture(resize(pixels, (64, 96)).clamp(0, 1))
-        painted = area_of(photo, TransferSettings(subject="style"), None)
+        painted = requested_mask(photo, TransferSettings(subject="style"), None)
         assert painted is not None
         assert painted.size == photo.size
         assert float(painted.pixels[..., 28:36, 44:52].mean()) > 0.9, "the middle is the cat's"
 
     def test_no_request_no_mask(self) -> None:
-        assert area_of(as_picture(cat(64)), TransferSettings(), None) is None
+        assert requested_mask(as_picture(cat(64)), TransferSettings(), None) is None
         mask = as_picture(half().expand(1, 3, 40, 40))
-        assert area_of(None, DreamSettings(), mask) is mask
+        assert requested_mask(None, DreamSettings(), mask) is mask
 
     def test_what_cannot_be(self) -> None:
         asked = DreamSettings(subject="keep")
         with pytest.raises(SettingError, match="noise has no subject"):
-            area_of(None, asked, None)
-        with pytest.raises(SettingError, match="a mask beside --subject"):
-            area_of(as_picture(cat(64)), asked, as_picture(cat(64)))
+            requested_mask(None, asked, None)
+        with pytest.raises(SettingError, match="a mask cannot be combined with --subject"):
+            requested_mask(as_picture(cat(64)), asked, as_picture(cat(64)))

@@ -1,4 +1,4 @@
-"""Where a run applies: a given mask, or the subject of the photo."""
+"""The mask of a run: a picture, or the subject of the photo."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def subject_mask(
     invert: bool = False,
     session: Session | None = None,
 ) -> Picture:
-    """The subject of a photo as a mask that is used like one from a file.
+    """Find the subject of a photo and make a mask of it, like one from a file.
 
     Args:
         photo: the photo.
         execution: where the network runs.
-        network: that looks at it.
-        invert: white on the background instead.
-        session: shares the network with others.
+        network: the network that looks at the photo.
+        invert: make the background white instead.
+        session: shares the loaded network.
 
     Returns:
-        White on the subject, of the photo's size; its notes say so where that is not sure.
+        A mask of the photo's size, white on the subject; a note says if the result is uncertain.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
         PictureError: the photo is too narrow.
-        StylizeError: the network or the device is not there.
+        StylizeError: the network or the device is not available.
     """
     found = find_subject(
         photo.pixels, subject_network(network, execution, session), name=photo.name
@@ -56,45 +56,47 @@ def subject_mask(
 def subject_network(
     network: str, execution: Execution | None = None, session: Session | None = None
 ) -> VGG:
-    """The network as :func:`find_subject` needs it."""
+    """Load the network with the layers that :func:`find_subject` needs."""
     session = session or Session()
     weights = session.weights(network)
     return session.vgg(weights, LAYERS, "max", session.device(execution or Execution(), weights))
 
 
-def area_of(
+def requested_mask(
     photo: Picture | None,
     settings: SubjectSettings,
     mask: Picture | None,
     execution: Execution | None = None,
     session: Session | None = None,
 ) -> Picture | None:
-    """Where a technique applies, as a picture: white where it does, black where the photo stays.
+    """Return the mask that a run asks for: white where it paints, black where the photo stays.
 
     Args:
-        photo: the photo; None for none.
+        photo: the photo, or None.
         settings: which part of the photo is kept.
-        mask: a picture that says so itself.
+        mask: a mask given as a picture.
         execution, session: for the network that finds the subject.
 
     Returns:
-        None if it applies everywhere.
+        None if the whole picture is painted.
 
     Raises:
-        SettingError: two masks at once, no photo to find a subject in, or the same for both.
+        SettingError: two masks at once, no photo that has a subject, or contradictory settings.
         MissingExtraError: OpenCV is not installed.
-        StylizeError: see :func:`stylize.runs.area.subject_mask`.
+        StylizeError: see :func:`subject_mask`.
     """
     kept = kept_part(settings)
     if kept is None:
         return mask
     if mask is not None:
-        raise SettingError("a mask beside --subject or --background", hint="leave one of them out")
+        raise SettingError(
+            "a mask cannot be combined with --subject or --background", hint="leave one of them out"
+        )
     if photo is None:
         raise SettingError("noise has no subject", hint="leave --subject and --background out")
     return subject_mask(photo, execution, invert=kept == "subject", session=session)
 
 
-def doubts(area: Picture | None, mask: Picture | None) -> tuple[str, ...]:
-    """Notes on a mask that was found, unlike one that was given, whose reader has told them."""
-    return () if area is None or area is mask else area.notes
+def subject_notes(mask: Picture | None, given: Picture | None) -> tuple[str, ...]:
+    """Return the notes on a mask that was found; those on a given one were reported on reading."""
+    return () if mask is None or mask is given else mask.notes
