@@ -65,11 +65,17 @@ class NumericalError(StylizeError):
 
 
 class MissingExtraError(StylizeError):
-    """An optional library is needed for this request and is not installed."""
+    """A library that this request needs is not installed.
 
-    def __init__(self, what: str, extra: str) -> None:
+    Args:
+        what: the request, as the user would call it.
+        requirement: what ``pip install`` takes.
+    """
+
+    def __init__(self, what: str, requirement: str) -> None:
+        quoted = f'"{requirement}"' if set(requirement) & set("<>=") else requirement
         super().__init__(
-            f"{what} needs the extra '{extra}'", hint=f'pip install "stylize[{extra}]"'
+            f"{what} needs a library that is not installed", hint=f"pip install {quoted}"
         )
 
 

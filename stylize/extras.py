@@ -8,13 +8,13 @@ from typing import Any
 from stylize.errors import MissingExtraError
 
 
-def optional_module(module: str, *, what: str, extra: str) -> Any:
-    """Import a library of an optional extra.
+def optional_module(module: str, *, what: str, requirement: str) -> Any:
+    """Import a library that only some requests need.
 
     Args:
         module: its import name.
         what: the request that needs it, as the user would call it.
-        extra: the name in ``stylize[…]``.
+        requirement: what ``pip install`` takes.
 
     Raises:
         MissingExtraError: it is not installed.
@@ -22,4 +22,4 @@ def optional_module(module: str, *, what: str, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingExtraError(what, extra) from error
+        raise MissingExtraError(what, requirement) from error

@@ -109,7 +109,7 @@ def cluster(address: str | None) -> Iterator[Any]:
         MissingExtraError: Ray is not installed.
         ClusterError: there is no such cluster, or it cannot be started.
     """
-    ray = optional_module("ray", what="--runner ray", extra="ray")
+    ray = optional_module("ray", what="--runner ray", requirement="ray>=2.9")
     if address:
         _require_answer(address)
     start = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}

@@ -216,7 +216,7 @@ def check_runner(run: BatchRun) -> None:
     """
     if run.runner == "ray":
         if find_spec("ray") is None:
-            raise MissingExtraError("--runner ray", "ray")
+            raise MissingExtraError("--runner ray", "ray>=2.9")
         return
     for name in ("address", "cpus_per_worker"):
         if getattr(run, name) is not None:

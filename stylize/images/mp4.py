@@ -32,7 +32,7 @@ def pyav() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    return optional_module("av", what="mp4", extra="video")
+    return optional_module("av", what="mp4", requirement="av")
 
 
 def is_mp4(head: bytes) -> bool:

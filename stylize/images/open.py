@@ -148,7 +148,7 @@ def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:
         raise PictureError(f"{title} is empty (0 bytes)")
     kind = recognise(head)
     if kind == "HEIF":
-        heif = optional_module("pillow_heif", what="HEIC pictures", extra="heif")
+        heif = optional_module("pillow_heif", what="HEIC pictures", requirement="pillow-heif")
         return cast(ImageFile.ImageFile, heif.HeifImageFile(stream))
     if kind:
         return Image.open(stream, formats=[kind])

@@ -115,7 +115,7 @@ def _strips(samples: Samples, strip: int) -> Iterator[bytes]:
 
 
 def _tifffile() -> Any:
-    return optional_module("tifffile", what="16-bit TIFF", extra="tiff")
+    return optional_module("tifffile", what="16-bit TIFF", requirement="tifffile")
 
 
 def _decoded(page: Any, title: str) -> NDArray[np.uint16]:

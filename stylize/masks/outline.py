@@ -34,7 +34,9 @@ def opencv() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    return optional_module("cv2", what="finding the subject of a photo", extra="masks")
+    return optional_module(
+        "cv2", what="finding the subject of a photo", requirement="opencv-python-headless"
+    )
 
 
 def grab_cut(levels: Levels, labels: Labels, rounds: int) -> Cut:

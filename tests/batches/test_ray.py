@@ -38,6 +38,7 @@ except ImportError:
 
 # Ray finds out its own address by a socket, and leaves pipes of its processes to the collector.
 RAY = [
+    pytest.mark.slow,
     pytest.mark.skipif(ray is None, reason="ray is not installed"),
     pytest.mark.enable_socket,
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

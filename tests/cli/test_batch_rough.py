@@ -22,7 +22,7 @@ from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import program
 from tests.cli.test_batch import DREAM, POSIX, events, invoke, results, some
 
-pytestmark = POSIX
+pytestmark = [POSIX, pytest.mark.slow]
 
 
 # Runs this program many times over, for the price of one start: what a test asks for on stdin is

@@ -250,7 +250,9 @@ def test_without_opencv(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) 
         ("dream", scene / "cat.png"),
     ]:
         line = complaint(run(*words, "--subject", "keep", "--precision", "fp32"), 1)
-        assert line.startswith("finding the subject of a photo needs the extra 'masks'")
+        assert line.startswith(
+            "finding the subject of a photo needs a library that is not installed"
+        )
 
 
 def test_noise_has_no_subject(run: Run) -> None:

@@ -19,6 +19,8 @@ from tests.conftest import photo, save
 Files = tuple[Path, Path]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
+pytestmark = pytest.mark.slow
+
 
 def test_an_interrupted_painting_is_saved(run: Run, sketch: type[Sketch], files: Files) -> None:
     sketch.interrupted = True

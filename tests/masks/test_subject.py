@@ -134,7 +134,7 @@ class TestWithoutSubject:
 
     def test_without_opencv(self, vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cv2", None)
-        with pytest.raises(MissingExtraError, match="the subject of a photo needs the extra"):
+        with pytest.raises(MissingExtraError, match="the subject of a photo needs a library"):
             find_subject(photo(), vgg)
 
 

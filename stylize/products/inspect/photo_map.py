@@ -93,7 +93,7 @@ def require_scikit(points: int) -> None:
 
 
 def _scikit(module: str) -> Any:
-    return optional_module(module, what="a map of photos", extra="inspect")
+    return optional_module(module, what="a map of photos", requirement="scikit-learn")
 
 
 def principal(points: Points, count: int) -> Points:
