@@ -18,83 +18,85 @@ class DreamSettings:
     size: str = setting(
         "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
     )
-    enlarge: bool = setting(False, "Let the result be larger than the photograph.")
+    enlarge: bool = setting(False, "Let the result be larger than the photo.")
     from_noise: str | None = setting(
-        None, "Dream without a photograph, from noise of this size.", option="--from-noise"
+        None, "Dream without a photo, from noise of this size: WxH.", option="--from-noise"
     )
     layers: str = setting(
         "conv4_3",
-        "What to amplify: layers, channels, weights; see 'stylize layers'.",
+        "Layers and channels to amplify, with weights; see 'stylize layers'.",
         option="--layer",
         joined=True,
     )
     strength: float = setting(
         60.0,
-        "Grey levels travelled in all: 30 subtle, 60 to 80 normal, 200 strong, 600 overdose.",
+        "How much the picture changes, in grey levels: 30 subtle, 60 to 80 normal, 200 "
+        "strong, 600 extreme.",
         low=0,
         high=100_000,
     )
-    octaves: int = setting(4, "Sizes at which the dream is dreamt, small to large.", low=1, high=32)
-    octave_scale: float = setting(1.4, "Ratio of neighbouring octaves.", low=1.05, high=4)
+    octaves: int = setting(4, "Number of sizes to dream at, from small to large.", low=1, high=32)
+    octave_scale: float = setting(1.4, "Ratio between neighbouring octaves.", low=1.05, high=4)
     min_octave: int | None = setting(
         None,
-        "Short side of the smallest octave.  [as the layer needs]",
+        "Short side of the smallest octave in px.  [what the layer needs]",
         low=16,
         high=MAX_SIDE_PX,
     )
-    steps: int = setting(10, "Steps at each octave.", low=1, high=1_000_000)
+    steps: int = setting(10, "Iterations at each octave.", low=1, high=1_000_000)
     carry: str = setting(
         "detail",
-        "What an octave hands on: the detail it added to the photograph, or its whole picture.",
+        "What an octave passes on: the detail it added to the photo, or its whole picture.",
         choices=("detail", "rescale"),
     )
     palette: str = setting(
         "natural",
-        "Colours of the dream: those of photographs, or whatever the network likes.",
+        "Colours of the dream: like those of photos, or whatever the network prefers.",
         choices=("natural", "neon"),
     )
     smoothing: str = setting(
         "none",
-        "Smoothing of the gradient: none, a cascade of blurs, or equal bands of frequencies.",
+        "Smoothing of the gradient: none, a cascade of blurs, or a Laplacian pyramid.",
         choices=("none", "cascade", "laplacian"),
     )
     guide_mode: str = setting(
         "match",
-        "How a guide works: its best-matching feature at each place, or its channels' shares.",
+        "How --guide works: the best-matching feature at each place, or the guide's channels.",
         choices=("match", "channels"),
     )
     guide_size: int = setting(
-        224, "Long side of the guide; smaller gives coarser motifs.", low=32, high=4096
+        224, "Long side of the guide in px; smaller gives coarser features.", low=32, high=4096
     )
-    keep_colors: bool = setting(False, "Change the brightness only; every colour stays.")
+    keep_colors: bool = setting(False, "Change the brightness only and keep all colours.")
     fidelity: float = setting(
-        0.0, "Share of the change that each octave takes back; 1 leaves the photo.", low=0, high=1
+        0.0, "Share of the change that each octave undoes; 1 leaves the photo.", low=0, high=1
     )
     subject: str | None = setting(
         None,
-        "What becomes of the subject, which is found in the photo: dreamt on, or kept as it is; "
-        "the background is the other.  [all is dreamt on]",
+        "Find the subject of the photo and dream only on it (dream), or on all but it "
+        "(keep).  [dream on all]",
         choices=("dream", "keep"),
     )
     background: str | None = setting(
         None,
-        "The same of the background.  [all is dreamt on]",
+        "What to do with the background (see --subject).  [dream on all]",
         choices=("dream", "keep"),
     )
     feather: int = setting(
         0,
-        "Width of the soft edges of masks, in pixels of the result; beside what is kept, only the "
-        "half that is not.",
+        "Feather width in px of the result. Kept areas stay untouched: only the dreamt side fades.",
         low=0,
         high=MAX_SIDE_PX,
     )
-    tileable: bool = setting(False, "Make the edges meet, for a texture without seams.")
+    tileable: bool = setting(False, "Make opposite edges meet, for a seamless texture.")
     jitter: int = setting(
-        32, "Pixels by which the picture is shifted at random before a step.", low=0, high=4096
+        32, "Largest random shift before each iteration, in px.", low=0, high=4096
     )
-    seed: int = setting(0, "Seed of the jitter and of the noise.", low=0, high=2**63 - 1)
-    pooling: str = setting("max", "Pooling between the blocks.", choices=("max", "avg"))
-    network: str = setting("vgg16", "Network that sees the pictures; see 'stylize models list'.")
+    seed: int = setting(0, "Seed of the jitter and the noise.", low=0, high=2**63 - 1)
+    pooling: str = setting(
+        "max", "Pooling between the blocks of the network.", choices=("max", "avg")
+    )
+    network: str = setting("vgg16", "Network; see 'stylize models list'.")
 
     TECHNIQUE: ClassVar[str] = "dream"
 
@@ -130,24 +132,22 @@ class DreamSettings:
 class TunnelSettings(DreamSettings):
     """All that decides how a film looks that dreams its way into a picture."""
 
-    frames: int = setting(100, "Frames of the film.", low=1, high=100_000)
+    frames: int = setting(100, "Number of frames.", low=1, high=100_000)
     pace: float = setting(
-        0.2, "Share of a whole dream, in strength and steps, between two frames.", above=0, high=1
+        0.2, "Share of a whole dream, in strength and iterations, per frame.", above=0, high=1
     )
-    zoom: float = setting(
-        1.04, "Enlargement from frame to frame; below 1 moves away.", low=0.5, high=2
-    )
+    zoom: float = setting(1.04, "Zoom per frame; below 1 moves away.", low=0.5, high=2)
     rotate: float = setting(
-        0.0, "Degrees turned from frame to frame, counter-clockwise.", low=-180, high=180
+        0.0, "Rotation per frame, in degrees counter-clockwise.", low=-180, high=180
     )
     pan_x: float = setting(
-        0.0, "Way to the right from frame to frame, in percent of the width.", low=-50, high=50
+        0.0, "Movement to the right per frame, in percent of the width.", low=-50, high=50
     )
     pan_y: float = setting(
-        0.0, "Way down from frame to frame, in percent of the height.", low=-50, high=50
+        0.0, "Movement down per frame, in percent of the height.", low=-50, high=50
     )
-    fps: float = setting(15.0, "Frames a second.", low=1, high=120)
-    loop: bool = setting(False, "Fade the end into the beginning, for a film without a seam.")
+    fps: float = setting(15.0, "Frames per second.", low=1, high=120)
+    loop: bool = setting(False, "Fade the end into the start, for an endless loop.")
 
     # Masks are of stills: nothing stays where it was from frame to frame.
     subject: ClassVar[None] = None  # type: ignore[misc]

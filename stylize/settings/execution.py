@@ -30,9 +30,7 @@ def parse_bytes(text: str) -> float:
 class CheckpointSettings:
     """How often the state of a run is written to its checkpoint."""
 
-    checkpoint_every: float = setting(
-        5.0, "Minutes between two checkpoints of a run that has any.", above=0, high=1e6
-    )
+    checkpoint_every: float = setting(5.0, "Minutes between checkpoints.", above=0, high=1e6)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -42,15 +40,16 @@ class CheckpointSettings:
 class Execution:
     """Where and how precisely the work is done: what a preset does not decide."""
 
-    device: str = setting("auto", "auto, cpu, cuda, cuda:N or mps.")
+    device: str = setting("auto", "Device: auto, cpu, cuda, cuda:N or mps.")
     precision: str = setting(
         "auto",
-        "Precision of the convolutions; auto measures which is faster and exact enough.",
+        "Precision of the convolutions; auto chooses the fastest that is accurate enough.",
         choices=("auto", "bf16", "fp32"),
     )
     threads: int | None = setting(None, "CPU threads.  [all cores]", low=1, high=1024)
     max_memory: str | None = setting(
-        None, "Memory that may be used, such as 7GB; a large picture is done in tiles.  [the free]"
+        None,
+        "Memory limit, such as 7GB; large pictures are then processed in tiles.  [free memory]",
     )
 
     def __post_init__(self) -> None:

@@ -76,135 +76,139 @@ class TransferSettings:
     size: str = setting(
         "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
     )
-    enlarge: bool = setting(False, "Let the result be larger than the photograph.")
+    enlarge: bool = setting(False, "Let the result be larger than the photo.")
     style_size: int | None = setting(
         None,
-        "Long side of the style picture: smaller gives finer strokes, larger gives coarser ones.  "
-        "[as the result]",
+        "Long side of the style image in px: smaller gives finer strokes, larger gives "
+        "broader ones.  [size of the result]",
         low=32,
         high=MAX_SIDE_PX,
     )
     style_weights: tuple[float, ...] = setting(
         (),
-        "Share of each style, in the order of the styles.  [equal]",
+        "Share of each style, in the order of the style images.  [equal]",
         low=0,
         high=MAX_WEIGHT,
         option="--style-weight",
     )
     style_parts: tuple[str, ...] = setting(
         (),
-        "Part of each style, in the order of the styles: fine strokes, coarse forms, or all; also "
-        "written before the style, fine=FILE.  [all]",
+        "What each style contributes: fine strokes, coarse shapes, or all. Also written "
+        "before the file: fine=FILE.  [all]",
         choices=PARTS,
         option="--style-part",
     )
     style_loss: str = setting(
         "moments",
-        "What a style is: covariance and mean of the activations, their raw Gram matrix, or "
-        "how far they have to move: less of what is strong, all of what is faint.",
+        "Style loss: mean and covariance of the activations, their Gram matrix, or the "
+        "Wasserstein distance, which is more sensitive to faint features.",
         choices=("moments", "gram", "wasserstein"),
     )
     style_layers: LayerWeights = setting(
         (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 0.3)),
-        "Layers of the style and their weights, as NAME:WEIGHT,…; normalised.",
+        "Style layers and their weights, as NAME:WEIGHT,…; weights are normalised.",
         low=0,
         high=MAX_WEIGHT,
     )
     content_layers: LayerWeights = setting(
         (("relu4_2", 1),),
-        "Layers of the content and their weights; normalised.",
+        "Content layers and their weights; weights are normalised.",
         low=0,
         high=MAX_WEIGHT,
     )
     content_weight: float = setting(
         0.05,
-        "Weight of the content beside the style; 0 leaves it to the start alone.",
+        "Weight of the content against the style: larger keeps more of the photo.",
         low=0,
         high=MAX_WEIGHT,
     )
     smoothness: float = setting(
         0.5,
-        "Weight of the total variation: more is smoother, with fewer fine strokes.",
+        "Weight of the total variation: larger is smoother, with fewer fine strokes.",
         low=0,
         high=MAX_WEIGHT,
     )
     edges: float = setting(
         0.0,
-        "Weight of the photograph's contours, against lost outlines; try 0.02.",
+        "Weight of the photo's outlines; try 0.02 if outlines get lost.",
         low=0,
         high=MAX_WEIGHT,
     )
     color: str = setting(
         "style",
-        "Whose colours: the style's; the photograph's, of each pixel (luminance) or given to the "
-        "style beforehand (match); or the style's colours in the photograph's places (palette).",
+        "Colours: the style's; the photo's, by pixel (luminance) or by adapting the style "
+        "(match); or the style's palette arranged as in the photo (palette).",
         choices=("style", "luminance", "match", "palette"),
     )
     blend: float = setting(
-        1.0, "Share of the painting in the result; 0 gives the photograph.", low=0, high=1
+        1.0, "Share of the painting in the result; 0 gives the photo.", low=0, high=1
     )
     dream: str | None = setting(
         None,
-        "A dream within the painting: PRESET or PRESET:WEIGHT of 'stylize dream'.  [no dream]",
+        "Mix a dream into the painting: PRESET or PRESET:WEIGHT of 'stylize dream'.  [no dream]",
     )
     init: str = setting(
         "content",
-        "What the optimisation starts from: content, noise, style, or a picture file.",
+        "Start of the optimization: content, noise, style, or a picture file.",
         choices=("content", "noise", "style", "file"),
     )
     detail: float = setting(
         0.5,
-        "Share of the photograph's fine detail that is put back with each doubling of the size; "
-        "0 leaves it to the optimiser.",
+        "Share of the photo's fine detail that is restored at each doubling of the size.",
         low=0,
         high=1,
     )
     subject: str | None = setting(
         None,
-        "What becomes of the subject, which is found in the photo: painted in the style, or kept "
-        "as it is; the background is the other.  [all is painted]",
+        "Find the subject of the photo and paint only it (style), or all but it (keep).  "
+        "[paint all]",
         choices=("style", "keep"),
     )
     background: str | None = setting(
         None,
-        "The same of the background.  [all is painted]",
+        "What to do with the background (see --subject).  [paint all]",
         choices=("style", "keep"),
     )
     feather: int = setting(
         12,
-        "Width of the soft edges of masks, in pixels of the result; beside what is kept, only the "
-        "half that is not.",
+        "Feather width in px of the result. Kept areas stay untouched: only the painted side "
+        "fades.",
         low=0,
         high=MAX_SIDE_PX,
     )
-    seed: int = setting(0, "Seed of the noise.", low=0, high=2**63 - 1)
-    optimizer: str = setting("lbfgs", "How the gradient is followed.", choices=("lbfgs", "adam"))
+    seed: int = setting(0, "Seed of the noise for --init noise.", low=0, high=2**63 - 1)
+    optimizer: str = setting("lbfgs", "Optimizer.", choices=("lbfgs", "adam"))
     steps: int = setting(
-        28, "Steps at the coarsest scale; they fall to the final steps.", low=1, high=1_000_000
+        28,
+        "Iterations at the coarsest scale; fewer at each finer scale, down to --final-steps.",
+        low=1,
+        high=1_000_000,
     )
     final_steps: int | None = setting(
-        None, "Steps at the finest scale.  [half of --steps]", low=1, high=1_000_000
+        None, "Iterations at the finest scale.  [half of --steps]", low=1, high=1_000_000
     )
     min_size: int = setting(
         128,
-        "Long side of the coarsest scale, about; each of the next doubles it.",
+        "Approximate long side of the coarsest scale; each further scale doubles it.",
         low=32,
         high=MAX_SIDE_PX,
     )
     learning_rate: float = setting(
-        0.02, "Step of a pixel in Adam, as a share of the range of values.", above=0, high=1
+        0.02, "Learning rate of Adam, as a share of the range of pixel values.", above=0, high=1
     )
     averaging: float = setting(
-        0.9, "Decay of the average of iterates in Adam; 0 takes the last.", low=0, high=0.9999
+        0.9, "Decay of Adam's average over iterates; 0 takes the last iterate.", low=0, high=0.9999
     )
     tolerance: float = setting(
         0.001,
-        "End a scale when ten steps improve it by less than this share; 0 never.",
+        "End a scale when ten iterations improve the loss by less than this share; 0 for never.",
         low=0,
         high=1,
     )
-    network: str = setting("vgg16", "Network that sees the pictures; see 'stylize models list'.")
-    pooling: str = setting("max", "Pooling between the blocks.", choices=("max", "avg"))
+    network: str = setting("vgg16", "Network; see 'stylize models list'.")
+    pooling: str = setting(
+        "max", "Pooling between the blocks of the network.", choices=("max", "avg")
+    )
 
     TECHNIQUE: ClassVar[str] = "transfer"
 
