@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.canvas import Canvas
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.images.read import read_picture
 from stylize.images.resampling import resize
 from stylize.losses.loss import Evaluation
@@ -37,7 +37,7 @@ Rows = list[tuple[int, float, float]]
 class Watch:
     """Counts evaluations and their time, and looks at the loss of a result now and then."""
 
-    def __init__(self, engine: WholeEngine, marks: list[int]) -> None:
+    def __init__(self, engine: TiledEngine, marks: list[int]) -> None:
         self._engine, self._marks = engine, marks
         self.rows: Rows = []
         self._started = time.perf_counter()
@@ -92,13 +92,13 @@ def by_scipy(start: Tensor, watch: Watch, count: int) -> None:
     )
 
 
-def prepare(content: str, style: str, size: int) -> tuple[WholeEngine, Tensor, str]:
+def prepare(content: str, style: str, size: int) -> tuple[TiledEngine, Tensor, str]:
     """The engine and the start of the one scale."""
     settings = TransferSettings(size=str(size), min_size=size)
     pictures = read_picture(Path(content)), [read_picture(Path(style))]
     job = Transfer(*pictures, settings, Execution(device="cpu"))
     canvas = Canvas(job.size, 16)
-    engine = WholeEngine(job._vgg, job._objective(job.scales[0], canvas))
+    engine = TiledEngine(job._vgg, job._objective(job.scales[0], canvas), tile_px=None)
     start = canvas.extend(resize(job.content.pixels, job.size).clamp(0, 1)).contiguous()
     return engine, start, job.machine.precision
 

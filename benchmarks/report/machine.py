@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.report.pairs import Pair
 from stylize.gradients.canvas import Canvas
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.images.read import read_picture
 from stylize.planning.allocator import keep_buffers
 from stylize.planning.cost import network_flop_per_px
@@ -71,7 +71,7 @@ def evaluation(pair: Pair, side: int, precision: str) -> Evaluation:
     )
     canvas = Canvas(transfer.size, 16)
     objective = transfer._objective(Scale(*transfer.size, 1), canvas)
-    engine = WholeEngine(transfer._vgg, objective)
+    engine = TiledEngine(transfer._vgg, objective, tile_px=None)
     image = transfer._enlarged(None, canvas)
     seconds = best_of(5, lambda: engine(image))
     with profile(activities=[ProfilerActivity.CPU]) as watched:

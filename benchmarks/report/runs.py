@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.report.pairs import Pair
 from stylize.gradients.canvas import Canvas
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.images.read import read_picture
 from stylize.images.write import write_picture
 from stylize.optimize.loop import Step
@@ -151,7 +151,7 @@ class Runner:
         transfer = self._transfer(Variant("balanced"), pair)
         canvas = Canvas(transfer.size, 16)
         objective = transfer._objective(Scale(*transfer.size, 1), canvas)
-        engine = WholeEngine(transfer._vgg, objective)
+        engine = TiledEngine(transfer._vgg, objective, tile_px=None)
         return float(engine(canvas.extend(pixels).contiguous()).total)
 
 

@@ -29,7 +29,7 @@ from stylize.images.write import write_picture
 if TYPE_CHECKING:
     from stylize.images.read import Picture
     from stylize.optimize.loop import Step
-    from stylize.optimize.snapshot import Keeping
+    from stylize.optimize.snapshot import SnapshotHooks
     from stylize.planning.cost import Cost
     from stylize.planning.device import Device
     from stylize.planning.memory import MemoryPlan
@@ -76,9 +76,9 @@ class Job(Plan, Protocol):
         self,
         on_step: Callable[[Step], None],
         stop: Callable[[], bool],
-        keeping: Keeping | None = None,
+        snapshots: SnapshotHooks | None = None,
     ) -> Result:
-        """Paint; ``keeping`` is given only where there is a checkpoint."""
+        """Paint; ``snapshots`` is given only where there is a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,9 @@ def run_job(
             listeners.append(json_steps())
         if policy is None:
             return run(all_of(listeners), stop)
-        from stylize.optimize.snapshot import Keeping
+        from stylize.optimize.snapshot import SnapshotHooks
 
-        return run(all_of(listeners), stop, Keeping(policy.offer))
+        return run(all_of(listeners), stop, SnapshotHooks(policy.offer))
 
 
 def save(result: Result, request: RunRequest, policy: CheckpointPolicy | None = None) -> int:

@@ -7,7 +7,7 @@ import gc
 import torch
 from torch import Tensor
 
-from stylize.gradients.tiled import TiledEngine, WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.losses.loss import Engine, Evaluation, Objective
 from stylize.networks.vgg import VGG
 from stylize.planning.memory import TILES_PX, MemoryPlan
@@ -52,9 +52,7 @@ class FittingEngine:
 
     def _engine(self, size: tuple[int, int]) -> Engine:
         halo = halo_px(self._vgg.architecture, self._vgg.layers)
-        tile_px = self.memory_plan.tile_px
-        if tile_px is None or self.memory_plan.whole(size, halo):
-            return WholeEngine(self._vgg, self._objective)
+        tile_px = None if self.memory_plan.whole(size, halo) else self.memory_plan.tile_px
         return TiledEngine(self._vgg, self._objective, tile_px=tile_px)
 
     def _smaller(self, size: tuple[int, int]) -> MemoryPlan | None:

@@ -231,15 +231,3 @@ def narrowed(value: Any, dtype: torch.dtype) -> Any:
     if isinstance(value, tuple):
         return tuple(narrowed(each, dtype) for each in value)
     return value.to(dtype)
-
-
-class WholeEngine(TiledEngine):
-    """Evaluates an objective on the whole picture, without tiles.
-
-    Args:
-        vgg: gives at least the layers that the objective reads.
-        objective: what is wanted.
-    """
-
-    def __init__(self, vgg: VGG, objective: Objective) -> None:
-        super().__init__(vgg, objective, tile_px=None)

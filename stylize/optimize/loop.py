@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylize.errors import CheckpointError, NumericalError
 from stylize.losses.loss import Engine, Evaluation
-from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, State, Take
+from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, State, TakeSnapshot
 from stylize.settings.schedule import Scale
 
 
@@ -80,7 +80,7 @@ class Descent:
             objective by less than this share; 0 for never.
         on_step: is told of every step.
         stop: asked after every step; True ends the run with the picture so far.
-        keeping: who keeps the run's state, and where it goes on.
+        snapshots: called with snapshots, and where to resume.
 
     Attributes:
         resume: where the run goes on; None to begin, or once it has gone on.
@@ -96,17 +96,17 @@ class Descent:
         tolerance: float = 0.0,
         on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        keeping: Keeping | None = None,
+        snapshots: SnapshotHooks | None = None,
     ) -> None:
-        keeping = keeping or Keeping()
+        snapshots = snapshots or SnapshotHooks()
         self.optimizer = optimizer
         self._scales = scales
         self._tolerance = tolerance
         self._on_step = on_step
         self._stop = stop
-        self._keep = keeping.keep
-        self._take: Take | None = None
-        self.resume = None if keeping.resume is None else keeping.resume()
+        self._on_snapshot = snapshots.on_snapshot
+        self._take_snapshot: TakeSnapshot | None = None
+        self.resume = None if snapshots.resume is None else snapshots.resume()
         self.outcomes = [] if self.resume is None else list(self.resume.outcomes[:-1])
         self.first = len(self.outcomes)
         before = 0.0 if self.resume is None else self.resume.seconds
@@ -121,8 +121,8 @@ class Descent:
             return True
         if self.resume is not None or self._stop is None or not self._stop():
             return False
-        if self._keep is not None and self._take is not None:
-            self._keep(self._take, True)
+        if self._on_snapshot is not None and self._take_snapshot is not None:
+            self._on_snapshot(self._take_snapshot, True)
         return True
 
     def run(
@@ -159,7 +159,7 @@ class Descent:
 
     def _begin(self, scale: Scale, image: Tensor) -> tuple[list[Tensor], ScaleOutcome | None]:
         """Where the scale is gone on with: its totals, and its outcome if nothing is left to do."""
-        resume, self.resume, self._take = self.resume, None, None
+        resume, self.resume, self._take_snapshot = self.resume, None, None
         if resume is None:
             return [], None
         try:
@@ -179,7 +179,7 @@ class Descent:
         image: Tensor,
         stopped: bool,
     ) -> None:
-        if self._keep is None:
+        if self._on_snapshot is None:
             return
         before = tuple(self.outcomes)
 
@@ -193,8 +193,8 @@ class Descent:
                 seconds=time.perf_counter() - self._started,
             )
 
-        self._take = take
-        self._keep(take, stopped)
+        self._take_snapshot = take
+        self._on_snapshot(take, stopped)
 
     def _complete(self, scale: Scale, totals: list[Tensor]) -> bool:
         return len(totals) >= scale.steps or self._converged(totals)

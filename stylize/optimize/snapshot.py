@@ -68,35 +68,36 @@ class Snapshot:
     recipe: Mapping[str, Any] = field(default_factory=dict)
 
 
-Take = Callable[[], Snapshot]
+TakeSnapshot = Callable[[], Snapshot]
 
-# Is offered a snapshot after every step, and told whether that was the last one before a stop.
-Keep = Callable[[Take, bool], None]
+# Called after every step with a function that takes a snapshot, and with whether the run stops
+# here.
+OnSnapshot = Callable[[TakeSnapshot, bool], None]
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """How a run is kept, and where it goes on.
+class SnapshotHooks:
+    """How the state of a run gets out, and where the run resumes.
 
     Attributes:
-        keep: is offered a snapshot after every step, to be used before the next.
-        resume: gives the snapshot to go on from, called once; None to begin.
+        on_snapshot: offered a snapshot after every step, to be used before the next.
+        resume: gives the snapshot to resume from, called once; None to start.
     """
 
-    keep: Keep | None = None
-    # Not the snapshot itself: nobody but the loop shall hold on to its tensors.
-    resume: Take | None = None
+    on_snapshot: OnSnapshot | None = None
+    # Not the snapshot itself: only the loop may hold on to its tensors.
+    resume: TakeSnapshot | None = None
 
-    def adding(self, add: Callable[[Snapshot], Snapshot]) -> Keeping:
+    def adding(self, add: Callable[[Snapshot], Snapshot]) -> SnapshotHooks:
         """The same, with every snapshot passed through a function on its way."""
-        keep = self.keep
-        if keep is None:
+        on_snapshot = self.on_snapshot
+        if on_snapshot is None:
             return self
 
-        def added(take: Take, last: bool) -> None:
-            keep(lambda: add(take()), last)
+        def added(take: TakeSnapshot, last: bool) -> None:
+            on_snapshot(lambda: add(take()), last)
 
-        return dataclasses.replace(self, keep=added)
+        return dataclasses.replace(self, on_snapshot=added)
 
 
 def of_shape(state: State, image: Tensor) -> dict[str, Tensor]:

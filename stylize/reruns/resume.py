@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stylize.optimize.loop import Step
-from stylize.optimize.snapshot import Keeping
+from stylize.optimize.snapshot import SnapshotHooks
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.checkpoint import Description, load, outcomes_of
@@ -37,16 +37,16 @@ def run_rest(
     description: Description,
     on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
-    keeping: Keeping | None = None,
+    snapshots: SnapshotHooks | None = None,
 ) -> Result:
     """Run a job from where its checkpoint was written.
 
     Args:
         job, path, description: see :func:`check_resumable`.
-        on_step, stop, keeping: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
+        on_step, stop, snapshots: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
     """
     resume = dataclasses.replace(
-        keeping or Keeping(), resume=lambda: load(path, description, job.scales)
+        snapshots or SnapshotHooks(), resume=lambda: load(path, description, job.scales)
     )
     return job.run(on_step, stop, resume)
 

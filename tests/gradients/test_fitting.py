@@ -29,7 +29,7 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
     tried: list[str] = []
 
-    class Greedy(fitting.WholeEngine):
+    class Greedy(fitting.TiledEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             tried.append("whole")
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
@@ -41,7 +41,7 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().__call__(image)
 
-    monkeypatch.setattr(fitting, "WholeEngine", Greedy)
+    monkeypatch.setattr(fitting, "TiledEngine", Greedy)
     monkeypatch.setattr(fitting, "TiledEngine", Tight)
     engine = FittingEngine(vgg, OBJECTIVE, MemoryPlan(history=5))
     image = IMAGE.clone()
@@ -56,21 +56,21 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_errors_come_out(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken(fitting.WholeEngine):
+    class Broken(fitting.TiledEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(fitting, "WholeEngine", Broken)
+    monkeypatch.setattr(fitting, "TiledEngine", Broken)
     with pytest.raises(RuntimeError, match="shapes"):
         FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
 
 
 def test_there_is_an_end(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Greedy(fitting.WholeEngine):
+    class Greedy(fitting.TiledEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             raise MemoryError
 
-    monkeypatch.setattr(fitting, "WholeEngine", Greedy)
+    monkeypatch.setattr(fitting, "TiledEngine", Greedy)
     with pytest.raises(MemoryError):
         FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE[..., :96, :96])
 

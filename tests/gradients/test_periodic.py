@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.periodic import PeriodicEngine
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.images.periodic import wrap
 from stylize.losses.channels import EnergyLoss
 from stylize.losses.loss import Objective
@@ -27,7 +27,7 @@ def vgg(vgg16: Weights) -> VGG:
 @pytest.fixture(scope="module")
 def engine(vgg: VGG) -> PeriodicEngine:
     objective = Objective([EnergyLoss("energy", LAYER, 1.0, border=MARGIN // STRIDE)])
-    return PeriodicEngine(WholeEngine(vgg, objective), MARGIN, STRIDE)
+    return PeriodicEngine(TiledEngine(vgg, objective, tile_px=None), MARGIN, STRIDE)
 
 
 def picture(height: int, width: int) -> Tensor:
@@ -61,7 +61,7 @@ def test_it_is_the_same_wherever_the_picture_begins(
 
 
 def test_the_plain_engine_does_see_where_it_begins(vgg: VGG) -> None:
-    whole = WholeEngine(vgg, Objective([EnergyLoss("energy", LAYER, 1.0)]))
+    whole = TiledEngine(vgg, Objective([EnergyLoss("energy", LAYER, 1.0)]))
     image = picture(32, 36)
     found, rolled = whole(image).gradient, whole(image.roll((8, 8), (2, 3))).gradient
     difference = (rolled - found.roll((8, 8), (2, 3))).abs().max()

@@ -12,7 +12,7 @@ from torch import Tensor
 import stylize.gradients.fast_pass as sweep_module
 from stylize.gradients.fast_pass import Sweep
 from stylize.gradients.periodic import PeriodicEngine
-from stylize.gradients.tiled import TiledEngine, WholeEngine, features_of, moments_of_layers
+from stylize.gradients.tiled import TiledEngine, features_of, moments_of_layers
 from stylize.losses.channels import ChannelLoss, EnergyLoss
 from stylize.losses.content import ContentLoss
 from stylize.losses.gram import GramLoss
@@ -67,7 +67,7 @@ def distance(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize("size", SIZES)
 def test_a_transfer_is_exact(vgg: VGG, size: tuple[int, int]) -> None:
     objective = transfer_objective(vgg, size, MomentsLoss)
-    whole = WholeEngine(vgg, objective)(noise(*size))
+    whole = TiledEngine(vgg, objective, tile_px=None)(noise(*size))
     tiled = TiledEngine(vgg, objective, tile_px=TILE)(noise(*size))
     assert distance(whole.gradient, tiled.gradient) < 1e-12
     assert float(tiled.total) == pytest.approx(float(whole.total), rel=1e-12)
@@ -77,7 +77,7 @@ def test_a_transfer_is_exact(vgg: VGG, size: tuple[int, int]) -> None:
 
 def test_gram_matrices_too(vgg: VGG) -> None:
     objective = transfer_objective(vgg, SIZES[1], GramLoss)
-    whole = WholeEngine(vgg, objective)(noise(*SIZES[1]))
+    whole = TiledEngine(vgg, objective, tile_px=None)(noise(*SIZES[1]))
     tiled = TiledEngine(vgg, objective, tile_px=TILE)(noise(*SIZES[1]))
     assert distance(whole.gradient, tiled.gradient) < 1e-12
 
@@ -86,7 +86,7 @@ def test_one_stride_less_is_too_little(vgg: VGG) -> None:
     """The halo is what it has to be, not more."""
     halo = halo_px(vgg.architecture, vgg.layers) - 16
     objective = transfer_objective(vgg, SIZES[0], MomentsLoss)
-    whole = WholeEngine(vgg, objective)(noise(*SIZES[0]))
+    whole = TiledEngine(vgg, objective, tile_px=None)(noise(*SIZES[0]))
     tiled = TiledEngine(vgg, objective, tile_px=TILE, halo=halo)(noise(*SIZES[0]))
     assert distance(whole.gradient, tiled.gradient) > 1e-7
 
@@ -101,7 +101,7 @@ def test_dreams_are_exact(shallow: VGG, size: tuple[int, int], kind: str) -> Non
         "response": ChannelLoss("r", "conv3_2", -0.5, channels=(3, 5), border=3),
         "match": GuideLoss("m", "relu3_2", 1.0, guide=guide, border=1),
     }[kind]
-    whole = WholeEngine(shallow, Objective([term]))(noise(*size))
+    whole = TiledEngine(shallow, Objective([term]), tile_px=None)(noise(*size))
     tiled = TiledEngine(shallow, Objective([term]), tile_px=24)(noise(*size))
     # The guide is held in float32, so its products are.
     assert distance(whole.gradient, tiled.gradient) < (1e-6 if kind == "match" else 1e-12)
@@ -113,7 +113,7 @@ def test_a_picture_that_tiles_in_tiles(shallow: VGG) -> None:
     engines = [
         PeriodicEngine(inner, 20, 4)
         for inner in (
-            WholeEngine(shallow, objective),
+            TiledEngine(shallow, objective, tile_px=None),
             TiledEngine(shallow, objective, tile_px=32),
         )
     ]
@@ -160,7 +160,7 @@ def test_activations_and_moments_without_a_gradient(
 
 def test_an_objective_without_features(shallow: VGG) -> None:
     objective = Objective([], [SmoothnessLoss(1.0)])
-    one = WholeEngine(shallow, objective)(noise(40, 40))
+    one = TiledEngine(shallow, objective, tile_px=None)(noise(40, 40))
     other = TiledEngine(shallow, objective, tile_px=16)(noise(40, 40))
     torch.testing.assert_close(one.gradient, other.gradient)
 
@@ -178,7 +178,7 @@ def test_in_float32_tiles_are_no_worse_than_layouts(vgg16: Weights) -> None:
         MomentsLoss(n, Moments(m.mean.float(), m.second.float()), 1.0)
         for n, m in ((n, exact_moments(style[n])) for n in layers)
     ]
-    truth = WholeEngine(double, Objective(terms))(image).gradient
-    whole = WholeEngine(single, Objective(floats))(image.float()).gradient
+    truth = TiledEngine(double, Objective(terms), tile_px=None)(image).gradient
+    whole = TiledEngine(single, Objective(floats), tile_px=None)(image.float()).gradient
     tiled = TiledEngine(single, Objective(floats), tile_px=64)(image.float()).gradient
     assert distance(truth, tiled.double()) < 2 * distance(truth, whole.double()) + 1e-6

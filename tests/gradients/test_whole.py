@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.losses.content import ContentLoss
 from stylize.losses.loss import Objective
 from stylize.losses.moments import MomentsLoss
@@ -55,13 +55,13 @@ def test_value_and_gradient_are_those_of_the_written_out_loss(vgg: VGG) -> None:
     leaf = image.clone().requires_grad_()
     expected = written_out(vgg, leaf)
     (gradient,) = torch.autograd.grad(expected, leaf)
-    found = WholeEngine(vgg, objective(vgg))(image)
+    found = TiledEngine(vgg, objective(vgg), tile_px=None)(image)
     torch.testing.assert_close(found.total, expected.detach())
     torch.testing.assert_close(found.gradient, gradient)
 
 
 def test_losses_are_named_and_add_up(vgg: VGG) -> None:
-    found = WholeEngine(vgg, objective(vgg))(photo(32, 32).double())
+    found = TiledEngine(vgg, objective(vgg), tile_px=None)(photo(32, 32).double())
     assert list(found.losses) == [
         *(f"style {name}" for name in LAYERS),
         f"content {CONTENT}",
@@ -74,12 +74,12 @@ def test_losses_are_named_and_add_up(vgg: VGG) -> None:
 def test_the_image_is_left_as_it_was(vgg: VGG) -> None:
     image = photo(32, 32).double()
     before = image.clone()
-    WholeEngine(vgg, objective(vgg))(image)
+    TiledEngine(vgg, objective(vgg), tile_px=None)(image)
     assert torch.equal(image, before)
     assert not image.requires_grad
     assert image.grad is None
 
 
 def test_pixels_alone_need_no_network(vgg: VGG) -> None:
-    found = WholeEngine(vgg, Objective([], [SmoothnessLoss(2.0)]))(photo(16, 16))
+    found = TiledEngine(vgg, Objective([], [SmoothnessLoss(2.0)]))(photo(16, 16))
     torch.testing.assert_close(found.total, 2 * total_variation(photo(16, 16)))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.losses import guide as module
 from stylize.losses.channels import ChannelLoss, EnergyLoss, PositionLoss
 from stylize.losses.guide import GuideLoss
@@ -211,7 +211,7 @@ def test_the_gradient_at_the_pixels_with_all_kinds_and_signs(vgg16: Weights) -> 
         + 0.2 * products.amax(1).sum() / (10 * 12)
     )
     (gradient,) = torch.autograd.grad(expected, image)
-    evaluation = WholeEngine(vgg, objective)(image.detach())
+    evaluation = TiledEngine(vgg, objective, tile_px=None)(image.detach())
     torch.testing.assert_close(evaluation.total, expected.detach())
     torch.testing.assert_close(evaluation.gradient, gradient)
     assert set(evaluation.losses) == {"energy", "channels", "guide"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylize.errors import SettingError, UnknownNameError
-from stylize.gradients.tiled import TiledEngine, WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.losses import regions as module
 from stylize.losses.content import ContentLoss
 from stylize.losses.edges import EdgesLoss
@@ -153,7 +153,7 @@ def two_styles(vgg: VGG, size: tuple[int, int], kind: Any) -> Objective:
 @pytest.mark.parametrize("kind", KINDS)
 def test_regions_are_exact_in_tiles(vgg: VGG, size: tuple[int, int], kind: Any) -> None:
     objective, image = two_styles(vgg, size, kind), random(8, (1, 3, *size))
-    whole = WholeEngine(vgg, objective)(image)
+    whole = TiledEngine(vgg, objective, tile_px=None)(image)
     tiled = TiledEngine(vgg, objective, tile_px=32)(image)
     assert float((whole.gradient - tiled.gradient).norm() / whole.gradient.norm()) < 1e-12
     for name, loss in whole.losses.items():
@@ -167,7 +167,7 @@ def test_a_region_leaves_the_rest_of_the_picture_alone(vgg: VGG) -> None:
     term = RegionLoss(
         MomentsLoss("relu3_2", target, 1.0), mask_at(mask, "relu3_2", "vgg16"), "left", 1.0
     )
-    gradient = WholeEngine(vgg, Objective([term]))(random(6, (1, 3, 64, 96))).gradient
+    gradient = TiledEngine(vgg, Objective([term]), tile_px=None)(random(6, (1, 3, 64, 96))).gradient
     assert float(gradient[..., :32].abs().max()) > 0
     # Positions within the mask see no further than their receptive field.
     assert float(gradient[..., 32 + 20 :].abs().max()) == 0

@@ -12,7 +12,7 @@ from stylize.losses.loss import Evaluation
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
 from stylize.optimize.loop import Descent, Step
-from stylize.optimize.snapshot import Keeping, Snapshot, State, Take
+from stylize.optimize.snapshot import Snapshot, SnapshotHooks, State, TakeSnapshot
 from stylize.settings.schedule import Scale
 
 
@@ -71,10 +71,10 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 @pytest.mark.parametrize("make", [lambda: Adam(0.01), lambda: Adam(0.01, average=0.0), LBFGS])
 @pytest.mark.parametrize("steps", [1, 2, 11, 29, 30])
 def test_a_snapshot_is_all_that_the_rest_needs(make: Callable[[], Any], steps: int) -> None:
-    def run(keeping: Keeping | None, stop_at: int, image: Tensor) -> tuple[Any, Tensor]:
+    def run(snapshots: SnapshotHooks | None, stop_at: int, image: Tensor) -> tuple[Any, Tensor]:
         events: list[Step] = []
         options = {"on_step": events.append, "stop": lambda: len(events) == stop_at}
-        descent = Descent(make(), [Scale(4, 6, 30)], tolerance=1e-9, keeping=keeping, **options)
+        descent = Descent(make(), [Scale(4, 6, 30)], tolerance=1e-9, snapshots=snapshots, **options)
         if descent.resume is not None:
             image = descent.resume.image
         outcome = descent.run(0, image, level, lambda picture: picture)
@@ -82,28 +82,28 @@ def test_a_snapshot_is_all_that_the_rest_needs(make: Callable[[], Any], steps: i
 
     start, taken = torch.full((1, 3, 4, 6), 0.2), []
 
-    def keep(take: Take, last: bool) -> None:
+    def keep(take: TakeSnapshot, last: bool) -> None:
         if last:
             taken.append(copy.deepcopy(take()))
 
     outcome, expected = run(None, -1, start.clone())
-    run(Keeping(keep), steps, start.clone())
+    run(SnapshotHooks(keep), steps, start.clone())
     (snapshot,) = taken
     assert snapshot.outcomes[-1].steps_done == len(snapshot.totals) == steps
-    again, found = run(Keeping(resume=lambda: snapshot), -1, start)
+    again, found = run(SnapshotHooks(resume=lambda: snapshot), -1, start)
     assert torch.equal(found, expected)
     assert again == outcome
 
 
 def test_nothing_is_taken_unless_it_is_wanted() -> None:
     offers: list[bool] = []
-    descend(steps=5, keeping=Keeping(lambda take, last: offers.append(last)))
+    descend(steps=5, snapshots=SnapshotHooks(lambda take, last: offers.append(last)))
     assert offers == [False] * 5
 
 
 def test_the_state_of_another_optimiser() -> None:
     taken: list[Snapshot] = []
-    descend(steps=5, keeping=Keeping(lambda take, last: taken.append(take())))
+    descend(steps=5, snapshots=SnapshotHooks(lambda take, last: taken.append(take())))
     good = taken[-1]
     for state in (
         State({}, {"steps": 1, "averaged": 0}),
@@ -113,4 +113,4 @@ def test_the_state_of_another_optimiser() -> None:
     ):
         wrong = dataclasses.replace(good, optimizer=state)
         with pytest.raises(CheckpointError, match="that of another run"):
-            descend(steps=9, keeping=Keeping(resume=lambda wrong=wrong: wrong))
+            descend(steps=9, snapshots=SnapshotHooks(resume=lambda wrong=wrong: wrong))

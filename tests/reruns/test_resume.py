@@ -12,7 +12,7 @@ import torch
 from stylize.errors import CheckpointError
 from stylize.gradients import fitting
 from stylize.optimize.loop import Step
-from stylize.optimize.snapshot import Keeping, Take
+from stylize.optimize.snapshot import SnapshotHooks, TakeSnapshot
 from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.transfer import Transfer
@@ -90,12 +90,12 @@ def stopped(job: Job, step: int, path: Path) -> Result:
     """What there is after so many steps; the state is in the file."""
     done: list[Step] = []
 
-    def keep(take: Take, last: bool) -> None:
+    def keep(take: TakeSnapshot, last: bool) -> None:
         assert last == (len(done) >= step)
         if last:
             save(path, take(), REQUEST)
 
-    return job.run(done.append, lambda: len(done) >= step, Keeping(keep))
+    return job.run(done.append, lambda: len(done) >= step, SnapshotHooks(keep))
 
 
 def gone_on(job: Job, path: Path, **options: Any) -> Result:
@@ -137,12 +137,12 @@ def test_stopped_again_and_again(whole: Any, tmp_path: Path) -> None:
     for _ in range(steps):
         events: list[Step] = []
 
-        def keep(take: Take, last: bool) -> None:
+        def keep(take: TakeSnapshot, last: bool) -> None:
             if last:
                 save(path, take(), REQUEST)
 
         options = {"on_step": events.append, "stop": lambda: bool(events)}  # noqa: B023
-        found = gone_on(JOBS["jitter"](), path, keeping=Keeping(keep), **options)
+        found = gone_on(JOBS["jitter"](), path, snapshots=SnapshotHooks(keep), **options)
         seconds += [event.seconds for event in events]
     assert_same(found, expected)
     assert seconds == sorted(seconds)
@@ -157,12 +157,12 @@ def test_stopped_between_two_scales(name: str, whole: Any, tmp_path: Path) -> No
     first = expected.recipe["resolved"]["scales"][0][2]
     asked = iter([False] * (first + 1) + [True])
 
-    def keep(take: Take, last: bool) -> None:
+    def keep(take: TakeSnapshot, last: bool) -> None:
         offers.append(last)
         if last:
             save(path, take(), REQUEST)
 
-    partial = JOBS[name]().run(stop=lambda: next(asked), keeping=Keeping(keep))
+    partial = JOBS[name]().run(stop=lambda: next(asked), snapshots=SnapshotHooks(keep))
     assert offers == [False] * first + [True]
     assert describe(path).recipe["resolved"] == partial.recipe["resolved"]
     assert_same(gone_on(JOBS[name](), path), expected)
@@ -185,14 +185,14 @@ def test_out_of_memory_on_the_way(
     monkeypatch.setattr(fitting, "TILES_PX", (16,))
     calls: list[int] = []
 
-    class Scarce(fitting.WholeEngine):
+    class Scarce(fitting.TiledEngine):
         def __call__(self, image: torch.Tensor) -> Any:
             calls.append(1)
             if len(calls) == 3:
                 raise MemoryError
             return super().__call__(image)
 
-    monkeypatch.setattr(fitting, "WholeEngine", Scarce)
+    monkeypatch.setattr(fitting, "TiledEngine", Scarce)
     expected = JOBS[name]().run()
     calls.clear()
     path = tmp_path / "run.checkpoint"

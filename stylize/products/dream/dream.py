@@ -28,7 +28,7 @@ from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import Weights
 from stylize.optimize.ascent import Ascent, Bounds, conditioning, soft_clipped, with_colours_of
 from stylize.optimize.loop import Descent, Step
-from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_in, placed
+from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import Cost, dream_cost, frame_px
 from stylize.planning.device import Device, budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
@@ -153,7 +153,7 @@ class Dreamer:
         generator: torch.Generator | None = None,
         on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        keeping: Keeping | None = None,
+        snapshots: SnapshotHooks | None = None,
     ) -> Dreamt:
         """Dream on a picture.
 
@@ -167,7 +167,7 @@ class Dreamer:
             generator: of the jitter; seeded by the settings if None.
             on_step: is told of every step.
             stop: asked after every step; True ends it with the picture so far.
-            keeping: who keeps the dream's state, and where it goes on.
+            snapshots: called with snapshots, and where to resume.
 
         Raises:
             NumericalError: the objective left the finite numbers.
@@ -178,10 +178,10 @@ class Dreamer:
         if self.settings.tileable:
             photo = periodic_part(photo).clamp_(0, 1)
         ascent = self._ascent(scales, levels, generator)
-        keeping = (keeping or Keeping()).adding(
+        snapshots = (snapshots or SnapshotHooks()).adding(
             lambda taken: placed(taken, self.memory_plan, fitting.memory_plan)
         )
-        descent = Descent(ascent, list(scales), on_step=on_step, stop=stop, keeping=keeping)
+        descent = Descent(ascent, list(scales), on_step=on_step, stop=stop, snapshots=snapshots)
         memory_plan, self.memory_plan = (
             self.memory_plan,
             measured_in(self.memory_plan, descent.resume),
@@ -399,14 +399,14 @@ class Dream:
         self,
         on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        keeping: Keeping | None = None,
+        snapshots: SnapshotHooks | None = None,
     ) -> Result:
         """Dream.
 
         Args:
             on_step: is told of every step.
             stop: asked after every step; True ends the run with the picture so far.
-            keeping: who keeps the run's state, and where it goes on.
+            snapshots: called with snapshots, and where to resume.
 
         Raises:
             NumericalError: the objective left the finite numbers.
@@ -419,7 +419,7 @@ class Dream:
             mask=self._mask,
             on_step=on_step,
             stop=stop,
-            keeping=(keeping or Keeping()).adding(self._described),
+            snapshots=(snapshots or SnapshotHooks()).adding(self._described),
         )
         return Result(
             pixels=found.pixels.cpu().contiguous(),

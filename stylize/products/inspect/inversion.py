@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylize.gradients.tiled import WholeEngine
+from stylize.gradients.tiled import TiledEngine
 from stylize.images.contact_sheet import contact_sheet
 from stylize.images.read import Picture
 from stylize.losses.content import ContentLoss
@@ -85,7 +85,7 @@ def invert(
     optimizer, scale = LBFGS(), Scale(photo.shape[2], photo.shape[3], steps)
     descent = Descent(optimizer, [scale], on_step=on_step, stop=stop)
     image = _start(photo, seed)
-    outcome = descent.run(0, image, WholeEngine(vgg, objective), lambda shown: shown)
+    outcome = descent.run(0, image, TiledEngine(vgg, objective, tile_px=None), lambda shown: shown)
     found, error = optimizer.result(image), outcome.losses[content.name]
     return Inversion(found.cpu(), error, psnr_db(found, photo), outcome.steps_done, outcome.stopped)
 

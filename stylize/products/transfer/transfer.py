@@ -30,7 +30,7 @@ from stylize.networks.architecture import find_layer
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import LBFGS
 from stylize.optimize.loop import Descent, Optimizer, Step
-from stylize.optimize.snapshot import Keeping, ScaleOutcome, Snapshot, measured_in, placed
+from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
@@ -163,14 +163,14 @@ class Transfer:
         self,
         on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        keeping: Keeping | None = None,
+        snapshots: SnapshotHooks | None = None,
     ) -> Result:
         """Paint.
 
         Args:
             on_step: is told of every step.
             stop: asked after every step; True ends the run with the picture so far.
-            keeping: who keeps the run's state, and where it goes on.
+            snapshots: called with snapshots, and where to resume.
 
         Raises:
             NumericalError: the objective left the finite numbers.
@@ -184,7 +184,7 @@ class Transfer:
             tolerance=self.settings.tolerance,
             on_step=on_step,
             stop=stop,
-            keeping=(keeping or Keeping()).adding(self._described),
+            snapshots=(snapshots or SnapshotHooks()).adding(self._described),
         )
         stride = max(self._vgg.strides().values())
         picture, before = None, None
