@@ -1,7 +1,7 @@
-"""``stylize inspect``: one entry per command, made into click commands by one decorator.
+"""``stylize inspect``: a table of commands, and one function that runs them.
 
-A command is a function from an :class:`InspectRequest` to a finding. Its settings become options,
-its docstring the help; parsing, progress, writing and reporting are common to all.
+A new command needs a settings class, a function in ``stylize/products/inspect``, and an entry in
+:data:`COMMANDS`.
 """
 
 from __future__ import annotations
@@ -10,42 +10,38 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.inputs import files_among, open_optional, open_picture, require_files
+from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
-from stylize.cli.options import (
-    check_streams,
-    input_options,
-    option_for,
-    result_options,
-)
+from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
 from stylize.cli.output import choose_target, deliver
 from stylize.cli.progress import bar, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
-from stylize.errors import OutputError, SettingError, UnknownNameError, UsageError
+from stylize.errors import OutputError, UnknownNameError
 from stylize.networks.models import find_model
 from stylize.products.inspect.folder import (
+    Album,
+    inventory_path,
     open_album,
     page_path,
-    sidecar,
     state_path,
-    write_inventory,
 )
 from stylize.settings.execution import Execution
-from stylize.settings.fields import option_name
 from stylize.settings.inspect import (
     ActivationsSettings,
     CaricatureSettings,
     FeatureSettings,
     FiltersSettings,
+    InspectSettings,
     InversionSettings,
     MapSettings,
     OcclusionSettings,
@@ -55,28 +51,283 @@ from stylize.settings.inspect import (
 )
 
 if TYPE_CHECKING:
-    from stylize.images.read import Picture
-    from stylize.products.inspect.folder import Album
-    from stylize.products.inspect.model import Finding
+    from stylize.products.inspect.result import Finding
 
-# Whole pictures are looked at, so there are no tiles for a memory limit to ask for.
-NOT_FOR_INSPECT = ("max_memory",)
 
-Companion = Callable[[Path], Path]
+@dataclass(frozen=True)
+class Command:
+    """An entry of the table.
+
+    Attributes:
+        summary: its line in the list of commands.
+        settings: the settings class; each field is an option or an argument.
+        function: ``module:name`` of the function, imported when it runs. It gets the input, the
+            settings and the execution, and returns a :class:`Finding`.
+        file_words: the words of the result's default name.
+        text: the help text.
+        arguments: metavars by name. ``photo`` and ``folder`` are inputs, others are fields of
+            the settings; ``[…]`` marks an optional argument.
+        pictures: options that name further pictures; the function gets the pictures.
+        on_device: whether a network runs, so that there are options for the device.
+        unit: what the progress bar counts; None for no bar.
+        on_interrupt: the message after the first Ctrl-C; None if it ends the run at once.
+        companions: paths of the files next to a result, from the result's path.
+        resumable: whether the function keeps its state in a file.
+    """
+
+    summary: str
+    settings: type[Any]
+    function: str
+    file_words: Callable[[Any], str]
+    text: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    pictures: tuple[Callable[[Any], Any], ...] = ()
+    on_device: bool = True
+    unit: str | None = None
+    on_interrupt: str | None = None
+    companions: tuple[Callable[[Path], Path], ...] = ()
+    resumable: bool = False
+
+    def takes_several(self, name: str) -> bool:
+        """Whether an option takes several pictures."""
+        return any(each.multiple for each in _options(self.pictures) if each.name == name)
+
+
+LIKE = click.option(
+    "--like",
+    metavar="PICTURE",
+    help="Explain the likeness to this picture at the layer TARGET.",
+)
+
+DIRECTION = click.option(
+    "--direction",
+    multiple=True,
+    metavar="PHOTO",
+    help="Show more of what these photos have in common at the layer TARGET. Repeatable.",
+)
+
+SAVES = "stopping after this step and saving the picture so far"
+
+TARGET_TEXT = """\
+        TARGET is a layer, a channel or a sum of them, as in 'stylize dream --layer'; the default
+        is the deepest layer."""
+
+PRODUCTS = "stylize.products.inspect"
+
+COMMANDS: dict[str, Command] = {
+    "filters": Command(
+        "Show the kernels of a layer.",
+        FiltersSettings,
+        f"{PRODUCTS}.filters:show_filters",
+        lambda settings: f"filters-{settings.layer}",
+        """Show the kernels of a layer. Zero is middle grey; brighter is positive.
+
+        \b
+        Examples:
+          stylize inspect filters
+          stylize inspect filters --layer conv3_1 --slices 25 --normalize each
+
+        Kernels of conv1_1 are small pictures in RGB. Kernels of deeper layers have one slice per
+        input channel; a cell shows the first 16 slices (--slices), in grey, of the first 64
+        filters (--count).""",
+        on_device=False,
+    ),
+    "activations": Command(
+        "Show the activations of each channel of a layer.",
+        ActivationsSettings,
+        f"{PRODUCTS}.activations:show_activations",
+        lambda settings: f"activations-{settings.layer}",
+        """Show the activations of each channel of LAYER for PHOTO, the strongest channels first.
+
+        \b
+        Examples:
+          stylize inspect activations photo.jpg relu4_3
+          stylize inspect activations photo.jpg relu5_1 --overlay --count 12
+          stylize inspect activations photo.jpg conv2_2:3,17-20
+
+        The label of each map is the channel's number and its mean absolute activation. Before
+        the ReLU (conv4_3 instead of relu4_3), cool colours are negative activations.""",
+        {"photo": "PHOTO", "layer": "LAYER"},
+    ),
+    "patches": Command(
+        "Find the patches of many photos that excite a channel most.",
+        PatchesSettings,
+        f"{PRODUCTS}.patches:show_patches",
+        lambda settings: f"patches-{settings.channels}",
+        """Find the patches of the photos in FOLDER that excite channels most, a row per channel.
+
+        \b
+        Examples:
+          stylize inspect patches photos/ relu4_3:7,21-26
+          stylize inspect patches photos/ -r 'relu3_3:0-9 + relu5_1:40' --top 16 -o page.png
+
+        A patch is the receptive field of one position of the layer; the part outside the photo
+        is grey. Photos that cannot be read are skipped. The same command continues a run that
+        was stopped. PAGE.sha256, next to the page, lists the photos.""",
+        {"folder": "FOLDER", "channels": "LAYER:CHANNEL[,…]"},
+        unit="photo",
+        on_interrupt="stopping after this photo; the same command continues from there",
+        companions=(inventory_path,),
+        resumable=True,
+    ),
+    "feature": Command(
+        "Make the picture that excites a channel most.",
+        FeatureSettings,
+        f"{PRODUCTS}.feature:show_feature",
+        lambda settings: f"feature-{settings.category or settings.target}",
+        """Make the picture that excites TARGET most: a channel, several channels, or a layer.
+
+        \b
+        Examples:
+          stylize inspect feature conv5_3:100
+          stylize inspect feature conv5_1:7 --diversity 4
+          stylize inspect feature conv4_3:30 --to conv4_3:100
+          stylize inspect feature conv5_1 --direction cat.jpg --direction lion.jpg
+          stylize inspect feature conv5_2:20 --method cs231n
+          stylize inspect feature --class "golden retriever" --network vgg16-imagenet
+
+        Channels are read before the ReLU, where even a silent channel has a gradient.
+        docs/channels.md shows thirty interesting channels.""",
+        {"target": "[TARGET]"},
+        (DIRECTION,),
+        unit="step",
+        on_interrupt=SAVES,
+    ),
+    "saliency": Command(
+        "Show which pixels a response depends on.",
+        SaliencySettings,
+        f"{PRODUCTS}.saliency:show_saliency",
+        lambda settings: f"saliency-{settings.method}",
+        f"""Show which pixels of PHOTO the response of TARGET depends on.
+
+        \b
+        Examples:
+          stylize inspect saliency photo.jpg
+          stylize inspect saliency photo.jpg conv5_3:100 --method guided
+          stylize inspect saliency photo.jpg conv4_2:7 --at 320,200 --view overlay
+          stylize inspect saliency photo.jpg conv5_3 --like other.jpg --method smoothgrad
+
+{TARGET_TEXT} The picture shows the absolute gradient, the largest of the three
+        colours at each pixel.""",
+        {"photo": "PHOTO", "target": "[TARGET]"},
+        (LIKE,),
+        unit="copy",
+    ),
+    "occlude": Command(
+        "Show where a response falls when a patch hides the photo.",
+        OcclusionSettings,
+        f"{PRODUCTS}.occlude:show_occlusion",
+        lambda settings: "occlusion",
+        f"""Hide PHOTO with a grey patch, place by place, and show where the response falls.
+
+        \b
+        Examples:
+          stylize inspect occlude photo.jpg
+          stylize inspect occlude photo.jpg conv5_3:100 --patch 32 --step 8
+          stylize inspect occlude photo.jpg conv5_3 --like other.jpg --view heat
+
+{TARGET_TEXT} Bright places matter most.""",
+        {"photo": "PHOTO", "target": "[TARGET]"},
+        (LIKE,),
+        unit="place",
+        on_interrupt="stopping after this batch; nothing is saved",
+    ),
+    "invert": Command(
+        "Reconstruct a photo from the activations of a layer.",
+        InversionSettings,
+        f"{PRODUCTS}.invert:show_inversion",
+        lambda settings: "inversions" if settings.strip else f"inversion-{settings.layer}",
+        """Reconstruct PHOTO, from noise, from the activations of one layer.
+
+        \b
+        Examples:
+          stylize inspect invert photo.jpg --layer relu3_1
+          stylize inspect invert photo.jpg --strip
+
+        What the layer does not represent comes back arbitrarily. --json prints the peak
+        signal-to-noise ratio of the pixels.""",
+        {"photo": "PHOTO"},
+        unit="step",
+        on_interrupt=SAVES,
+    ),
+    "caricature": Command(
+        "Exaggerate what a layer sees in a photo.",
+        CaricatureSettings,
+        f"{PRODUCTS}.caricature:show_caricature",
+        lambda settings: f"caricature-{settings.layer}",
+        """Make a picture, from noise, that exaggerates what a layer sees at each place of PHOTO.
+
+        \b
+        Examples:
+          stylize inspect caricature photo.jpg
+          stylize inspect caricature photo.jpg --layer relu5_1 --power 0""",
+        {"photo": "PHOTO"},
+        unit="step",
+        on_interrupt=SAVES,
+    ),
+    "map": Command(
+        "Arrange many photos on a plane, similar ones side by side.",
+        MapSettings,
+        f"{PRODUCTS}.map:show_map",
+        lambda settings: "map",
+        """Arrange the photos in FOLDER on a plane, similar ones side by side.
+
+        \b
+        Examples:
+          stylize inspect map photos/
+          stylize inspect map photos/ -r --layer relu4_3 --thumbnail 64 -o map.png
+
+        Two files are written next to the picture: MAP.html, a page that zooms, pans, and shows
+        the names of the files, and MAP.png.sha256, the list of the photos. Photos that cannot be
+        read are skipped. Needs scikit-learn (pip install scikit-learn).""",
+        {"folder": "FOLDER"},
+        unit="photo",
+        companions=(inventory_path, page_path),
+    ),
+    "segment": Command(
+        "Find the subject of a photo and save it as a mask.",
+        SegmentSettings,
+        f"{PRODUCTS}.segment:show_subject",
+        lambda settings: f"{'background' if settings.invert else 'subject'}-{settings.view}",
+        """Find the subject of PHOTO and save it as a mask.
+
+        \b
+        Examples:
+          stylize inspect segment photo.jpg
+          stylize inspect segment photo.jpg -o mask.png --invert
+          stylize inspect segment photo.jpg --view cutout
+
+        The mask is white on the subject and has the size of the photo. You can edit it in any
+        paint program. The command finds one subject; it cannot tell which object a region
+        belongs to. It prints a note if the result is uncertain. Needs OpenCV (pip
+        install opencv-python-headless).""",
+        {"photo": "PHOTO"},
+    ),
+}
 
 
 class InspectGroup(click.Group):
-    """Suggests a command for one that does not exist."""
+    """The commands of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        return click_command(cmd_name, COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            raise UnknownNameError("inspect command", args[0], self.commands)
-        return super().resolve_command(ctx, args)
+        """The command of the first word.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        Raises:
+            UnknownNameError: no such command.
+        """
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UnknownNameError("inspect command", args[0], COMMANDS)
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=InspectGroup)
@@ -84,574 +335,216 @@ def inspect() -> None:
     """See what the network sees."""
 
 
+recursive_option = click.option(
+    "-r", "--recursive", is_flag=True, help="Also search the subfolders of FOLDER."
+)
+
+number_options = group_of(
+    [
+        click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON."),
+        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
+        click.option(
+            "-v", "--verbose", count=True, help="Print the device and precision; -vv: tracebacks."
+        ),
+    ]
+)
+
+
+def click_command(name: str, entry: Command) -> click.Command:
+    """The click command of an entry of the table."""
+
+    def callback(**options: Any) -> int:
+        return run(entry, options)
+
+    def fields(kind: type[Any], *without: str) -> list[click.Option]:
+        return [option_for(each) for each in dataclasses.fields(kind) if each.name not in without]
+
+    # Inspections never work in tiles: a memory limit has no effect.
+    device = [*fields(Execution, "max_memory"), *_options([input_options])]
+    parameters = [
+        *_options(entry.pictures),
+        *(_options([recursive_option]) if "folder" in entry.arguments else []),
+        *fields(entry.settings, *entry.arguments),
+        *_options([result_options]),
+        *(device if entry.on_device else []),
+        *_options([number_options]),
+    ]
+    arguments = [
+        click.Argument([each], metavar=metavar, required=not metavar.startswith("["))
+        for each, metavar in entry.arguments.items()
+    ]
+    return click.Command(
+        name,
+        callback=callback,
+        params=[*arguments, *parameters],
+        help=entry.text,
+        short_help=entry.summary,
+    )
+
+
+def _options(decorators: Iterable[Callable[[Any], Any]]) -> list[click.Option]:
+    """The options that decorators add to a function."""
+
+    def function() -> None: ...
+
+    options: list[click.Option] = group_of(decorators)(function).__dict__.get(
+        "__click_params__", []
+    )
+    return options[::-1]
+
+
 @dataclass(frozen=True)
 class InspectRequest:
-    """An inspection as the command line asks for it, checked without opening a picture.
+    """What the user asked for.
 
     Attributes:
-        settings: of the command.
-        execution: where it is done.
-        photo: a file or ``-``.
-        others: further pictures.
-        album: the photos of a folder.
-        target: the file to write, checked to be writable; None for stdout.
-        output: how it is written.
-        messages: what is said.
-        started: when the command began, by :func:`time.perf_counter`.
+        entry: the command.
+        settings, execution: with the values that the user gave.
+        given: names of the settings that the user gave.
+        pictures: names of the input pictures, by argument or option.
+        album: the photos of the input folder, if the input is a folder.
+        output, messages: how the result is written, and what is printed.
     """
 
-    settings: Any
+    entry: Command
+    settings: InspectSettings
     execution: Execution
-    photo: str | None
-    others: tuple[str, ...]
+    given: frozenset[str]
+    pictures: Mapping[str, tuple[str, ...]]
     album: Album | None
-    target: Path | None
     output: OutputRequest
     messages: Messages
-    started: float = field(default_factory=time.perf_counter)
 
-    def open_photo(self) -> Picture:
-        """Read the photo."""
-        assert self.photo is not None
-        return open_picture(self.photo, self.messages)
+    @classmethod
+    def take(cls, entry: Command, options: dict[str, Any]) -> InspectRequest:
+        """Read the values of all options and arguments.
 
-    def open_others(self) -> list[Picture]:
-        """Read the further pictures."""
-        return [open_picture(each, self.messages) for each in self.others]
+        Raises:
+            StylizeError: a value is not allowed, or the folder holds no photos.
+        """
+        output, messages = take(OutputRequest, options), take(Messages, options)
+        given, execution = _given(entry.settings, options), _given(Execution, options)
+        settings = entry.settings(**given)
+        settings.check_layers(find_model(settings.network).architecture)
+        album = None
+        if "folder" in entry.arguments:
+            check_streams(output.output, (), as_json=messages.as_json)
+            album = open_album(Path(options.pop("folder")), recursive=options.pop("recursive"))
+        # What is left are names of pictures: one, several, or None.
+        pictures = {
+            name: value if isinstance(value, tuple) else (value,) if value else ()
+            for name, value in options.items()
+        }
+        return cls(
+            entry,
+            settings,
+            Execution(**execution),
+            frozenset(given),
+            pictures,
+            album,
+            output,
+            messages,
+        )
 
-    def open_like(self) -> Picture | None:
-        """Read the picture of ``--like``, if there is one."""
-        return open_optional(self.others[0] if self.others else None, self.messages)
+    def choose_target(self) -> Path | None:
+        """The file to write, None for stdout.
 
-    @contextmanager
-    def steps(self, total: int, unit: str = "step") -> Iterator[tuple[Callable[..., None], Any]]:
-        """A bar, and a Ctrl-C that asks to stop: callbacks ``advance`` and ``stop``."""
-        with (
-            stop_on_interrupt(quiet=self.messages.quiet) as stop,
-            bar(total, unit, self.messages) as shown,
-        ):
-            yield lambda *event: shown.update(), stop
-
-    def warn(self, line: str) -> None:
-        """Say a line, unless quiet."""
-        if not self.messages.quiet:
-            say(line)
-
-
-Show = Callable[[InspectRequest], "Finding"]
-Check = Callable[[Any, set[str], Sequence[str]], None]
-Beside = Callable[[Any, Path, InspectRequest], None]
-
-ARGUMENTS = {
-    "photo": click.argument("photo", metavar="PHOTO"),
-    "folder": click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path)),
-    "layer": click.argument("layer", metavar="LAYER"),
-    "channels": click.argument("channels", metavar="LAYER:CHANNEL[,…]"),
-    "target": click.argument("target", metavar="[TARGET]", required=False),
-}
-
-LIKE = click.option(
-    "--like",
-    "others",
-    metavar="PICTURE",
-    help="Measure the likeness to this picture, at the one layer that TARGET names.",
-)
-DIRECTION = click.option(
-    "--direction",
-    "others",
-    multiple=True,
-    metavar="PHOTO",
-    help="Amplify what these photos have in common at the layer TARGET. Repeatable.",
-)
-RECURSIVE = click.option("-r", "--recursive", is_flag=True, help="Include folders below FOLDER.")
-NUMBERS = [
-    click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON on stdout."),
-    click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
-    click.option("-v", "--verbose", count=True, help="Print what is decided; -vv adds tracebacks."),
-]
+        Raises:
+            PictureError: an input does not exist.
+            OutputError: a file is in the way.
+        """
+        words = self.entry.file_words(self.settings)
+        if self.album is None:
+            names = [name for several in self.pictures.values() for name in several]
+            check_streams(self.output.output, names, as_json=self.messages.as_json)
+            files = [Path(name) for name in names if name != "-"]
+            require_files(files)
+            photo = next(iter(self.pictures.get("photo", ())), None)
+            return choose_target(photo, files, words, self.output)
+        # The current folder, for instance, has a name only as an absolute path.
+        folder = os.path.normpath(self.album.folder)
+        named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
+        target = choose_target(named, [each.path for each in self.album.photos], words, self.output)
+        for path in [path_for(target) for path_for in self.entry.companions] if target else []:
+            if os.path.lexists(path) and not self.output.overwrite:
+                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+        return target
 
 
-def inspect_command(
-    settings: type[Any],
-    *arguments: str,
-    words: Callable[[Any], str],
-    options: Sequence[Callable[[Any], Any]] = (),
-    check: Check | None = None,
-    companions: Sequence[Companion] = (),
-    beside: Beside | None = None,
-    on_device: bool = True,
-) -> Callable[[Show], click.Command]:
-    """Make a command of a function that shows something.
+def _given(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the fields of a settings class from ``options``; return those with a value."""
+    found = {each.name: options.pop(each.name, None) for each in dataclasses.fields(kind)}
+    return {name: value for name, value in found.items() if value is not None}
 
-    Args:
-        settings: its fields become options, except those that are arguments.
-        arguments: names in :data:`ARGUMENTS`.
-        words: the name of the result, from the settings; added to the photo's.
-        options: further options.
-        check: gets the settings, the names of the options given, and the further pictures;
-            refuses what makes no sense together.
-        companions: names of files that are written next to the result, from its name.
-        beside: writes them, but for the list of photos.
-        on_device: whether a network runs, which takes options for the device.
+
+def run(entry: Command, options: dict[str, Any]) -> int:
+    """Check the request, run the function of an entry, and save its result.
+
+    Returns:
+        The exit code.
     """
-
-    def decorate(show: Show) -> click.Command:
-        def command(**values: Any) -> int:
-            request = read_request(settings, words, check, companions, values)
-            load_torch()
-            finding = show(request)
-            save(finding, request, beside)
-            return INTERRUPTED if finding.result.interrupted else 0
-
-        made = click.command(show.__name__.removeprefix("show_"), help=show.__doc__)(command)
-        # On a command, unlike on a function, decorators add parameters in their order.
-        for decorator in (*(ARGUMENTS[name] for name in arguments), *options):
-            decorator(made)
-        made.params += _options(settings, arguments, on_device=on_device)
-        inspect.add_command(made)
-        return made
-
-    return decorate
+    request = InspectRequest.take(entry, options)
+    request.settings.check_request(request.given, request.pictures)
+    target = request.choose_target()
+    started = time.perf_counter()
+    load_torch()
+    finding = look(request, target)
+    deliver(finding.result, target, request.output)
+    if target is not None:
+        finding.save_companions(target)
+    report(finding, target, time.perf_counter() - started, request.messages)
+    return INTERRUPTED if finding.result.interrupted else 0
 
 
-def _options(
-    settings: type[Any], arguments: Sequence[str], *, on_device: bool
-) -> list[click.Parameter]:
-    """The options in the order in which the help lists them."""
-    fields = [each for each in dataclasses.fields(settings) if each.name not in arguments]
-    if on_device:
-        fields += [
-            each for each in dataclasses.fields(Execution) if each.name not in NOT_FOR_INSPECT
-        ]
+def look(request: InspectRequest, target: Path | None) -> Finding:
+    """Read the pictures and call the function of the command."""
+    entry, messages = request.entry, request.messages
+    positional: list[Any] = [] if request.album is None else [request.album]
+    named: dict[str, Any] = {}
+    for name, sources in request.pictures.items():
+        pictures = [open_picture(source, messages) for source in sources]
+        if name == "photo":
+            positional += pictures
+        elif pictures:
+            named[name] = pictures if entry.takes_several(name) else pictures[0]
+    positional += [request.settings, request.execution] if entry.on_device else [request.settings]
+    if request.album is not None:
+        named["on_skip"] = _ignore if messages.quiet else say
+    if entry.resumable:
+        named["state"] = None if target is None else state_path(target)
+    module, name = entry.function.split(":")
+    function: Callable[..., Finding] = getattr(import_module(module), name)
+    with ExitStack() as stack:
+        if entry.on_interrupt is not None:
+            stop = stop_on_interrupt(quiet=messages.quiet, action=entry.on_interrupt)
+            named["stop"] = stack.enter_context(stop)
+        if entry.unit is not None:
+            shown = stack.enter_context(bar(None, entry.unit, messages))
 
-    @result_options
-    def shared() -> None: ...
+            def on_step(done: int, total: int) -> None:
+                shown.total = total
+                shown.update(done - shown.n)
 
-    @input_options
-    def inputs() -> None: ...
-
-    for decorator in reversed(NUMBERS):
-        decorator(inputs)
-    first, last = (list(reversed(each.__click_params__)) for each in (shared, inputs))  # type: ignore[attr-defined]
-    return [*first, *(option_for(each) for each in fields), *last]
-
-
-def read_request(
-    kind: type[Any],
-    words: Callable[[Any], str],
-    check: Check | None,
-    companions: Sequence[Companion],
-    values: dict[str, Any],
-) -> InspectRequest:
-    """Build the request, and check all that can be checked before pictures are opened."""
-    messages, output = take(Messages, values), take(OutputRequest, values)
-    given = {name for name, value in values.items() if value is not None}
-    others = values.pop("others", None) or ()
-    others = (others,) if isinstance(others, str) else others
-    settings = _taken(kind, values)
-    execution = _taken(Execution, values)
-    if check is not None:
-        check(settings, given, others)
-    model = find_model(settings.network)
-    if hasattr(settings, "check_layers"):
-        settings.check_layers(model.architecture)
-    photo: str | None = values.pop("photo", None)
-    album = None
-    if "folder" in values:
-        check_streams(output.output, [], as_json=messages.as_json)
-        album = open_album(values["folder"], recursive=values["recursive"])
-        target = choose_page(album, words(settings), output, companions)
-    else:
-        sources = [each for each in (photo, *others) if each]
-        files = files_among(sources)
-        check_streams(output.output, sources, as_json=messages.as_json)
-        require_files(files)
-        target = choose_target(photo, files, words(settings), output)
-    return InspectRequest(settings, execution, photo, others, album, target, output, messages)
+            named["on_step"] = on_step
+        return function(*positional, **named)
 
 
-def _taken(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Settings from the values given, which are removed."""
-    given = {each.name: values.pop(each.name, None) for each in dataclasses.fields(kind)}
-    return kind(**{name: value for name, value in given.items() if value is not None})
+def _ignore(line: str) -> None: ...
 
 
-def choose_page(
-    album: Album, words: str, output: OutputRequest, companions: Sequence[Companion]
-) -> Path | None:
-    """As :func:`choose_target`, for a page about a folder, next to it by default.
-
-    Raises:
-        OutputError: a companion exists and must not be replaced.
-    """
-    photos = [photo.path for photo in album.photos]
-    # What has no name of its own, such as the current folder, has one from the root on.
-    folder = os.path.normpath(album.folder)
-    named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
-    target = choose_target(named, photos, words, output)
-    for path in [] if target is None else [each(target) for each in companions]:
-        if os.path.lexists(path) and not output.overwrite:
-            raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
-    return target
-
-
-def save(finding: Finding, request: InspectRequest, beside: Beside | None) -> None:
-    """Write the picture and what belongs to it; say where it is, or print the numbers."""
-    deliver(finding.result, request.target, request.output)
-    if finding.digests and request.target is not None:
-        write_inventory(request.target, finding.digests)
-    if beside is not None and request.target is not None:
-        beside(finding, request.target, request)
-    seconds, messages = time.perf_counter() - request.started, request.messages
-    recipe = finding.result.recipe
-    resolved = recipe["resolved"]
+def report(finding: Finding, target: Path | None, seconds: float, messages: Messages) -> None:
+    """Print the numbers as JSON, or the path of the picture."""
+    result = finding.result
+    resolved = result.recipe["resolved"]
     if messages.verbose and "device" in resolved:
         say(f"device {resolved['device']}, {resolved['precision']}, {resolved['threads']} threads")
-    for note in finding.notes:
-        request.warn(note)
+    if not messages.quiet:
+        for note in finding.notes:
+            say(note)
     if messages.as_json:
-        output = None if request.target is None else str(request.target)
-        document = {"output": output, "seconds": round(seconds, 3)}
-        click.echo(json.dumps(document | finding.numbers | {"recipe": recipe}, indent=2))
-    elif request.target is not None and not messages.quiet:
-        height, width = finding.result.pixels.shape[2:]
-        state = "stopped early, saved" if finding.result.interrupted else "saved"
-        say(f"{state} {request.target} ({width}×{height}, {seconds:.1f} s)")
-
-
-def check_feature(settings: FeatureSettings, given: set[str], directions: Sequence[str]) -> None:
-    """One thing is asked for, and no option is without effect."""
-    if "target" not in given and settings.category is None:
-        raise UsageError("nothing to grow", hint="name a channel: conv5_3:100")
-    if settings.category is not None:
-        for name, said in {"TARGET": "target" in given, "--direction": directions}.items():
-            if said:
-                raise UsageError(f"--class and {name}", hint="leave one of them out")
-    idle = {
-        name: f"with --method {settings.method}"
-        for method, names in settings.OF_METHOD.items()
-        if method != settings.method
-        for name in names
-    }
-    if settings.to is None:
-        idle["frames"] = "without --to"
-    refuse_idle(settings, given, idle)
-    if directions:
-        settings.direction_layer()
-
-
-def check_saliency(settings: SaliencySettings, given: set[str], like: Sequence[str]) -> None:
-    """One thing is asked for, and no option is without effect."""
-    if settings.method != "smoothgrad":
-        where = f"with --method {settings.method}"
-        refuse_idle(settings, given, dict.fromkeys(("samples", "noise", "seed"), where))
-    check_question(settings, given, like)
-
-
-def check_invert(settings: InversionSettings, given: set[str], others: Sequence[str]) -> None:
-    """A strip shows all layers."""
-    if settings.strip:
-        refuse_idle(settings, given, {"layer": "with --strip"})
-
-
-def check_question(
-    settings: SaliencySettings | OcclusionSettings, given: set[str], like: Sequence[str]
-) -> None:
-    """One thing is asked for, and a likeness at one whole layer."""
-    if settings.category is not None:
-        for name, said in {"TARGET": "target" in given, "--like": like}.items():
-            if said:
-                raise SettingError(f"--class and {name}", hint="leave one of them out")
-    if not like:
-        return
-    first, *more = settings.targets
-    if more or first.channels is not None or first.weight != 1:
-        raise SettingError("--like compares whole layers", hint="name one as TARGET: conv5_3")
-    if settings.at is not None:
-        raise SettingError("--like and --at", hint="leave one of them out")
-
-
-def refuse_idle(settings: Any, given: set[str], idle: dict[str, str]) -> None:
-    """Refuse options that have no effect here.
-
-    Raises:
-        SettingError: one of them was given; says why it has none.
-    """
-    for name, where in idle.items():
-        if name in given:
-            option = option_name(type(settings).__dataclass_fields__[name])
-            raise SettingError(f"{option} makes no difference {where}")
-
-
-def write_map_page(atlas: Any, target: Path, request: InspectRequest) -> None:
-    """The page to zoom and pan."""
-    from stylize.products.inspect.map_page import write_page
-
-    assert request.album is not None
-    write_page(target, atlas, request.album)
-
-
-def feature_words(settings: FeatureSettings) -> str:
-    """The target in letters that every file system takes."""
-    target = settings.category or settings.target
-    return "feature-" + "".join(c if c.isalnum() or c in "_-" else "-" for c in target)[:72]
-
-
-def subject_words(settings: SegmentSettings) -> str:
-    """What the picture shows, and how."""
-    return f"{'background' if settings.invert else 'subject'}-{settings.view}"
-
-
-@inspect_command(FiltersSettings, words=lambda s: f"filters-{s.layer}", on_device=False)
-def show_filters(request: InspectRequest) -> Finding:
-    """Show the kernels of a layer: zero is middle grey, positive values are brighter.
-
-    \b
-    Examples:
-      stylize inspect filters
-      stylize inspect filters --layer conv3_1 --slices 25 --normalize each
-
-    The kernels of conv1_1 are small RGB pictures. Those of a deeper layer have one slice for each
-    input channel; a cell shows the first 16 slices (--slices) in grey, of the first 64 filters
-    (--count).
-    """
-    from stylize.products.inspect.filters import show_filters
-
-    return show_filters(request.settings)
-
-
-@inspect_command(ActivationsSettings, "photo", "layer", words=lambda s: f"activations-{s.layer}")
-def show_activations(request: InspectRequest) -> Finding:
-    """Show how each channel of LAYER responds to PHOTO, the strongest channels first.
-
-    \b
-    Examples:
-      stylize inspect activations photo.jpg relu4_3
-      stylize inspect activations photo.jpg relu5_1 --overlay --count 12
-      stylize inspect activations photo.jpg conv2_2:3,17-20
-
-    Below each map are the channel's number and the mean size of its response. Before the ReLU
-    (conv4_3 instead of relu4_3), cool colours are negative responses.
-    """
-    from stylize.products.inspect.activations import show_activations
-
-    return show_activations(request.open_photo(), request.settings, request.execution)
-
-
-@inspect_command(
-    PatchesSettings,
-    "folder",
-    "channels",
-    words=lambda s: f"patches-{s.channels}",
-    options=[RECURSIVE],
-    companions=[sidecar],
-)
-def show_patches(request: InspectRequest) -> Finding:
-    """Show the patches of the photos in FOLDER that excite channels most, one row per channel.
-
-    \b
-    Examples:
-      stylize inspect patches photos/ relu4_3:7,21-26
-      stylize inspect patches photos/ -r 'relu3_3:0-9 + relu5_1:40' --top 16 -o page.png
-
-    A patch is all that one position of the layer sees; the part outside the photo is grey. Photos
-    that cannot be read are skipped. To continue a run that was stopped, give the same command
-    again. PAGE.sha256, next to the page, lists the photos.
-    """
-    from stylize.products.inspect.patches import PatchSearch
-
-    assert request.album is not None
-    state = None if request.target is None else state_path(request.target)
-    search = PatchSearch(request.album, request.settings, request.execution)
-    action = "stopping after this photo; the same command continues from there"
-    with (
-        stop_on_interrupt(quiet=request.messages.quiet, action=action) as stop,
-        bar(len(request.album.photos), "photo", request.messages) as shown,
-    ):
-        return search.run(state, lambda name: shown.update(), request.warn, stop)
-
-
-@inspect_command(
-    FeatureSettings, "target", words=feature_words, options=[DIRECTION], check=check_feature
-)
-def show_feature(request: InspectRequest) -> Finding:
-    """Grow the picture that excites TARGET most: a channel, several, or a layer.
-
-    \b
-    Examples:
-      stylize inspect feature conv5_3:100
-      stylize inspect feature conv5_1:7 --diversity 4
-      stylize inspect feature conv4_3:30 --to conv4_3:100
-      stylize inspect feature conv5_1 --direction cat.jpg --direction lion.jpg
-      stylize inspect feature conv5_2:20 --method cs231n
-      stylize inspect feature --class "golden retriever" --network vgg16-imagenet
-
-    A channel is taken before the ReLU, where even a silent one has a gradient. docs/channels.md
-    shows thirty channels worth knowing.
-    """
-    from stylize.products.inspect.feature import show_feature
-
-    settings = request.settings
-    photos = request.open_others()
-    with request.steps(settings.steps_planned) as (advance, stop):
-        return show_feature(settings, request.execution, photos=photos, on_step=advance, stop=stop)
-
-
-@inspect_command(
-    SaliencySettings,
-    "photo",
-    "target",
-    words=lambda s: f"saliency-{s.method}",
-    options=[LIKE],
-    check=check_saliency,
-)
-def show_saliency(request: InspectRequest) -> Finding:
-    """Show which pixels of PHOTO the response of TARGET depends on.
-
-    \b
-    Examples:
-      stylize inspect saliency photo.jpg
-      stylize inspect saliency photo.jpg conv5_3:100 --method guided
-      stylize inspect saliency photo.jpg conv4_2:7 --at 320,200 --view overlay
-      stylize inspect saliency photo.jpg conv5_3 --like other.jpg --method smoothgrad
-
-    TARGET is a layer, a channel or a sum of them, as in 'stylize dream --layer'; without it,
-    the deepest layer. The picture shows the size of the gradient, the largest of the three
-    colours at each pixel.
-    """
-    from stylize.products.inspect.saliency import show_saliency
-
-    settings, photo, like = request.settings, request.open_photo(), request.open_like()
-    copies = settings.samples if settings.method == "smoothgrad" else 1
-    with bar(copies, "copy", request.messages) as shown:
-        return show_saliency(photo, settings, request.execution, like=like, on_step=shown.update)
-
-
-@inspect_command(
-    OcclusionSettings,
-    "photo",
-    "target",
-    words=lambda s: "occlusion",
-    options=[LIKE],
-    check=check_question,
-)
-def show_occlude(request: InspectRequest) -> Finding:
-    """Hide PHOTO with a grey patch, place by place, and show where the response of TARGET falls.
-
-    \b
-    Examples:
-      stylize inspect occlude photo.jpg
-      stylize inspect occlude photo.jpg conv5_3:100 --patch 32 --step 8
-      stylize inspect occlude photo.jpg conv5_3 --like other.jpg --view heat
-
-    TARGET is a layer, a channel or a sum of them, as in 'stylize dream --layer'; without it,
-    the deepest layer. Bright is where hiding costs most.
-    """
-    from stylize.products.inspect.occlusion import show_occlusion
-
-    photo, like = request.open_photo(), request.open_like()
-    action = "stopping after this batch; nothing is saved"
-    with (
-        stop_on_interrupt(quiet=request.messages.quiet, action=action) as stop,
-        bar(None, "place", request.messages) as shown,
-    ):
-
-        def on_batch(done: int, total: int) -> None:
-            shown.total = total
-            shown.update(done)
-
-        return show_occlusion(
-            photo, request.settings, request.execution, like=like, on_step=on_batch, stop=stop
-        )
-
-
-@inspect_command(
-    InversionSettings,
-    "photo",
-    words=lambda s: "inversions" if s.strip else f"inversion-{s.layer}",
-    check=check_invert,
-)
-def show_invert(request: InspectRequest) -> Finding:
-    """Reconstruct PHOTO, from noise, from what one layer knows of it.
-
-    \b
-    Examples:
-      stylize inspect invert photo.jpg --layer relu3_1
-      stylize inspect invert photo.jpg --strip
-
-    What a layer has lost comes back as anything that it cannot tell from the photo. --json prints
-    how close the pixels are, as their signal-to-noise ratio.
-    """
-    from stylize.products.inspect.inversion import show_inversion
-
-    settings, photo = request.settings, request.open_photo()
-    with request.steps(settings.steps * len(settings.layers)) as (advance, stop):
-        return show_inversion(photo, settings, request.execution, on_step=advance, stop=stop)
-
-
-@inspect_command(CaricatureSettings, "photo", words=lambda s: f"caricature-{s.layer}")
-def show_caricature(request: InspectRequest) -> Finding:
-    """Grow a picture, from noise, that exaggerates what a layer sees in PHOTO, place for place.
-
-    \b
-    Examples:
-      stylize inspect caricature photo.jpg
-      stylize inspect caricature photo.jpg --layer relu5_1 --power 0
-    """
-    from stylize.products.inspect.caricature import show_caricature
-
-    settings, photo = request.settings, request.open_photo()
-    with request.steps(settings.steps) as (advance, stop):
-        return show_caricature(photo, settings, request.execution, on_step=advance, stop=stop)
-
-
-@inspect_command(
-    MapSettings,
-    "folder",
-    words=lambda s: "map",
-    options=[RECURSIVE],
-    companions=[sidecar, page_path],
-    beside=write_map_page,
-)
-def show_map(request: InspectRequest) -> Finding:
-    """Arrange the photos in FOLDER on a plane, with similar ones next to each other.
-
-    \b
-    Examples:
-      stylize inspect map photos/
-      stylize inspect map photos/ -r --layer relu4_3 --thumbnail 64 -o map.png
-
-    Next to the picture are written MAP.html, a page to zoom and pan that shows the file names, and
-    MAP.png.sha256, the list of the photos. Photos that cannot be read are skipped. Needs
-    scikit-learn (pip install scikit-learn).
-    """
-    from stylize.products.inspect.photo_map import make_map
-
-    assert request.album is not None
-    with bar(len(request.album.photos), "photo", request.messages) as shown:
-        return make_map(
-            request.album,
-            request.settings,
-            request.execution,
-            on_step=lambda name: shown.update(),
-            warned=request.warn,
-        )
-
-
-@inspect_command(SegmentSettings, "photo", words=subject_words)
-def show_segment(request: InspectRequest) -> Finding:
-    """Find the subject of PHOTO and save it as a mask.
-
-    \b
-    Examples:
-      stylize inspect segment photo.jpg
-      stylize inspect segment photo.jpg -o mask.png --invert
-      stylize inspect segment photo.jpg --view cutout
-
-    The mask is white on the subject and as large as the photo; you can edit it in any program
-    before you use it. A line says so if the result is uncertain. Needs OpenCV
-    (pip install opencv-python-headless).
-    """
-    from stylize.products.inspect.segment import show_subject
-
-    return show_subject(request.open_photo(), request.settings, request.execution)
+        document = {"output": None if target is None else str(target), "seconds": round(seconds, 3)}
+        click.echo(json.dumps(document | finding.numbers | {"recipe": result.recipe}, indent=2))
+    elif target is not None and not messages.quiet:
+        height, width = result.pixels.shape[2:]
+        state = "stopped early, saved" if result.interrupted else "saved"
+        say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")

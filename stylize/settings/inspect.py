@@ -4,40 +4,88 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
-from stylize.settings.fields import check_fields, setting
+from stylize.settings.fields import check_fields, option_name, setting
 
-NETWORK_HELP = "Network that sees the pictures; see 'stylize models list'."
+NETWORK_HELP = "Network to inspect; see 'stylize models list'."
 
 SIZE_HELP = "Size at which the network sees {}: N (long side), WxH, 12MP or original."
 
 PHOTO_SIZE_HELP = SIZE_HELP.format("the photo")
 
-CLASS_HELP = "A class instead of TARGET, by number or name; the network has to know classes."
+CLASS_HELP = "Class, by number or name, instead of TARGET. Needs a network with classes."
 
-_AT_HELP = "One neuron instead of all: the one that looks at this place, as X,Y in px of the photo."
+_AT_HELP = "Use only the neuron at this place of the photo, given as X,Y in px."
 
 _MAX_PLACE = 1e6
 
 
-class Sized:
-    """Settings of which one is the ``size`` at which pictures are seen."""
+class InspectSettings:
+    """Settings of an inspect command.
+
+    Attributes:
+        ONLY_WITH: fields that matter only if another field has a value, by name: the other field
+            and its value (None for any value but None).
+    """
+
+    network: str
+
+    TECHNIQUE: ClassVar[str]
+    ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {}
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def check_layers(self, architecture: str) -> None:
+        """Check layers and channels against a network.
+
+        Raises:
+            UnknownNameError: the network has no such layer.
+            ExpressionError: the network has no such layer or channel.
+            SettingError: there are too many channels.
+        """
+
+    def check_request(self, given: Collection[str], inputs: Mapping[str, Sequence[str]]) -> None:
+        """Check what the user gave on the command line.
+
+        Args:
+            given: names of the fields that the user gave a value.
+            inputs: file names, by the name of the argument or option.
+
+        Raises:
+            SettingError: an option has no effect, or contradicts another one.
+        """
+        fields = {each.name: each for each in dataclasses.fields(self)}  # type: ignore[arg-type]
+        for name, (other, wanted) in self.ONLY_WITH.items():
+            value = getattr(self, other)
+            if name not in given or (value is not None if wanted is None else value == wanted):
+                continue
+            condition = "without" if wanted is None else "with"
+            words = [condition, option_name(fields[other])]
+            if isinstance(value, str) and wanted is not None:
+                words.append(value)
+            raise SettingError(f"{option_name(fields[name])} makes no difference {' '.join(words)}")
+
+
+class Sized(InspectSettings):
+    """Settings with the ``size`` at which the network sees pictures."""
 
     size: str
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         SizeSpec.parse(self.size)
 
 
-class WithLayer:
-    """Settings that speak of one ``layer``."""
+class WithLayer(InspectSettings):
+    """Settings with one ``layer``."""
 
     layer: str
 
@@ -50,21 +98,20 @@ class WithLayer:
         find_layer(architecture, self.layer)
 
 
-class WithTarget:
-    """Settings whose ``target`` is an expression of layers and channels, or else a class."""
+class WithTarget(InspectSettings):
+    """Settings with a ``target``, an expression of layers and channels, or a class."""
 
     target: str
     category: str | None
-    network: str
 
     @property
     def question(self) -> dict[str, str]:
-        """What is asked of the network, for a report."""
+        """The target or the class, for a report."""
         return {"target": self.target} if self.category is None else {"class": self.category}
 
     @property
     def targets(self) -> tuple[Target, ...]:
-        """The expression, read."""
+        """The targets of the expression."""
         return parse_targets(self.target)
 
     def check_layers(self, architecture: str) -> None:
@@ -77,8 +124,8 @@ class WithTarget:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoQuestion(Sized, WithTarget):
-    """What is asked of a photo: a response, of all neurons or of one."""
+class PhotoSettings(Sized, WithTarget):
+    """Settings of a question about a photo: a response of all neurons, or of one."""
 
     target: str
     category: str | None = setting(None, CLASS_HELP, option="--class")
@@ -91,14 +138,27 @@ class PhotoQuestion(Sized, WithTarget):
             _place(self.at)
         ask_alone(self.category, {"--at": self.at})
 
+    def check_request(self, given: Collection[str], inputs: Mapping[str, Sequence[str]]) -> None:
+        """Check what the user gave; see :meth:`InspectSettings.check_request`."""
+        super().check_request(given, inputs)
+        like = inputs.get("like") or None
+        target = self.target if "target" in given else None
+        ask_alone(self.category, {"TARGET": target, "--like": like})
+        if like is None:
+            return
+        if not _is_whole_layer(self.targets):
+            raise SettingError("--like compares whole layers", hint="name one as TARGET: conv5_3")
+        if self.at is not None:
+            raise SettingError("--like and --at", hint="leave one of them out")
+
     def place_in(self, size: tuple[int, int]) -> tuple[float, float] | None:
-        """How far down and to the right the neuron lies, as shares of a photo's sides.
+        """The place of the neuron from the top and the left, as shares of the photo's sides.
 
         Args:
             size: ``(height, width)`` of the photo in px.
 
         Raises:
-            SettingError: the place lies outside the photo.
+            SettingError: the place is outside the photo.
         """
         if self.at is None:
             return None
@@ -106,20 +166,20 @@ class PhotoQuestion(Sized, WithTarget):
         height, width = size
         if across >= width or down >= height:
             raise SettingError(
-                f"--at {self.at} lies outside the photo", hint=f"it has {width}×{height} px"
+                f"--at {self.at} is outside the photo", hint=f"it has {width}×{height} px"
             )
         return down / height, across / width
 
 
 def ask_alone(category: str | None, others: dict[str, object]) -> None:
-    """Make sure that a class is not asked for together with what is about layers.
+    """Check that a class is not combined with options for layers.
 
     Args:
-        category: the class, if one is asked for.
-        others: values of other options by their names, None where they were not given.
+        category: the class, if any.
+        others: values of other options by name; None for an option that was not given.
 
     Raises:
-        SettingError: it is.
+        SettingError: both are given.
     """
     for name, value in others.items():
         if category is not None and value is not None:
@@ -127,66 +187,65 @@ def ask_alone(category: str | None, others: dict[str, object]) -> None:
 
 
 def _place(text: str) -> tuple[float, float]:
-    """``X,Y`` in pixels.
-
-    Raises:
-        SettingError: it is no such pair.
-    """
+    refusal = SettingError(f"--at: '{text}' is not a place", hint="X,Y in pixels: 120,80")
     try:
         across, down = (float(word) for word in text.split(","))
     except ValueError as error:
-        raise SettingError(f"--at: '{text}' is no place", hint="X,Y in pixels: 120,80") from error
+        raise refusal from error
     if not all(math.isfinite(each) and 0 <= each <= _MAX_PLACE for each in (across, down)):
-        raise SettingError(f"--at: '{text}' is no place", hint="X,Y in pixels: 120,80")
+        raise refusal
     return across, down
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSettings(WithTarget):
-    """How a picture is grown that excites a channel most."""
+    """Settings of ``stylize inspect feature``."""
 
-    target: str = setting("conv5_1:100", "What shall be excited: layers, channels, weights.")
+    target: str = setting("conv5_1:100", "Target to excite: layers, channels, weights.")
     category: str | None = setting(None, CLASS_HELP, option="--class")
     to: str | None = setting(
-        None, "A second expression: a strip of pictures that go from the first to it."
+        None, "Second target: make a strip of pictures from the first target to this one."
     )
     size: int = setting(256, "Side of a picture in px.", low=32, high=4096)
     method: str = setting(
         "fourier",
-        "How it grows: waves in random views, or the steps on pixels of the CS231n notes.",
+        "Optimization: waves seen in random views, or steps on pixels as in the CS231n notes.",
         choices=("fourier", "cs231n"),
     )
-    steps: int | None = setting(None, "Steps.  [50; cs231n: 100]", low=1, high=100_000)
+    steps: int | None = setting(None, "Number of steps.  [50; cs231n: 100]", low=1, high=100_000)
     rate: float = setting(
-        1.0, "Length of the steps, in units of the method's own.", above=0, high=100
+        1.0, "Step length, as a multiple of the method's default.", above=0, high=100
     )
-    diversity: int = setting(1, "Pictures, each as unlike the others as can be.", low=1, high=16)
-    frames: int = setting(5, "Pictures of a strip.", low=2, high=16)
-    negative: bool = setting(False, "What it likes least instead of most.")
-    neuron: bool = setting(False, "Excite the one neuron in the middle, not the whole map.")
-    decay: float = setting(
-        1.15, "Of fourier: how much large shapes go before small ones.", low=0, high=3
+    diversity: int = setting(
+        1, "Make N diverse visualizations of the target, side by side.", low=1, high=16
     )
+    frames: int = setting(5, "Number of pictures of the strip of --to.", low=2, high=16)
+    negative: bool = setting(False, "Minimize the response instead.")
+    neuron: bool = setting(False, "Excite only the neuron in the middle of the map.")
+    decay: float = setting(1.15, "Preference for large shapes (fourier only).", low=0, high=3)
     l2: float = setting(
-        0.01, "Of cs231n: share of the contrast that a step takes back.", low=0, high=1
+        0.01, "Share of the contrast removed in each step (cs231n only).", low=0, high=1
     )
     blur_every: int = setting(
-        4, "Of cs231n: steps between two blurs of the picture; 0 for none.", low=0, high=100_000
+        4, "Steps from one blur to the next; 0 for no blur (cs231n only).", low=0, high=100_000
     )
     cut: float = setting(
-        0.1, "Of cs231n: share of the pixels, the greyest, set to grey.", low=0, high=1
+        0.1, "Share of the pixels, nearest to grey, set to grey (cs231n only).", low=0, high=1
     )
     seed: int = setting(0, "Seed of the noise and of the views.", low=0, high=2**63 - 1)
     network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect feature"
-    OF_METHOD: ClassVar[dict[str, tuple[str, ...]]] = {
-        "fourier": ("decay",),
-        "cs231n": ("l2", "blur_every", "cut"),
+    ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        "decay": ("method", "fourier"),
+        "l2": ("method", "cs231n"),
+        "blur_every": ("method", "cs231n"),
+        "cut": ("method", "cs231n"),
+        "frames": ("to", None),
     }
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         parse_targets(self.target)
         if self.to is not None:
             parse_targets(self.to)
@@ -196,7 +255,7 @@ class FeatureSettings(WithTarget):
 
     @property
     def steps_planned(self) -> int:
-        """The number of steps, the method's own where nobody says one."""
+        """The number of steps, by default that of the method."""
         return self.steps or {"fourier": 50, "cs231n": 100}[self.method]
 
     @property
@@ -204,20 +263,30 @@ class FeatureSettings(WithTarget):
         """Pictures in the row."""
         return self.diversity if self.to is None else self.frames
 
+    def check_request(self, given: Collection[str], inputs: Mapping[str, Sequence[str]]) -> None:
+        """Check what the user gave; see :meth:`InspectSettings.check_request`."""
+        direction = inputs.get("direction") or None
+        target = self.target if "target" in given else None
+        if target is None and self.category is None:
+            raise SettingError("nothing to visualize", hint="name a channel: conv5_3:100")
+        ask_alone(self.category, {"TARGET": target, "--direction": direction})
+        super().check_request(given, inputs)
+        if direction is not None:
+            self.direction_layer()
+
     def direction_layer(self) -> str:
-        """The layer in which photos have a direction in common, before the ReLU.
+        """The layer of the common direction of photos, before the ReLU.
 
         Raises:
-            SettingError: the target is not one layer, or another setting does not go with photos.
+            SettingError: the target is not one layer, or another setting contradicts photos.
         """
-        first = self.targets[0]
-        if len(self.targets) > 1 or first.channels is not None or first.weight != 1:
+        if not _is_whole_layer(self.targets):
             raise SettingError(
                 f"--direction: '{self.target}' is not one layer", hint="for instance conv5_1"
             )
         if self.neuron:
             raise SettingError("--direction and --neuron", hint="leave one of them out")
-        return before_relu(first).layer
+        return before_relu(self.targets[0]).layer
 
     def check_layers(self, architecture: str) -> None:
         """Check both expressions against a network.
@@ -231,45 +300,52 @@ class FeatureSettings(WithTarget):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaliencySettings(PhotoQuestion):
-    """Of what, how, and how it is shown."""
+class SaliencySettings(PhotoSettings):
+    """Settings of ``stylize inspect saliency``."""
 
-    target: str = setting("conv5_3", "Whose response is explained: layers, channels, weights.")
+    target: str = setting("conv5_3", "Target to explain: layers, channels, weights.")
     method: str = setting(
         "gradient",
-        "What goes back through the network: the gradient, its mean over noisy copies"
-        " (smoothgrad), its product with the pixels, or the rules of guided backpropagation or"
-        " of the deconvnet.",
+        "Attribution method: the gradient, its mean over noisy copies (smoothgrad), its product"
+        " with the pixels, guided backpropagation, or the deconvnet.",
         choices=("gradient", "guided", "deconvnet", "smoothgrad", "input-x-gradient"),
     )
     view: str = setting(
         "heat",
-        "How it is shown: colours from black to white, the same over the photo, or a grey mask.",
+        "Show colours from black to white, the same colours over the photo, or a grey mask.",
         choices=("heat", "overlay", "mask"),
     )
-    samples: int = setting(25, "Of smoothgrad: noisy copies.", low=1, high=10_000)
+    samples: int = setting(25, "Number of noisy copies (smoothgrad only).", low=1, high=10_000)
     noise: float = setting(
-        0.15, "Of smoothgrad: the noise, as a share of the range of the pixels.", above=0, high=1
+        0.15,
+        "Standard deviation of the noise, as a share of the pixel range (smoothgrad only).",
+        above=0,
+        high=1,
     )
-    seed: int = setting(0, "Of smoothgrad: seed of the noise.", low=0, high=2**63 - 1)
+    seed: int = setting(0, "Seed of the noise (smoothgrad only).", low=0, high=2**63 - 1)
     size: str = setting("384", PHOTO_SIZE_HELP)
     network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect saliency"
+    ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        name: ("method", "smoothgrad") for name in ("samples", "noise", "seed")
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
-class OcclusionSettings(PhotoQuestion):
-    """What is hidden, and of what the response is watched."""
+class OcclusionSettings(PhotoSettings):
+    """Settings of ``stylize inspect occlude``."""
 
-    target: str = setting("conv5_3", "Whose response is watched: layers, channels, weights.")
+    target: str = setting("conv5_3", "Target to watch: layers, channels, weights.")
     patch: int = setting(48, "Side of the patch in px, at the size of --size.", low=1, high=4096)
-    step: int = setting(16, "Way of the patch from one place to the next, in px.", low=1, high=4096)
-    fill: float = setting(0.5, "Grey of the patch: 0 black, 1 white.", low=0, high=1)
-    batch: int = setting(8, "Pictures that the network sees at a time.", low=1, high=256)
+    step: int = setting(
+        16, "Distance in px from one place of the patch to the next.", low=1, high=4096
+    )
+    fill: float = setting(0.5, "Grey level of the patch: 0 is black, 1 is white.", low=0, high=1)
+    batch: int = setting(8, "Number of pictures in one pass of the network.", low=1, high=256)
     view: str = setting(
         "overlay",
-        "How it is shown: colours over the photo, those alone, or a grey mask.",
+        "Show colours over the photo, colours alone, or a grey mask.",
         choices=("overlay", "heat", "mask"),
     )
     size: str = setting("256", PHOTO_SIZE_HELP)
@@ -281,25 +357,27 @@ class OcclusionSettings(PhotoQuestion):
         super().__post_init__()
         if self.step > self.patch:
             raise SettingError(
-                f"--step: {self.step} is too large", hint="at most --patch, or places stay unseen"
+                f"--step: {self.step} is too large",
+                hint="at most --patch",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class InversionSettings(Sized, WithLayer):
-    """From which layer the photo is found again, and how long it is sought."""
+    """Settings of ``stylize inspect invert``."""
 
-    layer: str = setting("relu4_1", "The layer whose activations are all that is known.")
-    strip: bool = setting(False, "The photo, and what each of conv1_1 to conv5_1 knows of it.")
-    steps: int = setting(100, "Steps of L-BFGS.", low=1, high=100_000)
+    layer: str = setting("relu4_1", "Layer to reconstruct the photo from.")
+    strip: bool = setting(False, "Show the photo and its reconstructions from conv1_1 to conv5_1.")
+    steps: int = setting(100, "Number of L-BFGS steps.", low=1, high=100_000)
     smoothness: float = setting(
-        0.3, "Weight of the total variation: more is smoother.", low=0, high=1e9
+        0.3, "Weight of the total variation; higher is smoother.", low=0, high=1e9
     )
-    seed: int = setting(0, "Seed of the noise that it begins as.", low=0, high=2**63 - 1)
+    seed: int = setting(0, "Seed of the noise at the start.", low=0, high=2**63 - 1)
     size: str = setting("256", PHOTO_SIZE_HELP)
     network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect invert"
+    ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {"layer": ("strip", False)}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -311,18 +389,18 @@ class InversionSettings(Sized, WithLayer):
 
 @dataclass(frozen=True, kw_only=True)
 class CaricatureSettings(Sized, WithLayer):
-    """How strongly which layer's answer is exaggerated."""
+    """Settings of ``stylize inspect caricature``."""
 
-    layer: str = setting("relu4_2", "The layer whose activations are exaggerated.")
+    layer: str = setting("relu4_2", "Layer whose activations are exaggerated.")
     power: float = setting(
         1.0,
-        "How much the likeness counts beside the strength: 0 is wild, 2 faithful.",
+        "Weight of the likeness to the photo: 0 is wild, 2 is faithful.",
         low=0,
         high=16,
     )
-    steps: int = setting(60, "Steps.", low=1, high=100_000)
-    rate: float = setting(1.0, "Length of the steps, in units of the usual.", above=0, high=100)
-    decay: float = setting(1.15, "How much large shapes go before small ones.", low=0, high=3)
+    steps: int = setting(60, "Number of steps.", low=1, high=100_000)
+    rate: float = setting(1.0, "Step length, as a multiple of the default.", above=0, high=100)
+    decay: float = setting(1.15, "Preference for large shapes.", low=0, high=3)
     seed: int = setting(0, "Seed of the noise and of the views.", low=0, high=2**63 - 1)
     size: str = setting("320", PHOTO_SIZE_HELP)
     network: str = setting("vgg16", NETWORK_HELP)
@@ -331,7 +409,7 @@ class CaricatureSettings(Sized, WithLayer):
 
 
 def before_relu(target: Target) -> Target:
-    """The target in the convolution's output."""
+    """The target in the output of the convolution."""
     return dataclasses.replace(target, layer=target.layer.replace("relu", "conv"))
 
 
@@ -339,63 +417,57 @@ NETWORK = "vgg16"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentSettings:
-    """Who looks for the subject, and how it is shown."""
+class SegmentSettings(InspectSettings):
+    """Settings of ``stylize inspect segment``."""
 
-    network: str = setting(NETWORK, "Network that looks at the photo; see 'stylize models list'.")
+    network: str = setting(NETWORK, "Network that finds the subject; see 'stylize models list'.")
     view: str = setting(
         "mask",
-        "mask: white on the subject; overlay: the photo, dark around it; cutout: the photo,"
-        " transparent around it.",
+        "mask: white on the subject; overlay: the photo, dark around the subject; cutout: the"
+        " photo, transparent around the subject.",
         choices=("mask", "overlay", "cutout"),
     )
-    invert: bool = setting(False, "The background instead of the subject.")
+    invert: bool = setting(False, "Select the background instead of the subject.")
 
     TECHNIQUE: ClassVar[str] = "inspect segment"
 
-    def __post_init__(self) -> None:
-        check_fields(self)
 
-
-# Rows of a page beyond which it is too long to be looked at.
+# Maximum number of rows of a page.
 MAX_ROWS = 64
 
-_NORMALIZE_HELP = "The scale of the brightness: one for all cells, or each cell's own."
+_NORMALIZE_HELP = "Brightness scale: one for all cells, or one for each cell."
 
 
 @dataclass(frozen=True, kw_only=True)
 class FiltersSettings(WithLayer):
-    """What of the kernels is shown."""
+    """Settings of ``stylize inspect filters``."""
 
-    layer: str = setting("conv1_1", "The layer whose kernels are shown.")
-    count: int = setting(64, "How many filters, counted from the first.", low=1, high=512)
+    layer: str = setting("conv1_1", "Layer whose kernels are shown.")
+    count: int = setting(64, "Number of filters, counted from the first.", low=1, high=512)
     slices: int = setting(
         16,
-        "Beyond the first layer: how many of the layer's inputs, a grey slice each, counted from"
-        " the first.",
+        "Number of input channels, one grey slice each, counted from the first (deeper layers"
+        " only).",
         low=1,
         high=512,
     )
     normalize: str = setting("all", _NORMALIZE_HELP, choices=("all", "each"))
-    columns: int = setting(8, "Cells in a row of the sheet.", low=1, high=64)
-    network: str = setting("vgg16", "Network whose kernels they are; see 'stylize models list'.")
+    columns: int = setting(8, "Number of cells in a row of the sheet.", low=1, high=64)
+    network: str = setting("vgg16", "Network whose kernels are shown; see 'stylize models list'.")
 
     TECHNIQUE: ClassVar[str] = "inspect filters"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationsSettings(Sized):
-    """What is shown of a layer's answer to a photo."""
+    """Settings of ``stylize inspect activations``."""
 
-    layer: str = setting("relu4_3", "A layer, or some channels of one: relu4_3:7,21-26.")
-    count: int = setting(24, "How many channels, the strongest first.", low=1, high=512)
-    overlay: bool = setting(False, "Lay each map over the photo.")
+    layer: str = setting("relu4_3", "Layer, or channels of a layer: relu4_3:7,21-26.")
+    count: int = setting(24, "Number of channels, the strongest first.", low=1, high=512)
+    overlay: bool = setting(False, "Show each map over the photo.")
     normalize: str = setting("each", _NORMALIZE_HELP, choices=("all", "each"))
     size: str = setting("512", PHOTO_SIZE_HELP)
-    columns: int = setting(6, "Cells in a row of the sheet.", low=1, high=64)
+    columns: int = setting(6, "Number of cells in a row of the sheet.", low=1, high=64)
     network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect activations"
@@ -417,15 +489,18 @@ class ActivationsSettings(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class PatchesSettings(Sized):
-    """What is sought in the photos, and how many of it are kept."""
+    """Settings of ``stylize inspect patches``."""
 
-    channels: str = setting("relu4_3:0", "Channels, each a row of the page: relu4_3:7,21-26.")
-    top: int = setting(9, "Patches for each channel.", low=1, high=64)
+    channels: str = setting("relu4_3:0", "Channels, one row each: relu4_3:7,21-26.")
+    top: int = setting(9, "Number of patches per channel.", low=1, high=64)
     per_photo: int = setting(
-        2, "Patches that one photo may give a channel, at least half a field apart.", low=1, high=64
+        2,
+        "Maximum number of patches per photo and channel, at least half a receptive field apart.",
+        low=1,
+        high=64,
     )
     size: str = setting("512", SIZE_HELP.format("a photo"))
-    cell: int = setting(128, "Side of a patch on the page, in px.", low=32, high=512)
+    cell: int = setting(128, "Side of a patch on the page in px.", low=32, high=512)
     network: str = setting("vgg16", NETWORK_HELP)
 
     TECHNIQUE: ClassVar[str] = "inspect patches"
@@ -453,15 +528,18 @@ class PatchesSettings(Sized):
 
 @dataclass(frozen=True, kw_only=True)
 class MapSettings(Sized, WithLayer):
-    """How a folder's photos are compared and laid out."""
+    """Settings of ``stylize inspect map``."""
 
-    layer: str = setting("relu5_3", "The layer whose channels' means are compared.")
+    layer: str = setting("relu5_3", "Layer whose mean activations are compared.")
     size: str = setting("256", SIZE_HELP.format("a photo"))
     thumbnail: int = setting(
-        96, "Side of a thumbnail in px; smaller where there are too many for it.", low=16, high=512
+        96, "Side of a thumbnail in px; smaller if there are too many photos.", low=16, high=512
     )
     perplexity: float = setting(
-        30.0, "About how many neighbours a photo has; a third of all at most.", low=1, high=1000
+        30.0,
+        "Approximate number of neighbours of a photo; at most a third of all photos.",
+        low=1,
+        high=1000,
     )
     seed: int = setting(0, "Seed of the layout.", low=0, high=2**32 - 1)
     network: str = setting("vgg16", NETWORK_HELP)
@@ -470,7 +548,7 @@ class MapSettings(Sized, WithLayer):
 
 
 def channels_of(target: Target, architecture: str) -> tuple[int, ...]:
-    """The channels that a target names; all of the layer if it names none."""
+    """The channels of a target, by default all of the layer."""
     if target.channels is not None:
         return target.channels
     return tuple(range(find_layer(architecture, target.layer).channels))
@@ -481,3 +559,8 @@ def _unweighted(text: str, what: str) -> tuple[Target, ...]:
     if any(each.weight != 1 for each in targets):
         raise SettingError(f"'{text}' has a weight or a minus", hint=f"name {what} alone")
     return targets
+
+
+def _is_whole_layer(targets: Sequence[Target]) -> bool:
+    first, *others = targets
+    return not others and first.channels is None and first.weight == 1

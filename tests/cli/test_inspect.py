@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.cli.inspect import inspect
+from stylize.cli.inspect import COMMANDS, Command
 from stylize.errors import SettingError
 from stylize.runs.recipe import load_recipe
-from stylize.settings.fields import from_document, to_document
+from stylize.settings.fields import from_document, setting, to_document
 from stylize.settings.inspect import (
     ActivationsSettings,
     FiltersSettings,
+    InspectSettings,
     MapSettings,
     PatchesSettings,
 )
@@ -29,9 +29,34 @@ from tests.conftest import cat, save
 from tests.products.inspect.albums import planted_folder
 from tests.strategies import values
 
+if TYPE_CHECKING:
+    from stylize.images.read import Picture
+    from stylize.products.inspect.result import Finding, OnStep
+
 KINDS = (FiltersSettings, ActivationsSettings, PatchesSettings, MapSettings)
 FAST = ("--precision", "fp32")
 SMALL = ("--size", 32, "--thumbnail", 16)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DarkerSettings(InspectSettings):
+    """Settings of a command that only this test has."""
+
+    share: float = setting(0.5, "Share of the light.", low=0, high=1)
+    network: str = setting("vgg16", "Network.")
+
+    TECHNIQUE: ClassVar[str] = "inspect darker"
+
+
+def show_darker(photo: Picture, settings: DarkerSettings, *, on_step: OnStep) -> Finding:
+    from stylize.products.inspect.result import Finding, with_recipe
+    from stylize.runs.session import Session
+
+    on_step(1, 1)
+    page = photo.pixels * settings.share
+    weights = Session().weights(settings.network)
+    result = with_recipe(page, settings, [("content", photo)], weights=weights, resolved={})
+    return Finding(result, {"share": settings.share})
 
 
 @pytest.fixture
@@ -49,16 +74,36 @@ class TestGroup:
 
     def test_every_command_has_its_summary(self, run: Run) -> None:
         shown = done(run("inspect", "--help")).stdout
-        assert list(inspect.commands) == [
-            *("filters", "activations", "patches", "feature", "saliency", "occlude"),
-            *("invert", "caricature", "map", "segment"),
-        ]
-        for name, command in inspect.commands.items():
-            assert re.search(rf"^  {name} +\w", shown, re.MULTILINE)
-            assert (command.help or "").split("\n\n")[0].strip().endswith((".", ":"))
+        for name, entry in COMMANDS.items():
+            assert f"  {name} " in shown
+            assert entry.summary in shown
+
+    def test_a_new_command_is_one_entry(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        entry = Command(
+            "Show the photo darker.",
+            DarkerSettings,
+            f"{__name__}:show_darker",
+            lambda settings: "darker",
+            "Show PHOTO darker.",
+            {"photo": "PHOTO"},
+            on_device=False,
+            unit="step",
+        )
+        monkeypatch.setitem(COMMANDS, "darker", entry)
+        assert "  darker       Show the photo darker." in done(run("inspect", "-h")).stdout
+        assert "--share FLOAT" in done(run("inspect", "darker", "-h")).stdout
+        document = json.loads(done(run("inspect", "darker", scene, "--json")).stdout)
+        assert document["share"] == 0.5
+        assert document["output"] == str(scene.with_name("cat-darker.png"))
+        assert load_recipe(scene.with_name("cat-darker.png"))["settings"]["share"] == 0.5
+        line = complaint(run("inspect", "darker", scene, "--share", 2), 2)
+        assert line.startswith("--share: 2 is too large")
 
     @pytest.mark.parametrize("name", ["filters", "activations", "patches", "map"])
     def test_help(self, run: Run, name: str) -> None:
+        assert name in COMMANDS
         shown = done(run("inspect", name, "--help")).stdout
         assert f"stylize inspect {name}" in shown
         assert "--json" in shown

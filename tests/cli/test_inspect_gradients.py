@@ -183,10 +183,10 @@ class TestPhotos:
         [
             ("saliency", ("--samples", "3"), "--samples makes no difference with --method grad"),
             ("saliency", ("--noise", "0.1", "--method", "guided"), "--noise makes no difference"),
-            ("saliency", ("--at", "1"), "--at: '1' is no place (X,Y in pixels: 120,80)"),
-            ("saliency", ("--at", "-1,5"), "--at: '-1,5' is no place"),
-            ("saliency", ("--at", "inf,5"), "--at: 'inf,5' is no place"),
-            ("saliency", ("--at", "48,5"), "--at 48,5 lies outside the photo (it has 48×48 px)"),
+            ("saliency", ("--at", "1"), "--at: '1' is not a place (X,Y in pixels: 120,80)"),
+            ("saliency", ("--at", "-1,5"), "--at: '-1,5' is not a place"),
+            ("saliency", ("--at", "inf,5"), "--at: 'inf,5' is not a place"),
+            ("saliency", ("--at", "48,5"), "--at 48,5 is outside the photo (it has 48×48 px)"),
             ("saliency", ("conv2_1:3", "--like", "cat.png"), "--like compares whole layers"),
             ("saliency", ("conv2_1", "--like", "cat.png", "--at", "1,1"), "--like and --at"),
             ("saliency", ("--like", "-", "-o", "-", "--json"), "both want stdout"),
@@ -238,7 +238,7 @@ class TestPhotos:
         before = listing(scene.parent)
         words = ("--size", 32, "--patch", 16, "--batch", 1, *EXACT)
         line = complaint(run("inspect", "occlude", scene, *words), 130)
-        assert line == "stopped before the patch had been everywhere"
+        assert line == "stopped before the patch reached every place"
         assert listing(scene.parent) == before
         words = ("--size", 32, "--strip", *EXACT)
         done(run("inspect", "invert", scene, *words), 130)

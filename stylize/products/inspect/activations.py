@@ -1,4 +1,4 @@
-"""What each channel of a layer makes of a photo."""
+"""The activations of each channel of a layer for a photo."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
 from stylize.networks.layer_expressions import Target, parse_targets
-from stylize.products.inspect.heat_colors import heat, overlay
-from stylize.products.inspect.model import Finding, Observer, painting_of
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, brief, heat, overlay
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import ActivationsSettings, channels_of
@@ -33,43 +33,38 @@ def show_activations(
 ) -> Finding:
     """A sheet of a layer's maps, the strongest channels first.
 
-    A channel's strength is the mean size of its response over all positions. Before the ReLU
-    (``conv4_3``) responses have a sign: warm colours are positive, cool ones negative.
+    The strength of a channel is its mean absolute activation over all positions. Before the ReLU
+    (``conv4_3``) activations have a sign: positive values are warm colours, negative ones cool.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
         PictureError: the photo is too small for the layer.
-        StylizeError: the network or the device is not there.
+        StylizeError: the network or the device is not available.
     """
     (target,) = parse_targets(settings.layer)
-    observer = Observer(settings.network, [target.layer], execution, session=session)
-    settings.check_layers(observer.weights.architecture)
+    model = Model(settings.network, execution, session)
+    settings.check_layers(model.weights.architecture)
     size = SizeSpec.parse(settings.size).fit(*photo.size)
     pixels = resize(photo.pixels, size).clamp(0, 1)
-    maps = observer.look(pixels, photo.name)[target.layer]
-    named = channels_of(target, observer.weights.architecture)
+    maps = model.activations(pixels, (target.layer,), photo.name)[target.layer]
+    named = channels_of(target, model.weights.architecture)
     strongest = by_strength(maps, named)[: settings.count]
     pictures = map_pictures(maps[[channel for channel, _ in strongest]], pixels, settings)
     labels = [f"{channel} · {figure(strength)}" for channel, strength in strongest]
     cells = list(zip(labels, pictures.unsqueeze(1), strict=True))
     title = f"{photo.name}, {target.layer}: {len(strongest)} of {len(maps)} channels"
     sheet = contact_sheet(in_rows(cells, settings.columns), title=title)
-    result = painting_of(
-        sheet,
-        settings,
-        [("content", photo)],
-        weights=observer.weights,
-        resolved=observer.resolved() | {"photo_size": [size[1], size[0]]},
-    )
+    shown_size = [size[1], size[0]]
+    result = model.result(sheet, settings, [("content", photo)], photo_size=shown_size)
     return Finding(result, _numbers(target, maps, strongest))
 
 
 def by_strength(maps: Tensor, channels: tuple[int, ...]) -> list[tuple[int, float]]:
-    """Channels and the mean sizes of their responses, the strongest first.
+    """Channels and their mean absolute activations, the strongest first.
 
     Args:
-        maps: ``(C, h, w)``, all of a layer's.
-        channels: among which to choose.
+        maps: ``(C, h, w)``, all channels of a layer.
+        channels: the channels to sort.
     """
     strengths = maps.abs().mean((1, 2))[list(channels)]
     order = torch.argsort(strengths, descending=True, stable=True)
@@ -107,9 +102,9 @@ def _numbers(target: Target, maps: Tensor, strongest: list[tuple[int, float]]) -
         "shown": [
             {
                 "channel": channel,
-                "strength": float(f"{strength:.6g}"),
-                "mean": float(f"{float(maps[channel].mean()):.6g}"),
-                "largest": float(f"{float(maps[channel].max()):.6g}"),
+                "strength": brief(strength),
+                "mean": brief(float(maps[channel].mean())),
+                "largest": brief(float(maps[channel].max())),
             }
             for channel, strength in strongest
         ],

@@ -1,4 +1,4 @@
-"""What a layer sees in a photo, exaggerated.
+"""A picture that exaggerates what a layer sees in a photo.
 
 Reference:
     Olah and others, "Exploring Neural Networks with Activation Atlases", Distill 2019, and the
@@ -13,29 +13,37 @@ from torch.nn.functional import cosine_similarity
 
 from stylize.images.read import Picture
 from stylize.networks.vgg import VGG
-from stylize.products.inspect.fourier import FourierImage
-from stylize.products.inspect.growth import Course, Grown, Stop, Told, Views, ascend, seen, size_of
-from stylize.products.inspect.model import Finding, Lens, brief
+from stylize.products.inspect.growth import (
+    Course,
+    FourierImage,
+    Grown,
+    Views,
+    ascend,
+    seen,
+    size_of,
+)
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, OnStep, Stop, brief
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import CaricatureSettings
 
-# Of Adam on the amplitudes, where the settings' rate is 1.
+# Step length of Adam on the amplitudes at a rate of 1.
 RATE = 0.05
 
-# Gentler than for a channel: place and size are the photo's.
+# Smaller than for a channel: places and sizes should stay as in the photo.
 VIEWS = Views(shift_px=8, degrees=6, scale=0.08)
 
-# Below this cosine the likeness counts as if it were this, so that there is a way up from noise.
+# Lower cosines count as this one, so that there is a gradient from noise.
 LEAST_LIKENESS = 0.1
 
 
 def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
-    """How much of the reference there is, times how like it is: ``dot · max(0.1, cos)^power``.
+    """Strength of the reference times likeness to it: ``dot · max(0.1, cos)^power``.
 
     Args:
         features, reference: ``(1, C, h, w)`` activations.
-        power: 0 asks for more of it in any company; the larger, the more the likeness counts.
+        power: weight of the likeness; 0 ignores it.
 
     Returns:
         A scalar: the sum over all positions, divided by the reference's own.
@@ -57,16 +65,16 @@ def caricature(
     views: Views,
     generator: torch.Generator,
 ) -> Grown:
-    """Grow a picture whose activations exaggerate those of a photo, place for place.
+    """Optimize a picture whose activations exaggerate those of a photo, position by position.
 
     Args:
         vgg: gives the layer.
-        photo: ``(1, 3, H, W)`` RGB in [0, 1], on the trunk's device.
+        photo: ``(1, 3, H, W)`` RGB in [0, 1], on the network's device.
         layer: the layer's name.
-        image: of one picture of the photo's size; is changed.
+        image: one picture of the photo's size; is changed.
         course: its rate in units of the amplitudes.
         power: see :func:`exaggeration`.
-        views: how picture and photo are moved, both in the same way, before each evaluation.
+        views: limits of the random view of each step, the same for picture and photo.
         generator: of the views.
 
     Raises:
@@ -88,30 +96,30 @@ def show_caricature(
     settings: CaricatureSettings,
     execution: Execution | None = None,
     *,
-    on_step: Told | None = None,
+    on_step: OnStep | None = None,
     stop: Stop | None = None,
     session: Session | None = None,
 ) -> Finding:
-    """What a layer sees in a photo, exaggerated.
+    """A picture that exaggerates what a layer sees in a photo.
 
     Args:
         photo: the photo.
-        settings: how.
-        execution: where it is done.
+        settings: of the layer and of the optimization.
+        execution: device, precision and threads.
         on_step, stop: see :class:`stylize.products.inspect.growth.Course`.
-        session: shares networks with others.
+        session: keeps networks in memory and shares them between calls.
 
     Raises:
         UnknownNameError: the network has no such layer.
         PictureError: the photo is too small for it.
         NumericalError: the exaggeration is not finite.
-        StylizeError: the network or the device is not there.
+        StylizeError: the network or the device is not available.
     """
-    lens = Lens(settings.network, execution, session)
+    model = Model(settings.network, execution, session)
     grown = _grown(
-        lens, lens.pixels(photo, settings.size, (settings.layer,)), settings, on_step, stop
+        model, model.pixels(photo, settings.size, (settings.layer,)), settings, on_step, stop
     )
-    result = lens.result(
+    result = model.result(
         grown.pictures,
         settings,
         [("content", photo)],
@@ -127,12 +135,16 @@ def show_caricature(
 
 
 def _grown(
-    lens: Lens, photo: Tensor, settings: CaricatureSettings, on_step: Told | None, stop: Stop | None
+    model: Model,
+    photo: Tensor,
+    settings: CaricatureSettings,
+    on_step: OnStep | None,
+    stop: Stop | None,
 ) -> Grown:
     generator = torch.Generator().manual_seed(settings.seed)
     image = FourierImage(1, size_of(photo), generator, decay=settings.decay, device=photo.device)
     return caricature(
-        lens.vgg((settings.layer,)),
+        model.vgg((settings.layer,)),
         photo,
         settings.layer,
         image,

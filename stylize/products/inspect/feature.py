@@ -12,43 +12,44 @@ from stylize.errors import SettingError
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.vgg import VGG
-from stylize.products.inspect.fourier import FourierImage, wave_scales
 from stylize.products.inspect.growth import (
     Course,
+    FourierImage,
     Grown,
     Plain,
-    Stop,
-    Told,
     Views,
     grow,
     grow_plainly,
+    wave_scales,
 )
-from stylize.products.inspect.model import Finding, Lens, brief, class_response, row_of
+from stylize.products.inspect.model import Model
 from stylize.products.inspect.response import (
     Between,
     DirectionResponse,
     Response,
     Scaled,
     TargetResponse,
+    class_response,
     mean_activations,
     shared_direction,
 )
+from stylize.products.inspect.result import Finding, OnStep, Stop, brief, row_of
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import FeatureSettings, before_relu
 
-# Where the settings' rate is 1: of Adam on the amplitudes, and of the steps on pixels.
+# Step lengths at a rate of 1: of Adam on the amplitudes, and of the steps on pixels.
 RATE, PLAIN_RATE = 0.05, 0.03
 
-# How much a row of different pictures minds that they are alike.
+# Weight of the differences between the pictures of a row.
 DIVERSITY = 1.0
 
 VIEWS = Views(shift_px=10, degrees=12, scale=0.15)
 
 MIDDLE = (0.5, 0.5)
 
-# Side at which photos are seen whose common direction is sought, and pictures without a subject
-# to compare them with.
+# Side in px of the photos of a direction, and the number of pictures without a subject that they
+# are compared with.
 DIRECTION_SIZE, SUBJECTLESS = 256, 4
 
 
@@ -56,54 +57,55 @@ def show_feature(
     settings: FeatureSettings,
     execution: Execution | None = None,
     *,
-    photos: Sequence[Picture] = (),
-    on_step: Told | None = None,
+    direction: Sequence[Picture] = (),
+    on_step: OnStep | None = None,
     stop: Stop | None = None,
     session: Session | None = None,
 ) -> Finding:
-    """Grow what a response likes most, one picture or a row.
+    """The picture with the strongest response, or a row of such pictures.
 
     Args:
-        settings: of what, and how.
-        execution: where it is done.
-        photos: of whose common direction in the target's layer more shall be made.
+        settings: of the target and of the method.
+        execution: device, precision and threads.
+        direction: photos; the picture shows more of what they have in common at the target's
+            layer.
         on_step, stop: see :class:`stylize.products.inspect.growth.Course`.
-        session: shares networks with others.
+        session: keeps networks in memory and shares them between calls.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
-        SettingError: photos, and a target that is not one layer.
+        SettingError: photos are given, and the target is not one layer.
         NumericalError: the response is not finite.
         StylizeError: the network or the device is not there.
     """
-    lens = Lens(settings.network, execution, session)
-    settings.check_layers(lens.weights.architecture)
-    response = response_of(settings, lens, photos)
-    grown = _grown(settings, lens.vgg(response.layers), response, on_step, stop)
-    result = lens.result(
+    model = Model(settings.network, execution, session)
+    settings.check_layers(model.weights.architecture)
+    response = response_of(settings, model, direction)
+    grown = _grown(settings, model.vgg(response.layers), response, on_step, stop)
+    result = model.result(
         row_of(grown.pictures),
         settings,
-        [("direction", photo) for photo in photos],
+        [("direction", photo) for photo in direction],
         interrupted=grown.interrupted,
         steps=grown.steps_done,
     )
     return Finding(result, _numbers(settings, grown))
 
 
-def response_of(settings: FeatureSettings, lens: Lens, photos: Sequence[Picture]) -> Response:
-    """What shall rise.
+def response_of(settings: FeatureSettings, model: Model, photos: Sequence[Picture]) -> Response:
+    """The response to maximize.
 
     Raises:
-        SettingError: photos, and a target that is not one layer.
+        SettingError: photos are given, and the target is not one layer.
         PictureError: a photo is too small.
-        WeightsError: a class, and the network knows none.
-        UnknownNameError: it does not know this one.
+        WeightsError: a class is asked for, and the network has none.
+        UnknownNameError: the network does not know this class.
     """
     response: Response
     if settings.category is not None:
         response = class_response(settings.network, settings.category)
     elif photos:
-        response = direction_of(settings.direction_layer(), lens, photos)
+        response = direction_of(settings.direction_layer(), model, photos)
     else:
         response = asked(settings.target, neuron=settings.neuron)
     if settings.to is not None:
@@ -113,26 +115,23 @@ def response_of(settings: FeatureSettings, lens: Lens, photos: Sequence[Picture]
 
 
 def asked(text: str, *, neuron: bool) -> Response:
-    """The response that an expression names, channels before the ReLU.
-
-    There even a channel that is silent has a slope.
-    """
+    # Before the ReLU, even a silent channel has a gradient.
     targets = tuple(map(before_relu, parse_targets(text)))
     return TargetResponse(targets, MIDDLE if neuron else None)
 
 
 @torch.no_grad()
-def direction_of(layer: str, lens: Lens, photos: Sequence[Picture]) -> DirectionResponse:
-    """What photos have in common, as a direction in a layer's space of channels.
+def direction_of(layer: str, model: Model, photos: Sequence[Picture]) -> DirectionResponse:
+    """What photos have in common, as a direction in the channels of a layer.
 
     Raises:
         PictureError: a photo is too small.
-        SettingError: they have nothing in common that noise has not.
+        SettingError: they have nothing in common that noise does not have.
     """
-    vgg = lens.vgg((layer,))
+    vgg = model.vgg((layer,))
     size = str(DIRECTION_SIZE)
     means = [
-        mean_activations(vgg(lens.pixels(photo, size, (layer,)))[layer])[0] for photo in photos
+        mean_activations(vgg(model.pixels(photo, size, (layer,)))[layer])[0] for photo in photos
     ]
     usual = mean_activations(vgg(subjectless().to(vgg.device))[layer]).mean(0)
     direction = shared_direction(means, usual)
@@ -157,7 +156,7 @@ def _grown(
     settings: FeatureSettings,
     vgg: VGG,
     response: Response,
-    on_step: Told | None,
+    on_step: OnStep | None,
     stop: Stop | None,
 ) -> Grown:
     generator = torch.Generator().manual_seed(settings.seed)

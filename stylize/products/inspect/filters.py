@@ -1,4 +1,4 @@
-"""The kernels of a layer, as they are."""
+"""The kernels of a layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stylize.images.contact_sheet import contact_sheet
 from stylize.images.mosaic import enlarged, in_rows, mosaic
 from stylize.networks.architecture import find_layer
 from stylize.networks.models import Weights
-from stylize.products.inspect.model import Finding, painting_of
+from stylize.products.inspect.result import Finding, brief, with_recipe
 from stylize.runs.session import Session
 from stylize.settings.inspect import FiltersSettings
 
@@ -20,10 +20,10 @@ CELL_PX = 96
 
 
 def show_filters(settings: FiltersSettings, *, session: Session | None = None) -> Finding:
-    """A sheet of a layer's kernels: zero is middle grey, what is brighter is positive.
+    """A sheet of a layer's kernels. Zero is middle grey; brighter is positive.
 
-    The first layer's kernels are pictures in RGB. Those of any other layer have a slice for each
-    channel before it; a cell is a mosaic of the first of these, in grey.
+    Kernels of the first layer are pictures in RGB. Kernels of other layers have one slice per
+    input channel; a cell is a grey mosaic of the first slices.
 
     Raises:
         UnknownNameError: no such network or layer.
@@ -41,14 +41,12 @@ def show_filters(settings: FiltersSettings, *, session: Session | None = None) -
     ]
     title = _title(settings, kernels, shown, scales)
     sheet = contact_sheet(in_rows(cells, settings.columns), title=title)
-    result = painting_of(sheet, settings, [], weights=weights, resolved={})
+    result = with_recipe(sheet, settings, [], weights=weights, resolved={})
     return Finding(result, _numbers(settings, kernels, shown, scales))
 
 
 def kernels_of(weights: Weights, layer: str) -> Tensor:
-    """The kernels of a layer as they are stored, ``(out, in, 3, 3)``.
-
-    Those of the first layer have their channels in the order R, G, B, whatever the network's.
+    """The kernels of a layer, ``(out, in, 3, 3)``; those of the first layer in the order R, G, B.
 
     Raises:
         UnknownNameError: the network has no such layer.
@@ -60,11 +58,11 @@ def kernels_of(weights: Weights, layer: str) -> Tensor:
 
 
 def scales_of(kernels: Tensor, normalize: str) -> list[float]:
-    """For each kernel, the size of a weight that is shown as white or black.
+    """The absolute weight that is shown as white or black, for each kernel.
 
     Args:
         kernels: ``(n, in, 3, 3)``.
-        normalize: ``all``, the largest of all for each; or ``each``, its own largest.
+        normalize: ``all`` for the largest weight of all kernels, ``each`` for that of the kernel.
     """
     largest = kernels.abs().amax((1, 2, 3)).clamp_min(torch.finfo(torch.float32).tiny)
     if normalize == "all":
@@ -77,7 +75,7 @@ def kernel_picture(kernel: Tensor, scale: float) -> Tensor:
 
     Args:
         kernel: ``(3, 3, 3)`` in RGB, or ``(in, 3, 3)``.
-        scale: the size of a weight that is white or black.
+        scale: the absolute weight that is white or black.
     """
     levels = 0.5 + kernel / (2 * scale)
     if len(levels) != 3:
@@ -105,7 +103,7 @@ def _numbers(
         "filters": len(kernels),
         "inputs": kernels.shape[1],
         "shown": [
-            {"filter": index, "scale": float(f"{scale:.6g}"), "norm": float(f"{norm:.6g}")}
+            {"filter": index, "scale": brief(scale), "norm": brief(norm)}
             for index, (scale, norm) in enumerate(zip(scales, norms, strict=True))
         ],
     }

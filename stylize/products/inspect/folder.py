@@ -1,4 +1,4 @@
-"""The photos of a folder: which they are, and how a recipe names them all at once. No torch."""
+"""The photos of a folder as one input, and the files next to a result. No torch."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from stylize.runs.recipe import MAX_NAME_BYTES
 
 @dataclass(frozen=True)
 class Photo:
-    """A file that is called like a picture.
+    """A file with the name of a picture.
 
     Attributes:
-        path: to read it.
-        name: its path below the folder, with slashes.
+        path: the file.
+        name: its path relative to the folder, with slashes.
     """
 
     path: Path
     name: str
 
     def state(self) -> list[int]:
-        """Size in bytes and time of the last change in ns: the same as long as the file is."""
+        """Size in bytes and time of the last change in ns, to recognize an unchanged file."""
         found = os.stat(self.path)
         return [found.st_size, found.st_mtime_ns]
 
 
 @dataclass(frozen=True)
 class Album:
-    """A folder's photos, in natural order; pictures made by this program are none.
+    """The photos of a folder in natural order, without pictures made by this program.
 
     Attributes:
-        folder: where they are.
+        folder: the folder.
         photos: at least one.
     """
 
@@ -51,11 +51,11 @@ def open_album(folder: Path, *, recursive: bool) -> Album:
     """Find the photos of a folder.
 
     Args:
-        folder: where to look.
-        recursive: also look below it.
+        folder: the folder.
+        recursive: also search its subfolders.
 
     Raises:
-        PictureError: no such folder, or nothing in it that is called like a picture.
+        PictureError: no such folder, or no file in it has the name of a picture.
     """
     if not os.path.isdir(folder):
         raise PictureError(f"{printable(str(folder))} is not a folder", hint="name one of photos")
@@ -68,7 +68,7 @@ def open_album(folder: Path, *, recursive: bool) -> Album:
 
 
 def inventory(digests: Mapping[str, str]) -> bytes:
-    """The list of all photos, which ``sha256sum --check`` reads in their folder.
+    """The list of all photos, in the format of ``sha256sum --check``.
 
     Args:
         digests: SHA-256 of each photo's bytes, hexadecimal, by its name.
@@ -93,25 +93,25 @@ def described(album: Album, digests: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def sidecar(target: Path) -> Path:
-    """Where the inventory stands for a picture: ``page.png.sha256`` beside ``page.png``."""
+def inventory_path(target: Path) -> Path:
+    """The file of the inventory for a picture: ``page.png.sha256`` for ``page.png``."""
     return target.with_name(f"{target.name}.sha256")
 
 
 def state_path(target: Path) -> Path:
-    """Where a search rests that is not done: ``.page.png.search`` beside ``page.png``."""
+    """The file of an unfinished search for a picture: ``.page.png.search`` for ``page.png``."""
     return target.with_name(f".{target.name}.search")
 
 
 def page_path(target: Path) -> Path:
-    """Where the page of a map stands for its picture: ``map.html`` beside ``map.png``."""
+    """The page of a map for its picture: ``map.html`` for ``map.png``."""
     return target.with_suffix(".html")
 
 
 def write_inventory(target: Path, digests: Mapping[str, str]) -> None:
-    """Write the inventory beside a picture.
+    """Write the inventory next to a picture.
 
     Raises:
         OutputError: the system refuses.
     """
-    write_atomically(sidecar(target), inventory(digests))
+    write_atomically(inventory_path(target), inventory(digests))

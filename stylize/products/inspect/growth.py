@@ -1,4 +1,12 @@
-"""Optimize a picture from noise until a network responds to it most."""
+"""Optimize a picture from noise for the strongest response of a network.
+
+The picture is held as the amplitudes of its waves. Steps on single pixels make grain. Steps on
+amplitudes, in units of what photographs have at each frequency and along decorrelated colour
+axes, make shapes.
+
+Reference:
+    Olah, Mordvintsev and Schubert, "Feature Visualization", Distill 2017.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +21,83 @@ from torch.nn.functional import affine_grid, cosine_similarity, grid_sample
 from stylize.errors import NumericalError
 from stylize.images.blur import blur
 from stylize.networks.vgg import VGG
-from stylize.products.inspect.fourier import FourierImage
 from stylize.products.inspect.response import Features, Response
+from stylize.products.inspect.result import OnStep, Stop
+
+# Principal axes of the logits of red, green and blue in eight photographs, times the standard
+# deviations there, relative to the first: brightness, warm against cold, green against magenta.
+# The last is taken half as large again as it was measured; with less, all is orange and blue.
+COLOUR_AXES = ((0.59, 0.24, 0.05), (0.58, -0.02, -0.11), (0.56, -0.23, 0.06))
+
+# Amplitude of the noise at the start.
+FIRST_AMPLITUDE = 0.01
+
+# Contrast of a picture whose waves all have amplitude 1.
+GAIN = 0.2
+
+
+class FourierImage:
+    """A batch of pictures of one size, held as amplitudes of waves.
+
+    Args:
+        count: pictures in the batch.
+        size: ``(height, width)`` in pixels.
+        generator: of the noise at the start.
+        decay: the amplitude of a wave falls with this power of its frequency; photographs
+            have about 1.
+        device: of the amplitudes.
+        same: begin all pictures as the same noise.
+
+    Attributes:
+        amplitudes: ``(count, 3, height, width // 2 + 1, 2)``, real and imaginary parts, a leaf.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        *,
+        decay: float = 1.0,
+        device: torch.device | str = "cpu",
+        same: bool = False,
+    ) -> None:
+        height, width = size
+        shape = (1 if same else count, 3, height, width // 2 + 1, 2)
+        start = FIRST_AMPLITUDE * torch.randn(shape, generator=generator)
+        self._size = size
+        self._scales = wave_scales(size, decay).to(device)
+        self._axes = torch.tensor(COLOUR_AXES, device=device)
+        self.amplitudes = start.expand(count, *shape[1:]).clone().to(device).requires_grad_()
+
+    def __call__(self) -> Tensor:
+        """The pictures, ``(count, 3, height, width)`` RGB between 0 and 1, part of the graph."""
+        waves = torch.view_as_complex(self.amplitudes) * self._scales
+        planes = torch.fft.irfft2(waves, s=self._size, norm="ortho")
+        return torch.sigmoid(GAIN * torch.einsum("ij,njhw->nihw", self._axes, planes))
+
+
+def wave_scales(size: tuple[int, int], decay: float) -> Tensor:
+    """The factor of the amplitudes at each frequency of :func:`torch.fft.rfft2`.
+
+    Args:
+        size: ``(height, width)`` in pixels.
+        decay: power of the wavelength.
+
+    Returns:
+        ``(height, width // 2 + 1)``: the wavelength in pixels to the power of ``decay``. The
+        mean counts as a wave as long as the longest side.
+    """
+    height, width = size
+    down = torch.fft.fftfreq(height)[:, None]
+    across = torch.fft.rfftfreq(width)[None]
+    frequency = torch.hypot(down, across).clamp_min(1 / max(height, width))
+    return frequency**-decay
 
 
 @dataclass(frozen=True)
 class Views:
-    """How far a view may differ from the picture.
+    """Limits of the random transformation of a view.
 
     Attributes:
         shift_px: to each side.
@@ -32,11 +110,11 @@ class Views:
     scale: float = 0.1
 
     def matrix(self, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """One view at random, as :func:`torch.nn.functional.affine_grid` takes it, ``(2, 3)``.
+        """A random view, as :func:`torch.nn.functional.affine_grid` takes it, ``(2, 3)``.
 
         Args:
             size: ``(height, width)`` in pixels.
-            generator: of the chance.
+            generator: source of the randomness.
         """
         height, width = size
         turn, scale, down, across = (2 * torch.rand(4, generator=generator) - 1).tolist()
@@ -69,47 +147,62 @@ def size_of(pictures: Tensor) -> tuple[int, int]:
     return pictures.shape[2], pictures.shape[3]
 
 
-# Called with the number of the step, from 1, and the responses ``(N,)`` before it.
-Told = Callable[[int, Tensor], None]
-
-Stop = Callable[[], bool]
-
-# Share of the steps at whose end the pace falls, so that what was tried last does not remain.
+# Share of the steps, at the end, in which the rate falls to erase traces of the last views.
 SETTLING = 0.3
 
 
 @dataclass(frozen=True)
 class Course:
-    """How long and how fast something grows, and who follows it.
+    """Number and length of the steps, and the callbacks.
 
     Attributes:
         steps: evaluations.
         rate: length of the steps, in the units of what is changed.
-        on_step: is told of every step.
-        stop: asked after every step; True ends the growth with the pictures so far.
+        on_step: called after every step.
+        stop: called after every step; True ends the run with the pictures so far.
     """
 
     steps: int
     rate: float
-    on_step: Told | None = None
+    on_step: OnStep | None = None
     stop: Stop | None = None
 
-    def ends(self, step: int, values: Tensor) -> bool:
-        """Tell of a step; whether the growth shall stop after it."""
-        if self.on_step is not None:
-            self.on_step(step, values.detach())
-        return self.stop is not None and self.stop()
+    def follow(self, take: Callable[[int], Tensor], pictures: Callable[[], Tensor]) -> Grown:
+        """Take one step after the other.
+
+        Args:
+            take: takes the step of this number, from 1, and returns the responses ``(N,)``.
+            pictures: returns the pictures at the end, ``(N, 3, H, W)``.
+
+        Raises:
+            NumericalError: a response is not finite.
+        """
+        values, step = torch.zeros(0), 0
+        for step in range(1, self.steps + 1):
+            values = take(step)
+            if self.on_step is not None:
+                self.on_step(step, self.steps)
+            if self.stop is not None and self.stop():
+                break
+        responses = values.detach().float().cpu().tolist()
+        if not all(map(math.isfinite, responses)):
+            raise NumericalError(
+                f"the response became {responses[0]}", hint="lower the rate, or --precision fp32"
+            )
+        with torch.no_grad():
+            found = pictures().float().cpu()
+        return Grown(found, responses, step, interrupted=step < self.steps)
 
 
 @dataclass(frozen=True)
 class Grown:
-    """What has grown.
+    """The pictures after the last step.
 
     Attributes:
         pictures: ``(N, 3, H, W)`` float32 in [0, 1].
         responses: of the last step's views, one for each picture.
         steps_done: fewer than planned if it was stopped.
-        interrupted: whether it was.
+        interrupted: whether it was stopped.
     """
 
     pictures: Tensor
@@ -128,16 +221,16 @@ def grow(
     generator: torch.Generator,
     diversity: float = 0.0,
 ) -> Grown:
-    """Raise the response of pictures that are seen in a random view each step.
+    """Maximize the response to random views of the pictures.
 
     Args:
         vgg: gives the layers of the response.
-        response: what is to rise.
-        image: what it begins as; is changed.
+        response: the response to maximize.
+        image: the start; is changed.
         course: its rate in units of the amplitudes.
-        views: how the pictures are moved before each evaluation, all in the same way.
+        views: limits of the random view of each step, the same for all pictures.
         generator: of the views.
-        diversity: how much it counts that the pictures differ; 0 for not at all.
+        diversity: weight of the differences between the pictures.
 
     Raises:
         NumericalError: the response is not finite.
@@ -156,31 +249,30 @@ def ascend(
     evaluate: Callable[[Tensor], tuple[Tensor, Tensor]],
     course: Course,
 ) -> Grown:
-    """Adam on the amplitudes of waves, at a pace that falls towards the end.
+    """Adam on the amplitudes of waves, at a rate that falls towards the end.
 
     Args:
-        image: what it begins as; is changed.
-        evaluate: ``(N, 3, H, W)`` pictures to ``(N,)`` values to report and a scalar to raise.
+        image: the start; is changed.
+        evaluate: ``(N, 3, H, W)`` pictures to ``(N,)`` values to report and a scalar to maximize.
         course: its rate in units of the amplitudes.
 
     Raises:
         NumericalError: a value is not finite.
     """
     optimizer = torch.optim.Adam([image.amplitudes], lr=course.rate)
-    values, step = torch.zeros(0), 0
-    for step in range(1, course.steps + 1):
+
+    def take(step: int) -> Tensor:
         optimizer.param_groups[0]["lr"] = course.rate * pace(step, course.steps)
         values, gain = evaluate(image())
         (image.amplitudes.grad,) = torch.autograd.grad(-gain, image.amplitudes)
         optimizer.step()
-        if course.ends(step, values):
-            break
-    with torch.no_grad():
-        return _grown(image().float().cpu(), values, step, course)
+        return values
+
+    return course.follow(take, image)
 
 
 def pace(step: int, steps: int) -> float:
-    """Share of the rate at a step from 1 to ``steps``: 1, and towards the end less."""
+    """Share of the rate at a step from 1 to ``steps``: 1, falling towards the end."""
     left = (steps - step + 1) / steps
     return min(1.0, left / SETTLING)
 
@@ -188,7 +280,6 @@ def pace(step: int, steps: int) -> float:
 def _likeness(
     features: Features, response: Response, values: Tensor, weight: float
 ) -> Tensor | float:
-    """What is taken off the responses for pictures that are alike."""
     if weight == 0 or len(values) < 2:
         return 0.0
     alike = [mean_likeness(features[layer]) for layer in response.layers]
@@ -210,10 +301,10 @@ def mean_likeness(features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Plain:
-    """How the older method keeps a picture from becoming noise.
+    """Regularization of the CS231n method.
 
     Attributes:
-        l2: share of the picture's distance from grey that each step takes back.
+        l2: share of the picture's distance from grey that each step removes.
         blur_every: steps between two blurs; 0 for none.
         blur_px: their standard deviation.
         cut: share of the pixels, those with the least colour, that become grey after a blur.
@@ -237,33 +328,34 @@ def grow_plainly(
     plain: Plain,
     generator: torch.Generator,
 ) -> Grown:
-    """Raise the response by steps on the pixels, the way of the course CS231n.
+    """Maximize the response by steps on the pixels, as the CS231n course notes do.
 
-    It begins at zero, which is the middle grey; every step goes along the gradient, normalised,
-    and the L2 penalty draws it back; every few steps a blur and a cut of the small pixels follow.
+    The picture begins as middle grey. Every step follows the normalized gradient, and the L2
+    penalty pulls the picture back to grey. Every few steps it is blurred, and pixels near grey
+    become grey.
 
     Args:
         vgg: gives the layers of the response.
-        response: what is to rise.
+        response: the response to maximize.
         size: ``(height, width)`` of the pictures in px.
-        course: its rate is the root mean square way of the pixels in a step, in units of the
-            range [0, 1].
+        course: its rate is the root mean square change of the pixels in a step, in units of
+            the range [0, 1].
         count: number of pictures; they differ only where the response does.
-        plain: what is done beside the steps.
+        plain: the regularization.
         generator: of the jitter.
 
     Raises:
         NumericalError: the response is not finite.
     """
     image = torch.zeros(count, 3, *size, device=vgg.device)
-    values, step = torch.zeros(0), 0
-    for step in range(1, course.steps + 1):
+
+    def take(step: int) -> Tensor:
         shift = _shift(plain.jitter_px, generator)
-        values, gradient = _slope(vgg, response, image, shift)
-        image = _tidied(_uphill(image, gradient, course.rate), plain, step)
-        if course.ends(step, values):
-            break
-    return _grown((image + 0.5).cpu(), values, step, course)
+        values, gradient = _gradient(vgg, response, image, shift)
+        image.copy_(_regularized(_uphill(image, gradient, course.rate), plain, step))
+        return values
+
+    return course.follow(take, lambda: image + 0.5)
 
 
 def _shift(most: int, generator: torch.Generator) -> list[int]:
@@ -271,8 +363,9 @@ def _shift(most: int, generator: torch.Generator) -> list[int]:
     return shift
 
 
-def _slope(vgg: VGG, response: Response, image: Tensor, shift: list[int]) -> tuple[Tensor, Tensor]:
-    """The responses, and their gradient with respect to a picture that is seen shifted."""
+def _gradient(
+    vgg: VGG, response: Response, image: Tensor, shift: list[int]
+) -> tuple[Tensor, Tensor]:
     leaf = image.roll(shift, (2, 3)).requires_grad_()
     values = response(vgg(leaf + 0.5))
     (gradient,) = torch.autograd.grad(values.sum(), leaf)
@@ -280,13 +373,12 @@ def _slope(vgg: VGG, response: Response, image: Tensor, shift: list[int]) -> tup
 
 
 def _uphill(image: Tensor, gradient: Tensor, rate: float) -> Tensor:
-    """One step along the gradient, of the same length for every picture."""
+    # Every picture takes a step of the same length.
     size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
     return image + rate * gradient / size.clamp_min(torch.finfo(gradient.dtype).tiny)
 
 
-def _tidied(image: Tensor, plain: Plain, step: int) -> Tensor:
-    """The picture after the penalty and, every few steps, the blur and the cut."""
+def _regularized(image: Tensor, plain: Plain, step: int) -> Tensor:
     image = image * (1 - plain.l2)
     if plain.blur_every and step % plain.blur_every == 0:
         image = cut_small(blur(image, plain.blur_px), plain.cut)
@@ -294,21 +386,12 @@ def _tidied(image: Tensor, plain: Plain, step: int) -> Tensor:
 
 
 def cut_small(image: Tensor, share: float) -> Tensor:
-    """The pixels of the smallest norm set to zero.
+    """Set the pixels of the smallest norm to zero.
 
     Args:
         image: ``(N, 3, H, W)`` about 0.
-        share: of each picture's pixels that go, in [0, 1].
+        share: share of each picture's pixels to set, in [0, 1].
     """
     norms = image.norm(dim=1, keepdim=True)
     bounds = torch.quantile(norms.flatten(1), share, dim=1).view(-1, 1, 1, 1)
     return image * (norms >= bounds) if share else image
-
-
-def _grown(pictures: Tensor, values: Tensor, step: int, course: Course) -> Grown:
-    responses = values.detach().float().cpu().tolist()
-    if not all(map(math.isfinite, responses)):
-        raise NumericalError(
-            f"the response became {responses[0]}", hint="lower the rate, or --precision fp32"
-        )
-    return Grown(pictures, responses, step, interrupted=step < course.steps)

@@ -1,4 +1,4 @@
-"""The patches of many photos that excite channels most."""
+"""The patches of many photos that excite a channel most."""
 
 from __future__ import annotations
 
@@ -24,39 +24,40 @@ from stylize.images.open import printable
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import Layer
+from stylize.networks.architecture import Layer, find_layer
 from stylize.networks.layer_expressions import parse_targets
 from stylize.products.inspect.folder import Album, Photo, described
-from stylize.products.inspect.model import Finding, Observer, painting_of
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, OnStep, Stop, brief
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
 from stylize.settings.inspect import PatchesSettings, channels_of
 
-# Outside a picture: about the mean colour, which is the zero that the network sees there.
+# Grey level outside a picture. The padding of the network is about this colour.
 OUTSIDE = 0.5
 
 
 @dataclass(frozen=True)
 class Box:
-    """A square of pixels, which may lie partly outside the picture."""
+    """A square of pixels, possibly partly outside the picture."""
 
     top: int
     left: int
     side: int
 
     def within(self, size: tuple[int, int]) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom of what lies in a picture of ``(height, width)`` px."""
+        """Left, top, right and bottom of the part inside a picture of ``(height, width)`` px."""
         height, width = size
         right, bottom = min(self.left + self.side, width), min(self.top + self.side, height)
         return max(self.left, 0), max(self.top, 0), right, bottom
 
 
 def receptive_box(layer: Layer, row: int, column: int) -> Box:
-    """The pixels that a position of a layer depends on, and no others.
+    """The receptive field of a position of a layer.
 
-    The centre of position ``i`` lies at ``stride · i + (stride − 1) / 2``: a pooling looks at
-    whole pairs of positions, a convolution evenly to both sides.
+    Its centre is at ``stride · i + (stride − 1) / 2``, because pooling joins pairs of positions
+    and convolutions are symmetric.
     """
     offset = (layer.stride - layer.receptive_field_px) // 2
     top, left = (layer.stride * place + offset for place in (row, column))
@@ -67,7 +68,7 @@ def crop(pixels: Tensor, box: Box) -> Tensor:
     """The box's pixels; those outside the picture are middle grey.
 
     Args:
-        pixels: ``(1, 3, H, W)``, of which some lie in the box.
+        pixels: ``(1, 3, H, W)``; the box overlaps them.
 
     Returns:
         ``(1, 3, side, side)``.
@@ -96,11 +97,11 @@ class Spot(NamedTuple):
 
 
 def peaks(maps: Tensor, count: int, radius: int) -> list[list[tuple[float, int, int]]]:
-    """The highest positions of each map, none within ``radius`` rows and columns of a higher one.
+    """The highest positions of each map, more than ``radius`` rows or columns apart.
 
     Args:
         maps: ``(C, h, w)``, finite.
-        count: of positions for each map at most.
+        count: maximum number of positions per map.
         radius: 0 or more, in positions.
 
     Returns:
@@ -123,33 +124,33 @@ def peaks(maps: Tensor, count: int, radius: int) -> list[list[tuple[float, int, 
 
 @dataclass
 class Search:
-    """What a search over photos has found so far.
+    """The state of a search over photos.
 
     Attributes:
-        best: for each channel the spots, the strongest first; of equals, the first found.
-        seen: of each photo that is done, its digest, then its size and time, by name.
+        best: the spots of each channel, the strongest first; equal ones in the order found.
+        seen: digest, and size and time, of each photo that was searched, by name.
     """
 
     best: dict[str, list[Spot]]
     seen: dict[str, tuple[str, list[int]]] = field(default_factory=dict)
 
     def add(self, channel: str, spots: Sequence[Spot], top: int) -> None:
-        """Take spots of one more photo, and keep the ``top`` strongest."""
+        """Add spots of one more photo, and keep the ``top`` strongest."""
         both = [*self.best[channel], *spots]
         self.best[channel] = sorted(both, key=lambda spot: -spot.response)[:top]
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of the photos that are done, by name."""
+        """SHA-256 of the photos that were searched, by name."""
         return {name: digest for name, (digest, _) in self.seen.items()}
 
 
 def key_of(request: Any) -> str:
-    """What a state must agree with, of plain data that decides what is found."""
+    """Digest of the plain data that the results of a search depend on."""
     return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
 
 
 def save_state(path: Path, search: Search, key: str) -> None:
-    """Write what a search has found.
+    """Write the state of a search.
 
     Raises:
         OutputError: the system refuses.
@@ -159,10 +160,10 @@ def save_state(path: Path, search: Search, key: str) -> None:
 
 
 def load_state(path: Path, key: str, channels: Sequence[str], photos: Sequence[Photo]) -> Search:
-    """What an earlier run of the same search has found; nothing if there was none.
+    """Read the state of an earlier run of the same search; an empty state if there is none.
 
-    Begins anew also where a photo has changed, or gone, since it was looked at: what it had to
-    show may have pushed out something else.
+    The state is also empty if a photo was changed or removed since it was searched, because its
+    patches may have displaced others.
     """
     fresh = Search({channel: [] for channel in channels})
     document = _read(path)
@@ -191,10 +192,10 @@ def _spot(values: Any) -> Spot:
     return Spot(float(response), str(photo), int(row), int(column))
 
 
-# Between two writings of the state: what a run that is killed loses.
+# Seconds between two writes of the state. A run that is killed loses this much.
 SAVE_EVERY_S = 5.0
 
-# Patches of so few pixels are shown with each of them a square.
+# Patches are shown with visible pixels if they are enlarged at least this much.
 COARSE = 4
 
 
@@ -203,8 +204,7 @@ class Neurons:
     """Channels of one layer, in the order of their numbers.
 
     Attributes:
-        name: of the layer as it was asked for, ``relu4_3`` or ``conv4_3``.
-        radius: positions within which a stronger response silences others.
+        name: of the layer in the expression, ``relu4_3`` or ``conv4_3``.
     """
 
     name: str
@@ -218,25 +218,25 @@ class Neurons:
 
     @property
     def radius(self) -> int:
-        """Positions within half a receptive field."""
+        """Positions within half a receptive field, in which only the strongest spot counts."""
         return self.layer.receptive_field_px // (2 * self.layer.stride)
 
 
 class PatchSearch:
-    """A search for the patches of an album that excite channels most, prepared.
+    """A search for the patches of an album that excite channels most.
 
-    Memory is that of one photo at a time, and of the page.
+    It keeps one photo at a time, and the page, in memory.
 
     Args:
         album: the photos.
-        settings: channels, and how much of each.
-        execution: where it is done.
-        session: shares networks with others.
+        settings: of the channels and of the page.
+        execution: device, precision and threads.
+        session: keeps networks in memory and shares them between calls.
 
     Raises:
         ExpressionError: the network has no such layer or channel.
         SettingError: there are more channels than a page has rows.
-        StylizeError: the network or the device is not there.
+        StylizeError: the network or the device is not available.
     """
 
     def __init__(
@@ -250,12 +250,14 @@ class PatchSearch:
         self.album = album
         self.settings = settings
         targets = parse_targets(settings.channels)
-        layers = tuple(dict.fromkeys(each.layer for each in targets))
-        self.observer = Observer(settings.network, layers, execution, session=session)
-        architecture = self.observer.weights.architecture
+        self.layers = tuple(dict.fromkeys(each.layer for each in targets))
+        self.model = Model(settings.network, execution, session)
+        architecture = self.model.weights.architecture
         settings.check_layers(architecture)
         self.neurons = [
-            Neurons(each.layer, self.observer.layers[each.layer], channels_of(each, architecture))
+            Neurons(
+                each.layer, find_layer(architecture, each.layer), channels_of(each, architecture)
+            )
             for each in targets
         ]
         self.labels = [label for each in self.neurons for label in each.labels]
@@ -264,25 +266,25 @@ class PatchSearch:
     def run(
         self,
         state: Path | None = None,
-        on_step: Callable[[str], None] | None = None,
-        warned: Callable[[str], None] | None = None,
-        stop: Callable[[], bool] | None = None,
+        on_step: OnStep | None = None,
+        on_skip: Callable[[str], None] | None = None,
+        stop: Stop | None = None,
     ) -> Finding:
-        """Look at all photos, then make the page.
+        """Search all photos, then make the page.
 
         Args:
-            state: a file in which the search rests; a search that was killed goes on from there.
-                Removed at the end. None to keep nothing.
-            on_step: is told the name of each photo that is done, or was before.
-            warned: is told, in a line, of each photo that is passed over.
-            stop: asked before every photo; True leaves the search to its state.
+            state: file for the state, from which a stopped search continues; removed at the
+                end. None to keep no state.
+            on_step: called after each photo.
+            on_skip: called with a message for each photo that is skipped.
+            stop: called before every photo; True writes the state and ends the run.
 
         Raises:
-            InterruptedRunError: it was stopped.
-            PictureError: none of the photos can be used.
+            InterruptedRunError: the run was stopped.
+            PictureError: no photo can be used.
             OutputError: the state cannot be written.
         """
-        finding = self._page(self._searched(state, on_step, warned, stop))
+        finding = self._page(self._searched(state, on_step, on_skip, stop))
         if state is not None:
             with suppress(OSError):
                 state.unlink()
@@ -291,11 +293,10 @@ class PatchSearch:
     def _searched(
         self,
         state: Path | None,
-        on_step: Callable[[str], None] | None,
-        warned: Callable[[str], None] | None,
-        stop: Callable[[], bool] | None,
+        on_step: OnStep | None,
+        on_skip: Callable[[str], None] | None,
+        stop: Stop | None,
     ) -> Search:
-        """All photos looked at, and that written down."""
         key = key_of(self._request())
         photos = self.album.photos
         search = load_state(state, key, self.labels, photos) if state else self._fresh()
@@ -305,9 +306,9 @@ class PatchSearch:
                 self._keep(state, search, key)
                 raise _stopped(number, len(photos), kept=state is not None)
             if photo.name not in search.seen:
-                self._look(photo, search, warned)
+                self._look(photo, search, on_skip)
             if on_step is not None:
-                on_step(photo.name)
+                on_step(number + 1, len(photos))
             if time.monotonic() - saved > SAVE_EVERY_S:
                 self._keep(state, search, key)
                 saved = time.monotonic()
@@ -318,30 +319,28 @@ class PatchSearch:
         return Search({label: [] for label in self.labels})
 
     def _request(self) -> dict[str, Any]:
-        """All that decides what is found in a given photo."""
         settings = to_document(self.settings)
-        precision = self.observer.device.precision
-        return {"settings": settings, "of": self.observer.weights.sha256, "precision": precision}
+        precision = self.model.device.precision
+        return {"settings": settings, "of": self.model.weights.sha256, "precision": precision}
 
     def _keep(self, state: Path | None, search: Search, key: str) -> None:
         if state is not None:
             save_state(state, search, key)
 
-    def _look(self, photo: Photo, search: Search, warned: Callable[[str], None] | None) -> None:
-        """Add what one photo has to show; passes over those that cannot be read."""
+    def _look(self, photo: Photo, search: Search, on_skip: Callable[[str], None] | None) -> None:
         try:
             mark = photo.state()
             picture = read_picture(photo.path)
             self._add(photo, picture, search)
         except (StylizeError, OSError) as error:
             self._skipped[photo.name] = printable(str(error))
-            if warned is not None:
-                warned(f"skipped: {printable(str(error))}")
+            if on_skip is not None:
+                on_skip(f"skipped: {printable(str(error))}")
             return
         search.seen[photo.name] = picture.sha256, mark
 
     def _add(self, photo: Photo, picture: Picture, search: Search) -> None:
-        found = self.observer.look(self._seen(picture), photo.name)
+        found = self.model.activations(self._seen(picture), self.layers, photo.name)
         for each in self.neurons:
             maps = found[each.name][list(each.channels)]
             spots = peaks(maps, self.settings.per_photo, each.radius)
@@ -364,18 +363,12 @@ class PatchSearch:
         shown = self._shown(search)
         cells = [self._row(label, search.best[label], shown) for label in self.labels]
         sheet = contact_sheet(cells, title=self._title(search))
-        result = painting_of(
-            sheet,
-            self.settings,
-            [],
-            weights=self.observer.weights,
-            resolved=self.observer.resolved() | {"skipped": len(self._skipped)},
-        )
+        result = self.model.result(sheet, self.settings, [], skipped=len(self._skipped))
         result.recipe["inputs"] = [described(self.album, search.digests())]
         return Finding(result, self._numbers(search, shown), search.digests(), self._notes())
 
     def _shown(self, search: Search) -> dict[tuple[str, Spot], tuple[Tensor, list[int]]]:
-        """Each spot's cell, and its box in the photo's own pixels; photo after photo."""
+        # For each spot, its cell and its box in pixels of the original photo.
         layers = {label: each.layer for each in self.neurons for label in each.labels}
         wanted: dict[str, list[tuple[str, Spot]]] = {}
         for label, spots in search.best.items():
@@ -416,7 +409,7 @@ class PatchSearch:
             "channels": {
                 label: [
                     {
-                        "response": float(f"{spot.response:.6g}"),
+                        "response": brief(spot.response),
                         "photo": spot.photo,
                         "box": shown[label, spot][1],
                     }
@@ -432,7 +425,7 @@ class PatchSearch:
 
 
 def cell_of(patch: Tensor, side_px: int) -> Tensor:
-    """A patch at the size of a cell; one of few pixels shows them as squares.
+    """A patch at the size of a cell, with visible pixels if it is small.
 
     Args:
         patch: ``(1, 3, n, n)`` in [0, 1].
@@ -449,3 +442,22 @@ def cell_of(patch: Tensor, side_px: int) -> Tensor:
 def _stopped(done: int, total: int, *, kept: bool) -> InterruptedRunError:
     hint = "the same command continues from there" if kept else None
     return InterruptedRunError(f"stopped after {done} of {total} photos", hint=hint)
+
+
+def show_patches(
+    album: Album,
+    settings: PatchesSettings,
+    execution: Execution | None = None,
+    *,
+    session: Session | None = None,
+    state: Path | None = None,
+    on_step: OnStep | None = None,
+    on_skip: Callable[[str], None] | None = None,
+    stop: Stop | None = None,
+) -> Finding:
+    """Find the patches of an album that excite channels most.
+
+    See :class:`PatchSearch` and :meth:`PatchSearch.run` for the arguments and errors.
+    """
+    search = PatchSearch(album, settings, execution, session=session)
+    return search.run(state, on_step, on_skip, stop)

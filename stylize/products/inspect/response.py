@@ -1,21 +1,27 @@
-"""How strongly a network answers to a picture: what is made larger, explained, or hidden away.
+"""Queries: which response of the network to a picture is amplified, explained or watched.
 
-A response is a function of a picture's activations, one number for each picture.
+A response is a function of a picture's activations that gives one number per picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, relu
 
-from stylize.networks.classifier import Head
+from stylize.images.read import Picture
+from stylize.networks.classifier import Head, load_head
 from stylize.networks.layer_expressions import Target
-from stylize.networks.vgg import exact
+from stylize.networks.vgg import VGG, exact
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, rendered
+from stylize.runs.session import Session
+from stylize.settings.execution import Execution
+from stylize.settings.inspect import PhotoSettings
 
 Features = Mapping[str, Tensor]
 
@@ -37,15 +43,15 @@ class Response(Protocol):
 
 @dataclass(frozen=True)
 class TargetResponse:
-    """The weighted sum of what layers and channels answer.
+    """The weighted sum of the responses of layers and channels.
 
-    A channel's answer is its activation, a whole layer's half its squared rectified activations
-    over all channels; both are means over positions, or taken at one of them.
+    The response of a channel is its activation. The response of a layer is half the sum of its
+    squared rectified activations. Both are means over positions, or taken at one position.
 
     Attributes:
         targets: as :func:`stylize.networks.layer_expressions.parse_targets` reads them.
-        place: of one neuron: how far down and how far to the right it lies, as shares in [0, 1]
-            of the sides; None for all positions.
+        place: position of one neuron from the top and from the left, as shares of the sides in
+            [0, 1]; None for all positions.
     """
 
     targets: tuple[Target, ...]
@@ -110,7 +116,7 @@ class ClassResponse:
     """The score of one class, before any softmax.
 
     Attributes:
-        head: the layers that name what is in a picture.
+        head: the classification layers.
         index: of the class.
     """
 
@@ -154,11 +160,11 @@ class DirectionResponse:
 
 @dataclass(frozen=True)
 class Scaled:
-    """A response times a number: below 0, what the network likes least.
+    """A response times a factor; a negative factor minimizes the response.
 
     Attributes:
         inner: the response.
-        factor: the number.
+        factor: the factor.
     """
 
     inner: Response
@@ -166,7 +172,7 @@ class Scaled:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Those of the response."""
+        """The layers of the response."""
         return self.inner.layers
 
     def __call__(self, features: Features) -> Tensor:
@@ -176,7 +182,7 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Between:
-    """Two responses, of which each picture of a batch has its own share.
+    """A mixture of two responses, with its own share for each picture of a batch.
 
     Attributes:
         first, second: the responses.
@@ -189,7 +195,7 @@ class Between:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Those of both, each once."""
+        """The layers of both, each once."""
         return tuple(dict.fromkeys((*self.first.layers, *self.second.layers)))
 
     def __call__(self, features: Features) -> Tensor:
@@ -199,20 +205,126 @@ class Between:
 
 
 def mean_activations(features: Tensor) -> Tensor:
-    """Rectified activations ``(N, C, h, w)`` as their mean over positions, ``(N, C)``."""
+    """Mean of the rectified activations ``(N, C, h, w)`` over positions, ``(N, C)``."""
     return relu(exact(features)).mean((2, 3))
 
 
 def shared_direction(photos: Sequence[Tensor], usual: Tensor) -> Tensor:
-    """What several pictures have in common, beyond what any picture has.
+    """The channels that several pictures excite more than pictures without a subject do.
 
     Args:
         photos: mean activations of each, ``(C,)``.
         usual: mean activations of pictures without a subject, ``(C,)``.
 
     Returns:
-        ``(C,)``: how many times the usual amount the least excited of the photos has more of
-        each channel; 0 where one of them has no more than is usual.
+        ``(C,)``: for each channel the excess over ``usual``, relative to it, in the photo that
+        excites the channel least; 0 if one photo has no excess.
     """
     floor = usual.mean().clamp_min(torch.finfo(usual.dtype).tiny)
     return ((torch.stack(list(photos)) - usual) / (usual + floor)).amin(0).clamp_min(0)
+
+
+@dataclass(frozen=True)
+class Query:
+    """A question about a photo, ready to be answered.
+
+    Attributes:
+        photo: the photo.
+        like: the picture that it is compared with, if any.
+        settings: of the question.
+        model: the network.
+        response: the response that is explained.
+        image: ``(1, 3, H, W)``, the photo as the network sees it.
+    """
+
+    photo: Picture
+    like: Picture | None
+    settings: PhotoSettings
+    model: Model
+    response: Response
+    image: Tensor
+
+    @property
+    def vgg(self) -> VGG:
+        """The network up to the layers of the response."""
+        return self.model.vgg(self.response.layers)
+
+    def finding(self, shares: Tensor, view: str, numbers: dict[str, Any]) -> Finding:
+        """The answer as a picture.
+
+        Args:
+            shares: ``(1, 1, H, W)`` in [0, 1], how much each pixel contributes.
+            view: as :func:`stylize.products.inspect.result.rendered` takes it.
+            numbers: reported together with the question.
+        """
+        inputs = [("content", self.photo)]
+        if self.like is not None:
+            inputs.append(("like", self.like))
+        result = self.model.result(rendered(shares, self.image, view), self.settings, inputs)
+        return Finding(result, self.settings.question | numbers)
+
+    def place(self, down: float, across: float) -> list[int]:
+        """A place, given as shares of the sides, as ``[X, Y]`` in px of the photo."""
+        height, width = self.photo.size
+        return [int(across * width), int(down * height)]
+
+
+def query(
+    photo: Picture,
+    settings: PhotoSettings,
+    execution: Execution | None = None,
+    *,
+    like: Picture | None = None,
+    session: Session | None = None,
+) -> Query:
+    """Prepare a question about a photo.
+
+    Args:
+        photo: the photo.
+        settings: of the question.
+        execution: device, precision and threads.
+        like: a picture; the response is then the photo's likeness to it at the target's layer.
+        session: keeps networks in memory and shares them between calls.
+
+    Raises:
+        ExpressionError: the network has no such layer or channel.
+        SettingError: the place is outside the photo.
+        PictureError: a picture is too small for the layer.
+        WeightsError: a class is asked for, and the network has none.
+        UnknownNameError: the network does not know this class.
+        StylizeError: the network or the device is not available.
+    """
+    model = Model(settings.network, execution, session)
+    settings.check_layers(model.weights.architecture)
+    place = settings.place_in(photo.size)
+    response: Response
+    if settings.category is not None:
+        response = class_response(model.weights.name, settings.category)
+    elif like is not None:
+        response = likeness_to(like, settings.targets[0].layer, model, settings.size)
+    else:
+        response = TargetResponse(settings.targets, place)
+    image = model.pixels(photo, settings.size, response.layers)
+    return Query(photo, like, settings, model, response, image)
+
+
+@torch.no_grad()
+def likeness_to(picture: Picture, layer: str, model: Model, size: str) -> LikenessResponse:
+    """The likeness to a picture at a layer.
+
+    Raises:
+        PictureError: the picture is too small.
+    """
+    seen = model.vgg((layer,))(model.pixels(picture, size, (layer,)))[layer]
+    return LikenessResponse(layer, mean_activations(seen)[0])
+
+
+def class_response(network: str, category: str) -> ClassResponse:
+    """The score of a class, by its number or its name.
+
+    Raises:
+        WeightsError: the network has no classes.
+        UnknownNameError: the network does not know this class.
+    """
+    head = load_head(network)
+    return ClassResponse(head, head.index_of(category))

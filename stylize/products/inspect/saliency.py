@@ -14,9 +14,8 @@ from torch.overrides import TorchFunctionMode
 from stylize.errors import UnknownNameError
 from stylize.images.read import Picture
 from stylize.networks.vgg import VGG
-from stylize.products.inspect.heat_colors import stretched
-from stylize.products.inspect.model import Finding, Inquiry, brief, inquire
-from stylize.products.inspect.response import Response
+from stylize.products.inspect.response import Query, Response, query
+from stylize.products.inspect.result import Finding, OnStep, brief, stretched
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import SaliencySettings
@@ -28,11 +27,10 @@ _RELUS = (F.relu, torch.relu, torch.relu_, F.relu_, Tensor.relu, Tensor.relu_)
 
 
 class _Rule(torch.autograd.Function):
-    """A ReLU that lets only what is positive back; with ``guided``, only where it was open."""
+    """A ReLU that passes only positive gradients back; with ``guided``, only where ``x > 0``."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, guided: bool) -> Tensor:
-        """``max(x, 0)``."""
         rectified = x.clamp_min(0)
         ctx.guided = guided
         if guided:
@@ -41,7 +39,6 @@ class _Rule(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *back: Tensor) -> tuple[Tensor, None]:
-        """What passes by the rule."""
         passed = back[0].clamp_min(0)
         if ctx.guided:
             (rectified,) = ctx.saved_tensors
@@ -68,9 +65,9 @@ class _Mode(TorchFunctionMode):
 
 @contextmanager
 def backward_rule(name: str) -> Iterator[None]:
-    """Within it, every ReLU that is called hands gradients back by the rule.
+    """A context in which every ReLU uses this rule in its backward pass.
 
-    What is computed on the way there stays the same; the way back may be walked after leaving.
+    The forward pass does not change. The backward pass may run after the context.
 
     Args:
         name: one of :data:`RULES`.
@@ -88,13 +85,13 @@ def backward_rule(name: str) -> Iterator[None]:
 
 
 def gradient_of(vgg: VGG, response: Response, image: Tensor, rule: str = "gradient") -> Tensor:
-    """How the response changes with each value of the pixels, ``(1, 3, H, W)`` float32.
+    """The gradient of the response with respect to the pixels, ``(1, 3, H, W)`` float32.
 
     Args:
         vgg: gives the layers of the response.
-        response: what is explained.
-        image: ``(1, 3, H, W)`` RGB in [0, 1]; a step from 0 to 1 is the unit.
-        rule: of the ReLUs, see :mod:`stylize.products.inspect.saliency`.
+        response: the response that is explained.
+        image: ``(1, 3, H, W)`` RGB in [0, 1].
+        rule: one of :data:`RULES`.
 
     Raises:
         UnknownNameError: no such rule.
@@ -114,23 +111,23 @@ def smooth_gradient(
     samples: int,
     noise: float,
     generator: torch.Generator,
-    on_step: Callable[[], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensor:
     """The mean gradient over copies of the picture with Gaussian noise, ``(1, 3, H, W)``.
 
     Args:
         vgg, response, image: as in :func:`gradient_of`.
-        samples: number of copies, one at a time.
+        samples: number of copies.
         noise: standard deviation, in units of the range [0, 1].
         generator: of the noise.
         on_step: called after each copy.
     """
     total = torch.zeros_like(image)
-    for _ in range(samples):
+    for number in range(1, samples + 1):
         grain = torch.randn(image.shape, generator=generator).to(image)
         total += gradient_of(vgg, response, image + noise * grain)
         if on_step is not None:
-            on_step()
+            on_step(number, samples)
     return total / samples
 
 
@@ -143,14 +140,14 @@ def attribution(
     samples: int = 25,
     noise: float = 0.15,
     seed: int = 0,
-    on_step: Callable[[], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> Tensor:
-    """What each value of the pixels has to do with the response, ``(1, 3, H, W)``.
+    """How much each pixel value contributes to the response, ``(1, 3, H, W)``.
 
     Args:
         vgg, response, image: as in :func:`gradient_of`.
-        method: a rule of :mod:`stylize.products.inspect.saliency`, ``smoothgrad``, or
-            ``input-x-gradient``, the gradient times the pixel, for which black counts nothing.
+        method: one of :data:`RULES`, ``smoothgrad``, or ``input-x-gradient``, the gradient times
+            the pixel, in which black does not contribute.
         samples, noise, seed: of ``smoothgrad``.
         on_step: called after each copy of ``smoothgrad``.
 
@@ -168,7 +165,7 @@ def attribution(
 
 
 def saliency_map(attributed: Tensor) -> Tensor:
-    """The largest size over the channels, ``(N, 3, H, W)`` to ``(N, 1, H, W)``."""
+    """The largest absolute value over the channels, ``(N, 3, H, W)`` to ``(N, 1, H, W)``."""
     return attributed.abs().amax(1, keepdim=True)
 
 
@@ -178,21 +175,21 @@ def show_saliency(
     execution: Execution | None = None,
     *,
     like: Picture | None = None,
-    on_step: Callable[[], None] | None = None,
+    on_step: OnStep | None = None,
     session: Session | None = None,
 ) -> Finding:
-    """Which parts of a photo a response depends on.
+    """Show which pixels of a photo a response depends on.
 
     Args:
-        photo, execution, like, session: see :func:`stylize.products.inspect.model.inquire`.
-        settings: of what, by which method, and how it is shown.
+        photo, execution, like, session: see :func:`stylize.products.inspect.response.query`.
+        settings: of the target, the method and the view.
         on_step: called after each copy of ``smoothgrad``.
 
     Raises:
-        StylizeError: what :func:`stylize.products.inspect.model.inquire` raises.
+        StylizeError: see :func:`stylize.products.inspect.response.query`.
     """
-    inquiry = inquire(photo, settings, execution, like=like, session=session)
-    vgg, response, image = inquiry.vgg, inquiry.response, inquiry.image
+    asked = query(photo, settings, execution, like=like, session=session)
+    vgg, response, image = asked.vgg, asked.response, asked.image
     with torch.no_grad():
         value = float(response(vgg(image)))
     attributed = attribution(
@@ -206,15 +203,15 @@ def show_saliency(
         on_step=on_step,
     )
     amounts = saliency_map(attributed)
-    numbers = {"method": settings.method, "response": brief(value)} | _numbers(amounts, inquiry)
-    return inquiry.finding(stretched(amounts), settings.view, numbers)
+    numbers = {"method": settings.method, "response": brief(value)} | _numbers(amounts, asked)
+    return asked.finding(stretched(amounts), settings.view, numbers)
 
 
-def _numbers(amounts: Tensor, inquiry: Inquiry) -> dict[str, Any]:
+def _numbers(amounts: Tensor, asked: Query) -> dict[str, Any]:
     height, width = amounts.shape[2:]
     row, column = divmod(int(amounts.argmax()), width)
     return {
         "largest": brief(float(amounts.max())),
         "mean": brief(float(amounts.mean())),
-        "peak": inquiry.place((row + 0.5) / height, (column + 0.5) / width),
+        "peak": asked.place((row + 0.5) / height, (column + 0.5) / width),
     }

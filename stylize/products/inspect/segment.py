@@ -1,4 +1,4 @@
-"""The subject of a photo as a picture to look at, or to use as a mask."""
+"""The subject of a photo, as a mask or cut out."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from torch import Tensor
 
 from stylize.images.read import Picture
 from stylize.masks.subject import LAYERS, SURE, Subject, find_subject
-from stylize.products.inspect.model import Finding, Lens, brief
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, brief
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import SegmentSettings
 
-# Of an overlay: what is left of the light outside the mask.
+# Brightness of an overlay outside the mask.
 DIMMED = 0.25
 
 
@@ -29,25 +30,25 @@ def show_subject(
 
     Args:
         photo: the photo.
-        settings: which of the two, and how it is shown.
-        execution: where the network runs.
-        session: shares the network with others.
+        settings: of the part and of the view.
+        execution: device, precision and threads.
+        session: keeps networks in memory and shares them between calls.
 
     Returns:
         A picture of the photo's size; the numbers hold ``area`` as a share of the photo,
         ``box`` as left, top, right and bottom in px, ``confidence`` in [0, 1] and ``sure``.
-        The area and the box are the subject's, also where the background is shown.
+        The area and the box are those of the subject, also with ``invert``.
 
     Raises:
         MissingExtraError: OpenCV is not installed.
         PictureError: the photo is too narrow.
-        StylizeError: the network or the device is not there.
+        StylizeError: the network or the device is not available.
     """
     settings = settings or SegmentSettings()
-    lens = Lens(settings.network, execution, session)
-    found = find_subject(photo.pixels, lens.vgg(LAYERS), name=photo.name)
+    model = Model(settings.network, execution, session)
+    found = find_subject(photo.pixels, model.vgg(LAYERS), name=photo.name)
     mask = 1 - found.mask if settings.invert else found.mask
-    result = lens.result(_page(photo, mask, settings.view), settings, [("content", photo)])
+    result = model.result(_page(photo, mask, settings.view), settings, [("content", photo)])
     if settings.view == "cutout":
         alpha = mask if photo.alpha is None else mask * photo.alpha
         result = dataclasses.replace(result, alpha=alpha)

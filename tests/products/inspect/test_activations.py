@@ -9,8 +9,8 @@ from stylize.errors import ExpressionError, PictureError, SettingError
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.activations import by_strength, map_pictures, show_activations
-from stylize.products.inspect.heat_colors import heat
-from stylize.products.inspect.model import Finding, Observer
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, heat
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import ActivationsSettings
 from tests.conftest import as_picture, cat
@@ -102,9 +102,8 @@ def test_recipe() -> None:
     assert recipe["resolved"]["precision"] == "fp32"
 
 
-def test_an_observer_gives_what_the_trunk_does(vgg16: Weights) -> None:
-    observer = Observer("vgg16", ["relu4_1", "conv1_2"], EXACT)
-    found = observer.look(cat(64), "cat")
+def test_a_model_gives_the_activations_of_the_network(vgg16: Weights) -> None:
+    found = Model("vgg16", EXACT).activations(cat(64), ["relu4_1", "conv1_2"], "cat")
     for name, maps in VGG(vgg16, ["relu4_1", "conv1_2"])(cat(64)).items():
         torch.testing.assert_close(found[name], maps[0])
         assert not found[name].requires_grad

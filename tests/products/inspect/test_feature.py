@@ -10,8 +10,9 @@ from stylize.errors import PictureError, SettingError
 from stylize.products.inspect import feature as feature_module
 from stylize.products.inspect.caricature import exaggeration, show_caricature
 from stylize.products.inspect.feature import direction_of, show_feature
-from stylize.products.inspect.model import GAP_PX, Lens, row_of
+from stylize.products.inspect.model import Model
 from stylize.products.inspect.response import mean_activations
+from stylize.products.inspect.result import GAP_PX, row_of
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import CaricatureSettings, FeatureSettings
 from tests.conftest import as_picture, cat, photo, strokes
@@ -27,7 +28,7 @@ def grown(**changes: object) -> Tensor:
 
 def answer(image: Tensor, text: str = "conv3_1", channel: int = 7) -> Tensor:
     with torch.no_grad():
-        return Lens("vgg16", EXACT).vgg((text,))(image)[text][0, channel]
+        return Model("vgg16", EXACT).vgg((text,))(image)[text][0, channel]
 
 
 class TestFeature:
@@ -82,7 +83,7 @@ class TestFeature:
         assert of_first == sorted(of_first, reverse=True)
         assert of_second == sorted(of_second)
 
-    def test_the_older_recipe(self) -> None:
+    def test_the_older_method(self) -> None:
         image = grown(method="cs231n")
         assert answer(image).mean() > answer(torch.full_like(image, 0.5)).mean() + 50
         assert not torch.equal(image, grown(method="cs231n", l2=0.2))
@@ -95,7 +96,7 @@ class TestFeature:
         finding = show_feature(
             settings,
             EXACT,
-            on_step=lambda step, responses: told.append(step),
+            on_step=lambda step, total: told.append(step),
             stop=lambda: len(told) == 4,
         )
         recipe = finding.result.recipe
@@ -113,12 +114,12 @@ class TestDirection:
 
     def test_what_grows_is_nearer_to_them(self) -> None:
         settings = FeatureSettings(target="conv3_1", size=64, steps=20)
-        image = show_feature(settings, EXACT, photos=self.photos).result.pixels
-        lens = Lens("vgg16", EXACT)
-        along = direction_of("conv3_1", lens, self.photos).direction
+        image = show_feature(settings, EXACT, direction=self.photos).result.pixels
+        model = Model("vgg16", EXACT)
+        along = direction_of("conv3_1", model, self.photos).direction
         with torch.no_grad():
             means = [
-                mean_activations(lens.vgg(("conv3_1",))(each)["conv3_1"])[0]
+                mean_activations(model.vgg(("conv3_1",))(each)["conv3_1"])[0]
                 for each in (image, cat(64), photo(64, 64))
             ]
         of_it, of_cat, of_disc = (
@@ -128,7 +129,7 @@ class TestDirection:
 
     def test_the_recipe_names_them(self) -> None:
         settings = FeatureSettings(target="relu2_1", size=32, steps=1)
-        finding = show_feature(settings, EXACT, photos=self.photos)
+        finding = show_feature(settings, EXACT, direction=self.photos)
         inputs = finding.result.recipe["inputs"]
         assert [(each["role"], each["name"]) for each in inputs] == [
             ("direction", "a.png"),
@@ -138,14 +139,14 @@ class TestDirection:
     @pytest.mark.parametrize("target", ["conv3_1:7", "conv3_1 + conv2_1", "2*conv3_1"])
     def test_needs_one_layer(self, target: str) -> None:
         with pytest.raises(SettingError, match="is not one layer"):
-            show_feature(FeatureSettings(target=target), EXACT, photos=self.photos)
+            show_feature(FeatureSettings(target=target), EXACT, direction=self.photos)
 
     def test_nothing_in_common(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With pictures of which nothing is unusual."""
         monkeypatch.setattr(feature_module, "subjectless", lambda: strokes(64, 64))
         settings = FeatureSettings(target="conv2_1", size=32, steps=1)
         with pytest.raises(SettingError, match="nothing in common at conv2_1"):
-            show_feature(settings, EXACT, photos=self.photos[:1])
+            show_feature(settings, EXACT, direction=self.photos[:1])
 
     def test_noise_of_no_subject(self) -> None:
         pictures = feature_module.subjectless()
@@ -176,7 +177,7 @@ class TestCaricature:
 
     def likeness(self, image: Tensor) -> float:
         with torch.no_grad():
-            both = Lens("vgg16", EXACT).vgg(("relu2_2",))(torch.cat([image, cat(48)]))
+            both = Model("vgg16", EXACT).vgg(("relu2_2",))(torch.cat([image, cat(48)]))
         first, second = both["relu2_2"].flatten(1)
         return float(torch.cosine_similarity(first, second, dim=0))
 

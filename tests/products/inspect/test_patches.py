@@ -12,8 +12,9 @@ import torch
 from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.products.inspect import patches as patches_module
 from stylize.products.inspect.folder import Album, inventory, open_album
-from stylize.products.inspect.model import Finding, Observer
+from stylize.products.inspect.model import Model
 from stylize.products.inspect.patches import PatchSearch, cell_of
+from stylize.products.inspect.result import Finding
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import PatchesSettings
 from tests.conftest import save
@@ -30,9 +31,10 @@ def album(tmp_path: Path) -> Album:
 
 def fond_of_checks(layer: str = "relu2_2") -> int:
     """The channel that answers most to a chequerboard, compared with grey noise."""
-    observer = Observer("vgg16", [layer], EXACT)
+    model = Model("vgg16", EXACT)
     loud, quiet = (
-        observer.look(each, "x")[layer].amax((1, 2)) for each in (plant(noise(0), 24, 24), noise(0))
+        model.activations(each, [layer], "x")[layer].amax((1, 2))
+        for each in (plant(noise(0), 24, 24), noise(0))
     )
     return int((loud / (quiet + 50)).argmax())
 
@@ -116,8 +118,9 @@ def test_a_channel_that_never_fires(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     save(torch.full((1, 3, 32, 32), 0.5), tmp_path / "photos" / "grey.png")
     album = open_album(tmp_path / "photos", recursive=False)
-    observer = Observer("vgg16", ["relu2_1"], EXACT)
-    answers = observer.look(torch.full((1, 3, 32, 32), 128 / 255), "x")["relu2_1"].amax((1, 2))
+    grey = torch.full((1, 3, 32, 32), 128 / 255)
+    found = Model("vgg16", EXACT).activations(grey, ["relu2_1"], "grey")
+    answers = found["relu2_1"].amax((1, 2))
     silent = int((answers == 0).nonzero()[0])
     after = search(album, f"relu2_1:{silent}").run()
     assert after.numbers["channels"] == {f"relu2_1:{silent}": []}
@@ -130,7 +133,7 @@ class TestResuming:
 
     def run_until(self, album: Album, state: Path, photos: int) -> None:
         count = iter(range(100))
-        with pytest.raises(InterruptedRunError, match=f"stopped after {photos} of 12 .*goes on"):
+        with pytest.raises(InterruptedRunError, match=f"stopped after {photos} of 12 .*continues"):
             search(album, "relu2_2:7").run(state, stop=lambda: next(count) == photos)
 
     def test_stopped(self, album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,8 +151,9 @@ class TestResuming:
         monkeypatch.setattr(patches_module, "SAVE_EVERY_S", 0.0)
         whole = search(album, "relu2_2:7").run()
 
-        def kill(name: str) -> None:
-            if name == "p08.png":
+        def kill(done: int, total: int) -> None:
+            assert total == 12
+            if done == 9:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -176,13 +180,13 @@ class TestResuming:
 
     def counted(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         looked: list[str] = []
-        look = Observer.look
+        activations = Model.activations
 
-        def counting(self: Observer, pixels: torch.Tensor, name: str) -> Any:
+        def counting(self: Model, pixels: torch.Tensor, layers: Any, name: str) -> Any:
             looked.append(name)
-            return look(self, pixels, name)
+            return activations(self, pixels, layers, name)
 
-        monkeypatch.setattr(Observer, "look", counting)
+        monkeypatch.setattr(Model, "activations", counting)
         return looked
 
     def assert_same(self, one: Finding, other: Finding) -> None:

@@ -96,16 +96,16 @@ class TestSmoothGradient:
 
     def test_tells_of_every_copy(self, vgg16: Weights) -> None:
         response = TargetResponse(parse_targets("conv1_1:7"))
-        told: list[None] = []
+        calls: list[tuple[int, int]] = []
         attribution(
             VGG(vgg16, response.layers),
             response,
             cat(16),
             "smoothgrad",
             samples=5,
-            on_step=lambda: told.append(None),
+            on_step=lambda *each: calls.append(each),
         )
-        assert len(told) == 5
+        assert calls == [(number, 5) for number in range(1, 6)]
 
 
 def test_the_map_is_the_largest_of_the_channels() -> None:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylize.errors import MissingExtraError
-from stylize.products.inspect import photo_map as arrangement
-from stylize.products.inspect.photo_map import (
+from stylize.products.inspect import map as map_module
+from stylize.products.inspect.map import (
     embedded,
     grid_for,
     principal,
@@ -73,11 +73,9 @@ def test_few_need_no_scikit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     require_scikit(4)
     embedded(clusters(2, 2), perplexity=30, seed=0)
-    with pytest.raises(MissingExtraError, match="pip install scikit-learn"):
+    with pytest.raises(MissingExtraError, match=r'pip install "stylize\[inspect\]"'):
         require_scikit(5)
-    with pytest.raises(
-        MissingExtraError, match="a map of photos needs a library that is not installed"
-    ):
+    with pytest.raises(MissingExtraError, match="a map of photos needs the extra 'inspect'"):
         embedded(clusters(1, 5), perplexity=30, seed=0)
 
 
@@ -112,7 +110,7 @@ def test_every_point_has_a_place_of_its_own(count: int, seed: int, together: int
     plane = np.random.default_rng(seed).random((count, 2))
     rows, columns = grid_for(count)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrangement, "MOST_TOGETHER", together)
+        patch.setattr(map_module, "MOST_TOGETHER", together)
         places = snapped(plane, rows, columns)
     assert len({tuple(place) for place in places}) == count
     assert (places >= 0).all()
@@ -123,7 +121,7 @@ def test_every_point_has_a_place_of_its_own(count: int, seed: int, together: int
 def test_points_on_the_grid_stay_where_they_are(
     together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrangement, "MOST_TOGETHER", together)
+    monkeypatch.setattr(map_module, "MOST_TOGETHER", together)
     rows, columns = 4, 8
     down, right = np.divmod(np.arange(32), columns)
     plane = np.stack([right / (columns - 1), down / (rows - 1)], 1)

@@ -1,4 +1,4 @@
-"""A photo found again from what a layer knows of it.
+"""A photo reconstructed from the activations of one layer.
 
 Reference:
     Mahendran and Vedaldi, "Understanding Deep Image Representations by Inverting Them",
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -24,26 +25,27 @@ from stylize.losses.smoothness import SmoothnessLoss
 from stylize.networks.vgg import VGG
 from stylize.optimize.lbfgs import LBFGS
 from stylize.optimize.loop import Descent, Step
-from stylize.products.inspect.model import Finding, Lens, brief
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, OnStep, Stop, brief
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import InversionSettings
 from stylize.settings.schedule import Scale
 
-# Of the noise around middle grey that it begins as.
+# Standard deviation of the noise around middle grey at the start.
 NOISE = 0.05
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """What was found.
+    """A reconstruction.
 
     Attributes:
         pixels: ``(1, 3, H, W)`` in [0, 1], on the CPU.
         error: relative squared error of the activations.
         psnr_db: peak signal-to-noise ratio to the photo, in decibels.
         steps_done: evaluations.
-        interrupted: whether it was stopped.
+        interrupted: whether the run was stopped.
     """
 
     pixels: Tensor
@@ -64,18 +66,18 @@ def invert(
     on_step: Callable[[Step], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Inversion:
-    """The picture whose activations at one layer are those of a photo, from noise by L-BFGS.
+    """Find a picture with the same activations of a layer as a photo, from noise by L-BFGS.
 
     Args:
         vgg: gives the layer.
-        photo: ``(1, 3, H, W)`` RGB in [0, 1], on the trunk's device.
+        photo: ``(1, 3, H, W)`` RGB in [0, 1], on the network's device.
         layer: the layer's name.
         steps: evaluations.
-        smoothness: weight of the total variation beside the relative error, which is 1 for a
-            picture without any activation.
+        smoothness: weight of the total variation. The relative error has weight 1, and is 1 for
+            a picture without any activation.
         seed: of the noise.
-        on_step: is told of every step.
-        stop: asked after every step; True ends it with the picture so far.
+        on_step: called after every step.
+        stop: called after every step; True ends the run with the picture so far.
 
     Raises:
         NumericalError: the objective is not finite.
@@ -111,53 +113,59 @@ def show_inversion(
     settings: InversionSettings,
     execution: Execution | None = None,
     *,
-    on_step: Callable[[Step], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    on_step: OnStep | None = None,
+    stop: Stop | None = None,
     session: Session | None = None,
 ) -> Finding:
-    """What one layer knows of a photo, or five layers side by side with it.
+    """A photo reconstructed from one layer, or from five layers side by side.
 
     Args:
         photo: the photo.
-        settings: which layers, and how long is sought.
-        execution: where it is done.
-        on_step: is told of every step of every layer.
-        stop: asked after every step; True ends the run with what there is.
-        session: shares networks with others.
+        settings: of the layers and of the optimization.
+        execution: device, precision and threads.
+        on_step: called after every step of every layer.
+        stop: called after every step; True ends the run with the result so far.
+        session: keeps networks in memory and shares them between calls.
 
     Raises:
         UnknownNameError: the network has no such layer.
         PictureError: the photo is too small for it.
         NumericalError: the objective is not finite.
-        StylizeError: the network or the device is not there.
+        StylizeError: the network or the device is not available.
     """
-    lens = Lens(settings.network, execution, session)
-    settings.check_layers(lens.weights.architecture)
-    pixels = lens.pixels(photo, settings.size, settings.layers)
-    found = dict(_inversions(lens, pixels, settings, on_step, stop))
+    model = Model(settings.network, execution, session)
+    settings.check_layers(model.weights.architecture)
+    pixels = model.pixels(photo, settings.size, settings.layers)
+    found = dict(_inversions(model, pixels, settings, on_step, stop))
     page = _strip(pixels.cpu(), found) if settings.strip else found[settings.layer].pixels
     last = list(found.values())[-1]
-    result = lens.result(page, settings, [("content", photo)], interrupted=last.interrupted)
+    result = model.result(page, settings, [("content", photo)], interrupted=last.interrupted)
     return Finding(result, {"layers": [_row(name, each) for name, each in found.items()]})
 
 
 def _inversions(
-    lens: Lens,
+    model: Model,
     photo: Tensor,
     settings: InversionSettings,
-    on_step: Callable[[Step], None] | None,
-    stop: Callable[[], bool] | None,
+    on_step: OnStep | None,
+    stop: Stop | None,
 ) -> Iterator[tuple[str, Inversion]]:
-    """One layer after the other, until one is stopped."""
+    # The layers follow each other until the run is stopped.
+    numbers, total = count(1), settings.steps * len(settings.layers)
+
+    def on_descent(step: Step) -> None:
+        if on_step is not None:
+            on_step(next(numbers), total)
+
     for layer in settings.layers:
         found = invert(
-            lens.vgg((layer,)),
+            model.vgg((layer,)),
             photo,
             layer,
             steps=settings.steps,
             smoothness=settings.smoothness,
             seed=settings.seed,
-            on_step=on_step,
+            on_step=on_descent,
             stop=stop,
         )
         yield layer, found
@@ -166,7 +174,6 @@ def _inversions(
 
 
 def _strip(photo: Tensor, found: dict[str, Inversion]) -> Tensor:
-    """The photo and what was found of it, with their names."""
     cells = [(f"{name} · {each.psnr_db:.1f} dB", each.pixels) for name, each in found.items()]
     return contact_sheet([[("the photo", photo), *cells]])
 

@@ -11,7 +11,7 @@ from stylize.errors import PictureError
 from stylize.losses.smoothness import total_variation
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
-from stylize.products.inspect.inversion import invert, psnr_db, show_inversion
+from stylize.products.inspect.invert import invert, psnr_db, show_inversion
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import InversionSettings
 from tests.conftest import as_picture, cat
@@ -76,13 +76,15 @@ class TestShow:
         assert finding.result.recipe["technique"] == "inspect invert"
 
     def test_a_strip(self) -> None:
-        told: list[object] = []
+        calls: list[tuple[int, int]] = []
         settings = InversionSettings(strip=True, size="32", steps=2)
-        finding = show_inversion(self.photo, settings, EXACT, on_step=told.append)
+        finding = show_inversion(
+            self.photo, settings, EXACT, on_step=lambda *each: calls.append(each)
+        )
         names = [row["layer"] for row in finding.numbers["layers"]]
         assert names == ["conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"]
         assert finding.result.pixels.shape[3] == 6 * 32 + 7 * 8
-        assert len(told) == 10
+        assert calls == [(number, 10) for number in range(1, 11)]
 
     def test_stopped(self) -> None:
         settings = InversionSettings(strip=True, size="32", steps=5)

@@ -1,4 +1,4 @@
-"""What a network's response loses where a grey patch hides the photo.
+"""How much a response falls where a grey patch hides the photo.
 
 Reference:
     Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014.
@@ -15,9 +15,8 @@ from torch import Tensor
 
 from stylize.errors import InterruptedRunError
 from stylize.images.read import Picture
-from stylize.products.inspect.heat_colors import stretched
-from stylize.products.inspect.model import Finding, Inquiry, brief, inquire
-from stylize.products.inspect.response import Features, Response
+from stylize.products.inspect.response import Features, Query, Response, query
+from stylize.products.inspect.result import Finding, OnStep, Stop, brief, stretched
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import OcclusionSettings
@@ -25,12 +24,12 @@ from stylize.settings.inspect import OcclusionSettings
 
 @dataclass(frozen=True)
 class Patch:
-    """What hides the photo.
+    """The patch that hides the photo.
 
     Attributes:
         side_px: of the square.
-        step_px: way from one place to the next.
-        fill: its grey, in [0, 1].
+        step_px: distance from one place to the next.
+        fill: grey level, in [0, 1].
     """
 
     side_px: int
@@ -43,10 +42,10 @@ class Occlusion:
     """The response for each place of the patch.
 
     Attributes:
-        whole: of the photo as it is.
+        whole: response to the photo without the patch.
         tops, lefts: corners of the patch in px, sorted; all pairs were tried.
-        responses: ``(len(tops), len(lefts))``; of places that were not reached, ``whole``.
-        interrupted: whether some were not.
+        responses: ``(len(tops), len(lefts))``; ``whole`` for places that were not reached.
+        interrupted: whether the run was stopped before the last place.
     """
 
     whole: float
@@ -57,17 +56,17 @@ class Occlusion:
 
     @property
     def drops(self) -> Tensor:
-        """What the response loses, of the shape of ``responses``; below 0 it gains."""
+        """The fall of the response at each place; negative where it rises."""
         return self.whole - self.responses
 
 
 def places(side: int, patch: int, step: int) -> tuple[int, ...]:
-    """Where a patch begins along a side, so that all of it is covered.
+    """Offsets of the patch along a side that cover all of it.
 
     Args:
         side: in px.
-        patch: in px; one that is longer than the side begins at 0.
-        step: from one place to the next; the last may be nearer.
+        patch: in px; a patch longer than the side has offset 0.
+        step: from one place to the next; the last step may be shorter.
     """
     last = max(0, side - patch)
     return tuple(dict.fromkeys((*range(0, last, step), last)))
@@ -81,19 +80,19 @@ def occlude(
     patch: Patch,
     *,
     batch: int = 8,
-    on_step: Callable[[int, int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    on_step: OnStep | None = None,
+    stop: Stop | None = None,
 ) -> Occlusion:
-    """The response with the patch in every place.
+    """Compute the response with the patch in every place.
 
     Args:
         network: gives the layers of the response.
-        response: what is watched.
+        response: the response that is watched.
         image: ``(1, 3, H, W)`` RGB in [0, 1].
-        patch: what hides it.
+        patch: the patch.
         batch: pictures in one pass of the network.
-        on_step: is told how many places were done, and how many there are, after each pass.
-        stop: asked after each pass; True ends it.
+        on_step: called after each pass with the number of places done and of all places.
+        stop: called after each pass; True ends the run.
     """
     tops, lefts = (places(side, patch.side_px, patch.step_px) for side in image.shape[2:])
     corners = [(top, left) for top in tops for left in lefts]
@@ -104,7 +103,7 @@ def occlude(
         found[done : done + len(hidden)] = response(network(hidden)).float().cpu()
         done += len(hidden)
         if on_step is not None:
-            on_step(len(hidden), len(corners))
+            on_step(done, len(corners))
         if stop is not None and stop():
             break
     shaped = found.view(len(tops), len(lefts))
@@ -114,7 +113,6 @@ def occlude(
 def _batches(
     image: Tensor, corners: list[tuple[int, int]], patch: Patch, batch: int
 ) -> Iterator[Tensor]:
-    """Copies of the photo, each with the patch in the next place."""
     for start in range(0, len(corners), batch):
         part = corners[start : start + batch]
         hidden = image.repeat(len(part), 1, 1, 1)
@@ -124,7 +122,7 @@ def _batches(
 
 
 def drop_map(occlusion: Occlusion, size: tuple[int, int], patch: int) -> Tensor:
-    """For every pixel the mean drop of the patches that hid it, ``(1, 1, *size)``.
+    """The mean drop of the patches that hid each pixel, ``(1, 1, *size)``.
 
     Args:
         occlusion: the responses.
@@ -147,27 +145,27 @@ def show_occlusion(
     execution: Execution | None = None,
     *,
     like: Picture | None = None,
-    on_step: Callable[[int, int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
+    on_step: OnStep | None = None,
+    stop: Stop | None = None,
     session: Session | None = None,
 ) -> Finding:
-    """What a response loses where a grey patch hides the photo.
+    """Show where a response falls when a grey patch hides the photo.
 
     Args:
-        photo, execution, like, session: see :func:`stylize.products.inspect.model.inquire`.
-        settings: of what, with which patch, and how it is shown.
-        on_step: is told how many places were done, and how many there are, after each pass.
-        stop: asked after each pass; True ends the run without a result.
+        photo, execution, like, session: see :func:`stylize.products.inspect.response.query`.
+        settings: of the target, the patch and the view.
+        on_step: called after each pass with the number of places done and of all places.
+        stop: called after each pass; True ends the run without a result.
 
     Raises:
         InterruptedRunError: stopped before all places were done.
-        StylizeError: what :func:`stylize.products.inspect.model.inquire` raises.
+        StylizeError: see :func:`stylize.products.inspect.response.query`.
     """
-    inquiry = inquire(photo, settings, execution, like=like, session=session)
-    patch, image = Patch(settings.patch, settings.step, settings.fill), inquiry.image
+    asked = query(photo, settings, execution, like=like, session=session)
+    patch, image = Patch(settings.patch, settings.step, settings.fill), asked.image
     found = occlude(
-        inquiry.vgg,
-        inquiry.response,
+        asked.vgg,
+        asked.response,
         image,
         patch,
         batch=settings.batch,
@@ -175,15 +173,13 @@ def show_occlusion(
         stop=stop,
     )
     if found.interrupted:
-        raise InterruptedRunError("stopped before the patch had been everywhere")
+        raise InterruptedRunError("stopped before the patch reached every place")
     size = (image.shape[2], image.shape[3])
     shares = stretched(drop_map(found, size, settings.patch).clamp_min(0)).to(image)
-    return inquiry.finding(shares, settings.view, _numbers(found, settings.patch, size, inquiry))
+    return asked.finding(shares, settings.view, _numbers(found, settings.patch, size, asked))
 
 
-def _numbers(
-    found: Occlusion, patch: int, size: tuple[int, int], inquiry: Inquiry
-) -> dict[str, Any]:
+def _numbers(found: Occlusion, patch: int, size: tuple[int, int], asked: Query) -> dict[str, Any]:
     row, column = divmod(int(found.drops.argmax()), len(found.lefts))
     corner = found.tops[row], found.lefts[column]
     down, across = (
@@ -195,5 +191,5 @@ def _numbers(
         "places": len(found.tops) * len(found.lefts),
         "largest_drop": brief(float(found.drops.max())),
         "least_drop": brief(float(found.drops.min())),
-        "peak": inquiry.place(down, across),
+        "peak": asked.place(down, across),
     }

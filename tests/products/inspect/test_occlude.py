@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylize.errors import InterruptedRunError
 from stylize.images.read import Picture
-from stylize.products.inspect.occlusion import Patch, drop_map, occlude, places, show_occlusion
+from stylize.products.inspect.occlude import Patch, drop_map, occlude, places, show_occlusion
 from stylize.products.inspect.response import Features
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import OcclusionSettings
@@ -93,7 +93,7 @@ def test_batches(batch: int, sizes: list[int]) -> None:
         on_step=lambda done, total: told.append((done, total)),
     )
     assert linear.batches == sizes
-    assert told == [(size, 9) for size in sizes[1:]]
+    assert told == [(min(batch * each, 9), 9) for each in range(1, len(sizes))]
     one = occlude(linear.network, linear, image, Patch(2, 2), batch=1)
     torch.testing.assert_close(found.responses, one.responses)
 

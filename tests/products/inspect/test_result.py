@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.products.inspect.heat_colors import LUMA, RAMP, heat, overlay, rendered, stretched
+from stylize.products.inspect.result import LUMA, RAMP, heat, overlay, rendered, stretched
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:

@@ -16,11 +16,9 @@ import pytest
 import torch
 
 from stylize.errors import MissingExtraError, PictureError, UnknownNameError
-from stylize.products.inspect import map_page as atlas_page
-from stylize.products.inspect import photo_map as arrangement
+from stylize.products.inspect import map as map_module
 from stylize.products.inspect.folder import Album, described, inventory, open_album, write_inventory
-from stylize.products.inspect.map_page import write_page
-from stylize.products.inspect.photo_map import Atlas, make_map, thumbnail, thumbnail_side
+from stylize.products.inspect.map import PhotoMap, show_map, thumbnail, thumbnail_side, write_page
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import MapSettings
 from tests.conftest import photo, save
@@ -29,8 +27,8 @@ from tests.products.inspect.albums import grouped_folder, noise
 EXACT = Execution(precision="fp32")
 
 
-def mapped(album: Album, **changes: object) -> Atlas:
-    return make_map(album, MapSettings(**{"thumbnail": 16, "size": "64", **changes}), EXACT)
+def mapped(album: Album, **changes: object) -> PhotoMap:
+    return show_map(album, MapSettings(**{"thumbnail": 16, "size": "64", **changes}), EXACT)
 
 
 @pytest.fixture
@@ -47,25 +45,25 @@ class TestMap:
     """Where the photos are."""
 
     def test_planted_groups_stay_together(self, album: Album) -> None:
-        atlas = mapped(album)
-        assert sorted(atlas.names.values()) == sorted(each.name for each in album.photos)
+        found = mapped(album)
+        assert sorted(found.names.values()) == sorted(each.name for each in album.photos)
         alike = [
             group_of(name) == group_of(other)
-            for (row, column), name in atlas.names.items()
-            for other in self.neighbours(atlas, row, column)
+            for (row, column), name in found.names.items()
+            for other in self.neighbours(found, row, column)
         ]
         # Dealt at random, a third would be.
         assert sum(alike) / len(alike) > 0.6
         for group in ("cat.png", "strokes.png", "disc.png"):
-            assert self.is_connected(atlas, group)
+            assert self.is_connected(found, group)
 
-    def neighbours(self, atlas: Atlas, row: int, column: int) -> list[str]:
+    def neighbours(self, found: PhotoMap, row: int, column: int) -> list[str]:
         places = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
-        return [atlas.names[place] for place in places if place in atlas.names]
+        return [found.names[place] for place in places if place in found.names]
 
-    def is_connected(self, atlas: Atlas, group: str) -> bool:
+    def is_connected(self, found: PhotoMap, group: str) -> bool:
         """Whether one can go from each to each of a group, diagonally too."""
-        left = {place for place, name in atlas.names.items() if group_of(name) == group}
+        left = {place for place, name in found.names.items() if group_of(name) == group}
         queue = [left.pop()]
         while queue:
             row, column = queue.pop()
@@ -90,25 +88,25 @@ class TestMap:
 
     @pytest.mark.parametrize("count", [1, 2, 4])
     def test_few_photos(self, tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(arrangement, "_scikit", None)
+        monkeypatch.setattr(map_module, "_scikit", None)
         (tmp_path / "few").mkdir()
         for number in range(count):
             save(noise(number, level=0.5), tmp_path / "few" / f"{number}.png")
-        atlas = mapped(open_album(tmp_path / "few", recursive=False))
-        assert len(atlas.names) == count
+        found = mapped(open_album(tmp_path / "few", recursive=False))
+        assert len(found.names) == count
 
     def test_every_thumbnail_is_in_its_place(self, album: Album) -> None:
-        atlas = mapped(album)
+        found = mapped(album)
         paths = {each.name: each.path for each in album.photos}
-        for (row, column), name in atlas.names.items():
+        for (row, column), name in found.names.items():
             top, left = 2 + row * 18, 2 + column * 18
-            cell = atlas.result.pixels[0, :, top : top + 16, left : left + 16]
+            cell = found.result.pixels[0, :, top : top + 16, left : left + 16]
             from stylize.images.read import read_picture
 
             wanted = thumbnail(read_picture(paths[name]).pixels, 16)
             assert torch.equal((cell * 255).round().to(torch.uint8), wanted)
-        height, width = atlas.result.pixels.shape[2:]
-        assert (height, width) == (atlas.grid[0] * 18 + 2, atlas.grid[1] * 18 + 2)
+        height, width = found.result.pixels.shape[2:]
+        assert (height, width) == (found.grid[0] * 18 + 2, found.grid[1] * 18 + 2)
 
     def test_thumbnails_grow(self, album: Album) -> None:
         width = mapped(album, thumbnail=20).result.pixels.shape[3]
@@ -118,17 +116,17 @@ class TestMap:
     def test_unreadable_photos(self, album: Album) -> None:
         (album.folder / "bad.png").write_text("no picture")
         warnings: list[str] = []
-        atlas = make_map(
+        found = show_map(
             open_album(album.folder, recursive=False),
             MapSettings(thumbnail=16, size="32"),
             EXACT,
-            warned=warnings.append,
+            on_skip=warnings.append,
         )
         assert len(warnings) == 1
         assert "bad.png is not a picture" in warnings[0]
-        assert list(atlas.numbers["skipped"]) == ["bad.png"]
-        assert atlas.notes == ["1 of 19 photos skipped"]
-        assert len(atlas.names) == 18
+        assert list(found.numbers["skipped"]) == ["bad.png"]
+        assert found.notes == ["1 of 19 photos skipped"]
+        assert len(found.names) == 18
 
     def test_none_readable(self, tmp_path: Path) -> None:
         (tmp_path / "bad.png").write_text("no picture")
@@ -142,15 +140,15 @@ class TestMap:
         def absent(module: str) -> None:
             raise MissingExtraError("a map of photos", "inspect")
 
-        monkeypatch.setattr(arrangement, "_scikit", absent)
+        monkeypatch.setattr(map_module, "_scikit", absent)
         with pytest.raises(MissingExtraError):
             mapped(album)
 
     def test_recipe(self, album: Album) -> None:
-        atlas = mapped(album)
-        recipe = atlas.result.recipe
+        found = mapped(album)
+        recipe = found.result.recipe
         assert recipe["technique"] == "inspect map"
-        assert recipe["inputs"] == [described(album, atlas.digests)]
+        assert recipe["inputs"] == [described(album, found.digests)]
         assert recipe["resolved"]["thumbnail_px"] == 16
 
 
@@ -206,7 +204,7 @@ class TestPage:
         for name in ("plain.png", self.HOSTILE, "ü\u202e.png"):
             save(photo(32, 32), folder / name)
         album = open_album(folder, recursive=True)
-        found = write_page(tmp_path / "map.png", mapped(album), album)
+        found = write_page(mapped(album), tmp_path / "map.png")
         assert found == tmp_path / "map.html"
         return Page(found.read_text("utf-8"))
 
@@ -243,8 +241,8 @@ class TestPage:
             assert strip.size == (data["cell"], data["cell"] * data["columns"])
 
     @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-    def test_the_script_parses(self, tmp_path: Path) -> None:
-        (tmp_path / "page.js").write_text(atlas_page._SCRIPT)
+    def test_the_script_parses(self, page: Page, tmp_path: Path) -> None:
+        (tmp_path / "page.js").write_text(page.scripts[1])
         subprocess.run(["node", "--check", tmp_path / "page.js"], check=True, timeout=60)
 
 

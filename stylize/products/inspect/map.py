@@ -1,27 +1,36 @@
-"""Arrange many photos on a plane by what the network sees in them."""
+"""Many photos on one plane, similar ones side by side, as a picture and as a page."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import io
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from stylize.errors import PictureError, StylizeError
 from stylize.extras import optional_module
+from stylize.images.atomic import replacing
 from stylize.images.contact_sheet import BACKGROUND
 from stylize.images.open import printable
 from stylize.images.read import read_picture
 from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
-from stylize.products.inspect.folder import Album, described
-from stylize.products.inspect.model import Finding, Observer, painting_of
+from stylize.products.inspect.folder import Album, described, page_path
+from stylize.products.inspect.model import Model
+from stylize.products.inspect.result import Finding, OnStep
 from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
@@ -31,34 +40,33 @@ Points = NDArray[np.float64]
 
 Places = NDArray[np.int64]
 
-# Fewer have no neighbourhoods to keep.
+# Fewer points have no neighbourhoods.
 LEAST_POINTS = 5
 
-# Before t-SNE, as its authors do: takes out noise and most of the work.
+# Principal components given to t-SNE. Its authors do the same to reduce noise and work.
 COMPONENTS = 50
 
-# Columns to rows of a grid.
+# Width to height of a grid.
 ASPECT = 4 / 3
 
-# Points that are given their places together; the work grows with the cube of their number.
+# Points that are assigned together. The work grows with the cube of their number.
 MOST_TOGETHER = 2500
 
 
 def embedded(features: Points, *, perplexity: float, seed: int) -> Points:
-    """Points of a plane, near each other where the features point the same way.
+    """Embed features in a plane, so that similar directions are near each other.
 
     Args:
         features: ``(n, channels)``, at least one row.
-        perplexity: about how many neighbours a point has; at most a third of all others.
-        seed: of where t-SNE begins. One thread does the work, so that the same features give the
-            same points.
+        perplexity: approximate number of neighbours; at most a third of the other points.
+        seed: of the start of t-SNE. It runs in one thread, so that the result is reproducible.
 
     Returns:
-        ``(n, 2)`` in [0, 1], each axis to its ends. Fewer than 5 points are those of their two
+        ``(n, 2)``, each axis scaled to [0, 1]. Fewer than 5 points are placed along their two
         principal components.
 
     Raises:
-        MissingExtraError: scikit-learn is not there, and needed.
+        MissingExtraError: scikit-learn is needed and not installed.
     """
     unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
     reduced = principal(unit, COMPONENTS)
@@ -77,16 +85,16 @@ def embedded(features: Points, *, perplexity: float, seed: int) -> Points:
 
 
 def _beginning(flat: Points, seed: int) -> Points:
-    """The principal components, as small as t-SNE has to begin, and a little by chance."""
+    # t-SNE must begin with small values; a little noise separates equal points.
     chance = np.random.default_rng(seed).normal(size=flat.shape)
     return 1e-4 * (flat / max(1e-12, float(flat[:, 0].std())) + 0.1 * chance)
 
 
 def require_scikit(points: int) -> None:
-    """Make sure, before the features are computed, that so many points can be laid out.
+    """Check that so many points can be embedded.
 
     Raises:
-        MissingExtraError: they cannot.
+        MissingExtraError: scikit-learn is needed and not installed.
     """
     if points >= LEAST_POINTS:
         _scikit("sklearn")
@@ -97,11 +105,11 @@ def _scikit(module: str) -> Any:
 
 
 def principal(points: Points, count: int) -> Points:
-    """Points along their principal components, which have a definite sign; at least two.
+    """Points along their principal components, of definite sign; at least two columns.
 
     Args:
         points: ``(n, d)``.
-        count: of components at most.
+        count: maximum number of components.
 
     Returns:
         ``(n, min(count, n, d))``, with columns of zeros where that is below 2.
@@ -126,7 +134,7 @@ def grid_for(count: int) -> tuple[int, int]:
 
 
 def snapped(plane: Points, rows: int, columns: int) -> Places:
-    """A place for each point, no two the same, near where it is.
+    """Assign each point its own cell of a grid, near its position.
 
     Args:
         plane: ``(n, 2)`` in [0, 1], to the right and down; n at most ``rows · columns``.
@@ -135,8 +143,8 @@ def snapped(plane: Points, rows: int, columns: int) -> Places:
         ``(n, 2)`` rows and columns.
 
     Note:
-        The sum of the squared distances is least for up to 2500 points; more are dealt to the
-        halves of the grid first, which is near to that and bounds memory.
+        The sum of the squared distances is minimal for up to 2500 points. More points are first
+        divided between the halves of the grid, which limits memory and is nearly minimal.
     """
     if len(plane) > MOST_TOGETHER:
         return _halved(plane, rows, columns)
@@ -161,31 +169,40 @@ def _halved(plane: Points, rows: int, columns: int) -> Places:
     return places
 
 
-# Of the whole page in pixels: 12 bytes each, and what viewers open without complaint.
+# Pixels of the whole picture: 12 bytes each in memory, and a size that viewers open.
 MOST_PIXELS = 24_000_000
 
 GAP_PX = 2
 
 
-@dataclass(frozen=True)
-class Atlas(Finding):
+@dataclass(frozen=True, kw_only=True)
+class PhotoMap(Finding):
     """A map of photos.
 
     Attributes:
+        album: the photos, also those that were skipped.
         grid: rows and columns.
         names: of the photos, by row and column.
-        cell_px: from one thumbnail to the next.
+        cell_px: distance from one thumbnail to the next.
     """
 
-    grid: tuple[int, int] = (0, 0)
-    names: dict[tuple[int, int], str] = field(default_factory=dict)
-    cell_px: int = 0
+    album: Album
+    grid: tuple[int, int]
+    names: dict[tuple[int, int], str]
+    cell_px: int
+
+    def save_companions(self, target: Path) -> None:
+        """Write the list of photos and the page next to the picture.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        super().save_companions(target)
+        write_page(self, target)
 
 
 @dataclass
 class _Seen:
-    """What is kept of the photos: names, digests, features, thumbnails of 8 bits."""
-
     names: list[str] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
     features: list[Tensor] = field(default_factory=list)
@@ -195,49 +212,57 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the photos lie: on the plane, ``(n, 2)`` in [0, 1], and by row and column."""
-
     plane: Points
     grid: tuple[int, int]
     places: list[tuple[int, int]]
 
 
-def make_map(
+def show_map(
     album: Album,
     settings: MapSettings,
     execution: Execution | None = None,
     *,
     session: Session | None = None,
-    on_step: Callable[[str], None] | None = None,
-    warned: Callable[[str], None] | None = None,
-) -> Atlas:
-    """Lay out photos by what a layer's channels make of them, in the mean over each photo.
+    on_step: OnStep | None = None,
+    on_skip: Callable[[str], None] | None = None,
+) -> PhotoMap:
+    """Arrange photos by the mean activations of a layer's channels.
 
-    Of each photo its features and its thumbnail are kept, nothing else. Fewer than 5 are laid
-    out along their principal components.
+    Only the features and the thumbnail of each photo stay in memory. Fewer than 5 photos are
+    arranged along their principal components.
 
     Args:
         album: the photos.
-        settings: which layer, how large, which seed.
-        execution: where it is done.
-        session: shares networks with others.
-        on_step: is told the name of each photo that has been looked at.
-        warned: is told, in a line, of each photo that is passed over.
+        settings: of the layer and of the layout.
+        execution: device, precision and threads.
+        session: keeps networks in memory and shares them between calls.
+        on_step: called after each photo.
+        on_skip: called with a message for each photo that is skipped.
 
     Raises:
-        PictureError: none of the photos can be used.
-        MissingExtraError: scikit-learn is not there.
-        StylizeError: the network, the layer or the device is not there.
+        PictureError: no photo can be used.
+        MissingExtraError: scikit-learn is not installed.
+        StylizeError: the network, the layer or the device is not available.
     """
     require_scikit(len(album.photos))
-    observer = Observer(settings.network, [settings.layer], execution, session=session)
+    model = Model(settings.network, execution, session)
+    settings.check_layers(model.weights.architecture)
     side = thumbnail_side(settings.thumbnail, len(album.photos))
-    seen = _look(album, settings, observer, side, on_step, warned)
-    memory_plan = _laid_out(seen, settings)
-    result = _result(album, settings, observer, seen, memory_plan)
-    numbers, notes = _numbers(seen, memory_plan), _notes(seen, settings, album, side)
-    names = dict(zip(memory_plan.places, seen.names, strict=True))
-    return Atlas(result, numbers, seen.digests, notes, memory_plan.grid, names, side + GAP_PX)
+    seen = _look(album, settings, model, side, on_step, on_skip)
+    layout = _laid_out(seen, settings)
+    result = _result(album, settings, model, seen, layout)
+    numbers, notes = _numbers(seen, layout), _notes(seen, settings, album, side)
+    names = dict(zip(layout.places, seen.names, strict=True))
+    return PhotoMap(
+        result=result,
+        numbers=numbers,
+        digests=seen.digests,
+        notes=notes,
+        album=album,
+        grid=layout.grid,
+        names=names,
+        cell_px=side + GAP_PX,
+    )
 
 
 def _laid_out(seen: _Seen, settings: MapSettings) -> _Layout:
@@ -249,7 +274,7 @@ def _laid_out(seen: _Seen, settings: MapSettings) -> _Layout:
 
 
 def thumbnail_side(wanted_px: int, photos: int) -> int:
-    """The side of a thumbnail, so that a page of so many has at most 24 million pixels."""
+    """The side of a thumbnail that keeps the page within 24 million pixels."""
     rows, columns = grid_for(photos)
     return max(4, min(wanted_px, math.isqrt(MOST_PIXELS // (rows * columns)) - GAP_PX))
 
@@ -257,28 +282,28 @@ def thumbnail_side(wanted_px: int, photos: int) -> int:
 def _look(
     album: Album,
     settings: MapSettings,
-    observer: Observer,
+    model: Model,
     side: int,
-    on_step: Callable[[str], None] | None,
-    warned: Callable[[str], None] | None,
+    on_step: OnStep | None,
+    on_skip: Callable[[str], None] | None,
 ) -> _Seen:
     seen, size = _Seen(), SizeSpec.parse(settings.size)
-    for photo in album.photos:
+    for number, photo in enumerate(album.photos, 1):
         try:
             picture = read_picture(photo.path)
             pixels = resize(picture.pixels, size.fit(*picture.size)).clamp(0, 1)
-            maps = observer.look(pixels, photo.name)[settings.layer]
+            maps = model.activations(pixels, (settings.layer,), photo.name)[settings.layer]
         except StylizeError as error:
             seen.skipped[photo.name] = printable(str(error))
-            if warned is not None:
-                warned(f"skipped: {seen.skipped[photo.name]}")
+            if on_skip is not None:
+                on_skip(f"skipped: {seen.skipped[photo.name]}")
         else:
             seen.names.append(photo.name)
             seen.digests[photo.name] = picture.sha256
             seen.features.append(maps.mean((1, 2)))
             seen.thumbnails.append(thumbnail(picture.pixels, side))
         if on_step is not None:
-            on_step(photo.name)
+            on_step(number, len(album.photos))
     if not seen.names:
         (reason, *others) = seen.skipped.values()
         raise PictureError(f"no photo can be used: {reason}" + " …" * bool(others))
@@ -294,32 +319,30 @@ def thumbnail(pixels: Tensor, side_px: int) -> Tensor:
 
 
 def _result(
-    album: Album, settings: MapSettings, observer: Observer, seen: _Seen, memory_plan: _Layout
+    album: Album, settings: MapSettings, model: Model, seen: _Seen, layout: _Layout
 ) -> Result:
-    """The page with its recipe."""
-    page = _page(seen.thumbnails, memory_plan)
+    page = _page(seen.thumbnails, layout)
     side = seen.thumbnails[0].shape[-1]
-    resolved = observer.resolved() | {"thumbnail_px": side, "skipped": len(seen.skipped)}
-    result = painting_of(page, settings, [], weights=observer.weights, resolved=resolved)
+    result = model.result(page, settings, [], thumbnail_px=side, skipped=len(seen.skipped))
     result.recipe["inputs"] = [described(album, seen.digests)]
     return result
 
 
-def _page(thumbnails: list[Tensor], memory_plan: _Layout) -> Tensor:
+def _page(thumbnails: list[Tensor], layout: _Layout) -> Tensor:
     side = thumbnails[0].shape[-1]
     pitch = side + GAP_PX
-    height, width = (count * pitch + GAP_PX for count in memory_plan.grid)
+    height, width = (count * pitch + GAP_PX for count in layout.grid)
     page = torch.full((1, 3, height, width), BACKGROUND / 255)
-    for each, (row, column) in zip(thumbnails, memory_plan.places, strict=True):
+    for each, (row, column) in zip(thumbnails, layout.places, strict=True):
         top, left = GAP_PX + row * pitch, GAP_PX + column * pitch
         page[0, :, top : top + side, left : left + side] = each / 255
     return page
 
 
-def _numbers(seen: _Seen, memory_plan: _Layout) -> dict[str, Any]:
-    photos = zip(seen.names, memory_plan.places, memory_plan.plane, strict=True)
+def _numbers(seen: _Seen, layout: _Layout) -> dict[str, Any]:
+    photos = zip(seen.names, layout.places, layout.plane, strict=True)
     return {
-        "grid": list(memory_plan.grid),
+        "grid": list(layout.grid),
         "skipped": seen.skipped,
         "photos": [
             {"photo": name, "row": row, "column": column, "at": [round(float(v), 5) for v in at]}
@@ -335,3 +358,61 @@ def _notes(seen: _Seen, settings: MapSettings, album: Album, side: int) -> list[
     if side < settings.thumbnail:
         notes.append(f"thumbnails of {side} px, so that all fit on the page")
     return notes
+
+
+_QUALITY = 85
+
+
+def write_page(photo_map: PhotoMap, target: Path) -> Path:
+    """Write a map as one HTML file that zooms, pans, and shows file names.
+
+    Args:
+        photo_map: the map.
+        target: the picture of the map; the page goes next to it.
+
+    Raises:
+        OutputError: the system refuses.
+    """
+    from jinja2 import Environment, PackageLoader  # noqa: PLC0415
+
+    templates = Environment(loader=PackageLoader(__name__.rpartition(".")[0]), autoescape=True)
+    script = templates.get_template("map.js").render()
+    rows, columns = photo_map.grid
+    page, album = page_path(target), photo_map.album
+    photos = {
+        f"{row},{column}": [_shown(name), _link(album.folder / name, page.parent)]
+        for (row, column), name in photo_map.names.items()
+    }
+    data = {"rows": rows, "columns": columns, "cell": photo_map.cell_px, "photos": photos}
+    stream = templates.get_template("map.html").stream(
+        title=f"{len(photo_map.names)} photos of {_shown(os.path.basename(album.folder))}",
+        script=script,
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        strips=_strips(photo_map),
+        data=data,
+    )
+    with replacing(page) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(stream)
+    return page
+
+
+def _strips(photo_map: PhotoMap) -> Iterator[str]:
+    # One picture per row, so that a browser need not decode the whole map at once.
+    pixels = photo_map.result.pixels[0]
+    for row in range(photo_map.grid[0]):
+        strip = pixels[:, row * photo_map.cell_px : (row + 1) * photo_map.cell_px]
+        strip = strip[:, :, : photo_map.grid[1] * photo_map.cell_px]
+        levels = (strip * 255 + 0.5).clamp(0, 255).permute(1, 2, 0).numpy().astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(levels).save(buffer, "JPEG", quality=_QUALITY)
+        yield base64.b64encode(buffer.getvalue()).decode()
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _link(path: Path, home: Path) -> str:
+    # The "./" keeps a colon in a name from being read as a protocol.
+    relative = os.path.relpath(os.path.abspath(path), os.path.abspath(home))
+    return "./" + quote(os.fsencode(relative.replace(os.sep, "/")), safe="/")
