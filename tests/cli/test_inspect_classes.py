@@ -18,7 +18,7 @@ from stylize.networks.import_models import add_file, torchvision_names
 from stylize.networks.models import Weights, find_model, load_weights, user_directory
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.feature import show_feature
-from stylize.products.inspect.occlude import show_occlusion
+from stylize.products.inspect.occlusion import show_occlusion
 from stylize.products.inspect.saliency import show_saliency
 from stylize.runs.recipe import load_recipe
 from stylize.settings.execution import Execution
@@ -123,19 +123,19 @@ class TestHead:
             thousand.index_of("golden retreiver")
 
     def test_a_model_without(self) -> None:
-        with pytest.raises(WeightsError, match="'vgg16' knows no classes"):
+        with pytest.raises(WeightsError, match="'vgg16' has no classifier"):
             load_head("vgg16")
 
     @pytest.mark.parametrize(
         ("tensors", "said"),
         [
-            ({"classifier.0.weight": torch.zeros(2, 512)}, "no layers that tell classes"),
+            ({"classifier.0.weight": torch.zeros(2, 512)}, "does not contain a classifier"),
             (
                 {"classifier.0.weight": torch.zeros(2, 7), "classifier.0.bias": torch.zeros(2)},
-                "no layers that tell classes",
+                "does not contain a classifier",
             ),
-            ({"classifier.x": torch.zeros(2)}, "no layers that tell classes"),
-            (None, "is damaged (add the model again)"),
+            ({"classifier.x": torch.zeros(2)}, "does not contain a classifier"),
+            (None, "is damaged: expected SHA-256"),
         ],
     )
     def test_files_that_are_none(
@@ -199,13 +199,13 @@ class TestInspection:
             run(*words[:3], "--class", 7, "--network", shapes, "-o", tmp_path / "x.png"), 2
         )
         line = complaint(run(*words, "-o", tmp_path / "x.png"), 1)
-        assert line.startswith("the model 'vgg16' knows no classes (stylize models add")
+        assert line.startswith("the model 'vgg16' has no classifier (stylize models add")
         assert sorted(tmp_path.iterdir()) == before
 
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("feature",), "nothing to visualize (name a channel"),
+            (("feature",), "nothing to grow (name a channel"),
             (("feature", "conv1_1:2", "--class", "1"), "--class and TARGET"),
             (("feature", "--class", "1", "--direction", "a.png"), "--class and --direction"),
             (("feature", "--class", "1", "--to", "conv1_1:2"), "--class and --to"),
