@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from copy import copy
 from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import relu
 
 from stylize.losses.loss import FeatureLoss
 from stylize.networks.architecture import Rect
@@ -15,6 +17,20 @@ from stylize.networks.vgg import exact
 
 
 class PositionLoss(FeatureLoss):
+def position_amounts(features: Tensor, channels: Sequence[int] | None) -> Tensor:
+    """The response at each position.
+
+    Args:
+        features: ``(N, C, h, w)`` activations.
+        channels: indices; None for the whole layer.
+    Returns:
+        The activations of the channels, ``(N, len(channels), h, w)``, or half the squared
+        rectified activations of the layer, ``(N, C, h, w)``.
+    """
+    if channels is None:
+        return relu(features).square() * 0.5
+    return features[:, list(channels)]
+class PositionLoss:
     """A sum over positions, of which those near the border are left out.
 
     Args:
@@ -111,7 +127,7 @@ class EnergyLoss(PositionLoss):
 
     def amount(self, features: Tensor) -> Tensor:
         """``½ w relu(F)²``."""
-        energy = features.clamp_min(0).square_().mul_(0.5)
+        energy = position_amounts(features, None)
         return energy if self._channels is None else energy.mul_(self._channels)
 
     def amount_gradient(self, features: Tensor) -> Tensor:
@@ -141,7 +157,7 @@ class ChannelLoss(PositionLoss):
 
     def amount(self, features: Tensor) -> Tensor:
         """``F`` of the channels."""
-        return features[:, self._channels]
+        return position_amounts(features, self._channels)
 
     def amount_gradient(self, features: Tensor) -> Tensor:
         """1 in the channels, 0 elsewhere."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, relu
 
 from stylize.images.read import Picture
+from stylize.losses.channels import position_amounts
 from stylize.networks.classifier import Head, load_head
 from stylize.networks.layer_expressions import Target
 from stylize.networks.vgg import VGG, exact
@@ -65,27 +66,20 @@ class TargetResponse:
     def __call__(self, features: Features) -> Tensor:
         """``(N, C, h, w)`` activations by layer to ``(N,)``."""
         parts = [
-            target.weight * self._at_place(_amount(target, exact(features[target.layer])))
+            target.weight * self._value(exact(features[target.layer]), target)
             for target in self.targets
         ]
         return torch.stack(parts).sum(0)
 
-    def _at_place(self, amount: Tensor) -> Tensor:
-        """``(N, h, w)`` to ``(N,)``."""
+    def _value(self, features: Tensor, target: Target) -> Tensor:
+        amounts = position_amounts(features, target.channels).sum(1)
         if self.place is None:
-            return amount.mean((1, 2))
+            return amounts.mean((1, 2))
         row, column = (
             min(int(share * side), side - 1)
-            for share, side in zip(self.place, amount.shape[1:], strict=True)
+            for share, side in zip(self.place, amounts.shape[1:], strict=True)
         )
-        return amount[:, row, column]
-
-
-def _amount(target: Target, features: Tensor) -> Tensor:
-    """``(N, C, h, w)`` to what counts at each position, ``(N, h, w)``."""
-    if target.channels is None:
-        return relu(features).square().sum(1) / 2
-    return features[:, list(target.channels)].sum(1)
+        return amounts[:, row, column]
 
 
 @dataclass(frozen=True)

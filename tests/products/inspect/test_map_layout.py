@@ -73,9 +73,11 @@ def test_few_need_no_scikit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     require_scikit(4)
     embedded(clusters(2, 2), perplexity=30, seed=0)
-    with pytest.raises(MissingExtraError, match=r'pip install "stylize\[inspect\]"'):
+    with pytest.raises(MissingExtraError, match="pip install scikit-learn"):
         require_scikit(5)
-    with pytest.raises(MissingExtraError, match="a map of photos needs the extra 'inspect'"):
+    with pytest.raises(
+        MissingExtraError, match="a map of photos needs a library that is not installed"
+    ):
         embedded(clusters(1, 5), perplexity=30, seed=0)
 
 

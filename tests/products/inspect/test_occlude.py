@@ -149,5 +149,5 @@ class TestShow:
             assert float((pages[first] - pages[second]).abs().mean()) > 1e-2
 
     def test_stopped(self) -> None:
-        with pytest.raises(InterruptedRunError, match="before the patch had been everywhere"):
+        with pytest.raises(InterruptedRunError, match="before the patch reached every place"):
             show_occlusion(self.scene, self.settings(), EXACT, stop=lambda: True)
