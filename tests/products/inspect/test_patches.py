@@ -201,7 +201,7 @@ def test_unreadable_photos_are_passed_over(album: Album, tmp_path: Path) -> None
     (album.folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
     damaged = open_album(album.folder, recursive=False)
     warnings: list[str] = []
-    finding = search(damaged, "relu3_1:5").run(warned=warnings.append)
+    finding = search(damaged, "relu3_1:5").run(on_skip=warnings.append)
     assert len(warnings) == 3
     assert all(line.startswith("skipped: ") for line in warnings)
     assert set(finding.numbers["skipped"]) == {"bad.png", "tiny.png", "gone.png"}
