@@ -16,13 +16,13 @@ from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
 
-class PositionLoss(FeatureLoss):
 def position_amounts(features: Tensor, channels: Sequence[int] | None) -> Tensor:
     """The response at each position.
 
     Args:
         features: ``(N, C, h, w)`` activations.
         channels: indices; None for the whole layer.
+
     Returns:
         The activations of the channels, ``(N, len(channels), h, w)``, or half the squared
         rectified activations of the layer, ``(N, C, h, w)``.
@@ -30,7 +30,9 @@ def position_amounts(features: Tensor, channels: Sequence[int] | None) -> Tensor
     if channels is None:
         return relu(features).square() * 0.5
     return features[:, list(channels)]
-class PositionLoss:
+
+
+class PositionLoss(FeatureLoss):
     """A sum over positions, of which those near the border are left out.
 
     Args:
@@ -128,7 +130,7 @@ class EnergyLoss(PositionLoss):
     def amount(self, features: Tensor) -> Tensor:
         """``½ w relu(F)²``."""
         energy = position_amounts(features, None)
-        return energy if self._channels is None else energy.mul_(self._channels)
+        return energy if self._channels is None else energy * self._channels
 
     def amount_gradient(self, features: Tensor) -> Tensor:
         """``w relu(F)``."""
