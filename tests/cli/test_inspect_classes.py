@@ -10,7 +10,7 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from stylize.products.inspect.occlusion import show_occlusion
+from stylize.products.inspect.occlude import show_occlusion
 from torch import Tensor
 
 from stylize.errors import UnknownNameError, WeightsError
