@@ -131,3 +131,12 @@ class InterruptedRunError(StylizeError):
     """The user stopped the run before there was a result to keep."""
 
     exit_code = 130
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out; torch's error is known by name, because torch may not be loaded."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    phrases = ("allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)

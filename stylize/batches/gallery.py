@@ -1,14 +1,15 @@
-"""A page of all pictures, before and after, in one file that needs nothing but a browser."""
+"""A web page of all pictures, before and after, in one file."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
@@ -21,8 +22,8 @@ from stylize.images.color_profiles import in_srgb
 from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.read import decode
 
-# Caption, JPEG before, JPEG after, and the file to open, relative to the page, with slashes.
-Pair = tuple[str, bytes, bytes, str]
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 _GENERATOR = '<meta name="generator" content="stylize">'
 
@@ -36,65 +37,25 @@ _JOINERS = "\u200c\u200d"
 # What may be read as a flat picture of 8 bits; Pillow would cut deeper grey off at 255.
 _FLAT_MODES = {"L", "RGB", "CMYK"}
 
-_HEAD = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-{generator}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" \
-content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1 dir="auto">{title}</h1>
-<p>{count}, before and after</p>
-</header>
-<main>
-"""
+# Pieces of the page that are written at once.
+_CHUNKS = 64
 
-_STYLE = """\
-:root { color-scheme: light dark; --ground: #f4f4f2; --card: #fff; --ink: #1c1c1c;
-  --faint: #666; --line: #ddd; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #161616; --card: #212121; --ink: #ececec; --faint: #a0a0a0; --line: #353535; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 110rem; padding: 1.5rem; background: var(--ground);
-  color: var(--ink); font: 1rem/1.4 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; overflow-wrap: anywhere; }
-header p { margin: .25rem 0 1.5rem; color: var(--faint); }
-main { display: grid; gap: 1rem;
-  grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
-figure { margin: 0; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden;
-  background: var(--card); content-visibility: auto; contain-intrinsic-size: auto 16rem; }
-a { display: grid; grid-template-columns: 1fr 1fr; gap: 2px; background: var(--line); }
-a:focus-visible { outline: 3px solid Highlight; outline-offset: -3px; }
-img { display: block; width: 100%; aspect-ratio: 1; object-fit: contain;
-  background: var(--card); }
-figcaption { padding: .5rem .75rem; font-size: .875rem; overflow-wrap: anywhere; }
-"""
 
-_FIGURE = """\
-<figure>
-<a href="{link}">
-<img src="{before}" alt="{caption}, before" loading="lazy" decoding="async">
-<img src="{after}" alt="{caption}, after" loading="lazy" decoding="async">
-</a>
-<figcaption dir="auto">{caption}</figcaption>
-</figure>
-"""
+@dataclass(frozen=True)
+class Pair:
+    """A picture before and after.
 
-_TAIL = """\
-</main>
-</body>
-</html>
-"""
+    Attributes:
+        caption: any text.
+        before: a JPEG.
+        after: a JPEG.
+        link: the file to open, relative to the page, with slashes.
+    """
+
+    caption: str
+    before: bytes
+    after: bytes
+    link: str
 
 
 def write_gallery(output: Path, pairs: Sequence[Pair], *, title: str) -> Path:
@@ -102,38 +63,38 @@ def write_gallery(output: Path, pairs: Sequence[Pair], *, title: str) -> Path:
 
     Args:
         output: the folder of the page and of the pictures.
-        pairs: captions, thumbnails and links. Captions and links may hold anything.
-        title: of the page.
+        pairs: the pictures with their thumbnails.
+        title: heading of the page.
 
     Returns:
-        The page, which was replaced if an earlier gallery stood there.
+        Path of the page. An earlier gallery is replaced.
 
     Raises:
-        OutputError: a page that is not ours is in the way, or the system refuses.
-        ValueError: a link that is empty or absolute.
+        OutputError: another page has this name, or the system refuses.
+        ValueError: a link is empty or absolute.
     """
     page = output / "index.html"
     if os.path.lexists(page) and not _is_ours(page):
         raise OutputError(
-            f"{page} is not a gallery of stylize", hint="move it elsewhere, or do without a gallery"
+            f"{page} is not a gallery of stylize", hint="move it elsewhere, or leave out --gallery"
         )
     with replacing(page) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(_parts(pairs, title))
+        # In chunks: a thousand pictures are about 65 MB of text.
+        page_stream = _template().stream(title=_shown(title), pairs=list(map(_shown_pair, pairs)))
+        page_stream.enable_buffering(_CHUNKS)
+        file.writelines(page_stream)
     return page
 
 
 def thumbnail(path: Path, side_px: int = 320) -> bytes:
-    """A picture made small: upright, in sRGB, over white.
+    """Make a small JPEG of a picture: upright, in sRGB, over white.
 
     Args:
-        path: of the first frame.
-        side_px: of the longer side; smaller pictures keep their size.
-
-    Returns:
-        A JPEG.
+        path: the picture; of an animation, the first frame is used.
+        side_px: length of the longer side; smaller pictures keep their size.
 
     Raises:
-        PictureError: missing, unreadable, no picture, too large, damaged.
+        PictureError: the file is missing, unreadable, no picture, too large, or damaged.
         MissingExtraError: the format needs a library that is not installed.
     """
     with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
@@ -154,30 +115,36 @@ def _is_ours(page: Path) -> bool:
     return False
 
 
-def _parts(pairs: Sequence[Pair], title: str) -> Iterator[str]:
-    """The page in pieces: a thousand pictures are some 65 MB of text."""
-    number = f"{len(pairs)} picture{'' if len(pairs) == 1 else 's'}"
-    yield _HEAD.format(generator=_GENERATOR, title=_shown(title), count=number, style=_STYLE)
-    for caption, before, after, link in pairs:
-        yield _FIGURE.format(
-            caption=_shown(caption), before=_inline(before), after=_inline(after), link=_href(link)
-        )
-    yield _TAIL
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(
+        loader=PackageLoader("stylize.batches", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("gallery.html")
+
+
+def _shown_pair(pair: Pair) -> dict[str, str]:
+    return {
+        "caption": _shown(pair.caption),
+        "before": base64.b64encode(pair.before).decode(),
+        "after": base64.b64encode(pair.after).decode(),
+        "link": _href(pair.link),
+    }
 
 
 def _shown(text: str) -> str:
-    """Text as it may stand anywhere in the page; what cannot be shown leaves a mark."""
-    return escape("".join(c if c.isprintable() or c in _JOINERS else "�" for c in text))
-
-
-def _inline(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    """Text with a mark for what cannot be shown."""
+    return "".join(c if c.isprintable() or c in _JOINERS else "�" for c in text)
 
 
 def _href(link: str) -> str:
-    """A relative address, whatever the name: also a colon or a line break is a letter of it."""
     if not link or link.startswith("/"):
-        raise ValueError(f"link {link!r}")
+        raise ValueError(f"link {link!r} is not relative")
     return quote(os.fsencode(link), safe="/")
 
 
@@ -202,14 +169,14 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _over_white(colour: Image.Image, opacity: Image.Image | None) -> Image.Image:
-    """On a new ground, which carries none of the file's comments and notes along."""
+    # A new picture, so that comments and metadata of the file are left out.
     ground = Image.new("RGB", colour.size, "white")
     ground.paste(colour, mask=opacity)
     return ground
 
 
 def _developed(image: ImageFile.ImageFile) -> Image.Image:
-    """A picture of more than 8 bits a channel, read as the pictures to be painted are."""
+    # More than 8 bits per channel: decoded in the same way as a photo.
     raster = decode(image, [])
     colour = raster.colour
     if raster.alpha is not None:

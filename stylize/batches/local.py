@@ -1,6 +1,6 @@
-"""The pictures of a batch one after the other, in this process.
+"""Make the pictures of a batch one after the other, in this process.
 
-While one is being painted, the next is decoded and the last is encoded and written.
+While one is painted, the next is decoded and the previous one is encoded and written.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from stylize.runs.result import Result
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
 
-# A full or vanished disk is no fault of the picture: the batch ends, and goes on another time.
+# A full or vanished disk is not the picture's fault: the batch ends and can be continued later.
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 
-# The same of these: every other picture would meet them too.
-OF_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
+# Errors that every other picture would meet, too.
+AFFECTS_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
 
 # Pictures that are claimed and decoded before their turn.
 _AHEAD = 1
@@ -50,10 +50,10 @@ class Outcome:
     """What became of a task.
 
     Attributes:
-        status: ``skipped`` if it was done before, ``elsewhere`` if another run is at it.
-        error: one line, of a failure.
-        remembered: whether the failure is one of an earlier run.
-        notes: what a user may want to know of a picture that is done, a line each.
+        status: ``skipped`` if it was done before, ``elsewhere`` if another run works on it.
+        error: one line, for a failure.
+        remembered: whether an earlier run failed, and this one did not try again.
+        notes: what a user may want to know about a finished picture, one line each.
     """
 
     task: Task
@@ -72,9 +72,30 @@ class Saving:
     quality: int = 95
 
 
+@dataclass(frozen=True)
+class BatchContext:
+    """What every runner of a batch needs.
+
+    Attributes:
+        ledger: knows what is done.
+        claims: keep other runs away from the pictures of this one.
+        on_picture: receives what became of each task, from any thread.
+        stop: asked after every step; True drops the current picture and ends the batch.
+        saving: how pictures are written.
+        fail_fast: end the batch at the first failure.
+    """
+
+    ledger: Ledger
+    claims: Claims
+    on_picture: Callable[[Outcome], None]
+    stop: Callable[[], bool]
+    saving: Saving = field(default_factory=Saving)
+    fail_fast: bool = False
+
+
 @dataclass
 class _Claimed:
-    """A task on its way: what is held for it and known of it."""
+    """A task whose claim is held and whose source is being decoded."""
 
     task: Task
     standing: Standing
@@ -84,47 +105,31 @@ class _Claimed:
 
 
 class LocalRunner:
-    """Works through tasks.
+    """Make the pictures of a batch in this process.
 
     Args:
         painter: makes the pictures.
-        ledger: knows what is done.
-        claims: keep other runs off a picture in work.
-        saving: how pictures are written.
-        on_step: is told what became of each task.
-        on_image: is told of each task that is about to be painted, and gives its listener.
-        stop: asked after every step; True drops the picture in work and ends the batch.
-        fail_fast: end the batch at the first failure.
+        context: what the batch needs.
+        on_image: called for each task before it is painted; returns the callback for its steps.
     """
 
     def __init__(
         self,
         painter: BatchPainter,
-        ledger: Ledger,
-        claims: Claims,
-        *,
-        saving: Saving,
-        on_step: Callable[[Outcome], None],
-        on_image: Callable[[Task], Callable[[Step], None] | None],
-        stop: Callable[[], bool],
-        fail_fast: bool = False,
+        context: BatchContext,
+        on_image: Callable[[Task], Callable[[Step], None] | None] = lambda task: None,
     ) -> None:
         self._painter = painter
-        self._ledger = ledger
-        self._claims = claims
-        self._saving = saving
-        self._on_step = on_step
+        self._context = context
         self._on_image = on_image
-        self._stop = stop
-        self._fail_fast = fail_fast
         self._failed = False
 
     def run(self, tasks: Iterable[Task]) -> None:
-        """Do what is to do.
+        """Make all pictures that need work.
 
         Raises:
-            OutputError: the disk is full or gone; what is done is safe.
-            StylizeError: no picture can be made, for want of weights or of an extra.
+            OutputError: the disk is full or gone; finished pictures are safe.
+            StylizeError: weights or an extra are missing, so that no picture can be made.
         """
         with ThreadPoolExecutor(2, "stylize-files") as files, closing(self._ahead(tasks)) as ahead:
             self._files = files
@@ -136,7 +141,7 @@ class LocalRunner:
                     pending.result()
                     pending = None
                 if result is not None:
-                    pending = files.submit(self._keep, claimed, result)
+                    pending = files.submit(self._save, claimed, result)
                 if self._over:
                     break
             if pending is not None:
@@ -144,10 +149,10 @@ class LocalRunner:
 
     @property
     def _over(self) -> bool:
-        return self._stop() or (self._fail_fast and self._failed)
+        return self._context.stop() or (self._context.fail_fast and self._failed)
 
     def _ahead(self, tasks: Iterable[Task]) -> Generator[_Claimed]:
-        """The tasks that are to be done, claimed, the next already being decoded."""
+        """Claimed tasks; the one after is already being decoded."""
         queue: deque[_Claimed] = deque()
         try:
             for task in tasks:
@@ -165,32 +170,31 @@ class LocalRunner:
                 claimed.held.release()
 
     def _claim(self, task: Task) -> _Claimed | None:
-        """Take a task, unless another run has it or it needs no work; says which."""
-        admitted = admit(task, self._claims, self._ledger, self._tell)
+        admitted = admit(task, self._context, self._report)
         if admitted is None:
             return None
         standing, taken = admitted
         picture = self._files.submit(read_picture, task.source)
         return _Claimed(task, standing, taken, picture)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome) -> None:
         self._failed = self._failed or outcome.status == "failed"
-        self._on_step(outcome)
+        self._context.on_picture(outcome)
 
     def _token(self, task: Task) -> str:
-        return token_of(self._ledger.name(task))
+        return token_of(self._context.ledger.name(task))
 
     def _paint(self, claimed: _Claimed) -> Result | None:
-        """The painting; None where it failed, which is written down, or was stopped."""
+        """The result; None if it failed, which is recorded, or was stopped."""
         claimed.started = time.perf_counter()
         try:
             picture = claimed.picture.result()
             on_step = self._on_image(claimed.task)
-            result = self._painter.paint(claimed.task, picture, on_step, self._stop)
+            result = self._painter.paint(claimed.task, picture, on_step, self._context.stop)
         except InterruptedRunError:
             result = None
-        except OF_ALL_PICTURES as error:
-            # A picture of a format that needs an extra is that picture's own trouble.
+        except AFFECTS_ALL_PICTURES as error:
+            # An extra that only this file's format needs is this picture's failure.
             if not isinstance(claimed.picture.exception(), StylizeError):
                 raise
             self._fail(claimed, error)
@@ -203,60 +207,58 @@ class LocalRunner:
             return None
         return result
 
-    def _keep(self, claimed: _Claimed, result: Result) -> None:
-        """Write the picture, then that it is done."""
+    def _save(self, claimed: _Claimed, result: Result) -> None:
         task = claimed.task
         try:
             with refusals_named(task.target):
                 task.target.parent.mkdir(parents=True, exist_ok=True)
             result.save(
                 task.target,
-                depth=self._saving.depth,
-                quality=self._saving.quality,
+                depth=self._context.saving.depth,
+                quality=self._context.saving.quality,
                 token=self._token(task),
             )
         except Exception as error:
-            if is_disk(error) or isinstance(error, OF_ALL_PICTURES):
+            if is_disk(error) or isinstance(error, AFFECTS_ALL_PICTURES):
                 raise
             self._fail(claimed, error)
             return
         seconds = time.perf_counter() - claimed.started
         losses: dict[str, Any] = result.recipe["losses"]
-        self._ledger.write(task, claimed.standing, seconds=seconds, losses=losses)
+        self._context.ledger.write(task, claimed.standing, seconds=seconds, losses=losses)
         claimed.held.release()
-        self._on_step(Outcome(task, "done", seconds, notes=result.notes))
+        self._context.on_picture(Outcome(task, "done", seconds, notes=result.notes))
 
     def _fail(self, claimed: _Claimed, error: Exception) -> None:
-        """Write down a failure, and go on."""
         seconds = time.perf_counter() - claimed.started
         line = one_line(error)
         self._failed = True
-        self._ledger.write(claimed.task, claimed.standing, seconds=seconds, error=line)
+        self._context.ledger.write(claimed.task, claimed.standing, seconds=seconds, error=line)
         claimed.held.release()
-        self._on_step(Outcome(claimed.task, "failed", seconds, line))
+        self._context.on_picture(Outcome(claimed.task, "failed", seconds, line))
 
 
 def one_line(error: Exception) -> str:
-    """An error as a line of the report."""
+    """An error message in one line."""
     text = str(error) if isinstance(error, StylizeError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:500]
 
 
 def admit(
-    task: Task, claims: Claims, ledger: Ledger, on_step: Callable[[Outcome], None]
+    task: Task, context: BatchContext, report: Callable[[Outcome], None]
 ) -> tuple[Standing, Claim] | None:
-    """Take a task that is to be done; of any other, tell why it is not.
+    """Claim a task that needs work; report any other and return None.
 
     Args:
         task: from the plan.
-        claims: keep other runs off it.
-        ledger: knows where it stands.
-        on_step: is told of a task that another run has, that is done, or that failed before.
+        context: its ledger and its claims decide.
+        report: receives a task that another run works on, that is done, or that failed before.
     """
+    ledger = context.ledger
     name = ledger.name(task)
-    taken = claims.take(name)
+    taken = context.claims.take(name)
     if taken is None:
-        on_step(Outcome(task, "elsewhere"))
+        report(Outcome(task, "elsewhere"))
         return None
     standing = ledger.standing(task)
     with suppress(OSError):  # the system may refuse, as it then will when the picture is saved
@@ -265,21 +267,21 @@ def admit(
         return standing, taken
     taken.release()
     if standing.state == "done":
-        on_step(Outcome(task, "skipped"))
+        report(Outcome(task, "skipped"))
     else:
-        error = standing.error or "another picture is in its place (--overwrite replaces it)"
-        on_step(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
+        error = standing.error or "another picture has this name (--overwrite replaces it)"
+        report(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
     return None
 
 
 def is_disk(error: BaseException) -> bool:
-    """Whether the disk is at fault, not the picture."""
+    """Whether the disk caused an error, not the picture."""
     cause = error.__cause__ if isinstance(error, OutputError) else error
     return isinstance(cause, OSError) and cause.errno in _DISK_ERRORS
 
 
 def sweep(tasks: Iterable[Task], ledger: Ledger, claims: Claims) -> None:
-    """Remove what killed runs left behind, where no other run is at work."""
+    """Remove temporary files of killed runs, except where another run is working."""
     for task in tasks:
         partial: Path = stale_partial(task.target, token_of(ledger.name(task)))
         if partial.exists():

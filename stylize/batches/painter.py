@@ -1,10 +1,9 @@
-"""One process's means to make pictures of a batch: networks and statistics, kept between them."""
+"""Make the pictures of a batch in one process; networks and style statistics are kept in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from stylize.batches.tasks import Look, Task
 from stylize.images.read import Picture, read_picture
@@ -15,15 +14,13 @@ from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import from_document
-from stylize.settings.transfer import TransferSettings
 
 
 class BatchPainter:
     """Makes pictures one after the other.
 
     Args:
-        execution: where the work is done.
+        execution: device, precision and threads.
     """
 
     def __init__(self, execution: Execution) -> None:
@@ -32,14 +29,13 @@ class BatchPainter:
         self._styles: dict[Path, Picture] = {}
 
     def prepare(self, task: Task, picture: Picture) -> Transfer | Dream:
-        """The job of one task; its source has been read.
+        """Prepare the job of a task whose source was read.
 
         Raises:
-            StylizeError: it cannot be carried out.
+            StylizeError: the task cannot be carried out.
         """
         look = task.look
-        kind = TransferSettings if look.technique == "transfer" else DreamSettings
-        settings: Any = from_document(kind, look.settings)
+        settings = look.settings
         if isinstance(settings, DreamSettings):
             return Dream(
                 picture, settings, self._execution, preset=look.preset, session=self._session
@@ -60,10 +56,10 @@ class BatchPainter:
         return self.prepare(task, picture).run(on_step, stop)
 
     def inputs(self, look: Look) -> list[tuple[str, str]]:
-        """Role and SHA-256 of the inputs that all pictures of a look have in common.
+        """Role and SHA-256 of the inputs that all pictures of a look share.
 
         Raises:
-            PictureError: a style cannot be read.
+            PictureError: a style image cannot be read.
         """
         return [("style", self._style(path).sha256) for path in look.styles]
 

@@ -1,4 +1,4 @@
-"""What a batch will make, decided before the first picture: names, shards, cost. No torch."""
+"""Plan a batch before the first picture: names, shards, cost. No torch."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ from stylize.images.names import caseless, natural_key, safe_name, shortened
 from stylize.images.open import printable
 from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.memory import reading_bytes
-from stylize.settings.dream import DreamSettings
-from stylize.settings.fields import from_document
-from stylize.settings.presets import PRODUCTS
 from stylize.settings.schedule import result_size
-from stylize.settings.transfer import TransferSettings
 
 _MAX_LOOK_BYTES, _MAX_WORD_BYTES = 60, 20
 
@@ -138,7 +134,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     match = _SHARD.fullmatch(text.strip())
     if match is None:
-        raise SettingError(f"'{text}' is no shard", hint="I/N: 2/8 is the second of eight")
+        raise SettingError(f"'{text}' is not a shard", hint="I/N: 2/8 is the second of eight")
     index, count = int(match[1]), int(match[2])
     _check_shard(index, count)
     return index, count
@@ -206,9 +202,7 @@ def estimate(
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
     """
-    settings = {
-        name: _settings(look) for name, look in {t.look.name: t.look for t in tasks}.items()
-    }
+    settings = {task.look.name: task.look.settings for task in tasks}
     counts: Counter[tuple[str, tuple[int, int]]] = Counter()
     for task in tasks:
         if task.size:
@@ -233,15 +227,10 @@ def estimate(
     )
 
 
-def _settings(look: Look) -> TransferSettings | DreamSettings:
-    found: TransferSettings | DreamSettings = from_document(PRODUCTS[look.technique], look.settings)
-    return found
-
-
 def describe(
     tasks: Sequence[Task], skipped: Sequence[tuple[Path, str]], estimate: Estimate
 ) -> list[str]:
-    """What ``--dry-run`` prints: a line a task, then the totals."""
+    """The lines of ``--dry-run``: one for each task, then the totals."""
     lines = [
         f"{printable(str(task.source))} -> {printable(str(task.target))}"
         + ("" if task.size else " (cannot be read)")
@@ -250,8 +239,8 @@ def describe(
     lines.append(_totals(estimate))
     if skipped:
         reasons = Counter(reason for _, reason in skipped)
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        lines.append(f"{len(skipped)} skipped: {told}")
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+        lines.append(f"{len(skipped)} skipped: {counted}")
     return lines
 
 

@@ -14,11 +14,10 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from stylize.batches.tasks import Look, Task, identity, identity_of
 from stylize.errors import OutputError, PictureError, StylizeError
@@ -27,8 +26,8 @@ from stylize.images.open import pixel_limit
 from stylize.images.read import read_picture
 from stylize.networks.models import find_model
 from stylize.runs.inputs import digest, remember
-from stylize.runs.recipe import KINDS, load_recipe
-from stylize.settings.fields import from_document
+from stylize.runs.recipe import load_recipe
+from stylize.settings.fields import to_document
 from stylize.settings.schedule import result_size
 
 # Far above two of the longest paths, an error and a hundred losses, all of them escaped.
@@ -70,6 +69,9 @@ class Entry:
     losses: dict[str, float]
     time: float
     input_sha256: str | None
+
+
+_FIELDS = [each.name for each in dataclasses.fields(Entry)]
 
 
 def state_folder(output: Path) -> Path:
@@ -195,61 +197,45 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _entry(line: bytes) -> Entry | None:
-    document = None
-    with suppress(ValueError, RecursionError):
-        document = json.loads(line)
-    if not isinstance(document, dict):
-        return None
-    if not all(name in document and fits(document[name]) for name, fits in _CHECKS.items()):
-        return None
-    return Entry(**{name: document[name] for name in _CHECKS})
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a float holds it: a hostile line may have integers of any length, or infinity."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _MAX_ATTEMPTS
-
-
-def _are_losses(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_number, value.values()))
-
-
-def _is_within(value: Any) -> bool:
-    """Whether a target names something below the batch's folder, by a name that a file can have."""
-    if not isinstance(value, str) or "\0" in value:
-        return False
+    """The entry in a line; None for a line that is damaged."""
     try:
-        os.fsencode(value)
+        document = json.loads(line)
+        # A later version may write more.
+        entry = Entry(**{name: document[name] for name in _FIELDS})
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return entry if _is_sound(entry) else None
+
+
+def _is_sound(entry: Entry) -> bool:
+    """Whether the values have the right types and the target is below the batch's folder."""
+    texts = (entry.target, entry.source, entry.identity)
+    optional = (entry.error, entry.input_sha256)
+    return (
+        all(isinstance(each, str) for each in texts)
+        and all(each is None or isinstance(each, str) for each in optional)
+        and entry.status in ("done", "failed")
+        and type(entry.attempts) is int
+        and 0 <= entry.attempts <= _MAX_ATTEMPTS
+        and isinstance(entry.losses, dict)
+        and all(map(_is_number, (entry.seconds, entry.time, *entry.losses.values())))
+        and _is_below(entry.target)
+    )
+
+
+def _is_number(value: object) -> bool:
+    # JSON integers have any length, and Python reads Infinity and NaN.
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+
+
+def _is_below(target: str) -> bool:
+    try:
+        name = os.fsencode(target)
     except UnicodeEncodeError:
         return False
-    path = PurePath(value)
-    return bool(path.parts) and not path.anchor and ".." not in path.parts
+    path = PurePath(target)
+    return bool(path.parts) and not path.anchor and ".." not in path.parts and b"\0" not in name
 
-
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    "target": _is_within,
-    "source": _is_text,
-    "identity": _is_text,
-    "status": lambda value: value in ("done", "failed"),
-    "attempts": _is_count,
-    "seconds": _is_number,
-    "error": _is_text_or_none,
-    "losses": _are_losses,
-    "time": _is_number,
-    "input_sha256": _is_text_or_none,
-}
 
 State = Literal["todo", "done", "failed", "foreign"]
 
@@ -325,8 +311,8 @@ class Ledger:
 
     def _identity(self, look: Look, sha256: str) -> str:
         inputs = [("content", sha256), *self._common[look.name]]
-        weights = find_model(look.settings["network"]).sha256
-        return identity(look.technique, look.settings, inputs, weights)
+        weights = find_model(look.settings.network).sha256
+        return identity(look.technique, to_document(look.settings), inputs, weights)
 
     def write(
         self,
@@ -388,11 +374,10 @@ def _digest(source: Path) -> tuple[str | None, str | None]:
 
 
 def most_pixels(task: Task) -> int:
-    """So many as the picture of a task has, or as any may have: what is enlarged may have more."""
+    """The pixel limit for reading a task's result, which may be larger than any photo."""
     if task.size is None:
         return pixel_limit()
-    settings = from_document(KINDS[task.look.technique], task.look.settings)
-    return max(pixel_limit(), math.prod(result_size(settings, task.size)))
+    return max(pixel_limit(), math.prod(result_size(task.look.settings, task.size)))
 
 
 def is_made(target: Path, wanted: str, *, max_pixels: int | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""What a batch is made of, as plain data that can travel to another process."""
+"""The tasks of a batch, as frozen values that can be pickled. No torch."""
 
 from __future__ import annotations
 
@@ -9,34 +9,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stylize.settings.dream import DreamSettings
+from stylize.settings.transfer import TransferSettings
+
 
 @dataclass(frozen=True)
 class Look:
-    """What is done to a picture.
+    """How pictures are made.
 
     Attributes:
-        name: tells it from the batch's other looks in file names; empty if there are none.
-        technique: ``transfer`` or ``dream``.
-        settings: in full, as plain data.
-        styles: of a transfer.
-        preset: the name behind the settings, for the recipe.
+        name: part of the results' file names; empty if the batch has one look only.
+        settings: of a transfer or a dream.
+        styles: the style images of a transfer.
+        preset: the name of the preset, for the recipe.
     """
 
     name: str
-    technique: str
-    settings: Mapping[str, Any]
+    settings: TransferSettings | DreamSettings
     styles: tuple[Path, ...] = ()
     preset: str | None = None
+
+    @property
+    def technique(self) -> str:
+        """``transfer`` or ``dream``."""
+        return self.settings.TECHNIQUE
 
 
 @dataclass(frozen=True)
 class Task:
-    """One picture to be made.
+    """One picture to make.
 
     Attributes:
-        source: the picture it is made of.
-        target: where it goes.
-        look: what is done.
+        source: the photo.
+        target: the file to write.
+        look: how the picture is made.
         size: ``(height, width)`` of the source; None if it cannot be read.
     """
 
@@ -52,7 +58,7 @@ def identity(
     inputs: Sequence[tuple[str, str]],
     weights_sha256: str,
 ) -> str:
-    """What a picture is made of and how, in one hash; the same as :func:`identity_of` its recipe.
+    """Hash what a picture is made of and how; equals :func:`identity_of` for its recipe.
 
     Args:
         technique: ``transfer`` …
@@ -82,7 +88,7 @@ def identity_of(recipe: Mapping[str, Any]) -> str | None:
 
 
 def token_of(name: str) -> str:
-    """A target's name as a short word for file names.
+    """Hash a target's name into a short word for file names.
 
     Args:
         name: the target, relative to the output folder.

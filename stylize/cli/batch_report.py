@@ -1,4 +1,4 @@
-"""What ``stylize batch`` says: the plan, progress, totals, the status of a folder, the gallery."""
+"""Report a batch: its plan, its progress, its status, its gallery."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import click
 from stylize.batches.plan import describe, estimate
 from stylize.batches.tasks import Task
 from stylize.cli.messages import say
-from stylize.cli.progress import emit
+from stylize.cli.progress import bar, emit
 from stylize.cli.requests import Messages
 from stylize.errors import PictureError, UsageError
 from stylize.images.find import Collection
@@ -31,11 +31,22 @@ if TYPE_CHECKING:
 
 
 def show_plan(
-    tasks: Sequence[Task], collection: Collection, messages: Messages, *, dry_run: bool
+    tasks: Sequence[Task],
+    collection: Collection,
+    messages: Messages,
+    *,
+    line: Callable[[str], None],
 ) -> None:
-    """Print what would be done and what it would cost."""
+    """Show the tasks and their cost.
+
+    Args:
+        tasks: what would be made.
+        collection: which files were skipped.
+        messages: JSON or text.
+        line: prints a line of text.
+    """
     known = latest()
-    networks = {task.look.settings["network"] for task in tasks}
+    networks = {task.look.settings.network for task in tasks}
     cost = estimate(
         tasks,
         architecture={name: find_model(name).architecture for name in networks},
@@ -47,36 +58,29 @@ def show_plan(
             emit("task", source=str(task.source), target=str(task.target), look=task.look.name)
         emit("plan", **asdict(cost), skipped=len(collection.skipped))
         return
-    lines = describe(tasks, collection.skipped, cost)
-    for line in lines:
-        if dry_run:
-            echo(line)
-        else:
-            say(line)
+    for text in describe(tasks, collection.skipped, cost):
+        line(text)
 
 
 def say_skipped(collection: Collection, messages: Messages) -> None:
-    """Say what was skipped, and why."""
-    if not messages.bars:
+    """Say how many files were skipped, and why."""
+    if messages.quiet or messages.as_json:
         return
     for reason, number in Counter(reason for _, reason in collection.skipped).items():
-        say(f"skipped {number}: {reason}")
+        say(f"skipped {number} ({reason})")
 
 
 class Report:
-    """Two bars on a terminal, else one line per picture, or JSON; totals at the end."""
+    """Two bars on a terminal, or a line for each picture, or JSON; totals at the end."""
 
     def __init__(self, tasks: Sequence[Task], messages: Messages) -> None:
-        from tqdm import tqdm
-
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._messages = messages
         self._total = len(tasks)
         self._bars = messages.bars and sys.stderr.isatty()
-        disable = not self._bars
-        self._outer = tqdm(total=len(tasks), unit="picture", disable=disable, leave=False)
-        self._inner = tqdm(total=1, disable=disable, leave=False, bar_format="{desc}|{bar}|")
+        self._outer = bar(len(tasks), "picture", messages)
+        self._inner = bar(1, "scale", messages, bar_format="{desc}|{bar}|")
 
     def __enter__(self) -> Report:
         return self
@@ -87,7 +91,7 @@ class Report:
         self._finish()
 
     def on_image(self, task: Task) -> Callable[[Step], None] | None:
-        """A listener for the steps of one picture."""
+        """A callback for the steps of one picture; None if nothing is shown."""
         if not self._bars:
             return None
         self._inner.set_description_str(task.source.name, refresh=False)
@@ -100,14 +104,14 @@ class Report:
 
         return listen
 
-    def on_step(self, outcome: Outcome) -> None:
-        """Count and report an outcome; from any thread."""
+    def on_picture(self, outcome: Outcome) -> None:
+        """Count and show what became of a task; called from any thread."""
         with self._lock:
             self.counts[outcome.status] += 1
             self._outer.update()
-            self._report(outcome)
+            self._show(outcome)
 
-    def _report(self, outcome: Outcome) -> None:
+    def _show(self, outcome: Outcome) -> None:
         if self._messages.as_json:
             emit(
                 "picture",
@@ -137,7 +141,6 @@ class Report:
         say(" ".join(text.split()))
 
     def _finish(self) -> None:
-        """The totals."""
         left = self._total - sum(self.counts.values())
         if self._messages.as_json:
             emit("summary", **dict(self.counts), left=left)
@@ -153,13 +156,11 @@ class Report:
 
 
 def show_status(output: Path, *, as_json: bool) -> int:
-    """Print what the manifests of a folder say; 1 if anything failed."""
+    """Print the state of every picture of a folder; return 1 if any failed."""
     from stylize.batches.records import read_all, state_folder
 
     if not state_folder(output).is_dir():
-        raise UsageError(
-            f"{output} is not the folder of a batch", hint="name the folder given with -o"
-        )
+        raise UsageError(f"{output} is not a batch folder", hint="use the folder of -o")
     entries = read_all(output)
     states = {name: entry_state(output, entry) for name, entry in entries.items()}
     for name, entry in entries.items():
@@ -179,28 +180,29 @@ def show_status(output: Path, *, as_json: bool) -> int:
 
 
 def entry_state(output: Path, entry: Entry) -> str:
-    """``done``, ``failed``, or ``missing`` if a finished picture was removed."""
+    """``done``, ``failed``, or ``missing`` if a finished picture was deleted."""
     if entry.status == "done" and not os.path.exists(output / entry.target):
         return "missing"
     return entry.status
 
 
 def echo(text: str) -> None:
-    """A line on stdout, without control characters from file names."""
+    """Print a line on stdout, without control characters from file names."""
     click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def save_gallery(tasks: Sequence[Task], output: Path, messages: Messages) -> None:
-    """Write the page of all pictures that exist."""
-    from stylize.batches.gallery import thumbnail, write_gallery
+    """Write the page of all finished pictures."""
+    from stylize.batches.gallery import Pair, thumbnail, write_gallery
 
     pairs = []
     for task in tasks:
-        # Failures have no picture, or a damaged one; they have been reported.
+        # The report has named the failures, which have no picture or a damaged one.
         with suppress(PictureError):
             after, before = thumbnail(task.target), thumbnail(task.source)
             caption = " → ".join(filter(None, [task.source.name, task.look.name]))
-            pairs.append((caption, before, after, task.target.relative_to(output).as_posix()))
+            link = task.target.relative_to(output).as_posix()
+            pairs.append(Pair(caption, before, after, link))
     page = write_gallery(output, pairs, title=output.resolve().name)
     if messages.bars:
         say(f"saved {page}")

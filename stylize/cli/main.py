@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from stylize.cli.lazy import LazyGroup
-from stylize.cli.messages import INTERRUPTED, advised, describe, explain, say
+from stylize.cli.messages import INTERRUPTED, advised, explain, say, unforeseen
 from stylize.errors import StylizeError
 from stylize.version import __version__
 
@@ -107,7 +107,7 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        explain(error, describe(error), words)
+        explain(error, unforeseen(error), words)
         sys.exit(1)
 
 

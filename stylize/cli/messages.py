@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from stylize.errors import ExpressionError
+from stylize.errors import ExpressionError, is_out_of_memory
 
 INTERRUPTED = 130
 
@@ -18,7 +18,7 @@ WINDOW_COLUMNS = 78
 
 
 def advised(error: click.ClickException) -> str:
-    """What click found wrong on the command line, and where help stands."""
+    """What click found wrong on the command line, and how to get help."""
     line = error.format_message().rstrip(".")
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is None or "Did you mean" in line:
@@ -26,18 +26,18 @@ def advised(error: click.ClickException) -> str:
     return f"{line} (see '{context.command_path} --help')"
 
 
-def describe(error: Exception) -> str:
-    """One line for an error that nobody foresaw, or that the machine's limits caused."""
+def unforeseen(error: Exception) -> str:
+    """One line for an error that is not a :class:`StylizeError`."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if isinstance(error, MemoryError) or "memory" in text:
+    if is_out_of_memory(error):
         return "the machine's memory does not hold a picture of this size (a smaller --size does)"
     return f"internal error: {type(error).__name__}: {text[:300]} (-vv shows where)"
 
 
 def explain(error: Exception, line: str, words: Sequence[str]) -> None:
-    """The line, and with -vv the way there."""
+    """Print the line, and the traceback with -vv."""
     if verbosity(words) > 1:
         say("".join(traceback.format_exception(error)).rstrip())
     say(f"stylize: {' '.join(line.split())}")
@@ -58,7 +58,7 @@ def pointed(expression: str, position: int) -> str:
 
 
 def one_column(character: str) -> str:
-    """The character, or what stands for it if a terminal gives it no column or two."""
+    """The character, or a substitute if a terminal does not show it in one column."""
     if character.isspace():
         return " "
     marks = unicodedata.category(character) in ("Mn", "Me")
@@ -68,13 +68,13 @@ def one_column(character: str) -> str:
 
 
 def verbosity(words: Sequence[str]) -> int:
-    """How often -v was said, even among words that make no command."""
+    """Count the -v among the words, even if they are no valid command."""
     flags = (re.match(r"-[qv]+", word) for word in words)
     return words.count("--verbose") + sum(flag[0].count("v") for flag in flags if flag)
 
 
 def say(text: str) -> None:
-    """A message to the user, on stderr, without control characters from file names."""
+    """Print a message to stderr, without control characters from file names."""
     printable = "".join(
         c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
     )

@@ -59,14 +59,12 @@ def stop_on_interrupt(
             signal.signal(number, handler)
 
 
-@contextmanager
-def bar(total: int | None, unit: str, messages: Messages, **look: Any) -> Iterator[Any]:
+def bar(total: float | None, unit: str, messages: Messages, **look: Any) -> Any:
     """A tqdm bar on stderr, shown if that is a terminal and the messages ask for it."""
     from tqdm import tqdm
 
     hidden = None if messages.bars else True
-    with tqdm(total=total, unit=unit, disable=hidden, leave=False, **look) as shown:
-        yield shown
+    return tqdm(total=total, unit=unit, leave=False, **{"disable": hidden, **look})
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import gc
 import torch
 from torch import Tensor
 
+from stylize.errors import is_out_of_memory
 from stylize.gradients.tiled import TiledEngine
 from stylize.losses.loss import Engine, Evaluation, Objective
 from stylize.networks.vgg import VGG
@@ -60,11 +61,3 @@ class FittingEngine:
         before = min(max(size), self.memory_plan.tile_px or max(size))
         tiles = [tile for tile in TILES_PX if tile < before]
         return MemoryPlan(tiles[0], self.memory_plan.history) if tiles else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the machine's or the device's memory did not suffice."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return "allocate memory" in text or "not enough memory" in text or "out of memory" in text

@@ -25,7 +25,7 @@ _OTHERS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".png", ".tif", ".tiff", "
 
 SUFFIXES = frozenset(_JPEG + _OTHERS)
 
-BELOW = "a folder below, which needs -r"
+BELOW = "folder below; use -r"
 
 HIDDEN = "hidden"
 
@@ -33,11 +33,11 @@ IRREGULAR = "not a regular file"
 
 MADE_HERE = "made by stylize"
 
-NO_PICTURE = "no picture by its name"
+NO_PICTURE = "not a picture"
 
-OUTPUT = "the output folder"
+OUTPUT = "in the output folder"
 
-TAKEN = "taken already"
+TAKEN = "duplicate"
 
 _SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that exchange height and width
 

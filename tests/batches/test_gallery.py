@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stylize.batches.gallery import _href, _shown, thumbnail, write_gallery
+from stylize.batches.gallery import Pair, _href, _shown, thumbnail, write_gallery
 from stylize.errors import OutputError, PictureError
 from tests.images.test_color_profiles import WIDE
 
@@ -69,7 +69,9 @@ class Page(HTMLParser):
 
 
 def gallery(folder: Path, names: list[str], title: str = "Batch") -> Page:
-    return Page(write_gallery(folder, [(name, BEFORE, AFTER, name) for name in names], title=title))
+    return Page(
+        write_gallery(folder, [Pair(name, BEFORE, AFTER, name) for name in names], title=title)
+    )
 
 
 def test_every_pair_is_there(tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_nothing_comes_from_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", ["", "/etc/passwd", "//example.com/x.png"])
 def test_links_are_relative(tmp_path: Path, link: str) -> None:
     with pytest.raises(ValueError, match="link"):
-        write_gallery(tmp_path, [("a", BEFORE, AFTER, link)], title="Batch")
+        write_gallery(tmp_path, [Pair("a", BEFORE, AFTER, link)], title="Batch")
     assert os.listdir(tmp_path) == []
 
 
@@ -124,13 +126,6 @@ def test_any_name_makes_the_way_there_and_back(name: str) -> None:
     assert unquote(address) == name
     assert urlsplit(address)[:2] == ("", "")
     assert re.fullmatch(r"[\w./~%-]+", address, re.ASCII)
-
-
-@given(st.text())
-def test_captions_are_safe_everywhere(text: str) -> None:
-    shown = _shown(text)
-    assert not set(shown) & set("<>\"'\n")
-    shown.encode("utf-8")
 
 
 def test_emoji_stay_in_one_piece() -> None:

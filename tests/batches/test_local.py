@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stylize.batches.claims import Claims
-from stylize.batches.local import LocalRunner, Outcome, Saving, one_line, sweep
+from stylize.batches.local import BatchContext, LocalRunner, Outcome, one_line, sweep
 from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger, read_all
 from stylize.batches.tasks import Look, Task, token_of
@@ -26,11 +26,10 @@ from stylize.optimize.loop import Step
 from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import to_document
 from tests.batches.test_records import recipe_of
 from tests.conftest import photo, save
 
-LOOK = Look("", "dream", to_document(DreamSettings(steps=1)))
+LOOK = Look("", DreamSettings(steps=1))
 Listener = Callable[[Step], None] | None
 
 
@@ -91,13 +90,9 @@ class Bench:
         with Claims(self.output) as own:
             runner = LocalRunner(
                 self.painter,
-                ledger,
-                claims or own,
-                saving=Saving(),
-                on_step=self.told.append,
-                on_image=lambda task: None,
-                stop=self.stop,
-                fail_fast=fail_fast,
+                BatchContext(
+                    ledger, claims or own, self.told.append, self.stop, fail_fast=fail_fast
+                ),
             )
             runner.run(self.tasks if tasks is None else tasks)
             sweep(self.tasks, ledger, claims or own)
@@ -216,7 +211,7 @@ def test_another_picture_is_in_its_place(bench: Bench) -> None:
     save(photo(30, 30), bench.tasks[0].source)
     before = bench.tasks[0].target.read_bytes()
     assert bench.run() == all_are("skipped") | {"0.png": "failed"}
-    assert "another picture is in its place" in (bench.told[0].error or "")
+    assert "another picture has this name" in (bench.told[0].error or "")
     assert bench.tasks[0].target.read_bytes() == before
     assert bench.run(overwrite=True) == all_are("done")
     assert bench.tasks[0].target.read_bytes() != before

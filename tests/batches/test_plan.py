@@ -17,10 +17,9 @@ from stylize.images.find import Found, collect
 from stylize.planning.cost import picture_cost
 from stylize.planning.memory import reading_bytes
 from stylize.settings.dream import DreamSettings
-from stylize.settings.fields import to_document
 from stylize.settings.transfer import TransferSettings
 
-PLAIN = Look("", "dream", to_document(DreamSettings()))
+PLAIN = Look("", DreamSettings())
 OUT = Path("out")
 MACHINE = {"architecture": "vgg16", "precision": "fp32", "gflops": 100.0}
 
@@ -30,7 +29,7 @@ def found(path: str, relative: str | None = None, size: tuple[int, int] | None =
 
 
 def looks(*names: str) -> list[Look]:
-    return [Look(name, "dream", PLAIN.settings) for name in names]
+    return [Look(name, PLAIN.settings) for name in names]
 
 
 def plan(*paths: str, names: tuple[str, ...] = ("",), suffix: str = ".png") -> list[str]:
@@ -127,7 +126,7 @@ class TestSourcesAreKept:
             make_plan(pictures, looks("bold"), Path("in"))
 
     def test_a_style(self) -> None:
-        styled = Look("", "transfer", to_document(TransferSettings()), (Path("in/a.png"),))
+        styled = Look("", TransferSettings(), (Path("in/a.png"),))
         with pytest.raises(UsageError, match=r"a\.png is an input"):
             make_plan([found("a.jpg")], [styled], Path("in"))
 
@@ -233,7 +232,7 @@ class TestShards:
         "text", ["", "2", "2/", "a/b", "1/2/3", "-1/2", "1.0/2", "1/" + 10 * "9"]
     )
     def test_what_is_no_shard(self, text: str) -> None:
-        with pytest.raises(SettingError, match="is no shard"):
+        with pytest.raises(SettingError, match="is not a shard"):
             parse_shard(text)
 
     @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0"])
@@ -245,7 +244,7 @@ class TestShards:
 class TestEstimate:
     def test_adds_up(self) -> None:
         dream, transfer = DreamSettings(size="100"), TransferSettings(size="original")
-        kinds = [Look(s.TECHNIQUE, s.TECHNIQUE, to_document(s)) for s in (dream, transfer)]
+        kinds = [Look(s.TECHNIQUE, s) for s in (dream, transfer)]
         pictures = [
             found(f"{i}.jpg", size=size) for i, size in enumerate([(200, 400)] * 2 + [None])
         ]
@@ -268,7 +267,7 @@ class TestEstimate:
 
     def test_several_networks(self) -> None:
         kinds = [
-            Look(name, "dream", to_document(DreamSettings(network=name, layers=layer)))
+            Look(name, DreamSettings(network=name, layers=layer))
             for name, layer in (("vgg19", "conv4_4"), ("mine", "conv4_3"))
         ]
         tasks = make_plan([found("a.jpg", size=(300, 300))], kinds, OUT)

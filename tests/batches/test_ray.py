@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from stylize.batches.claims import Claims
-from stylize.batches.local import LocalRunner, Outcome, Saving
+from stylize.batches.local import BatchContext, LocalRunner, Outcome
 from stylize.batches.painter import BatchPainter
 from stylize.batches.ray import RayRunner, cluster
 from stylize.batches.records import Ledger, read_all
@@ -24,7 +24,6 @@ from stylize.batches.tasks import Look, Task
 from stylize.errors import ClusterError, OutputError
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import to_document
 from stylize.version import __version__
 from tests.batches.ray_workers import Mortal, Sociable, Stranger, Unlucky
 from tests.cli.conftest import program
@@ -52,9 +51,7 @@ def on_ray(test: Any) -> Any:
     return test
 
 
-LOOK = Look(
-    "", "dream", to_document(DreamSettings(size="32", steps=1, octaves=1, layers="conv2_1"))
-)
+LOOK = Look("", DreamSettings(size="32", steps=1, octaves=1, layers="conv2_1"))
 EXECUTION = Execution(device="cpu", precision="fp32", threads=1)
 WORDS = ("--size", 32, "--steps", 1, "--octaves", 1, "--layer", "conv2_1")
 
@@ -100,15 +97,17 @@ class Batch:
         self.output.mkdir(exist_ok=True)
         ledger = Ledger(self.output, {"": []})
         with Claims(self.output) as claims:
-            told = options.pop("on_step", lambda outcome: None)
+            told = options.pop("told", lambda outcome: None)
 
             def listen(outcome: Outcome) -> None:
                 self.told.append(outcome)
                 told(outcome)
 
-            common = {"saving": Saving(), "on_step": listen, "stop": lambda: False}
+            names = ("stop", "fail_fast")
+            wanted = {name: options.pop(name) for name in names if name in options}
+            context = BatchContext(ledger, claims, listen, **{"stop": lambda: False} | wanted)
             try:
-                make(ledger, claims, **common | options).run(self.tasks)
+                make(context, **options).run(self.tasks)
             finally:
                 assert claims.tidy(), "every claim has been released"
 
@@ -122,7 +121,7 @@ class Batch:
 
     def locally(self) -> None:
         def make(*words: Any, **named: Any) -> LocalRunner:
-            return LocalRunner(BatchPainter(EXECUTION), *words, on_image=lambda task: None, **named)
+            return LocalRunner(BatchPainter(EXECUTION), *words, **named)
 
         self.run(make)
 
@@ -176,7 +175,7 @@ def test_poison(head: Any, batch: Callable[..., Batch]) -> None:
     assert made.files() == {"a.png", "b.png", "c.png"}
     entry = read_all(made.output)["poison.png"]
     assert (entry.status, entry.attempts) == ("failed", 2)
-    assert entry.error is not None and entry.error.startswith("2 workers died of it")
+    assert entry.error is not None and entry.error.startswith("2 workers died while painting it")
 
 
 @on_ray
@@ -238,11 +237,7 @@ def test_a_folder_that_workers_do_not_see(head: Any, batch: Callable[..., Batch]
             connection,
             made.folder / "nowhere",
             EXECUTION,
-            elsewhere,
-            claims,
-            saving=Saving(),
-            on_step=lambda outcome: None,
-            stop=lambda: False,
+            BatchContext(elsewhere, claims, lambda outcome: None, lambda: False),
         ).run(made.tasks)
 
 

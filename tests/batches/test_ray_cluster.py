@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.batches.ray import Berth, berth_for, cluster
+from stylize.batches.ray import WorkerSize, cluster, worker_size
 from stylize.errors import MissingExtraError, UsageError
 from stylize.settings.execution import Execution
 
@@ -23,7 +23,7 @@ NODES = st.lists(
 )
 
 
-class TestBerths:
+class TestWorkerSizes:
     """What a worker takes up."""
 
     @pytest.mark.parametrize(
@@ -31,50 +31,50 @@ class TestBerths:
     )
     def test_shares_of_at_most_eight(self, cores: int, cpus: int, places: int) -> None:
         nodes = [{"CPU": cores}]
-        berth = berth_for(nodes, Execution())
-        assert berth == Berth(cpus)
-        assert berth.places(nodes) == places
+        size = worker_size(nodes, Execution())
+        assert size == WorkerSize(cpus)
+        assert size.capacity(nodes) == places
 
     def test_the_smallest_node_decides(self) -> None:
         nodes = [{"CPU": 0.0}, {"CPU": 2.0}, {"CPU": 16.0}, {}]
-        assert berth_for(nodes, Execution()) == Berth(2)
-        assert Berth(2).places(nodes) == 9
+        assert worker_size(nodes, Execution()) == WorkerSize(2)
+        assert WorkerSize(2).capacity(nodes) == 9
 
     def test_one_worker_a_gpu(self) -> None:
         nodes = [{"CPU": 16.0, "GPU": 2.0}, {"CPU": 4.0}]
-        assert berth_for(nodes, Execution()) == Berth(8, 1)
-        assert Berth(8, 1).places(nodes) == 2
-        assert berth_for(nodes, Execution(device="cpu")) == Berth(4)
-        assert berth_for(nodes, Execution(), 20 // 2) == Berth(10, 1)
+        assert worker_size(nodes, Execution()) == WorkerSize(8, 1)
+        assert WorkerSize(8, 1).capacity(nodes) == 2
+        assert worker_size(nodes, Execution(device="cpu")) == WorkerSize(4)
+        assert worker_size(nodes, Execution(), 20 // 2) == WorkerSize(10, 1)
 
     def test_threads_are_cores_unless_these_are_given(self) -> None:
         nodes = [{"CPU": 16.0}]
-        assert berth_for(nodes, Execution(threads=3)) == Berth(3)
-        assert berth_for(nodes, Execution(threads=3), 5) == Berth(5)
+        assert worker_size(nodes, Execution(threads=3)) == WorkerSize(3)
+        assert worker_size(nodes, Execution(threads=3), 5) == WorkerSize(5)
 
     @pytest.mark.parametrize("nodes", [[], [{"CPU": 0.0}], [{"CPU": 4.0}]])
     def test_no_room(self, nodes: list[dict[str, float]]) -> None:
         with pytest.raises(UsageError, match="no node of the cluster has room for a worker"):
-            berth_for(nodes, Execution(), 5)
+            worker_size(nodes, Execution(), 5)
 
     def test_not_a_certain_gpu(self) -> None:
         with pytest.raises(UsageError, match="its own GPU"):
-            berth_for([{"CPU": 4.0, "GPU": 4.0}], Execution(device="cuda:1"))
+            worker_size([{"CPU": 4.0, "GPU": 4.0}], Execution(device="cuda:1"))
 
     @given(nodes=NODES, cpus=st.none() | CORES)
     def test_workers_fit(self, nodes: list[dict[str, float]], cpus: int | None) -> None:
         try:
-            berth = berth_for(nodes, Execution(), cpus)
+            size = worker_size(nodes, Execution(), cpus)
         except UsageError:
             most = max((node["CPU"] for node in nodes), default=0)
             # The GPUs may be where the cores are not.
             assert most < (cpus or 1) or any(node["GPU"] for node in nodes)
             return
-        room = [berth.places([node]) for node in nodes]
-        assert berth.places(nodes) == sum(room) >= 1
+        room = [size.capacity([node]) for node in nodes]
+        assert size.capacity(nodes) == sum(room) >= 1
         for node, workers in zip(nodes, room, strict=True):
-            assert workers * berth.cpus <= node["CPU"]
-            assert workers * berth.gpus <= node["GPU"]
+            assert workers * size.cpus <= node["CPU"]
+            assert workers * size.gpus <= node["GPU"]
 
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import to_document
 from tests.conftest import photo, save
 
-LOOK = Look("", "dream", to_document(DreamSettings(steps=1)))
+LOOK = Look("", DreamSettings(steps=1))
 
 
 def make_task(folder: Path, look: Look = LOOK, name: str = "a.png") -> Task:
@@ -42,7 +42,7 @@ def recipe_of(task: Task) -> dict[str, Any]:
         "schema": 1,
         "tool": "stylize",
         "technique": "dream",
-        "settings": dict(task.look.settings),
+        "settings": to_document(task.look.settings),
         "inputs": [{"role": "content", "sha256": digest}],
         "weights": {"sha256": find_model("vgg16").sha256},
         "resolved": {},
@@ -94,7 +94,7 @@ class TestStanding:
         "changes",
         [
             {"interrupted": True},
-            {"settings": {**LOOK.settings, "seed": 5}},
+            {"settings": to_document(LOOK.settings) | {"seed": 5}},
             {"inputs": []},
             {"weights": {"sha256": "0" * 64}},
             {"technique": "transfer"},
@@ -127,8 +127,8 @@ class TestStanding:
         self, tmp_path: Path, size: tuple[int, int] | None, state: str, few_pixels: None
     ) -> None:
         """What is enlarged may be; but no more than that is read."""
-        settings = to_document(DreamSettings(steps=1, size="256", enlarge=True))
-        task = dataclasses.replace(make_task(tmp_path, Look("", "dream", settings)), size=size)
+        settings = DreamSettings(steps=1, size="256", enlarge=True)
+        task = dataclasses.replace(make_task(tmp_path, Look("", settings)), size=size)
         task.target.parent.mkdir(parents=True)
         scale = 1 if size is None else 24 / size[0]
         pixels = photo(round(192 / scale), round(256 / scale))
@@ -141,7 +141,7 @@ class TestStanding:
         assert open_ledger(task).standing(task).state == "foreign"
 
     def test_a_style_has_changed(self, task: Task) -> None:
-        look = Look("", "transfer", LOOK.settings, (task.source,))
+        look = Look("", LOOK.settings, (task.source,))
         other = dataclasses.replace(task, look=look)
         found = {
             Ledger(task.target.parent, {"": [("style", digest)]}).standing(other).identity
@@ -194,7 +194,7 @@ class TestFailures:
 
     def test_nor_have_other_settings(self, task: Task) -> None:
         self.fail(task)
-        look = dataclasses.replace(LOOK, settings={**LOOK.settings, "seed": 5})
+        look = dataclasses.replace(LOOK, settings=dataclasses.replace(LOOK.settings, seed=5))
         assert open_ledger(task).standing(make_task(task.source.parent, look)).state == "todo"
 
     def test_a_source_that_cannot_be_read(self, task: Task) -> None:
@@ -296,10 +296,11 @@ class TestIdentity:
         found = identity_of(recipe | {key: value})
         assert found is None or len(found) == 64
 
-    @given(st.permutations(sorted(LOOK.settings)))
+    @given(st.permutations(sorted(to_document(LOOK.settings))))
     def test_the_order_of_settings_does_not_matter(self, keys: list[str]) -> None:
-        shuffled = {key: LOOK.settings[key] for key in keys}
-        assert identity("dream", shuffled, [], "0") == identity("dream", LOOK.settings, [], "0")
+        document = to_document(LOOK.settings)
+        shuffled = {key: document[key] for key in keys}
+        assert identity("dream", shuffled, [], "0") == identity("dream", document, [], "0")
 
     def test_the_order_of_styles_does(self) -> None:
         styles = [("style", "1"), ("style", "2")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 import stylize
 from stylize.batches.local import Saving
 from stylize.batches.tasks import Look, Task
-from stylize.batches.worker import Worker, order, ordered
+from stylize.batches.worker import Assignment, Worker, assignment
 from stylize.errors import MissingExtraError, WeightsError
 from stylize.images.open import DEFAULT_MAX_PIXELS, pixel_limit, set_pixel_limit
 from stylize.runs.recipe import load_recipe
@@ -25,12 +26,12 @@ from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import to_document
+from stylize.settings.transfer import TransferSettings
 from tests.conftest import photo, save
 
 DREAM = DreamSettings(size="32", steps=1, octaves=1, layers="conv2_1")
-LOOK = Look("", "dream", to_document(DREAM))
-EXECUTION = asdict(Execution(precision="fp32", threads=1, device="cpu"))
+LOOK = Look("", DREAM)
+EXECUTION = Execution(precision="fp32", threads=1, device="cpu")
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
 # What is not text in a file's name, as Python spells it.
 ODD_NAMES = st.lists(NAMES | st.just("\udcff\udc80"), min_size=1).map("".join)
@@ -56,67 +57,52 @@ def task(tmp_path: Path) -> Task:
     return Task(save(photo(), tmp_path / "a.png"), tmp_path / "out" / "deep" / "a.png", LOOK)
 
 
-def message_of(task: Task) -> dict[str, object]:
-    return order(task, "token", Saving())
+def message_of(task: Task) -> Assignment:
+    return assignment(task, "token", Saving())
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="names of POSIX")
 @given(name=ODD_NAMES, size=st.none() | st.tuples(st.integers(1), st.integers(1)))
 def test_a_task_arrives_as_it_was(name: str, size: tuple[int, int] | None) -> None:
     folder = Path(os.path.abspath("x"))
-    look = Look("b", "transfer", {"steps": 3}, (folder / name, folder / "s"), "bold")
+    look = Look("b", TransferSettings(steps=3), (folder / name, folder / "s"), "bold")
     task = Task(folder / f"in {name}", folder / name / "a.png", look, size)
-    message = order(task, "t", Saving(16, 80))
+    sent = assignment(task, "t", Saving(16, 80))
+    arrived = pickle.loads(pickle.dumps(sent))
+    assert arrived == sent
     # A folder that is called ".." is another one when the path is made absolute.
     expected = [Path(os.path.abspath(path)) for path in (task.source, task.target, *look.styles)]
-    arrived = ordered(message)
-    assert [arrived.source, arrived.target, *arrived.look.styles] == expected
-    assert (arrived.size, arrived.look.settings) == (size, look.settings)
-    assert (arrived.look.name, arrived.look.technique, arrived.look.preset) == (
-        "b",
-        "transfer",
-        "bold",
-    )
-    assert Saving(**message["saving"]) == Saving(16, 80)
-
-
-def test_messages_are_plain(task: Task) -> None:
-    def plain(value: object) -> bool:
-        if isinstance(value, dict):
-            return all(isinstance(key, str) and plain(each) for key, each in value.items())
-        if isinstance(value, list | tuple):
-            return all(map(plain, value))
-        return value is None or type(value) in (str, bytes, int, float, bool)
-
-    assert plain(message_of(task))
+    assert [arrived.task.source, arrived.task.target, *arrived.task.look.styles] == expected
+    assert replace(arrived.task.look, styles=look.styles) == look
+    assert (arrived.task.size, arrived.token, arrived.saving) == (size, "t", Saving(16, 80))
 
 
 def test_relative_paths_are_the_senders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    arrived = ordered(message_of(Task(Path("a.png"), Path("out/a.png"), LOOK)))
+    arrived = message_of(Task(Path("a.png"), Path("out/a.png"), LOOK)).task
     assert (arrived.source, arrived.target) == (tmp_path / "a.png", tmp_path / "out" / "a.png")
 
 
 def test_a_picture_is_made(worker: Worker, task: Task, network: None) -> None:
     answer = worker.make(message_of(task))
-    assert (answer["outcome"], answer["error"]) == ("done", None)
+    assert (answer.outcome, answer.error) == ("done", None)
     recipe = load_recipe(task.target)
-    assert (answer["losses"], answer["notes"]) == (recipe["losses"], [])
+    assert (answer.losses, answer.notes) == (recipe["losses"], ())
     assert (recipe["resolved"]["threads"], recipe["resolved"]["precision"]) == (1, "fp32")
     assert os.listdir(task.target.parent) == ["a.png"]
 
 
 def test_notes_are_told(worker: Worker, task: Task, network: None) -> None:
-    large = Look("", "dream", dict(LOOK.settings) | {"size": "96"})
+    large = Look("", replace(DREAM, size="96"))
     answer = worker.make(message_of(replace(task, look=large)))
-    assert answer["notes"] == ["64×64 px are not made 96 without --enlarge"]
+    assert answer.notes == ("64×64 px are not made 96 without --enlarge",)
 
 
 def test_a_bad_picture_is_told(worker: Worker, task: Task) -> None:
     task.source.write_bytes(b"no picture")
     answer = worker.make(message_of(task))
-    assert answer["outcome"] == "failed"
-    assert str(task.source) in answer["error"]
+    assert answer.outcome == "failed"
+    assert str(task.source) in answer.error
     assert not task.target.parent.exists()
 
 
@@ -127,7 +113,7 @@ def test_a_full_disk_is_no_fault_of_the_picture(
         raise OSError(errno.ENOSPC, "no space left")
 
     monkeypatch.setattr(Result, "save", full)
-    assert worker.make(message_of(task))["outcome"] == "disk"
+    assert worker.make(message_of(task)).outcome == "disk"
 
 
 def test_want_of_weights_is_no_fault_of_the_picture(
@@ -138,7 +124,7 @@ def test_want_of_weights_is_no_fault_of_the_picture(
 
     monkeypatch.setattr(Session, "weights", gone)
     answer = worker.make(message_of(task))
-    assert (answer["outcome"], answer["error"]) == ("unable", "vgg16 is gone")
+    assert (answer.outcome, answer.error) == ("unable", "vgg16 is gone")
 
 
 def test_want_of_an_extra_is_that_of_its_format(
@@ -149,24 +135,24 @@ def test_want_of_an_extra_is_that_of_its_format(
 
     monkeypatch.setattr("stylize.batches.worker.read_picture", needed)
     answer = worker.make(message_of(task))
-    assert answer["outcome"] == "failed"
-    assert "pip install pillow-heif" in answer["error"]
+    assert answer.outcome == "failed"
+    assert "stylize[heif]" in answer.error
 
 
 def test_after_stop_nothing_is_made(worker: Worker, task: Task) -> None:
     worker.stop()
-    assert worker.make(message_of(task))["outcome"] == "dropped"
+    assert worker.make(message_of(task)).outcome == "dropped"
     assert not task.target.exists()
 
 
 def test_the_limit_arrives(task: Task) -> None:
     answer = Worker(EXECUTION, 100).make(message_of(task))
     assert pixel_limit() == 100
-    assert "is too large" in answer["error"]
+    assert "is too large" in answer.error
 
 
 def test_it_says_who_it_is(worker: Worker, tmp_path: Path) -> None:
-    greeting = worker.greet(os.fsencode(tmp_path))
+    greeting = worker.greet(tmp_path)
     assert (greeting["version"], greeting["sees"]) == (stylize.__version__, False)
     (tmp_path / ".stylize").mkdir()
-    assert worker.greet(os.fsencode(tmp_path))["sees"] is True
+    assert worker.greet(tmp_path)["sees"] is True

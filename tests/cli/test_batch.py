@@ -161,7 +161,8 @@ class TestThirty:
 
     def test_nothing_else_is_left(self, zoo: tuple[Path, Result]) -> None:
         own = {path.name for path in (zoo[0] / "out" / ".stylize").iterdir()}
-        assert {name for name in own if not name.startswith("manifest-")} <= {"claims.lock"}
+        assert {name for name in own if not name.startswith("manifest-")} <= {"claims"}
+        assert not list((zoo[0] / "out").glob(".stylize/claims/*"))
 
     def test_again_does_nothing(self, run: Run, place: Path) -> None:
         before = results(place / "out")
@@ -311,7 +312,7 @@ class TestLooks:
         folder, output = some(tmp_path / "in", 2), tmp_path / "out"
         presets = ("--preset", "swirls", "--preset", "impressionist")
         words = ("batch", "dream", folder, *presets, "-o", output, *DREAM)
-        assert "several presets do not blend" in complaint(run(*words), 2)
+        assert "presets cannot be blended" in complaint(run(*words), 2)
         assert not output.exists()
         done(run(*words, "--each"))
         assert {name: load_recipe(output / name)["preset"] for name in results(output)} == {
@@ -381,10 +382,10 @@ class TestInputs:
             ([], 2, "no pictures among the inputs"),
             (["in", "--from-file", "gone"], 2, "--from-file: gone: no such file"),
             (["in", "--shard", "4/3"], 2, "no shard 4 of 3"),
-            (["in", "--shard", "x"], 2, "'x' is no shard"),
+            (["in", "--shard", "x"], 2, "'x' is not a shard"),
             (["in", "--device", "cuda:99"], 2, "no device 'cuda:99'"),
-            (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits per channel"),
-            (["in", "--from-noise", "32x32"], 2, "does not work in a batch"),
+            (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits a channel"),
+            (["in", "--from-noise", "32x32"], 2, "cannot be used in a batch"),
             (["in", "--preset", "dgos"], 2, "did you mean dogs"),
             (["in", "--runner", "local", "--address", "here:1"], 2, "--address"),
         ],
@@ -417,10 +418,10 @@ class TestInputs:
         folder = some(tmp_path / "in", 1)
         (tmp_path / "file").write_text("in the way")
         words = ("batch", "dream", folder, "-o", tmp_path / "file" / "out", *DREAM)
-        assert "cannot be made" in complaint(run(*words), 1)
+        assert "cannot create" in complaint(run(*words), 1)
 
     def test_no_batch_has_no_status(self, run: Run, tmp_path: Path) -> None:
-        assert "is not the folder of a batch" in complaint(run("batch", "status", tmp_path), 2)
+        assert "is not a batch folder" in complaint(run("batch", "status", tmp_path), 2)
 
 
 class TestPlans:
@@ -480,7 +481,7 @@ class TestAgain:
             words += ["--seed", 7]
         result = done(run(*words), 1)
         count = 1 if change == "input" else 2
-        assert result.stderr.count("another picture is in its place (--overwrite replaces") == count
+        assert result.stderr.count("another picture has this name (--overwrite replaces") == count
         assert last_line(result) == f"0 done, {2 - count} skipped, {count} failed"
         assert results(output) == before
         done(run(*words, "--overwrite"))
@@ -529,8 +530,8 @@ class TestReport:
         with self.report(monkeypatch, stream := Terminal()) as report:
             listen: Callable[[Any], None] = report.on_image(TASK)
             listen(STEP)
-            report.on_step(Outcome(TASK, "done", 1.0))
-            report.on_step(Outcome(TASK, "failed", 1.0, "no luck"))
+            report.on_picture(Outcome(TASK, "done", 1.0))
+            report.on_picture(Outcome(TASK, "failed", 1.0, "no luck"))
         said = stream.getvalue()
         assert "0/3" in said
         assert "failed in/a b.png: no luck\n" in said
@@ -540,9 +541,9 @@ class TestReport:
     def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := io.StringIO()) as report:
             assert report.on_image(TASK) is None
-            report.on_step(Outcome(TASK, "done", 1.25))
-            report.on_step(Outcome(TASK, "elsewhere"))
-            report.on_step(Outcome(TASK, "failed", error="no luck", remembered=True))
+            report.on_picture(Outcome(TASK, "done", 1.25))
+            report.on_picture(Outcome(TASK, "elsewhere"))
+            report.on_picture(Outcome(TASK, "failed", error="no luck", remembered=True))
         assert stream.getvalue().splitlines() == [
             "done out/a.png (1.2 s)",
             "failed in/a b.png: no luck (as before; --retry-failed tries again)",
@@ -551,15 +552,15 @@ class TestReport:
 
     def test_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := Terminal(), quiet=True) as report:
-            report.on_step(Outcome(TASK, "done", 1.25))
-            report.on_step(Outcome(TASK, "failed", 1.0, "no luck"))
+            report.on_picture(Outcome(TASK, "done", 1.25))
+            report.on_picture(Outcome(TASK, "failed", 1.0, "no luck"))
         assert stream.getvalue() == "failed in/a b.png: no luck\n"
 
     @pytest.mark.parametrize("quiet", [False, True])
     def test_notes_before_the_picture(self, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
         notes = ("24×24 px are not made 64", "a\nb.png: not sure")
         with self.report(monkeypatch, stream := io.StringIO(), quiet=quiet) as report:
-            report.on_step(Outcome(TASK, "done", 1.25, notes=notes))
+            report.on_picture(Outcome(TASK, "done", 1.25, notes=notes))
         said = ["in/a b.png: 24×24 px are not made 64", "in/a b.png: not sure"]
         assert stream.getvalue().splitlines()[:2] == ([] if quiet else said)
 

@@ -173,7 +173,7 @@ def test_interrupted(zygote: Zygote, tmp_path: Path, number: signal.Signals) -> 
     os.kill(pid, number)
     assert zygote.wait(pid) == 130
     said = log.read_text()
-    assert "the picture being painted is dropped" in said
+    assert "the picture in work is dropped" in said
     assert " left" in said.splitlines()[-1]
     before = results(output)
     assert set(before) < {f"{number}.png" for number in range(3)}

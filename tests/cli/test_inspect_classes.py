@@ -10,7 +10,6 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
-from stylize.products.inspect.occlude import show_occlusion
 from torch import Tensor
 
 from stylize.errors import UnknownNameError, WeightsError
@@ -19,6 +18,7 @@ from stylize.networks.import_models import add_file, torchvision_names
 from stylize.networks.models import Weights, find_model, load_weights, user_directory
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.feature import show_feature
+from stylize.products.inspect.occlude import show_occlusion
 from stylize.products.inspect.saliency import show_saliency
 from stylize.runs.recipe import load_recipe
 from stylize.settings.execution import Execution

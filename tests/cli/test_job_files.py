@@ -59,6 +59,7 @@ class TestReading:
     def test_the_least(self, tmp_path: Path) -> None:
         job = read_job(write(tmp_path, 'technique="dream"\ninputs="a"\noutput="b"'))
         assert job == JobFile("dream", (str(tmp_path / "a"),), str(tmp_path / "b"))
+        assert (job.recursive, job.suffix, job.depth, job.quality) == (False, "png", 8, 95)
 
     def test_all(self, tmp_path: Path) -> None:
         text = """
@@ -241,9 +242,9 @@ class TestRunning:
             ("size = 32", 'size = "big"', "no such size: 'big'"),
             ("recursive = true", "quality = 500", "the quality is 1 to 100"),
             ("recursive = true", 'presets = "dgos"', "did you mean dogs"),
-            ("recursive = true", 'presets = ["dogs", "eyes"]', "several presets do not blend"),
-            ("recursive = true", 'suffix = "jpg"\ndepth = 16', "holds 8 bits per channel"),
-            ("size = 32", 'from_noise = "32x32"', "--from-noise does not work in a batch"),
+            ("recursive = true", 'presets = ["dogs", "eyes"]', "presets cannot be blended"),
+            ("recursive = true", 'suffix = "jpg"\ndepth = 16', "holds 8 bits a channel"),
+            ("size = 32", 'from_noise = "32x32"', "--from-noise cannot be used in a batch"),
         ],
     )
     def test_refusals_leave_nothing_behind(

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stylize.errors import is_out_of_memory
 from stylize.gradients import fitting
-from stylize.gradients.fitting import FittingEngine, is_out_of_memory
+from stylize.gradients.fitting import FittingEngine
 from stylize.losses.channels import EnergyLoss
 from stylize.losses.loss import Evaluation, Objective
 from stylize.networks.models import Weights
