@@ -148,7 +148,9 @@ def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:
         raise PictureError(f"{title} is empty (0 bytes)")
     kind = recognise(head)
     if kind == "HEIF":
-        heif = optional_module("pillow_heif", what="HEIC pictures", requirement="pillow-heif")
+        heif = optional_module(
+            "pillow_heif", what="reading HEIC pictures", requirement="pillow-heif"
+        )
         return cast(ImageFile.ImageFile, heif.HeifImageFile(stream))
     if kind:
         return Image.open(stream, formats=[kind])

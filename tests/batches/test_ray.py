@@ -317,7 +317,7 @@ class TestOptions:
     def test_of_ray_alone(self, tmp_path: Path, words: tuple[object, ...]) -> None:
         found = self.call(tmp_path, "-o", tmp_path / "out", *words)
         assert found.returncode == 2
-        assert found.stderr == f"stylize: {words[0]} is for Ray alone (--runner ray)\n"
+        assert found.stderr == f"stylize: {words[0]} works only with Ray (--runner ray)\n"
 
     @on_ray
     def test_a_cluster_of_this_machine_alone(self, batch: Callable[..., Batch]) -> None:

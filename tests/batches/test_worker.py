@@ -131,12 +131,12 @@ def test_want_of_an_extra_is_that_of_its_format(
     worker: Worker, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def needed(path: Path) -> None:
-        raise MissingExtraError("HEIC pictures", "heif")
+        raise MissingExtraError("reading HEIC pictures", "pillow-heif")
 
     monkeypatch.setattr("stylize.batches.worker.read_picture", needed)
     answer = worker.make(message_of(task))
     assert answer.outcome == "failed"
-    assert "stylize[heif]" in answer.error
+    assert "pip install pillow-heif" in answer.error
 
 
 def test_after_stop_nothing_is_made(worker: Worker, task: Task) -> None:

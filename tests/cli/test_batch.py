@@ -384,7 +384,7 @@ class TestInputs:
             (["in", "--shard", "4/3"], 2, "no shard 4 of 3"),
             (["in", "--shard", "x"], 2, "'x' is not a shard"),
             (["in", "--device", "cuda:99"], 2, "no device 'cuda:99'"),
-            (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits a channel"),
+            (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits per channel"),
             (["in", "--from-noise", "32x32"], 2, "cannot be used in a batch"),
             (["in", "--preset", "dgos"], 2, "did you mean dogs"),
             (["in", "--runner", "local", "--address", "here:1"], 2, "--address"),

@@ -205,7 +205,7 @@ class TestInspection:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (("feature",), "nothing to grow (name a channel"),
+            (("feature",), "nothing to visualize (name a channel"),
             (("feature", "conv1_1:2", "--class", "1"), "--class and TARGET"),
             (("feature", "--class", "1", "--direction", "a.png"), "--class and --direction"),
             (("feature", "--class", "1", "--to", "conv1_1:2"), "--class and --to"),

@@ -243,7 +243,7 @@ class TestRunning:
             ("recursive = true", "quality = 500", "the quality is 1 to 100"),
             ("recursive = true", 'presets = "dgos"', "did you mean dogs"),
             ("recursive = true", 'presets = ["dogs", "eyes"]', "presets cannot be blended"),
-            ("recursive = true", 'suffix = "jpg"\ndepth = 16', "holds 8 bits a channel"),
+            ("recursive = true", 'suffix = "jpg"\ndepth = 16', "holds 8 bits per channel"),
             ("size = 32", 'from_noise = "32x32"', "--from-noise cannot be used in a batch"),
         ],
     )

@@ -82,14 +82,14 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
     shown = option.help.removesuffix("]").rpartition("[")[2]
     if each.default in (None, ()):
         assert shown in (
-            "as the result",
+            "size of the result",
             "equal",
             "all",
-            "all is painted",
+            "paint all",
             "no dream",
             "half of --steps",
             "all cores",
-            "the free",
+            "free memory",
         )
     elif isinstance(each.default, tuple):
         assert shown == ",".join(f"{layer}:{weight}" for layer, weight in each.default)

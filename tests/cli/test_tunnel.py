@@ -339,7 +339,7 @@ class TestBadInput:
             (("cat.png", "-o", "taken"), 1, "taken is not a folder"),
             (("cat.png", "-o", "old.gif"), 1, "old.gif already exists (replace it with --over"),
             (("cat.png", "-o", "cat.png", "--overwrite"), 1, "cat.png is an input of this run"),
-            (("cat.png", "-o", "f.gif", "--fps", "60"), 2, "a gif plays at most 50 frames a sec"),
+            (("cat.png", "-o", "f.gif", "--fps", "60"), 2, "a gif plays at most 50 frames per sec"),
             (("cat.png", "--frames", "0"), 2, "--frames: 0 is too small"),
             (("cat.png", "--pace", "0"), 2, "--pace: 0 is too small (more than 0)"),
             (("cat.png", "--zoom", "nan"), 2, "--zoom: nan is not a finite number"),

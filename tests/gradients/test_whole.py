@@ -81,5 +81,5 @@ def test_the_image_is_left_as_it_was(vgg: VGG) -> None:
 
 
 def test_pixels_alone_need_no_network(vgg: VGG) -> None:
-    found = TiledEngine(vgg, Objective([], [SmoothnessLoss(2.0)]))(photo(16, 16))
+    found = TiledEngine(vgg, Objective([], [SmoothnessLoss(2.0)]), tile_px=None)(photo(16, 16))
     torch.testing.assert_close(found.total, 2 * total_variation(photo(16, 16)))

@@ -117,7 +117,7 @@ def test_an_encoder_that_fails_is_told(tmp_path, monkeypatch):
 
 def test_writing_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"mp4 needs .*stylize\[video\]"):
+    with pytest.raises(MissingExtraError, match=r"mp4 needs .*pip install av"):
         check_animation(Path("film.mp4"), fps=10)
 
 
@@ -126,7 +126,7 @@ class TestReading:
     def test_without_the_extra(self, tmp_path, film, monkeypatch, kind):
         (tmp_path / "film.mp4").write_bytes(film)
         monkeypatch.setitem(sys.modules, "av", None)
-        with pytest.raises(MissingExtraError, match=r"mp4 needs .*stylize\[video\]"):
+        with pytest.raises(MissingExtraError, match=r"mp4 needs .*pip install av"):
             read_recipe(film if kind is bytes else tmp_path / "film.mp4")
 
     @pytest.mark.parametrize("comment", ["", "text", "[1]", '{"a"', "{" * 5000])

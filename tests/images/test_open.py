@@ -202,7 +202,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path):
 class TestHeic:
     def test_without_the_extra(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pillow_heif", None)
-        with pytest.raises(MissingExtraError, match=r"HEIC pictures.*stylize\[heif\]"):
+        with pytest.raises(MissingExtraError, match=r"HEIC pictures.*pip install pillow-heif"):
             read_picture(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
 
     def test_with_the_extra(self):

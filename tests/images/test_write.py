@@ -168,7 +168,7 @@ class TestFormats:
 
     def test_16_bit_tiff_without_the_extra(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "tifffile", None)
-        with pytest.raises(MissingExtraError, match=r"16-bit TIFF.*stylize\[tiff\]"):
+        with pytest.raises(MissingExtraError, match=r"16-bit TIFF.*pip install tifffile"):
             _written(SMOOTH, format="tiff", depth=16)
 
     @pytest.mark.parametrize("format", ["png", "tiff"])

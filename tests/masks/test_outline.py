@@ -94,7 +94,7 @@ class TestGrabCut:
 
     def test_without_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "cv2", None)
-        with pytest.raises(MissingExtraError, match=r"stylize\[masks\]"):
+        with pytest.raises(MissingExtraError, match="pip install opencv-python-headless"):
             grabcut.opencv()
 
     @given(st.integers(1, 40), st.integers(0, 2**31))

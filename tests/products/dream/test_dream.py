@@ -182,14 +182,19 @@ def test_a_strip_of_noise_costs_no_square() -> None:
     assert 0.02 < float(found.std()) < 0.2
 
 
+# Rec. 601 weights of (0, 0.3, 0.9).
+LUMA = 0.587 * 0.3 + 0.114 * 0.9
+
+
 def test_a_mask_is_its_brightness_where_it_is_opaque() -> None:
     pixels = torch.tensor([[0.0, 0.3, 0.9]]).view(1, 3, 1, 1).expand(1, 3, 20, 30)
     torch.testing.assert_close(
-        mask_weights(as_picture(pixels), (20, 30)), torch.full((1, 1, 20, 30), 0.4)
+        mask_weights(as_picture(pixels), (20, 30)), torch.full((1, 1, 20, 30), LUMA)
     )
     alpha = torch.full((1, 1, 20, 30), 0.5)
     torch.testing.assert_close(
-        mask_weights(as_picture(pixels, alpha=alpha), (40, 60)), torch.full((1, 1, 40, 60), 0.2)
+        mask_weights(as_picture(pixels, alpha=alpha), (40, 60)),
+        torch.full((1, 1, 40, 60), 0.5 * LUMA),
     )
 
 
@@ -213,7 +218,7 @@ def test_a_mask_of_the_photos_own_size_fits_at_any_size(
 def test_a_mask_of_other_sides_is_refused(chelsea: Picture, size: tuple[int, int]) -> None:
     mask = as_picture(torch.ones(1, 3, *size), "m.png")
     with pytest.raises(
-        PictureError, match=r"m\.png: a mask of .* 48×48 px .give it the same ratio"
+        PictureError, match=r"m\.png: a mask of .* 48×48 px .give it the same aspect ratio"
     ):
         job(chelsea, mask=mask)
 
