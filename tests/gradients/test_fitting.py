@@ -67,6 +67,7 @@ def test_there_is_an_end(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
         def __call__(self, image: Tensor) -> Evaluation:
             raise MemoryError
 
+    monkeypatch.setattr(fitting, "TiledEngine", Greedy)
     with pytest.raises(MemoryError):
         FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE[..., :96, :96])
 
