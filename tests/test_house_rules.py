@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
 
 import stylize
+from stylize.cli.main import cli
 
 PACKAGE = Path(stylize.__file__).parent
 SOURCES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {name: ast.parse(path.read_text("utf-8")) for name, path in SOURCES.items()}
 
+MAX_FUNCTION_LINES = 50
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 Found = Iterator[tuple[str, int]]
 
@@ -108,3 +113,49 @@ def test_nothing_is_decided_at_import() -> None:
         and any(act in ast.unparse(statement) for act in acts)
     ]
     assert found == []
+
+
+def test_functions_are_short() -> None:
+    """Under 50 lines, the docstring not counted."""
+    long = {}
+    for name, node in nodes(*FUNCTIONS):
+        assert isinstance(node, FUNCTIONS)
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        lines = (
+            node.body[0].lineno
+            - node.lineno
+            + sum((each.end_lineno or 0) - each.lineno + 1 for each in body)
+        )
+        if lines >= MAX_FUNCTION_LINES:
+            long[f"{name}:{node.lineno} {node.name}"] = lines
+    assert long == {}
+
+
+def test_no_module_hides_a_public_function() -> None:
+    """Importing a submodule ``stylize.transfer`` would replace the function ``transfer``."""
+    for name in SOURCES:
+        if name != "__main__.py":
+            import_module("stylize." + name.removesuffix(".py").replace("/", "."))
+    assert callable(stylize.transfer)
+    assert callable(stylize.dream)
+
+
+def command_helps(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The help of a command, of its options, and of all commands below it."""
+    context = click.Context(command, info_name=words[-1])
+    yield " ".join(words), command.get_short_help_str(200)
+    yield " ".join(words), command.help or ""
+    for parameter in command.get_params(context):
+        yield " ".join((*words, parameter.opts[0])), getattr(parameter, "help", None) or ""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from command_helps(below, (*words, name))
+
+
+def test_help_is_plain_english() -> None:
+    helps = list(command_helps(cli, ("stylize",)))
+    assert len(helps) > 400
+    odd = re.compile(r"\b(shall|told|one's|beside|lies|(?:bits|frames) an? \w+)\b|^Of\b", re.I)
+    assert [(where, text) for where, text in helps if odd.search(text)] == []

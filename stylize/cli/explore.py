@@ -55,7 +55,7 @@ IDLE = {
 
 @click.group()
 def explore() -> None:
-    """Contact sheets to choose from."""
+    """Make contact sheets to choose from."""
 
 
 @explore.command("dream")

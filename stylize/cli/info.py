@@ -14,9 +14,9 @@ from stylize.runs.recipe import load_recipe
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="The recipe as one JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print the recipe as one JSON document.")
 def info(file: Path, as_json: bool) -> None:
-    """Show the recipe that a picture carries: how it was made."""
+    """Show the recipe inside a picture: how it was made."""
     recipe = load_recipe(file)
     if as_json:
         click.echo(json.dumps(recipe, indent=2))

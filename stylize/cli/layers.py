@@ -1,4 +1,4 @@
-"""``stylize layers``: what there is to dream of."""
+"""``stylize layers``."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def complete_network(
     "--network",
     default=DreamSettings.network,
     metavar="NAME",
-    help=f"See 'stylize models list'.  [{DreamSettings.network}]",
+    help=f"Network; see 'stylize models list'.  [{DreamSettings.network}]",
     shell_complete=complete_network,
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def layers(network: str, as_json: bool) -> None:
-    """List the layers that can be dreamt of, and what a dream there looks like.
+    """List the layers that a dream can amplify, and what it looks like.
 
     \b
     field     side of the patch that one position of the layer sees

@@ -32,21 +32,21 @@ COMMANDS = {
 
 # What --help says of each, here so that it need not import them all.
 SUMMARIES = {
-    "transfer": "Paint a photograph in the style of one or several pictures.",
-    "dream": "Let a network dream on a picture: DeepDream.",
-    "tunnel": "Dream one's way into a picture: a film.",
-    "batch": "Whole folders: planned first, nothing lost.",
-    "explore": "Contact sheets to choose from.",
+    "transfer": "Paint a photo in the style of one or several images.",
+    "dream": "Amplify whatever a network sees in a photo (DeepDream).",
+    "tunnel": "Make an endless-zoom DeepDream video.",
+    "batch": "Process whole folders of photos.",
+    "explore": "Make contact sheets to choose from.",
     "inspect": "See what the network sees.",
-    "replay": "Make a picture again, from the recipe inside it.",
-    "resume": "Go on with a run that was stopped.",
-    "presets": "The looks that have a name.",
-    "layers": "The layers, and what a dream there looks like.",
+    "replay": "Make a picture again from the recipe inside it.",
+    "resume": "Continue a run that was stopped.",
+    "presets": "List and show presets.",
+    "layers": "Show the layers and what a dream there looks like.",
     "models": "List, check and add networks.",
-    "info": "Show the recipe that a picture carries.",
+    "info": "Show the recipe inside a picture.",
 }
 
-EPILOG = "Exit codes: 0 done, 1 a run failed, 2 the request makes no sense, 130 interrupted."
+EPILOG = "Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted."
 
 
 class Commands(LazyGroup):
@@ -124,7 +124,7 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
 )
 @click.version_option(__version__, prog_name="stylize")
 def cli() -> None:
-    """Paint a photograph in the style of any picture, or let a network dream on it.
+    """Paint a photo in the style of any picture, or let a network dream on it.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``stylize models``: the networks at hand, and how to add one."""
+"""``stylize models``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def complete_name(context: click.Context, parameter: click.Parameter, incomplete
 
 @click.group()
 def models() -> None:
-    """List, check and add the networks that pictures are seen through."""
+    """List, check and add networks."""
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array, with every detail.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with every detail.")
 def list_command(as_json: bool) -> None:
-    """List the models at hand."""
+    """List the models that are installed or can be downloaded."""
     found = store.list_models()
     if as_json:
         click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
@@ -45,7 +45,7 @@ def list_command(as_json: bool) -> None:
 @models.command()
 @click.argument("name", required=False, shell_complete=complete_name)
 def verify(name: str | None) -> None:
-    """Compare the SHA-256 of the model NAME, or of all, with what it must be."""
+    """Check the SHA-256 of the model NAME, or of all models."""
     damaged = []
     for model in [store.find_model(name)] if name else store.list_models():
         try:
@@ -64,20 +64,20 @@ def verify(name: str | None) -> None:
 @models.command()
 @click.argument("name", shell_complete=complete_name)
 def path(name: str) -> None:
-    """Print where the file of the model NAME lies."""
+    """Print the path of the file of the model NAME."""
     click.echo(store.find_model(name).path)
 
 
 @models.command()
 @click.argument("source", metavar="NAME_OR_FILE")
-@click.option("--name", help="What to call it; made from the file name if not given.")
+@click.option("--name", help="Name of the model.  [from the file name]")
 @click.option(
     "--preprocessing",
     type=click.Choice(["auto", "caffe", "torchvision"]),
     default="auto",
     show_default=True,
-    help="What the network wants to see. caffe: BGR, 0 to 255, minus the mean; "
-    "torchvision: RGB, 0 to 1, normalised; auto: told by the file.",
+    help="Preprocessing that the network expects. caffe: BGR, 0 to 255, minus the mean; "
+    "torchvision: RGB, 0 to 1, normalised; auto: decided by the file.",
 )
 def add(source: str, name: str | None, preprocessing: str) -> None:
     """Add a VGG-16 or VGG-19: a FILE of weights, or the NAME of one to download.

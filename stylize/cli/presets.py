@@ -31,11 +31,11 @@ PHOTO = (3000, 4000)
 
 @click.group()
 def presets() -> None:
-    """The looks that have a name."""
+    """List and show presets."""
 
 
 @presets.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_command(as_json: bool) -> None:
     """List the presets with their cost.
 
@@ -97,9 +97,11 @@ def find_by_name(name: str) -> Preset:
 
 @presets.command()
 @click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset(*PRODUCTS))
-@click.option("--full", is_flag=True, help="All settings, not only those that differ.")
+@click.option(
+    "--full", is_flag=True, help="Print all settings, not only those that differ from the defaults."
+)
 def show(name: str, full: bool) -> None:
-    """Print a preset as TOML, ready to be changed and used with --preset FILE."""
+    """Print a preset as TOML, ready to edit and use with --preset FILE."""
     preset = find_by_name(name)
     if full:
         settings = to_document(preset.apply())

@@ -36,7 +36,7 @@ def test_help(run: Run, word: str) -> None:
     for name in COMMANDS:
         assert re.search(rf"^  {name}  +[A-Z]", result.stdout, re.MULTILINE)
         assert run(name, word).exit_code == 0
-    for code in ("0 done", "1 a run failed", "2 the request", "130 interrupted"):
+    for code in ("0 done", "1 a run failed", "2 wrong usage", "130 interrupted"):
         assert code in " ".join(result.stdout.split())
 
 
