@@ -142,7 +142,9 @@ def test_no_module_hides_a_public_function() -> None:
 
 def command_helps(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """The help of a command, of its options, and of all commands below it."""
-    context = click.Context(command, info_name=words[-1])
+    # click remembers the first help option that a command meets.
+    names = cli.context_settings["help_option_names"]
+    context = click.Context(command, info_name=words[-1], help_option_names=names)
     yield " ".join(words), command.get_short_help_str(200)
     yield " ".join(words), command.help or ""
     for parameter in command.get_params(context):
