@@ -1,82 +1,175 @@
-"""Write files completely or not at all."""
+"""Write files that are complete or absent, and never replace one without being asked.
+
+A file is written under a hidden temporary name in the folder of its target, then published under
+its own name: by a rename where it may replace an existing file, otherwise by a step that fails if
+the name is taken. The temporary file is locked while its writer lives, so that a later run can
+tell what a killed run left behind and remove it.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from importlib import import_module
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from stylize.errors import OutputError
 
+# Windows has no such locks, and renames no open files.
+_FCNTL: Any = import_module("fcntl") if os.name == "posix" else None
+
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_TEMPORARY = re.compile(r"\.stylize-[0-9a-f]{16}\.(?:part|lock)")
+# What a file system answers that has no hard links (exFAT, SMB, some FUSE).
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+_RENAME_NOREPLACE, _RENAME_EXCL, _AT_FDCWD = 1, 4, -100
+_MAX_NAME_BYTES = 255
 
 
-def write_atomically(target: Path, data: bytes, *, token: str | None = None) -> None:
-    """Write a file under a temporary name next to ``target``, then rename it.
+@dataclass
+class NewFile:
+    """A file that is being written.
 
-    An existing file is replaced only by a complete one. The target of a symbolic link is replaced,
-    not the link. Permissions follow the umask.
+    Attributes:
+        partial: the temporary file, empty at first.
+        final: the file's own name; after publishing, the name it was given.
+    """
+
+    partial: Path
+    final: Path
+
+
+def write_atomically(
+    target: Path, data: bytes, *, overwrite: bool = True, token: str | None = None
+) -> Path:
+    """Write a file; see :func:`new_file`.
+
+    Returns:
+        Where it was written.
+    """
+    with new_file(target, overwrite=overwrite, token=token) as file:
+        file.partial.write_bytes(data)
+    return file.final
+
+
+@contextmanager
+def new_file(target: Path, *, overwrite: bool, token: str | None = None) -> Iterator[NewFile]:
+    """A temporary file in the folder of ``target``, published at the end of the block.
+
+    Permissions follow the umask.
 
     Args:
-        token: as :func:`replacing` takes it.
+        target: the file to write.
+        overwrite: replace an existing file, but only by a complete one; a symbolic link stays, and
+            the file it points to is replaced. Otherwise nothing is ever replaced: if ``target``
+            exists by the time the file is complete, it is published as ``NAME-2``, ``NAME-3`` ….
+        token: gives the temporary file a predictable name, so that the next run replaces what a
+            killed run left; the caller must ensure that no one else uses the token meanwhile.
 
     Raises:
         OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
+        ValueError: the token has characters other than letters, digits, ``-`` and ``_``.
     """
-    with replacing(target, token=token) as partial, partial.open("wb") as file:
-        file.write(data)
+    with refusals_named(target), ExitStack() as stack:
+        final = _final(target, overwrite=overwrite)
+        partial = _partial_name(final.parent) if token is None else stale_partial(target, token)
+        if token is not None:
+            partial.unlink(missing_ok=True)
+        created = partial.open("xb")
+        stack.callback(_discard, partial)
+        stack.callback(created.close)
+        if _lock(created.fileno()) is None:
+            created.close()
+        file = NewFile(partial, final)
+        yield file
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())
+        file.final = _publish(partial, final, overwrite=overwrite)
+        sync_folder(final.parent)
 
 
 @contextmanager
 def replacing(target: Path, *, token: str | None = None) -> Iterator[Path]:
-    """Yield an empty file next to ``target`` to be filled, which then replaces it.
+    """The temporary file of a :func:`new_file` that replaces ``target``."""
+    with new_file(target, overwrite=True, token=token) as file:
+        yield file.partial
 
-    Args:
-        token: gives the temporary file a fixed name, so that the next run removes what a killed
-            run left; the caller makes sure that nobody else writes under that name at the same
-            time. By default the name is random.
 
-    Raises:
-        OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
-        ValueError: the token has other characters than letters, digits, ``-`` and ``_``.
-    """
-    final = Path(os.path.realpath(target))
-    with refusals_named(target):
-        _refuse_special(final)
-        partial = _partial_name(final.parent) if token is None else stale_partial(target, token)
-        try:
-            if token is not None:
-                partial.unlink(missing_ok=True)
-            partial.open("xb").close()
-            yield partial
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, final)
-        finally:
-            with suppress(OSError):
-                partial.unlink()
-        sync_folder(final.parent)
+def numbered(path: Path) -> Iterator[Path]:
+    """``path``, then the same with ``-2``, ``-3`` … after the stem."""
+    yield path
+    for number in count(2):
+        end = f"-{number}{path.suffix}"
+        stem = os.fsencode(path.stem)[: _MAX_NAME_BYTES - len(os.fsencode(end))]
+        yield path.with_name(stem.decode(errors="ignore") + end)
 
 
 def stale_partial(target: Path, token: str) -> Path:
-    """Return the temporary file that a killed run may have left next to ``target``.
+    """Where a killed run left what it had of ``target``; need not exist.
 
     Raises:
-        ValueError: the token has other characters than letters, digits, ``-`` and ``_``.
+        ValueError: the token has characters other than letters, digits, ``-`` and ``_``.
     """
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"token {token!r}")
     return Path(os.path.realpath(target)).parent / f".stylize-{token}.part"
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed runs left in a folder.
+
+    Only regular files with a name of ours whose lock is free are removed; where files cannot be
+    locked, nothing is.
+    """
+    if _FCNTL is None:
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_unlocked(Path(entry.path))
+
+
+@contextmanager
+def reserved(path: Path) -> Iterator[bool]:
+    """Reserve a name for a file that will be written later, by a hidden lock file.
+
+    Yields:
+        Whether the name is ours; False if another run has reserved it. Where files cannot be
+        locked it is ours without a lock.
+    """
+    lock_file = path.parent / f".stylize-{_digest(path.name)}.lock"
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    try:
+        descriptor = os.open(lock_file, flags, 0o666)
+    except OSError:
+        yield True
+        return
+    try:
+        locked = _lock(descriptor)
+        yield locked is not False
+        if locked:
+            with suppress(OSError):
+                lock_file.unlink()
+    finally:
+        os.close(descriptor)
+
+
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, if the system can do that."""
-    # Windows cannot open folders and some file systems do not sync them. No refusal is worth an
-    # error, because the file is complete under its name.
+    """Make the names in a folder survive a power cut, where the system can do that."""
+    # Windows opens no folders and some file systems do not sync them. Nor is any other refusal
+    # worth an error: the file is there, whole, under its name.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -86,39 +179,137 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Check before a long run that the file ``path`` can be created.
+    """Check before a long run that ``path`` can be created; remove what killed runs left there.
 
     Raises:
-        OutputError: it cannot. Nothing is left behind either way.
+        OutputError: it cannot be created.
     """
     final = Path(os.path.realpath(path))
+    remove_leftovers(final.parent)
     with refusals_named(path):
         _refuse_special(final)
         partial = _partial_name(final.parent)
         try:
             partial.open("xb").close()
         finally:
-            with suppress(OSError):
-                partial.unlink()
+            _discard(partial)
+
+
+@contextmanager
+def refusals_named(target: Path) -> Iterator[None]:
+    """Turn whatever the system refuses into an :class:`OutputError` about ``target``."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot write {target}: {reason}") from error
+
+
+def _final(target: Path, *, overwrite: bool) -> Path:
+    followed = Path(os.path.realpath(target))
+    if overwrite:
+        _refuse_special(followed)
+        return followed
+    # The name itself, should it be a link: creating it then fails.
+    return Path(os.path.realpath(target.parent)) / target.name
+
+
+def _publish(partial: Path, final: Path, *, overwrite: bool) -> Path:
+    if overwrite:
+        os.replace(partial, final)
+        return final
+    for free in numbered(final):
+        with suppress(FileExistsError):
+            _move_without_replacing(partial, free)
+            return free
+    raise AssertionError("unreachable: numbers do not end")
+
+
+def _move_without_replacing(source: Path, target: Path) -> None:
+    """Rename a file, failing with FileExistsError if the target exists, whatever it is."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except NotImplementedError:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if not _rename_without_replacing(source, target):
+            _copy_without_replacing(source, target)
+            source.unlink()
+        return
+    source.unlink()
+
+
+def _rename_without_replacing(source: Path, target: Path) -> bool:
+    """Whether the system knows such a rename and did it."""
+    if os.name == "nt":
+        os.rename(source, target)
+        return True
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if sys.platform == "darwin":
+            code = libc.renamex_np(os.fsencode(source), os.fsencode(target), _RENAME_EXCL)
+        else:
+            names = (_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target))
+            code = libc.renameat2(*names, _RENAME_NOREPLACE)
+    except (OSError, AttributeError):
+        return False
+    if code and ctypes.get_errno() == errno.EEXIST:
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    return bool(code == 0)
+
+
+def _copy_without_replacing(source: Path, target: Path) -> None:
+    with source.open("rb") as written, target.open("xb") as copy:
+        try:
+            shutil.copyfileobj(written, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+        except BaseException:
+            _discard(target)
+            raise
 
 
 def _refuse_special(final: Path) -> None:
-    """Raise OSError for a folder, a device, a pipe, or an impossible name."""
+    """Raise OSError for a folder, a device, a pipe, or a name the file system does not take."""
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(final.stat().st_mode):
             raise OSError("not a regular file")
 
 
 def _partial_name(folder: Path) -> Path:
-    """Make a hidden, random name whose length does not depend on the target's."""
+    """Hidden and, by 64 random bits, no one else's; its length does not grow with the target's."""
     return folder / f".stylize-{secrets.token_hex(8)}.part"
 
 
-@contextmanager
-def refusals_named(target: Path) -> Iterator[None]:
-    """Turn an OSError into an :class:`OutputError` about ``target``."""
+def _digest(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+
+
+def _discard(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink()
+
+
+def _lock(descriptor: int) -> bool | None:
+    """Lock an open file: True if it is ours now, False if another has it, None if it cannot be."""
+    if _FCNTL is None:
+        return None
     try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot write {target}: {reason}") from error
+        _FCNTL.flock(descriptor, _FCNTL.LOCK_EX | _FCNTL.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_if_unlocked(path: Path) -> None:
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if _lock(descriptor):
+                path.unlink()
+        finally:
+            os.close(descriptor)

@@ -3,14 +3,28 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from stylize.errors import OutputError
-from stylize.images.atomic import check_writable, replacing, stale_partial, write_atomically
+from stylize.images import atomic
+from stylize.images.atomic import (
+    check_writable,
+    new_file,
+    numbered,
+    remove_leftovers,
+    replacing,
+    reserved,
+    stale_partial,
+    write_atomically,
+)
 from stylize.images.read import read_picture
 from stylize.images.write import write_picture
 from stylize.runs.result import Result
@@ -205,3 +219,130 @@ class TestSync:
         after = os.dup(0)
         os.close(after)
         assert after == before
+
+
+def no_links(*_, **__):
+    raise OSError(errno.EPERM, "Operation not permitted")
+
+
+class TestCreation:
+    """Without leave to overwrite nothing is ever replaced, whatever the file system can do."""
+
+    @pytest.fixture(params=["links", "a rename", "a copy"])
+    def way(self, request, monkeypatch):
+        if request.param != "links":
+            monkeypatch.setattr(os, "link", no_links)
+        if request.param == "a copy":
+            monkeypatch.setattr(atomic, "_rename_without_replacing", lambda *_: False)
+
+    def test_a_new_file(self, tmp_path, way):
+        assert write_atomically(tmp_path / "a.png", b"new", overwrite=False) == tmp_path / "a.png"
+        assert (tmp_path / "a.png").read_bytes() == b"new"
+        assert os.listdir(tmp_path) == ["a.png"]
+
+    def test_the_next_free_name(self, tmp_path, way):
+        for index in range(3):
+            found = write_atomically(tmp_path / "a.png", b"%d" % index, overwrite=False)
+            assert found == tmp_path / ("a.png", "a-2.png", "a-3.png")[index]
+        assert [(tmp_path / name).read_bytes() for name in sorted(os.listdir(tmp_path))] == [
+            b"1",
+            b"2",
+            b"0",
+        ]
+
+    def test_a_file_that_appears_meanwhile(self, tmp_path, way):
+        with new_file(tmp_path / "a.png", overwrite=False) as file:
+            file.partial.write_bytes(b"ours")
+            (tmp_path / "a.png").write_bytes(b"theirs")
+        assert file.final == tmp_path / "a-2.png"
+        assert file.final.read_bytes() == b"ours"
+        assert (tmp_path / "a.png").read_bytes() == b"theirs"
+
+    def test_links_are_taken_names(self, tmp_path, way):
+        (tmp_path / "precious").write_bytes(b"kept")
+        (tmp_path / "a.png").symlink_to("precious")
+        (tmp_path / "a-2.png").symlink_to("nothing")
+        assert write_atomically(tmp_path / "a.png", b"x", overwrite=False).name == "a-3.png"
+        assert (tmp_path / "precious").read_bytes() == b"kept"
+        assert not (tmp_path / "nothing").exists()
+
+    def test_threads_lose_nothing(self, tmp_path, way):
+        with ThreadPoolExecutor(8) as pool:
+            texts = [b"%d" % index for index in range(24)]
+            found = list(
+                pool.map(lambda t: write_atomically(tmp_path / "a", t, overwrite=False), texts)
+            )
+        assert [path.read_bytes() for path in found] == texts
+        assert len(os.listdir(tmp_path)) == len(texts)
+
+    def test_a_copy_that_fails_leaves_nothing(self, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(os, "link", no_links)
+        monkeypatch.setattr(atomic, "_rename_without_replacing", lambda *_: False)
+        monkeypatch.setattr("shutil.copyfileobj", full)
+        with pytest.raises(OutputError, match="no space left"):
+            write_atomically(tmp_path / "a.png", b"x", overwrite=False)
+        assert not os.listdir(tmp_path)
+
+    def test_names_as_long_as_they_may_be(self, tmp_path):
+        path = tmp_path / ("ü" * 125 + ".png")
+        path.touch()
+        assert write_atomically(path, b"x", overwrite=False).name.endswith("ü-2.png")
+
+    def test_numbers(self):
+        names = [path.name for path, _ in zip(numbered(Path("d/a.b.png")), range(3), strict=False)]
+        assert names == ["a.b.png", "a.b-2.png", "a.b-3.png"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks there")
+class TestLeftovers:
+    def test_what_is_ours_and_unlocked_goes(self, tmp_path):
+        keep = ["a.part", ".stylize-xyz.part", ".stylize-0123456789abcdef.parts", "yarn.lock"]
+        for name in [*keep, ".stylize-0123456789abcdef.part", ".stylize-0123456789abcdef.lock"]:
+            (tmp_path / name).touch()
+        remove_leftovers(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted(keep)
+
+    def test_links_and_folders_stay(self, tmp_path):
+        (tmp_path / "precious").touch()
+        (tmp_path / ".stylize-0123456789abcdef.part").symlink_to("precious")
+        (tmp_path / ".stylize-1123456789abcdef.part").mkdir()
+        remove_leftovers(tmp_path)
+        assert len(os.listdir(tmp_path)) == 3
+
+    def test_what_is_being_written_stays(self, tmp_path):
+        with new_file(tmp_path / "a.png", overwrite=False) as file:
+            remove_leftovers(tmp_path)
+            assert file.partial.exists()
+            file.partial.write_bytes(b"x")
+        assert os.listdir(tmp_path) == ["a.png"]
+
+    def test_a_killed_writer(self, tmp_path):
+        program = (
+            "import os, signal, sys; from pathlib import Path\n"
+            "from stylize.images.atomic import new_file\n"
+            "with new_file(Path(sys.argv[1]), overwrite=False) as file:\n"
+            "    file.partial.write_bytes(b'half')\n"
+            "    os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        words = [sys.executable, "-c", program, str(tmp_path / "a.png")]
+        assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+        assert len(os.listdir(tmp_path)) == 1
+        check_writable(tmp_path / "a.png")
+        assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no such locks there")
+def test_reservations(tmp_path):
+    with reserved(tmp_path / "a.png") as first:
+        assert first
+        with reserved(tmp_path / "a.png") as second, reserved(tmp_path / "b.png") as other:
+            assert (second, other) == (False, True)
+        assert not (tmp_path / "a.png").exists()
+        with reserved(tmp_path / "a.png") as third:
+            assert not third
+    with reserved(tmp_path / "a.png") as again:
+        assert again
+    assert not os.listdir(tmp_path)
