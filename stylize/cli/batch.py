@@ -19,7 +19,7 @@ from stylize.batches.tasks import Look, Task
 from stylize.cli.batch_report import Report, echo, save_gallery, say_skipped, show_plan, show_status
 from stylize.cli.inputs import read_stdin, require_files
 from stylize.cli.masks import no_mask_options
-from stylize.cli.messages import INTERRUPTED, say
+from stylize.cli.messages import say
 from stylize.cli.options import (
     Decorated,
     complete_preset,
@@ -279,7 +279,7 @@ def run_tasks(tasks: Sequence[Task], request: BatchRequest, ray: Any) -> int:
         stopped = stop()
     if request.gallery:
         save_gallery(tasks, request.output, request.messages)
-    return INTERRUPTED if stopped else int(report.counts["failed"] > 0)
+    return stop.exit_code if stopped else int(report.counts["failed"] > 0)
 
 
 def run_on_ray(

@@ -349,7 +349,8 @@ def make_sheet(exploration: Exploration, request: RunRequest) -> int:
                 emit("cell", label=label, cells=exploration.count)
 
         sheet = exploration.run(on_cell, stop)
-    return save(sheet, request)
+        shown.close()
+        return save(sheet, request, stop)
 
 
 def check_whole_layer(text: str) -> None:

@@ -489,7 +489,7 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     started = time.perf_counter()
     load_torch()
     finding = look(request, target)
-    deliver(finding.result, target, request.output)
+    target = deliver(finding.result, target, request.output)
     if target is not None:
         finding.save_companions(target)
     report(finding, target, time.perf_counter() - started, request.messages)

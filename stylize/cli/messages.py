@@ -11,7 +11,8 @@ import click
 
 from stylize.errors import ExpressionError, is_out_of_memory
 
-INTERRUPTED = 130
+# Exit codes of a run that Ctrl-C, or another signal, has stopped.
+INTERRUPTED, TERMINATED = 130, 143
 
 # Of an expression in a message; with its indent, a terminal's usual 80.
 WINDOW_COLUMNS = 78

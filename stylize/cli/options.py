@@ -281,10 +281,10 @@ def check_new_preset(path: Path, *, overwrite: bool) -> None:
     check_writable(path)
 
 
-def save_preset(path: Path, settings: Any) -> None:
+def save_preset(path: Path, settings: Any, *, overwrite: bool) -> None:
     """Write the settings of this run as a file that ``--preset`` takes."""
     name = "".join(c if c.isalnum() and c.isascii() else " " for c in path.stem.lower()).split()
     preset = Preset(
         "-".join(name) or "mine", settings.TECHNIQUE, "Saved from a run", changes(settings)
     )
-    write_atomically(path, to_toml(preset).encode())
+    write_atomically(path, to_toml(preset).encode(), overwrite=overwrite)

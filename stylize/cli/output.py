@@ -6,8 +6,11 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from stylize.cli.messages import say
 from stylize.cli.progress import PREVIEW_NAMES, emit
@@ -37,12 +40,14 @@ def choose_target(
         return None
     if request.format:
         raise SettingError("--format is for -o -", hint="a file's suffix says its format")
+    context = click.get_current_context(silent=True)
     target = resolve_output(
         request.output,
         content=Path(content) if content and content != "-" else None,
         suffix_words=words,
         overwrite=request.overwrite,
         inputs=files,
+        reservations=context.with_resource(ExitStack()) if context else None,
     )
     check_request(format_of(target), depth=request.depth, quality=request.quality)
     check_writable(target)
@@ -58,44 +63,69 @@ def check_fits(size: tuple[int, int], target: Path | None, request: OutputReques
     check_sides(size, (request.format or "png") if target is None else format_of(target))
 
 
-def make_folder(folder: Path, inputs: Sequence[Path]) -> None:
+def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
     """A folder for previews that exists, can be written to, and holds no input by such a name."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     check_writable(folder / "preview.png")
+    older = next(folder.glob(PREVIEW_NAMES), None)
+    if older is not None and not overwrite:
+        raise OutputError(f"{older} already exists", hint="replace it with --overwrite")
     for path in inputs:
         if path.match(PREVIEW_NAMES) and os.path.samefile(path.parent, folder):
             raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
 
 
-def deliver(result: Result, target: Path | None, request: OutputRequest) -> None:
-    """Write the picture; if that fails after all, keep it in the temporary folder."""
+def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path | None:
+    """Write the picture; if that fails after all, keep it in the temporary folder.
+
+    Returns:
+        Where it was written, which is another name if the target has appeared meanwhile and must
+        not be replaced; None for stdout.
+    """
     depth, quality = request.depth, request.quality
     if target is None:
         stream = sys.stdout.buffer
         result.save(stream, format=request.format or "png", depth=depth, quality=quality)
         stream.flush()
-        return
+        return None
     try:
-        result.save(target, depth=depth, quality=quality)
+        return result.save(target, depth=depth, quality=quality, overwrite=request.overwrite)
     except OutputError as error:
-        refuge = Path(tempfile.gettempdir()) / f"stylize-{os.getpid()}.png"
         try:
-            result.save(refuge)
-        except OutputError:
+            # A new folder with an unpredictable name that no one else can write to.
+            refuge = Path(tempfile.mkdtemp(prefix="stylize-")) / target.name
+            result.save(refuge, depth=depth, quality=quality, overwrite=False)
+        except (OutputError, OSError):
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
 
 
-def report(result: Result, target: Path | None, seconds: float, messages: Messages) -> None:
-    """Say where the picture is."""
+def report(
+    result: Result,
+    saved: Path | None,
+    seconds: float,
+    messages: Messages,
+    *,
+    wanted: Path | None = None,
+) -> None:
+    """Say where the picture is.
+
+    Args:
+        result: the picture.
+        saved: the file; None for stdout.
+        seconds: that the command took.
+        messages: what is said.
+        wanted: the file it was meant for, if that may differ.
+    """
     if messages.as_json:
-        name = None if target is None else str(target)
+        name = None if saved is None else str(saved)
         emit("done", output=name, seconds=round(seconds, 3), recipe=result.recipe)
-    elif target is not None and not messages.quiet:
+    elif saved is not None and not messages.quiet:
         state = "stopped early, saved" if result.interrupted else "saved"
         height, width = result.pixels.shape[2:]
-        say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")
+        taken = f"; {wanted.name} exists now" if wanted and wanted.name != saved.name else ""
+        say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s{taken})")

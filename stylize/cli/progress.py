@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.messages import say
+from stylize.cli.messages import INTERRUPTED, TERMINATED, say
 from stylize.cli.requests import Messages
+from stylize.errors import OutputError
 
 if TYPE_CHECKING:
     from stylize.optimize.loop import Step
@@ -28,34 +30,64 @@ PREVIEW_EVERY = 10
 PREVIEW_NAMES = "scale-*-step-*.png"
 
 
+# What ends a run in an orderly way. A closed terminal (SIGHUP) does, unless it is to be survived.
+_SIGNALS = [
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+]
+
+
+class Stop:
+    """Whether a signal has asked the run to stop: a function that returns it.
+
+    Attributes:
+        received: the signal; None for none so far.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Of a command that was stopped."""
+        by_user = self.received in (None, signal.SIGINT)
+        return INTERRUPTED if by_user else TERMINATED
+
+
 @contextmanager
 def stop_on_interrupt(
     *, quiet: bool, action: str = "stopping after this step and saving the picture so far"
-) -> Iterator[Callable[[], bool]]:
-    """Make the first Ctrl-C (or SIGTERM) a request to stop, the second an immediate end.
+) -> Iterator[Stop]:
+    """Make the first Ctrl-C, SIGTERM or SIGHUP a request to stop, the second an immediate end.
 
     Args:
         quiet: say nothing.
         action: what the message says.
-
-    Yields:
-        A function that returns whether the run should stop.
     """
-    asked: list[int] = []
+    stop = Stop()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if asked:
+        if stop():
             raise KeyboardInterrupt
-        asked.append(number)
+        stop.received = number
         if not quiet:
-            say(f"\n{action} (again to quit at once)")
+            # The terminal may be what has gone.
+            with suppress(OSError):
+                say(f"\n{action} (again to quit at once)")
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, handle) for number in numbers]
+    before = {
+        number: signal.signal(number, handle)
+        for number in _SIGNALS
+        if signal.getsignal(number) != signal.SIG_IGN  # under nohup, for instance
+    }
     try:
-        yield lambda: bool(asked)
+        yield stop
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -109,14 +141,25 @@ def _grouped(losses: dict[str, float]) -> dict[str, str]:
 
 
 def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
-    """Saves the picture on its way, every so many steps and at the end of each scale."""
+    """Save the picture every so many steps and at the end of each scale.
+
+    A picture that cannot be saved ends no run: it is said once, and no further one is tried.
+    """
     from stylize.images.write import write_picture
 
+    failed = False
+
     def listen(event: Step) -> None:
-        if event.step % every == 0 or event.step == event.steps:
-            height, width = event.size
-            name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
+        nonlocal failed
+        if failed or (event.step % every and event.step != event.steps):
+            return
+        height, width = event.size
+        name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
+        try:
             write_picture(folder / name, event.picture())
+        except OutputError as error:
+            failed = True
+            say(f"{error}; the run continues without pictures of its steps")
 
     return listen
 
@@ -147,9 +190,18 @@ def _brief(value: float) -> float | None:
 
 
 def emit(event: str, **values: Any) -> None:
-    """One JSON line on stdout."""
-    click.echo(json.dumps({"event": event, **values}))
-    sys.stdout.flush()
+    """Print one JSON line on stdout.
+
+    A reader that has gone, or a full disk, ends no run: it is said once, and nothing more is
+    printed.
+    """
+    try:
+        click.echo(json.dumps({"event": event, **values}))
+        sys.stdout.flush()
+    except OSError as error:
+        # Later lines, and Python's own flush at the end, go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"stdout: {(error.strerror or str(error)).lower()}; the run continues without events")
 
 
 def all_of(listeners: Sequence[Listener]) -> Listener:

@@ -24,6 +24,7 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import choose_target
+from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
@@ -161,10 +162,11 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
     run = RunRequest(target, files, request.output, request.messages, started=request.started)
     begin(job, run)
     steps = recorded_steps(request.recipe)
-    result = run_job(job, run, None, partial(run_until, job, steps))
-    if not request.messages.quiet and not request.cell:
-        say(comparison(request.file, result))
-    return save(result, run)
+    with stop_on_interrupt(quiet=request.messages.quiet) as stop:
+        result = run_job(job, run, None, stop, partial(run_until, job, steps))
+        if not request.messages.quiet and not request.cell:
+            say(comparison(request.file, result))
+        return save(result, run, stop)
 
 
 def open_inputs(

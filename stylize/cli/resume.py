@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,11 +21,11 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import choose_target
-from stylize.cli.progress import PREVIEW_EVERY
+from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
-from stylize.errors import CheckpointError, RecipeError, StylizeError
+from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError
 from stylize.images.open import set_pixel_limit
 from stylize.runs.checkpoint import Description, describe
 from stylize.runs.inputs import Wanted, find_sources, wanted_of
@@ -112,7 +113,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         raise CheckpointError(f"{file} is of a film, which needs no checkpoint")
     wanted = wanted_of(description.recipe)
     paths = find_inputs(wanted, inputs, [file.parent, Path()])
-    output = resolve_request(output, description)
+    output = resolve_request(output, description, file)
     check_streams(output.output, (), as_json=messages.as_json)
     files = [file, *paths]
     run = RunRequest(
@@ -153,7 +154,8 @@ def paint_rest(job: Any, request: ResumeRequest) -> int:
 
     policy = begin(job, request.run)
     rest = partial(run_rest, job, request.file, request.description)
-    return save(run_job(job, request.run, policy, rest), request.run, policy)
+    with stop_on_interrupt(quiet=request.run.messages.quiet) as stop:
+        return save(run_job(job, request.run, policy, stop, rest), request.run, stop, policy)
 
 
 def find_inputs(
@@ -173,15 +175,29 @@ def find_inputs(
         ) from error
 
 
-def resolve_request(asked: OutputRequest, description: Description) -> OutputRequest:
+def require_next_to(target: Path, file: Path) -> None:
+    """Check that the target a checkpoint names is in the checkpoint's own folder.
+
+    Raises:
+        OutputError: it is elsewhere, where only the user may say that something is written.
+    """
+    if os.path.realpath(target.parent) != os.path.realpath(file.parent):
+        raise OutputError(
+            f"{file} names {target}, which is in another folder", hint=f"confirm it: -o {target}"
+        )
+
+
+def resolve_request(asked: OutputRequest, description: Description, file: Path) -> OutputRequest:
     """How the picture is written: as the run was asked for, unless another output is named."""
     kept = description.request
-    named = asked.output is not None
     output = asked.output or kept.target or "-"
-    overwrite = asked.overwrite or (kept.overwrite and not named)
+    unfinished = is_unfinished(Path(output), description.recipe)
+    if asked.output is None and kept.target is not None and not unfinished:
+        require_next_to(Path(kept.target), file)
     return OutputRequest(
         output=output,
-        overwrite=overwrite or is_unfinished(Path(output), description.recipe),
+        # A checkpoint may be a stranger's: what it says about overwriting is not followed.
+        overwrite=asked.overwrite or unfinished,
         format=kept.format if output == "-" else None,
         depth=int(kept.depth),
         quality=kept.quality,

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
-from stylize.cli.messages import INTERRUPTED, say
+from stylize.cli.messages import say
 from stylize.cli.options import check_new_preset, check_streams, save_preset
 from stylize.cli.output import check_fits, choose_target, deliver, make_folder, report
 from stylize.cli.progress import (
     PREVIEW_EVERY,
+    Stop,
     all_of,
     json_steps,
     previews,
@@ -154,8 +155,9 @@ def load_torch() -> None:
 def paint(job: Job, request: RunRequest) -> int:
     """Run a job and save its result; the exit code."""
     policy = begin(job, request)
-    result = run_job(job, request, policy)
-    return save(result, request, policy)
+    with stop_on_interrupt(quiet=request.messages.quiet) as stop:
+        result = run_job(job, request, policy, stop)
+        return save(result, request, stop, policy)
 
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
@@ -163,16 +165,16 @@ def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
     check_fits(job.scales[-1].size, request.target, request.output)
     if request.save_mask is not None:
         assert job.area is not None
-        write_picture(request.save_mask, job.area.pixels)
+        write_picture(request.save_mask, job.area.pixels, overwrite=request.output.overwrite)
     announce(job, request.messages)
     policy = None
     if request.checkpointing is not None:
         policy = request.checkpointing.begin(job, quiet=request.messages.quiet)
     # Not earlier: a request that fails leaves nothing behind.
     if request.save_preset is not None:
-        save_preset(request.save_preset, job.settings)
+        save_preset(request.save_preset, job.settings, overwrite=request.output.overwrite)
     if request.output.save_steps is not None:
-        make_folder(request.output.save_steps, request.files)
+        make_folder(request.output.save_steps, request.files, overwrite=request.output.overwrite)
     return policy
 
 
@@ -180,19 +182,20 @@ def run_job(
     job: Job,
     request: RunRequest,
     policy: CheckpointPolicy | None,
+    stop: Stop,
     run: Callable[..., Result] | None = None,
 ) -> Result:
-    """Paint, with a bar, previews and JSON lines as requested; Ctrl-C stops after a step.
+    """Paint, with a bar, previews and JSON lines as requested.
 
     Args:
         job: what is painted.
         request: what is shown and saved on the way.
         policy: the checkpoint.
+        stop: whether to stop after a step.
         run: paints, if not the job's own method: a part of the steps, or the rest of a run.
     """
     run = run or job.run
     with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_interrupt(quiet=request.messages.quiet))
         listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
         if request.output.save_steps is not None:
             listeners.append(previews(request.output.save_steps, request.preview_every))
@@ -205,13 +208,19 @@ def run_job(
         return run(all_of(listeners), stop, SnapshotHooks(policy.offer))
 
 
-def save(result: Result, request: RunRequest, policy: CheckpointPolicy | None = None) -> int:
-    """Write the result and say where it is; the exit code."""
-    deliver(result, request.target, request.output)
-    report(result, request.target, time.perf_counter() - request.started, request.messages)
+def save(
+    result: Result, request: RunRequest, stop: Stop, policy: CheckpointPolicy | None = None
+) -> int:
+    """Write the result and say where it is; the exit code.
+
+    It runs under :func:`stop_on_interrupt`, so that a signal does not cost the picture.
+    """
+    saved = deliver(result, request.target, request.output)
+    seconds = time.perf_counter() - request.started
+    report(result, saved, seconds, request.messages, wanted=request.target)
     if policy is not None:
         conclude(policy, result, quiet=request.messages.quiet)
-    return INTERRUPTED if result.interrupted else 0
+    return stop.exit_code if result.interrupted else 0
 
 
 def announce(plan: Plan, messages: Messages) -> None:

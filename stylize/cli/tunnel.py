@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import click
 
 from stylize.cli.dream import check_beginning
 from stylize.cli.inputs import files_among, open_optional, require_files
-from stylize.cli.messages import INTERRUPTED, say
+from stylize.cli.messages import say
 from stylize.cli.options import (
     check_streams,
     complete_preset,
@@ -252,10 +253,11 @@ def shoot(job: Tunnel, request: TunnelRequest) -> int:
                 emit("frame", frame=number, frames=job.raw_frames)
 
         complete = reel.shoot(job, on_frame, stop)
-    if complete:
-        finish(job, reel, output)
-    report_film(job, reel, request, complete=complete)
-    return 0 if complete else INTERRUPTED
+        shown.close()
+        if complete:
+            output = finish(job, reel, output)
+    report_film(job, reel, dataclasses.replace(request, output=output), complete=complete)
+    return 0 if complete else stop.exit_code
 
 
 def open_reel(job: Tunnel, output: FilmOutput) -> Reel:
@@ -278,16 +280,19 @@ def open_reel(job: Tunnel, output: FilmOutput) -> Reel:
     return reels[-1]
 
 
-def finish(job: Tunnel, reel: Reel, output: FilmOutput) -> None:
-    """Turn the raw frames into what the user asked for."""
+def finish(job: Tunnel, reel: Reel, output: FilmOutput) -> FilmOutput:
+    """Turn the raw frames into what the user asked for; where that was written."""
     from stylize.products.dream.film import develop, lay_out
 
     if output.film is not None:
-        develop(job, reel, output.film, quality=output.look.quality)
+        look = output.look
+        saved = develop(job, reel, output.film, quality=look.quality, overwrite=look.overwrite)
+        output = dataclasses.replace(output, film=saved)
         if not output.look.keep_frames:
             reel.clear()
     elif job.settings.loop:
         lay_out(job, reel, output.folder)
+    return output
 
 
 def report_film(job: Tunnel, reel: Reel, request: TunnelRequest, *, complete: bool) -> None:

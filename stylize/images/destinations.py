@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain, count
+from contextlib import ExitStack
 from pathlib import Path
 
 from stylize.errors import OutputError
-from stylize.images.atomic import check_writable
+from stylize.images.atomic import check_writable, numbered, reserved
 from stylize.images.write import format_of
 
 __all__ = ["check_writable", "resolve_output"]
@@ -26,6 +26,7 @@ def resolve_output(
     overwrite: bool,
     inputs: Sequence[Path],
     suffix: str | None = None,
+    reservations: ExitStack | None = None,
 ) -> Path:
     """Choose the file that a result will be written to.
 
@@ -41,16 +42,18 @@ def resolve_output(
         inputs: files that are read, and never overwritten.
         suffix: for a name that is not requested, if the result is not a still picture; the caller
             then checks the suffix of a requested name.
+        reservations: holds the reservation of a name not requested until it is closed, so that
+            no other run takes it meanwhile.
 
     Raises:
         OutputError: no such folder, unknown suffix, an input, or an existing file.
     """
     if requested is None:
         folder = content.parent if content else Path()
-        return _free(folder, content, suffix_words, overwrite, inputs, suffix)
+        return _free(folder, content, suffix_words, overwrite, inputs, suffix, reservations)
     path = Path(requested)
     if os.path.isdir(path):
-        return _free(path, content, suffix_words, overwrite, inputs, suffix)
+        return _free(path, content, suffix_words, overwrite, inputs, suffix, reservations)
     if os.fspath(requested).endswith(("/", os.sep)):
         raise _no_folder(path)
     if suffix is None:
@@ -81,12 +84,25 @@ def _free(
     overwrite: bool,
     inputs: Sequence[Path],
     suffix: str | None,
+    reservations: ExitStack | None,
 ) -> Path:
     stem = "-".join(part for part in (_stem(content), _slug(words)) if part) or "picture"
     suffix = suffix or ".png"
-    names = chain([f"{stem}{suffix}"], (f"{stem}-{number}{suffix}" for number in count(2)))
-    paths = (folder / name for name in names)
-    return next(path for path in paths if _is_free(path, overwrite, inputs))
+    paths = numbered(folder / f"{stem}{suffix}")
+    return next(
+        path for path in paths if _is_free(path, overwrite, inputs) and _reserve(path, reservations)
+    )
+
+
+def _reserve(path: Path, reservations: ExitStack | None) -> bool:
+    """Reserve a free name; False if another run has."""
+    if reservations is None:
+        return True
+    with ExitStack() as stack:
+        ours = stack.enter_context(reserved(path))
+        if ours:
+            reservations.push(stack.pop_all())
+    return ours
 
 
 def _is_free(path: Path, overwrite: bool, inputs: Sequence[Path]) -> bool:

@@ -15,7 +15,7 @@ from PIL import GifImagePlugin, Image
 
 from stylize.errors import OutputError, PictureError, SettingError
 from stylize.images import mp4
-from stylize.images.atomic import replacing
+from stylize.images.atomic import new_file
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import check_recipe, embed, gif_comment
 from stylize.images.open import opened, pixel_limit, printable
@@ -86,8 +86,14 @@ def check_animation(target: Path, *, fps: float, quality: int = 90) -> None:
 
 
 def write_animation(
-    target: Path, frames: Sequence[Path], *, fps: float, recipe: str | None, quality: int = 90
-) -> None:
+    target: Path,
+    frames: Sequence[Path],
+    *,
+    fps: float,
+    recipe: str | None,
+    quality: int = 90,
+    overwrite: bool = True,
+) -> Path:
     """Write an endlessly repeating film, completely or not at all.
 
     The frames are read one by one, and encoded data goes straight to a temporary file next to
@@ -95,12 +101,16 @@ def write_animation(
     the encoder compares, about 100 bytes per pixel of a frame, however long the film is.
 
     Args:
-        target: replaced if it exists; its suffix chooses the format.
+        target: its suffix chooses the format.
         frames: PNG files of equal size, 8-bit RGB.
         fps: frames per second, 0.1 to 240, at most 50 for gif. Gif counts time in 1/100 s and webp
             in 1/1000 s; each frame starts at the nearest such time.
         recipe: JSON text of at most 16 kB.
         quality: 1 to 100, for webp and mp4.
+        overwrite: see :func:`stylize.images.atomic.new_file`.
+
+    Returns:
+        The file that was written.
 
     Raises:
         SettingError: the frame rate or the quality is out of range.
@@ -117,8 +127,9 @@ def write_animation(
     format, size = animation_format(target), _size(frames[0])
     _check_sides(size, format)
     film = _Film(size, len(frames), fps, recipe, quality)
-    with replacing(target) as partial:
-        _WRITERS[format](partial, _pictures(frames, size), film)
+    with new_file(target, overwrite=overwrite) as new:
+        _WRITERS[format](new.partial, _pictures(frames, size), film)
+    return new.final
 
 
 def durations(length: int, fps: float, units_per_s: int) -> list[int]:

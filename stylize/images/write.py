@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from stylize.errors import OutputError, SettingError
 from stylize.images import png16, tiff16
-from stylize.images.atomic import replacing
+from stylize.images.atomic import new_file
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import KEYWORD, SOFTWARE, ascii_json, check_recipe, embed
 from stylize.images.samples import Samples
@@ -195,21 +195,25 @@ def write_picture(
     depth: int = 8,
     quality: int = 95,
     token: str | None = None,
-) -> None:
+    overwrite: bool = True,
+) -> Path | None:
     """Write a picture, completely or not at all, with an sRGB profile and its recipe.
 
     Large pictures are converted and written band by band;
     :func:`stylize.planning.memory.saving_bytes` estimates the memory that this takes.
 
     Args:
-        target: a file, replaced if it exists; or a stream, which is not closed.
+        target: a file, or a stream, which is not closed.
         pixels: ``(1, 3, H, W)`` sRGB; values outside [0, 1] are clamped.
         alpha: ``(1, 1, H, W)`` in [0, 1]; a JPEG gets the picture over white instead.
         recipe: JSON text of at most 16 kB.
         format: ``png jpeg webp avif tiff``; by default as the suffix says, png for a stream.
         depth: bits per channel, 8 or 16; values are rounded to the nearest.
         quality: 1 to 100, for JPEG, WebP and AVIF.
-        token: for the temporary file, see :func:`stylize.images.atomic.replacing`; not for streams.
+        token, overwrite: of a file, see :func:`stylize.images.atomic.new_file`.
+
+    Returns:
+        The file that was written; None for a stream.
 
     Raises:
         ValueError: a tensor has another shape.
@@ -225,12 +229,16 @@ def write_picture(
     samples = Samples(pixels, alpha, depth=depth, over_white=format in WITHOUT_ALPHA)
     check_sides(samples.size, format)
     if isinstance(target, Path):
-        with replacing(target, token=token) as partial, partial.open("wb") as file:
+        with (
+            new_file(target, overwrite=overwrite, token=token) as new,
+            new.partial.open("wb") as file,
+        ):
             encode(file, samples, format, recipe=recipe, quality=quality)
-    else:
-        buffer = io.BytesIO()
-        encode(buffer, samples, format, recipe=recipe, quality=quality)
-        _write_stream(target, buffer.getbuffer())
+        return new.final
+    buffer = io.BytesIO()
+    encode(buffer, samples, format, recipe=recipe, quality=quality)
+    _write_stream(target, buffer.getbuffer())
+    return None
 
 
 def _write_stream(target: BinaryIO, data: memoryview) -> None:

@@ -45,13 +45,17 @@ class Result:
         depth: int = 8,
         quality: int = 95,
         token: str | None = None,
-    ) -> None:
+        overwrite: bool = True,
+    ) -> Path | None:
         """Write the picture and its recipe, see :func:`stylize.images.write.write_picture`.
+
+        Returns:
+            The file that was written; None for a stream.
 
         Raises:
             StylizeError: it cannot be written; an existing file is then unchanged.
         """
-        write_picture(
+        return write_picture(
             Path(target) if isinstance(target, str) else target,
             self.pixels,
             alpha=self.alpha,
@@ -60,6 +64,7 @@ class Result:
             depth=depth,
             quality=quality,
             token=token,
+            overwrite=overwrite,
         )
 
 

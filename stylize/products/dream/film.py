@@ -157,25 +157,27 @@ def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
         yield path
 
 
-def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int) -> None:
-    """Make one moving picture of the raw frames.
+def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int, overwrite: bool) -> Path:
+    """Make one moving picture of the raw frames; returns the file that was written.
 
     Args:
         tunnel: the film.
         reel: its raw frames, all of them.
         target: a gif, apng, webp or mp4.
-        quality: 1 to 100, of webp and mp4.
+        quality: 1 to 100, for webp and mp4.
+        overwrite: see :func:`stylize.images.atomic.new_file`.
     """
     folder = reel.folder / "faded"
     folder.mkdir(exist_ok=True)
     faded_reel = Reel(folder)
     try:
-        write_animation(
+        return write_animation(
             target,
             list(cut(tunnel, reel, folder)),
             fps=tunnel.settings.fps,
             recipe=to_text(tunnel.recipe(tunnel.settings.frames, {})),
             quality=quality,
+            overwrite=overwrite,
         )
     finally:
         faded_reel.clear()

@@ -182,7 +182,7 @@ class TestCut:
         film = film_of(frames=4, loop=True)
         reel.shoot(film)
         before = bytes_of(reel)
-        develop(film, reel, tmp_path / "film.webp", quality=80)
+        develop(film, reel, tmp_path / "film.webp", quality=80, overwrite=True)
         assert bytes_of(reel) == before
         assert sorted(path.name for path in tmp_path.iterdir()) == ["film.webp", "reel"]
         assert not (reel.folder / "faded").exists()
@@ -192,7 +192,7 @@ class TestCut:
         reel.shoot(film)
         frame_path(reel.folder, 3).write_bytes(b"")
         with pytest.raises(Exception, match=r"frame-00003\.png is empty"):
-            develop(film, reel, tmp_path / "film.gif", quality=80)
+            develop(film, reel, tmp_path / "film.gif", quality=80, overwrite=True)
         assert [path.name for path in tmp_path.iterdir()] == ["reel"]
         assert not (reel.folder / "faded").exists()
 
