@@ -70,12 +70,12 @@ def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> Non
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     check_writable(folder / "preview.png")
-    older = next(folder.glob(PREVIEW_NAMES), None)
-    if older is not None and not overwrite:
-        raise OutputError(f"{older} already exists", hint="replace it with --overwrite")
     for path in inputs:
         if path.match(PREVIEW_NAMES) and os.path.samefile(path.parent, folder):
             raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
+    older = next(folder.glob(PREVIEW_NAMES), None)
+    if older is not None and not overwrite:
+        raise OutputError(f"{older} already exists", hint="replace it with --overwrite")
 
 
 def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path | None:

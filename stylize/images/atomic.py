@@ -92,12 +92,13 @@ def new_file(target: Path, *, overwrite: bool, token: str | None = None) -> Iter
         stack.callback(created.close)
         if _lock(created.fileno()) is None:
             created.close()
-        file = NewFile(partial, final)
+        file = NewFile(partial, target)
         yield file
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
-        file.final = _publish(partial, final, overwrite=overwrite)
+        published = _publish(partial, final, overwrite=overwrite)
         sync_folder(final.parent)
+        file.final = target if overwrite else target.with_name(published.name)
 
 
 @contextmanager
@@ -112,8 +113,9 @@ def numbered(path: Path) -> Iterator[Path]:
     yield path
     for number in count(2):
         end = f"-{number}{path.suffix}"
-        stem = os.fsencode(path.stem)[: _MAX_NAME_BYTES - len(os.fsencode(end))]
-        yield path.with_name(stem.decode(errors="ignore") + end)
+        stem, most = os.fsencode(path.stem), _MAX_NAME_BYTES - len(os.fsencode(end))
+        short = path.stem if len(stem) <= most else stem[:most].decode(errors="ignore")
+        yield path.with_name(short + end)
 
 
 def stale_partial(target: Path, token: str) -> Path:
@@ -156,13 +158,12 @@ def reserved(path: Path) -> Iterator[bool]:
     except OSError:
         yield True
         return
+    locked = _lock(descriptor)
     try:
-        locked = _lock(descriptor)
         yield locked is not False
-        if locked:
-            with suppress(OSError):
-                lock_file.unlink()
     finally:
+        if locked:
+            _discard(lock_file)
         os.close(descriptor)
 
 

@@ -21,6 +21,7 @@ from PIL import Image
 import stylize
 from stylize.cli import run as running
 from stylize.cli.main import cli
+from stylize.cli.progress import Stop
 from stylize.images.open import pixel_limit, set_pixel_limit
 from stylize.images.read import Picture
 from stylize.optimize.loop import Step
@@ -47,6 +48,17 @@ BRIEF = ("--octaves", 1, "--steps", 1, "--layer", "conv2_2", "--precision", "fp3
 HELP = {"help_option_names": cli.context_settings["help_option_names"]}
 
 
+class Counted(Stop):
+    """Stops once it has been asked more often than ``times``."""
+
+    def __init__(self, asked: Iterator[int], times: int) -> None:
+        super().__init__()
+        self._asked, self._times = asked, times
+
+    def __call__(self) -> bool:
+        return next(self._asked) > self._times
+
+
 @pytest.fixture
 def run() -> Iterator[Run]:
     """``run("transfer", photo, style, …)``; what a run sets for its whole process is undone."""
@@ -70,9 +82,9 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def patch(times: int) -> None:
         @contextmanager
-        def stop_on_interrupt(**options: Any) -> Iterator[Callable[[], bool]]:
+        def stop_on_interrupt(**options: Any) -> Iterator[Stop]:
             asked = count(1)
-            yield lambda: next(asked) > times
+            yield Counted(asked, times)
 
         for module in (running, tunnel_command, explore_command):
             monkeypatch.setattr(module, "stop_on_interrupt", stop_on_interrupt)

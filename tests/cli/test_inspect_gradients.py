@@ -11,7 +11,7 @@ import pytest
 
 from stylize.cli import inspect
 from stylize.runs.recipe import load_recipe
-from tests.cli.conftest import Run, complaint, done, listing, pointed_at, size_of
+from tests.cli.conftest import Counted, Run, complaint, done, listing, pointed_at, size_of
 from tests.conftest import cat, photo, save
 
 pytestmark = pytest.mark.usefixtures("network")
@@ -37,7 +37,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch):
         @contextmanager
         def stop_on_interrupt(**options: Any):
             asked = count(1)
-            yield lambda: next(asked) > times
+            yield Counted(asked, times)
 
         monkeypatch.setattr(inspect, "stop_on_interrupt", stop_on_interrupt)
 

@@ -23,6 +23,7 @@ from stylize.runs.checkpoint import describe
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import (
     QUICK,
+    Counted,
     Run,
     Sketch,
     complaint,
@@ -78,7 +79,7 @@ def stop(run: Run, monkeypatch: pytest.MonkeyPatch, *words: object, asked: int =
     @contextmanager
     def stopping(**options: Any) -> Any:
         times = count(1)
-        yield lambda: next(times) > asked
+        yield Counted(times, asked)
 
     with monkeypatch.context() as patch:
         patch.setattr(running, "stop_on_interrupt", stopping)

@@ -378,16 +378,16 @@ class TestBadInput:
         self, run: Run, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The raw frames stay; nothing half-written takes the film's name."""
-        film, replace = tmp_path / "film.gif", os.replace
+        film, link = tmp_path / "film.gif", os.link
 
-        def refuse(source: Path, target: Path) -> None:
+        def refuse(source: Path, target: Path, **options: Any) -> None:
             if Path(target).name == film.name:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            replace(source, target)
+            link(source, target, **options)
 
         words = ("tunnel", scene, *BRIEF, "--frames", 3, "-o", film)
         with monkeypatch.context() as patch:
-            patch.setattr("stylize.images.atomic.os.replace", refuse)
+            patch.setattr("stylize.images.atomic.os.link", refuse)
             line = complaint(run(*words), 1)
         assert line == f"cannot write {film}: no space left on device"
         assert names(tmp_path) == ["cat.png", "film.gif.frames"]

@@ -104,7 +104,7 @@ class TestPainted:
         """Also where a dream makes the total negative."""
         found = job(dream="swirls:500", tolerance=1.0, steps=60, final_steps=60).run()
         assert sum(found.recipe["losses"].values()) < 0
-        assert found.recipe["resolved"]["scales"][0][2] == 20
+        assert found.recipe["resolved"]["scales"][0][2] < 60
 
     def test_the_plan_counts_its_layers(self) -> None:
         plan: dict[str, Any] = {"architecture": "vgg16", "precision": "fp32", "gflops": 100.0}
