@@ -39,6 +39,8 @@ Run = Callable[..., Invocation]
 StopAfter = Callable[[int], None]
 tunnel_command = import_module("stylize.cli.tunnel")
 explore_command = import_module("stylize.cli.explore")
+replay_command = import_module("stylize.cli.replay")
+resume_command = import_module("stylize.cli.resume")
 # Words that make a run with the real network short.
 QUICK = ("--size", 32, "--min-size", 32, "--steps", 2, "--precision", "fp32")
 # The same for a dream: one step at one size.
@@ -86,7 +88,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
             asked = count(1)
             yield Counted(asked, times)
 
-        for module in (running, tunnel_command, explore_command):
+        for module in (running, tunnel_command, explore_command, replay_command, resume_command):
             monkeypatch.setattr(module, "stop_on_interrupt", stop_on_interrupt)
 
     return patch

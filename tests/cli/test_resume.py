@@ -30,6 +30,8 @@ from tests.cli.conftest import (
     done,
     listing,
     program,
+    replay_command,
+    resume_command,
 )
 from tests.conftest import cat, save, strokes
 
@@ -82,7 +84,8 @@ def stop(run: Run, monkeypatch: pytest.MonkeyPatch, *words: object, asked: int =
         yield Counted(times, asked)
 
     with monkeypatch.context() as patch:
-        patch.setattr(running, "stop_on_interrupt", stopping)
+        for module in (running, replay_command, resume_command):
+            patch.setattr(module, "stop_on_interrupt", stopping)
         return done(run(*words), 130)
 
 
@@ -163,13 +166,26 @@ class TestGoingOn:
         assert listing(stopped) == before
         done(run("resume", "run.checkpoint", "--overwrite"))
 
-    def test_the_first_runs_overwrite_holds(
+    def test_what_a_checkpoint_says_of_overwriting_is_not_followed(
         self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stop(run, monkeypatch, *TRANSFER, *KEPT, "-o", "out.png", "--overwrite")
         save(cat(24), folder / "out.png")
-        done(run("resume", "run.checkpoint"))
+        assert "already exists" in complaint(run("resume", "run.checkpoint"), 1)
+        done(run("resume", "run.checkpoint", "--overwrite"))
         assert load_recipe(folder / "out.png")["interrupted"] is False
+
+    def test_nor_where_it_says_that_something_is_written(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        elsewhere = folder / "home"
+        elsewhere.mkdir()
+        stop(run, monkeypatch, *TRANSFER, *KEPT, "-o", elsewhere / "out.png")
+        (elsewhere / "out.png").unlink()
+        line = complaint(run("resume", "run.checkpoint"), 1)
+        assert "which is in another folder (confirm it: -o" in line
+        assert not list(elsewhere.iterdir())
+        done(run("resume", "run.checkpoint", "-o", elsewhere / "out.png"))
 
     def test_another_machine_is_told(self, run: Run, stopped: Path) -> None:
         result = done(run("resume", "run.checkpoint", "--precision", "bf16"))
@@ -414,4 +430,4 @@ def kill(call: dict[str, Any], number: int, wait_s: float) -> None:
     time.sleep(wait_s)
     process.send_signal(number)
     process.communicate(timeout=60)
-    assert process.returncode == (130 if number == signal.SIGTERM else -number)
+    assert process.returncode == (143 if number == signal.SIGTERM else -number)
