@@ -46,7 +46,7 @@ SUMMARIES = {
     "info": "Show the recipe inside a picture.",
 }
 
-EPILOG = "Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted."
+EPILOG = "Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted, 143 terminated."
 
 
 class Commands(LazyGroup):
