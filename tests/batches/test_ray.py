@@ -294,7 +294,7 @@ def test_interrupted(head: Any, batch: Callable[..., Batch]) -> None:
     events = [json.loads(line) for line in out.splitlines()]
     assert process.returncode == 130, err
     assert events[-1]["event"] == "summary" and events[-1]["left"] > 0
-    assert err.strip() == "stopping; the picture in work is dropped (again to quit at once)"
+    assert err.strip() == "stopping; the current picture is dropped (again to quit at once)"
     assert made.files() == set(read_all(made.output))
     assert len(made.files()) == events[-1]["done"]
 

@@ -123,7 +123,7 @@ def require_whole(output: Path, count: int) -> None:
         (f"{number}.png", "done"): 1 for number in range(count)
     }
     own = {path.name for path in (output / ".stylize").iterdir()}
-    assert {name for name in own if not name.startswith("manifest-")} <= {"claims.lock"}
+    assert {name for name in own if not name.startswith("manifest-")} <= {"claims"}
 
 
 def test_killed_ten_times(zygote: Zygote, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_interrupted(zygote: Zygote, tmp_path: Path, number: signal.Signals) -> 
     os.kill(pid, number)
     assert zygote.wait(pid) == 130
     said = log.read_text()
-    assert "the picture in work is dropped" in said
+    assert "the current picture is dropped" in said
     assert " left" in said.splitlines()[-1]
     before = results(output)
     assert set(before) < {f"{number}.png" for number in range(3)}
