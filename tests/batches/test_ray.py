@@ -268,7 +268,7 @@ def test_a_node_is_lost(head: Any, batch: Callable[..., Batch]) -> None:
             head.remove_node(lost[0], allow_graceful=False)
 
     try:
-        made.on(head, worker=Sociable, on_step=told)
+        made.on(head, worker=Sociable, told=told)
     finally:
         head.add_node(num_cpus=1, **head.small)
     assert made.statuses == dict.fromkeys(names, "done")
