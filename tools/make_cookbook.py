@@ -1,9 +1,9 @@
-"""Make the pictures of the cookbook: each by the very command that stands beside it.
+"""Make the pictures of the cookbook: each by the command printed next to it.
 
     python tools/make_cookbook.py docs/cookbook            all of them
     python tools/make_cookbook.py docs/cookbook cut ink    those that are called so
 
-The commands are read from ``docs/cookbook.md``, the page beside the folder, and run from the
+The commands are read from ``docs/cookbook.md``, next to the folder, and run from the
 current folder, so call it where ``samples`` lies. Every picture is made small, and made anew. The
 first that fails ends the run. Takes about five minutes on two cores; the extra ``masks`` is needed.
 """

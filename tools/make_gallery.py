@@ -3,7 +3,7 @@
     python tools/make_gallery.py docs/gallery
 
 Every picture is the output of one ``stylize transfer`` on the samples, saved as JPEG;
-``overview.jpg`` shows three of them beside their photographs and styles, ``dreams.jpg`` is the
+``overview.jpg`` shows three of them with their photographs and styles, ``dreams.jpg`` is the
 sheet of all dream presets.
 """
 

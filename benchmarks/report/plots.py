@@ -28,7 +28,7 @@ def scatter(
 
     Args:
         path: of the SVG.
-        points: by what is written beside each.
+        points: by the label of each.
         x, y: what the axes show.
         lines: by the name in the legend.
         logarithmic: both axes.

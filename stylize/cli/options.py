@@ -133,7 +133,7 @@ def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated], Decorated]:
-    """Several option decorators as one, in the order in which the help shall list them."""
+    """Several option decorators as one, in the order of the help."""
     chain = list(decorators)
 
     def decorate(function: Decorated) -> Decorated:
@@ -273,7 +273,7 @@ def preset_options(technique: str) -> Callable[[Decorated], Decorated]:
 
 
 def check_new_preset(path: Path, *, overwrite: bool) -> None:
-    """Make sure that a preset can be written there, and be told from a name by ``--preset``."""
+    """Check that a preset can be written there and that ``--preset`` takes it for a file."""
     if path.suffix != ".toml":
         raise SettingError(f"--save-preset: {path} does not end in .toml")
     if os.path.lexists(path) and not overwrite:

@@ -298,7 +298,7 @@ def _walk(
     Args:
         roots: entered without a question.
         against: the reason why a folder is not entered, if there is one.
-        skip: is told of what is not entered.
+        skip: called with every folder that is left out.
     """
     folders, links, seen = deque(roots), deque[_Place](), set()
     while folders or links:

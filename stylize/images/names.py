@@ -7,7 +7,7 @@ import re
 from typing import Any
 from unicodedata import normalize
 
-# File systems allow 255; what is written beside a picture for a moment has a longer name.
+# File systems allow 255; the temporary file next to a picture has a longer name.
 MAX_NAME_BYTES = 199
 
 _FOREIGN = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f-\x9f]')

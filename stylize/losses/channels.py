@@ -106,7 +106,7 @@ class PositionLoss(FeatureLoss):
 
 
 class EnergyLoss(PositionLoss):
-    """Half the squared rectified activations: what the layer sees, it shall see more of.
+    """Half the squared rectified activations: amplifies what the layer sees.
 
     Args:
         channels: ``(C,)`` factors of the channels; None for 1 each.

@@ -102,8 +102,8 @@ class WassersteinLoss(FeatureLoss):
     """Wasserstein-2 distance of Gaussian distributions, relative to the target's size.
 
     ``(|μ−μ*|² + tr C + tr C* − 2 tr (C*^½ C C*^½)^½) / (|μ*|² + tr C*)``: how far activations have
-    to move to be distributed as the style's, beside how far they are from nothing. It is 1 for a
-    picture that the layer does not see.
+    to move to be distributed as the style's, relative to how far the style's are from zero. It is
+    1 for a picture that the layer does not see.
 
     Args:
         layer: the activations it reads.

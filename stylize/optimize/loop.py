@@ -78,7 +78,7 @@ class Descent:
         scales: the whole schedule.
         tolerance: a scale ends early when ten steps together improved the best value of the
             objective by less than this share; 0 for never.
-        on_step: is told of every step.
+        on_step: called after every step.
         stop: asked after every step; True ends the run with the picture so far.
         snapshots: called with snapshots, and where to resume.
 

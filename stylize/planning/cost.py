@@ -47,8 +47,8 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
     return FLOP_PER_MAC * sum(layer.channels**2 / layer.stride**2 for layer in found)
 
 
-# float32 images that the loop holds beside the one that is evaluated, with its gradient: two
-# moments, the average and temporaries; points, a gradient and temporaries beside the pairs of
+# float32 images that the loop holds besides the one it evaluates, with its gradient: two
+# moments, the average and temporaries; points, a gradient and temporaries besides the pairs of
 # L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
 STATE_IMAGES = {"adam": 8, "lbfgs": 6, "ascent": 8}
 
@@ -204,7 +204,7 @@ def picture_cost(
     """What a picture will cost, by its settings alone.
 
     Args:
-        settings: how it shall look.
+        settings: how the result looks.
         size: ``(height, width)`` of the result.
         architecture: of the network.
         precision: ``bf16`` or ``fp32``.

@@ -175,7 +175,7 @@ class Exploration:
         """Make them all.
 
         Args:
-            on_step: is told the label of every cell that is done.
+            on_step: called with the label of every finished cell.
             stop: asked after every step; True ends the sheet with the whole cells so far.
 
         Raises:

@@ -62,12 +62,12 @@ class Dreamer:
     """The network and the objective of a dream, ready for pictures of any size.
 
     Args:
-        settings: how it shall look.
+        settings: how the result looks.
         weights: of the network.
         device: where the work is done.
-        guide: a picture whose motifs the dream shall use.
+        guide: a picture whose motifs the dream uses.
         session: what is shared with other pictures.
-        photo: the picture, if there is one, that stays in memory beside the dream.
+        photo: the picture, if there is one, that stays in memory during the dream.
 
     Attributes:
         memory_plan: how pictures are held in memory; set it before a dream.
@@ -162,17 +162,17 @@ class Dreamer:
             scales: its octaves, as :meth:`plan` gives them.
             mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows where; everywhere
                 where it is 0, the result is ``photo`` to the bit; or its periodic part, where
-                the edges shall meet.
+                the edges meet.
             levels: grey levels a step; the strength, evenly spread, if None.
             generator: of the jitter; seeded by the settings if None.
-            on_step: is told of every step.
+            on_step: called after every step.
             stop: asked after every step; True ends it with the picture so far.
             snapshots: called with snapshots, and where to resume.
 
         Raises:
             NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: what it shall go on from is of another dream.
+            CheckpointError: the state to continue from belongs to another dream.
         """
         photo = photo.to(self.device.name)
         if self.settings.tileable:
@@ -337,9 +337,9 @@ class Dream:
 
     Args:
         photo: the picture to dream on; None for the noise that ``from_noise`` asks for.
-        settings: how it shall look.
+        settings: how the result looks.
         execution: where it is done.
-        guide: a picture whose motifs the dream shall use.
+        guide: a picture whose motifs the dream uses.
         mask: white where the dream shows, black where the photo stays.
         preset: the name of the preset behind the settings, for the recipe.
         session: what is shared with other pictures.
@@ -404,14 +404,14 @@ class Dream:
         """Dream.
 
         Args:
-            on_step: is told of every step.
+            on_step: called after every step.
             stop: asked after every step; True ends the run with the picture so far.
             snapshots: called with snapshots, and where to resume.
 
         Raises:
             NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: what it shall go on from is of another run.
+            CheckpointError: the state to continue from belongs to another run.
         """
         found = self._dreamer.dream(
             starting_pixels(self.photo, self.settings, self.size),

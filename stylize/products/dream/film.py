@@ -117,7 +117,7 @@ class Reel:
 
         Args:
             tunnel: the film.
-            on_step: is told the number of every frame that is there.
+            on_step: called with the number of every finished frame.
             stop: asked after every step.
 
         Returns:

@@ -127,9 +127,9 @@ class Tunnel:
 
     Args:
         photo: the first frame; None for noise.
-        settings: how it shall look and move.
+        settings: how the film looks and moves.
         execution: where it is done.
-        guide: a picture whose motifs the dream shall use.
+        guide: a picture whose motifs the dream uses.
         preset: the name of the preset behind the settings, for the recipe.
 
     Raises:

@@ -92,7 +92,7 @@ def _sample(style: Picture, share: float) -> Tensor:
 
 
 def style_pixels(pixels: Tensor, photo: Picture, settings: TransferSettings) -> Tensor:
-    """A style as the network shall see it: in its own colours, or in the photograph's.
+    """A style as the network sees it: in its own colours, or in the photograph's.
 
     Args:
         pixels: ``(1, 3, H, W)`` sRGB in [0, 1] of a style.

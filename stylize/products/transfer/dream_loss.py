@@ -1,4 +1,4 @@
-"""What a transfer dreams while it paints: the terms of a dream, beside those of style and content.
+"""What a transfer dreams while it paints: a dream's loss, added to style and content.
 
 So dogs appear where the photograph has something of a dog, and are painted as all else is.
 """

@@ -120,12 +120,12 @@ class Masks:
             styles: of the whole picture.
 
         Raises:
-            SettingError: it has not.
+            SettingError: there are too many.
         """
         count = styles + len(list(self.inputs()))
         if len(self.regions) > MOST_REGIONS or count > MAX_STYLES:
             raise SettingError(
-                f"{len(self.regions)} regions beside {styles} styles",
+                f"too many regions or styles ({len(self.regions)} and {styles})",
                 hint=f"at most {MOST_REGIONS} regions, and {MAX_STYLES} pictures in all",
             )
 
@@ -157,7 +157,7 @@ class StyleGroups:
     """The parts of one picture.
 
     Args:
-        parts: what is asked for. Where there is a mask, the photo stays beside it and the
+        parts: what is asked for. Where there is a mask, the photo stays in memory too and the
             regions.
         size: ``(height, width)`` of the result.
         feather_px: width of the soft edges, see :func:`stylize.masks.masks.soft_inside`.

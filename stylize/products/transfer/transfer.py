@@ -59,7 +59,7 @@ class Transfer:
         content: the photograph.
         styles: one or several; their statistics are blended. None where parts have styles of
             their own: then all else stays as it is.
-        settings: how it shall look.
+        settings: how the result looks.
         execution: where it is done.
         start: the picture to start from, for ``init="file"``.
         parts: of the photo with styles of their own, or that stay as they are.
@@ -168,14 +168,14 @@ class Transfer:
         """Paint.
 
         Args:
-            on_step: is told of every step.
+            on_step: called after every step.
             stop: asked after every step; True ends the run with the picture so far.
             snapshots: called with snapshots, and where to resume.
 
         Raises:
             NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: what it shall go on from is of another run.
+            CheckpointError: the state to continue from belongs to another run.
         """
         optimizer = self._build_optimizer()
         descent = Descent(
