@@ -29,7 +29,7 @@ def size_notes(settings: TransferSettings | DreamSettings, size: tuple[int, int]
         return []
     if max(spec.fit(*size, enlarge=True)) <= max(size):
         return []
-    return [f"{size[1]}×{size[0]} px are not made {spec} without --enlarge"]
+    return [f"kept at {size[1]}×{size[0]} px: add --enlarge to reach {spec}"]
 
 
 @dataclass(frozen=True)

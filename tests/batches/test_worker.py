@@ -95,7 +95,7 @@ def test_a_picture_is_made(worker: Worker, task: Task, network: None) -> None:
 def test_notes_are_told(worker: Worker, task: Task, network: None) -> None:
     large = Look("", replace(DREAM, size="96"))
     answer = worker.make(message_of(replace(task, look=large)))
-    assert answer.notes == ("64×64 px are not made 96 without --enlarge",)
+    assert answer.notes == ("kept at 64×64 px: add --enlarge to reach 96",)
 
 
 def test_a_bad_picture_is_told(worker: Worker, task: Task) -> None:

@@ -558,10 +558,10 @@ class TestReport:
 
     @pytest.mark.parametrize("quiet", [False, True])
     def test_notes_before_the_picture(self, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
-        notes = ("24×24 px are not made 64", "a\nb.png: not sure")
+        notes = ("kept at 24×24 px", "a\nb.png: not sure")
         with self.report(monkeypatch, stream := io.StringIO(), quiet=quiet) as report:
             report.on_picture(Outcome(TASK, "done", 1.25, notes=notes))
-        said = ["in/a b.png: 24×24 px are not made 64", "in/a b.png: not sure"]
+        said = ["in/a b.png: kept at 24×24 px", "in/a b.png: not sure"]
         assert stream.getvalue().splitlines()[:2] == ([] if quiet else said)
 
     def test_totals_come_before_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -200,7 +200,7 @@ class TestChanged:
     def test_larger_than_the_photo_where_that_is_asked_for(self, run: Run, folder: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
         result = done(run("replay", "out.png", "--size", 64, "-o", "as-is.png"))
-        assert "32×32 px are not made 64 without --enlarge" in result.stderr
+        assert "kept at 32×32 px: add --enlarge to reach 64" in result.stderr
         assert size_of(folder / "as-is.png") == (32, 32)
         done(run("replay", "out.png", "--size", 64, "--enlarge", "-o", "poster.png"))
         assert size_of(folder / "poster.png") == (64, 64)

@@ -16,7 +16,7 @@ from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, photo, strokes
 
 FP32 = Execution(device="cpu", precision="fp32")
-NOTE = ["32×24 px are not made 64 without --enlarge"]
+NOTE = ["kept at 32×24 px: add --enlarge to reach 64"]
 
 
 @pytest.fixture

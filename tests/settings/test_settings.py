@@ -254,8 +254,8 @@ def test_an_expression_is_checked_against_the_network(
     ("changes", "size", "told"),
     [
         ({}, (90, 120), []),
-        ({"size": "4096"}, (90, 120), ["120×90 px are not made 4096 without --enlarge"]),
-        ({"size": "12MP"}, (90, 120), ["120×90 px are not made 12MP without --enlarge"]),
+        ({"size": "4096"}, (90, 120), ["kept at 120×90 px: add --enlarge to reach 4096"]),
+        ({"size": "12MP"}, (90, 120), ["kept at 120×90 px: add --enlarge to reach 12MP"]),
         ({"size": "120"}, (90, 120), []),
         ({"size": "original"}, (90, 120), []),
         ({"size": "4096", "enlarge": True}, (3072, 4096), []),
