@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.batches.job_file import read_job
-from stylize.batches.plan import make_plan, parse_shard, shard
-from stylize.batches.tasks import Look, Task
 from stylize.cli.batch_report import Report, echo, save_gallery, say_skipped, show_plan, show_status
 from stylize.cli.inputs import read_stdin, require_files
 from stylize.cli.masks import no_mask_options
@@ -35,9 +32,6 @@ from stylize.cli.requests import Messages, take
 from stylize.cli.run import load_torch
 from stylize.cli.transfer import take_parts
 from stylize.errors import MissingExtraError, OutputError, SettingError, UsageError
-from stylize.images.atomic import check_writable
-from stylize.images.find import collect, read_list
-from stylize.images.write import check_request
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -46,6 +40,7 @@ from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
     from stylize.batches.local import BatchContext
+    from stylize.batches.tasks import Look, Task
 
 runner_options = [
     click.option(
@@ -167,6 +162,8 @@ def take_files(options: dict[str, Any]) -> dict[str, Any]:
 
 def listed(source: str | None) -> list[str]:
     """The paths of ``--from-file``."""
+    from stylize.images.find import read_list
+
     if source is None:
         return []
     if source == "-":
@@ -179,6 +176,10 @@ def listed(source: str | None) -> list[str]:
 
 def perform(request: BatchRequest) -> int:
     """Plan, run, report; return the exit code."""
+    from stylize.batches.plan import make_plan, parse_shard, shard
+    from stylize.images.find import collect
+    from stylize.images.write import check_request
+
     format = {"jpg": "jpeg"}.get(request.suffix, request.suffix)
     check_request(format, depth=request.depth, quality=request.quality)
     require_files({style for look in request.looks for style in look.styles})
@@ -230,6 +231,8 @@ def connected(request: BatchRequest) -> Iterator[Any]:
 
 def make_folder(output: Path) -> None:
     """Create the output folder and check that it is writable."""
+    from stylize.images.atomic import check_writable
+
     try:
         (output / ".stylize").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -431,6 +434,8 @@ def transfer_looks(
     preset: Preset, said: dict[str, Any], styles: Sequence[Path], *, each: bool
 ) -> list[Look]:
     """One look of all styles blended, or one for each."""
+    from stylize.batches.tasks import Look
+
     settings: TransferSettings = preset.apply(said)
     if settings.init == "file" or (said.get("init") not in (None, "content", "noise", "style")):
         raise SettingError("a batch starts from content, noise or style", hint="see --init")
@@ -447,6 +452,8 @@ def transfer_looks(
 
 def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> list[Look]:
     """One look for each preset."""
+    from stylize.batches.tasks import Look
+
     if len(presets) > 1 and not each:
         raise UsageError("presets cannot be blended", hint="--each makes a picture with each")
     found = [find_preset("dream", wanted) for wanted in presets]
@@ -493,6 +500,8 @@ def batch_run(job: Path, **options: Any) -> int:
     size = 640
     [execution]                      # device, precision, threads
     """
+    from stylize.batches.job_file import read_job
+
     found = read_job(job)
     said = dict(found.settings)
     if found.technique == "dream":

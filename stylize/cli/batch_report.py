@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stylize.batches.plan import describe, estimate
-from stylize.batches.tasks import Task
 from stylize.cli.messages import say
 from stylize.cli.progress import bar, emit
 from stylize.cli.requests import Messages
 from stylize.errors import PictureError, UsageError
-from stylize.images.find import Collection
 from stylize.networks.models import find_model
-from stylize.planning.self_test_cache import latest
 
 if TYPE_CHECKING:
     from stylize.batches.local import Outcome
     from stylize.batches.records import Entry
+    from stylize.batches.tasks import Task
+    from stylize.images.find import Collection
     from stylize.optimize.loop import Step
 
 
@@ -45,6 +43,9 @@ def show_plan(
         messages: JSON or text.
         line: prints a line of text.
     """
+    from stylize.batches.plan import describe, estimate
+    from stylize.planning.self_test_cache import latest
+
     known = latest()
     networks = {task.look.settings.network for task in tasks}
     cost = estimate(

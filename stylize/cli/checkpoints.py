@@ -16,13 +16,11 @@ from stylize.cli.messages import say
 from stylize.cli.options import given, group_of, settings_options
 from stylize.cli.requests import OutputRequest
 from stylize.errors import OutputError, UsageError
-from stylize.images.atomic import check_writable
-from stylize.images.open import pixel_limit
-from stylize.runs.checkpoint import SUFFIX, CheckpointPolicy, Request, is_checkpoint
 from stylize.settings.execution import CheckpointSettings
 
 if TYPE_CHECKING:
     from stylize.cli.run import Plan
+    from stylize.runs.checkpoint import CheckpointPolicy, Request
     from stylize.runs.result import Result
 
 # Runs that are predicted to take longer are kept without being asked.
@@ -69,6 +67,8 @@ class Checkpointing:
         Raises:
             OutputError: the usual file is in the way.
         """
+        from stylize.runs.checkpoint import CheckpointPolicy
+
         path = self.path or self._usual(job)
         if path is None or not self.wanted:
             return None
@@ -83,6 +83,8 @@ class Checkpointing:
         return CheckpointPolicy(path, self.request, say, present=self.resumed)
 
     def _usual(self, job: Plan) -> Path | None:
+        from stylize.runs.checkpoint import SUFFIX
+
         seconds = job.cost().seconds
         if self.request.target is None or seconds is None or seconds <= LONG_S:
             return None
@@ -104,6 +106,9 @@ def read_checkpointing(
         UsageError: a checkpoint and none at once.
         OutputError: the named file cannot be written, or is in the way.
     """
+    from stylize.images.open import pixel_limit
+    from stylize.runs.checkpoint import Request
+
     path, without = options.pop("checkpoint"), options.pop("no_checkpoint")
     minutes = CheckpointSettings(**given(CheckpointSettings, options)).checkpoint_every
     if path is not None and without:
@@ -134,6 +139,9 @@ def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
     Raises:
         OutputError: it cannot; says what can be done.
     """
+    from stylize.images.atomic import check_writable
+    from stylize.runs.checkpoint import is_checkpoint
+
     if os.path.realpath(path) in map(os.path.realpath, taken):
         raise OutputError(f"{path} is another file of this run", hint="name another checkpoint")
     if os.path.lexists(path):

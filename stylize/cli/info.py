@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from stylize.errors import RecipeError
-from stylize.runs.recipe import load_recipe
 
 
 @click.command()
@@ -17,6 +16,8 @@ from stylize.runs.recipe import load_recipe
 @click.option("--json", "as_json", is_flag=True, help="Print the recipe as one JSON document.")
 def info(file: Path, as_json: bool) -> None:
     """Show the recipe inside a picture: how it was made."""
+    from stylize.runs.recipe import load_recipe
+
     recipe = load_recipe(file)
     if as_json:
         click.echo(json.dumps(recipe, indent=2))

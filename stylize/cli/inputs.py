@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from stylize.cli.messages import say
 from stylize.cli.requests import Messages
 from stylize.errors import PictureError, SettingError
-from stylize.runs.inputs import remember
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -41,6 +40,7 @@ def require_files(paths: Iterable[Path]) -> None:
 def open_picture(source: str, messages: Messages) -> Picture:
     """Read a picture from a file or stdin, and say what is unusual about it."""
     from stylize.images.read import read_picture
+    from stylize.runs.inputs import remember
 
     if source == "-":
         picture = read_picture(read_stdin(), name="stdin")

@@ -28,13 +28,6 @@ from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
 from stylize.errors import OutputError, UnknownNameError
 from stylize.networks.models import find_model
-from stylize.products.inspect.folder import (
-    Album,
-    inventory_path,
-    open_album,
-    page_path,
-    state_path,
-)
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import (
     ActivationsSettings,
@@ -51,7 +44,14 @@ from stylize.settings.inspect import (
 )
 
 if TYPE_CHECKING:
+    from stylize.products.inspect.folder import Album
     from stylize.products.inspect.result import Finding
+
+
+def load_function(name: str) -> Any:
+    """The function with the name ``module:name``, imported now."""
+    module, function = name.split(":")
+    return getattr(import_module(module), function)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Command:
         on_device: whether a network runs, so that there are options for the device.
         unit: what the progress bar counts; None for no bar.
         on_interrupt: the message after the first Ctrl-C; None if it ends the run at once.
-        companions: paths of the files next to a result, from the result's path.
+        companions: functions, named likewise, from a result's path to that of a file next to it.
         resumable: whether the function keeps its state in a file.
     """
 
@@ -85,7 +85,7 @@ class Command:
     on_device: bool = True
     unit: str | None = None
     on_interrupt: str | None = None
-    companions: tuple[Callable[[Path], Path], ...] = ()
+    companions: tuple[str, ...] = ()
     resumable: bool = False
 
     def takes_several(self, name: str) -> bool:
@@ -167,7 +167,7 @@ COMMANDS: dict[str, Command] = {
         {"folder": "FOLDER", "channels": "LAYER:CHANNEL[,…]"},
         unit="photo",
         on_interrupt="stopping after this photo; the same command continues from there",
-        companions=(inventory_path,),
+        companions=("stylize.products.inspect.folder:inventory_path",),
         resumable=True,
     ),
     "feature": Command(
@@ -282,7 +282,10 @@ COMMANDS: dict[str, Command] = {
         read are skipped. Needs scikit-learn (pip install scikit-learn).""",
         {"folder": "FOLDER"},
         unit="photo",
-        companions=(inventory_path, page_path),
+        companions=(
+            "stylize.products.inspect.folder:inventory_path",
+            "stylize.products.inspect.folder:page_path",
+        ),
     ),
     "segment": Command(
         "Find the subject of a photo and save it as a mask.",
@@ -422,6 +425,8 @@ class InspectRequest:
         Raises:
             StylizeError: a value is not allowed, or the folder holds no photos.
         """
+        from stylize.products.inspect.folder import open_album
+
         output, messages = take(OutputRequest, options), take(Messages, options)
         given, execution = _given(entry.settings, options), _given(Execution, options)
         settings = entry.settings(**given)
@@ -465,7 +470,9 @@ class InspectRequest:
         folder = os.path.normpath(self.album.folder)
         named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
         target = choose_target(named, [each.path for each in self.album.photos], words, self.output)
-        for path in [path_for(target) for path_for in self.entry.companions] if target else []:
+        for path in (
+            [load_function(name)(target) for name in self.entry.companions] if target else []
+        ):
             if os.path.lexists(path) and not self.output.overwrite:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
         return target
@@ -498,6 +505,8 @@ def run(entry: Command, options: dict[str, Any]) -> int:
 
 def look(request: InspectRequest, target: Path | None) -> Finding:
     """Read the pictures and call the function of the command."""
+    from stylize.products.inspect.folder import state_path
+
     entry, messages = request.entry, request.messages
     positional: list[Any] = [] if request.album is None else [request.album]
     named: dict[str, Any] = {}
@@ -512,8 +521,7 @@ def look(request: InspectRequest, target: Path | None) -> Finding:
         named["on_skip"] = _ignore if messages.quiet else say
     if entry.resumable:
         named["state"] = None if target is None else state_path(target)
-    module, name = entry.function.split(":")
-    function: Callable[..., Finding] = getattr(import_module(module), name)
+    function: Callable[..., Finding] = load_function(entry.function)
     with ExitStack() as stack:
         if entry.on_interrupt is not None:
             stop = stop_on_interrupt(quiet=messages.quiet, action=entry.on_interrupt)

@@ -14,8 +14,6 @@ from stylize.cli.inputs import open_picture
 from stylize.cli.options import group_of
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError
-from stylize.images.atomic import check_writable
-from stylize.images.destinations import resolve_output
 from stylize.settings.masks import KEEP, SubjectSettings, kept_part
 
 if TYPE_CHECKING:
@@ -171,6 +169,9 @@ def take_save_mask(
         UsageError: no mask will be found.
         OutputError: it cannot be written there.
     """
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+
     path: Path | None = options.pop("save_mask")
     if path is None:
         return None

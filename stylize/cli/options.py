@@ -13,8 +13,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from stylize.errors import OutputError, SettingError
-from stylize.images.atomic import check_writable, write_atomically
-from stylize.images.open import set_pixel_limit
 from stylize.networks.architecture import layer_names
 from stylize.settings.fields import option_name
 from stylize.settings.presets import DEFAULTS, Preset, changes, to_toml
@@ -187,6 +185,15 @@ output_options = group_of(
     ]
 )
 
+
+def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -> None:
+    if context.resilient_parsing:
+        return  # completion opens no pictures
+    from stylize.images.open import set_pixel_limit
+
+    set_pixel_limit(value)
+
+
 input_options = group_of(
     [
         click.option(
@@ -195,7 +202,7 @@ input_options = group_of(
             default=80_000_000,
             metavar="N",
             expose_value=False,
-            callback=lambda context, option, value: set_pixel_limit(value),
+            callback=_limit_pixels,
             help="Refuse pictures with more pixels.  [80000000]",
         ),
     ]
@@ -274,6 +281,8 @@ def preset_options(technique: str) -> Callable[[Decorated], Decorated]:
 
 def check_new_preset(path: Path, *, overwrite: bool) -> None:
     """Check that a preset can be written there and that ``--preset`` takes it for a file."""
+    from stylize.images.atomic import check_writable
+
     if path.suffix != ".toml":
         raise SettingError(f"--save-preset: {path} does not end in .toml")
     if os.path.lexists(path) and not overwrite:
@@ -283,6 +292,8 @@ def check_new_preset(path: Path, *, overwrite: bool) -> None:
 
 def save_preset(path: Path, settings: Any, *, overwrite: bool) -> None:
     """Write the settings of this run as a file that ``--preset`` takes."""
+    from stylize.images.atomic import write_atomically
+
     name = "".join(c if c.isalnum() and c.isascii() else " " for c in path.stem.lower()).split()
     preset = Preset(
         "-".join(name) or "mine", settings.TECHNIQUE, "Saved from a run", changes(settings)

@@ -16,9 +16,6 @@ from stylize.cli.messages import say
 from stylize.cli.progress import PREVIEW_NAMES, emit
 from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError, SettingError
-from stylize.images.atomic import check_writable
-from stylize.images.destinations import resolve_output
-from stylize.images.write import check_request, check_sides, format_of
 
 if TYPE_CHECKING:
     from stylize.runs.result import Result
@@ -35,6 +32,10 @@ def choose_target(
         words: added to the photo's name.
         request: the output options.
     """
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+    from stylize.images.write import check_request, format_of
+
     if request.output == "-":
         check_request(request.format or "png", depth=request.depth, quality=request.quality)
         return None
@@ -60,11 +61,15 @@ def check_fits(size: tuple[int, int], target: Path | None, request: OutputReques
     Raises:
         OutputError: a side is too long.
     """
+    from stylize.images.write import check_sides, format_of
+
     check_sides(size, (request.format or "png") if target is None else format_of(target))
 
 
 def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
     """A folder for previews that exists, can be written to, and holds no input by such a name."""
+    from stylize.images.atomic import check_writable
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

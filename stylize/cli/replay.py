@@ -29,13 +29,12 @@ from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError
-from stylize.runs.inputs import Wanted, find_sources, wanted_of
-from stylize.runs.recipe import load_recipe, of_cell, settings_of
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
+    from stylize.runs.inputs import Wanted
     from stylize.runs.result import Result
 
 
@@ -109,6 +108,9 @@ class ReplayRequest:
 
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:
     """Read the recipe, find the inputs, and check the options."""
+    from stylize.runs.inputs import find_sources, wanted_of
+    from stylize.runs.recipe import load_recipe, of_cell, settings_of
+
     messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
     Execution(**overrides)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,12 +26,12 @@ from stylize.cli.replay import open_inputs
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
 from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError
-from stylize.images.open import set_pixel_limit
-from stylize.runs.checkpoint import Description, describe
-from stylize.runs.inputs import Wanted, find_sources, wanted_of
-from stylize.runs.recipe import load_recipe, settings_of
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import CheckpointSettings, Execution
+
+if TYPE_CHECKING:
+    from stylize.runs.checkpoint import Description
+    from stylize.runs.inputs import Wanted
 
 # Of a recipe, what decides the picture that the run leads to.
 _ESSENCE = ("technique", "settings", "inputs", "weights")
@@ -99,6 +99,11 @@ class ResumeRequest:
 
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ResumeRequest:
     """Read the checkpoint, find the inputs, and check the options."""
+    from stylize.images.open import set_pixel_limit
+    from stylize.runs.checkpoint import describe
+    from stylize.runs.inputs import wanted_of
+    from stylize.runs.recipe import settings_of
+
     messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
     Execution(**overrides)
@@ -166,6 +171,8 @@ def find_inputs(
     Raises:
         CheckpointError: one is not found, or has changed.
     """
+    from stylize.runs.inputs import find_sources
+
     try:
         return find_sources(wanted, given=given, folders=folders)
     except RecipeError as error:
@@ -207,6 +214,8 @@ def resolve_request(asked: OutputRequest, description: Description, file: Path) 
 
 def is_unfinished(path: Path, recipe: Mapping[str, Any]) -> bool:
     """Whether a file is what an interrupted run has left of the same picture."""
+    from stylize.runs.recipe import load_recipe
+
     try:
         found = load_recipe(path)
     except StylizeError:

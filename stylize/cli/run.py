@@ -25,7 +25,6 @@ from stylize.cli.progress import (
     stop_on_interrupt,
 )
 from stylize.cli.requests import Messages, OutputRequest
-from stylize.images.write import write_picture
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -162,6 +161,8 @@ def paint(job: Job, request: RunRequest) -> int:
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
     """Say what was planned and create what the run needs; the checkpoint, if it has one."""
+    from stylize.images.write import write_picture
+
     check_fits(job.scales[-1].size, request.target, request.output)
     if request.save_mask is not None:
         assert job.area is not None

@@ -27,8 +27,6 @@ from stylize.cli.progress import bar, emit, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import announce, load_torch
 from stylize.errors import OutputError, SettingError
-from stylize.images.atomic import check_writable
-from stylize.images.destinations import resolve_output
 from stylize.networks.models import find_model
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
@@ -186,6 +184,7 @@ def choose_film(
     look: FilmLook,
 ) -> FilmOutput:
     """The film or the folder to write, checked to be writable."""
+    from stylize.images.destinations import resolve_output
     from stylize.images.film import check_animation
 
     _refuse_stdout(wanted)
@@ -213,6 +212,8 @@ def _refuse_stdout(output: str | None) -> None:
 
 
 def _film_at(target: Path, look: FilmLook) -> FilmOutput:
+    from stylize.images.atomic import check_writable
+
     check_writable(target)
     folder = target.with_name(f"{target.name}.frames")
     _check_folder(folder)
@@ -221,6 +222,8 @@ def _film_at(target: Path, look: FilmLook) -> FilmOutput:
 
 def _check_folder(folder: Path) -> None:
     """Make sure that a folder is there and can be written to, or that it can be made."""
+    from stylize.images.atomic import check_writable
+
     if folder.is_dir():
         check_writable(folder / "frame-00001.png.part")
     elif os.path.lexists(folder):
@@ -327,6 +330,7 @@ def choose_replayed_film(
         inputs: the pictures.
         output: the options of ``stylize replay``.
     """
+    from stylize.images.destinations import resolve_output
     from stylize.images.film import check_animation
 
     _refuse_stdout(output.output)

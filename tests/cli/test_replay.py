@@ -324,7 +324,7 @@ class TestInputs:
     def test_an_input_that_changes_meanwhile(
         self, run: Run, folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from stylize.cli import inputs
+        from stylize.runs import inputs
 
         def late(path: Path, sha256: str) -> None:
             save(photo(32, 32), folder / "strokes.png")
