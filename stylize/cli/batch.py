@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.batch_report import Report, echo, save_gallery, say_skipped, show_plan, show_status
+from stylize.cli.completion import FILE
+from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import read_stdin, require_files
 from stylize.cli.masks import no_mask_options
 from stylize.cli.messages import say
 from stylize.cli.options import (
-    Decorated,
-    complete_preset,
+    choose_preset,
     given,
     group_of,
     input_options,
     message_options,
+    preset_option,
     saving_options,
     settings_options,
 )
@@ -35,6 +37,7 @@ from stylize.errors import MissingExtraError, OutputError, SettingError, UsageEr
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
+from stylize.settings.fields import Group
 from stylize.settings.presets import DEFAULTS, Preset, check_layers, find_preset
 from stylize.settings.transfer import TransferSettings
 
@@ -43,19 +46,22 @@ if TYPE_CHECKING:
     from stylize.batches.tasks import Look, Task
 
 runner_options = [
-    click.option(
+    option(
         "--runner",
+        group=Group.BATCH,
         type=click.Choice(["local", "ray"]),
         default="local",
         help="Work in this process or on a Ray cluster (pip install ray).  [local]",
     ),
-    click.option(
+    option(
         "--address",
+        group=Group.BATCH,
         metavar="HOST:PORT",
         help="Address of the Ray cluster.  [RAY_ADDRESS, or a new one on this machine]",
     ),
-    click.option(
+    option(
         "--cpus-per-worker",
+        group=Group.BATCH,
         type=click.IntRange(1, 1024),
         metavar="N",
         help="Cores of each Ray worker.  [at most 8; with GPUs, a share of the node]",
@@ -98,9 +104,9 @@ class RunnerRequest:
             if find_spec("ray") is None:
                 raise MissingExtraError("--runner ray", "ray>=2.9")
             return cls(kind, address or os.environ.get("RAY_ADDRESS"), cpus)
-        for option, value in (("--address", address), ("--cpus-per-worker", cpus)):
+        for name, value in (("--address", address), ("--cpus-per-worker", cpus)):
             if value is not None:
-                raise UsageError(f"{option} works only with Ray", hint="--runner ray")
+                raise UsageError(f"{name} works only with Ray", hint="--runner ray")
         return cls(kind, None, None)
 
 
@@ -305,9 +311,16 @@ def run_on_ray(
     runner.run(tasks)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def batch() -> None:
-    """Make many pictures; finished ones are not made again."""
+    """Process whole folders of photos. Run the same command again to continue.
+
+    \b
+    Examples:
+      stylize batch transfer photos/ --style monet.jpg -o painted/
+      stylize batch dream photos/ --preset eyes -o dreams/
+      stylize batch status painted/
+    """
 
 
 def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
@@ -319,23 +332,36 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
     )
     return group_of(
         [
-            click.option(
+            option(
                 "-o",
                 "--output",
                 required=True,
+                group=Group.OUTPUT,
+                everyday=True,
                 type=click.Path(file_okay=False, path_type=Path),
                 metavar="DIR",
-                help="Folder for the results; mirrors the folders of the inputs.",
+                help="Folder for the results, with the subfolders of the inputs.",
             ),
-            click.option("-r", "--recursive", is_flag=True, help="Search the folders below, too."),
-            click.option(
+            option(
+                "-r",
+                "--recursive",
+                is_flag=True,
+                group=Group.INPUT,
+                everyday=True,
+                help="Also search the subfolders.",
+            ),
+            option(
                 "--from-file",
+                type=FILE,
                 metavar="LIST|-",
+                group=Group.INPUT,
                 help="Read more inputs from a file of paths, one per line.",
             ),
-            click.option("--each", is_flag=True, help=each),
-            click.option(
+            option("--each", is_flag=True, group=Group.BATCH, everyday=True, help=each),
+            option(
                 "--suffix",
+                group=Group.OUTPUT,
+                everyday=True,
                 type=click.Choice(["png", "jpg", "webp", "avif", "tiff"]),
                 default="png",
                 help="Format of the results.  [png]",
@@ -348,80 +374,110 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
 
 
 run_options = [
-    click.option("--dry-run", is_flag=True, help="Show the plan and its cost without running it."),
-    click.option("--overwrite", is_flag=True, help="Make finished pictures again."),
-    click.option("--retry-failed", is_flag=True, help="Try failed pictures again."),
-    click.option("--fail-fast", is_flag=True, help="Stop at the first failure."),
-    click.option("--shard", metavar="I/N", help="Make only the I-th of N shares, for N machines."),
-    click.option("--gallery", is_flag=True, help="Write index.html with all results."),
+    option(
+        "--dry-run",
+        is_flag=True,
+        group=Group.BATCH,
+        everyday=True,
+        help="Show the plan and its cost without running it.",
+    ),
+    option(
+        "--overwrite",
+        is_flag=True,
+        group=Group.OUTPUT,
+        everyday=True,
+        help="Make finished pictures again.",
+    ),
+    option(
+        "--retry-failed",
+        is_flag=True,
+        group=Group.BATCH,
+        everyday=True,
+        help="Try failed pictures again.",
+    ),
+    option("--fail-fast", is_flag=True, group=Group.BATCH, help="Stop at the first failure."),
+    option(
+        "--shard",
+        metavar="I/N",
+        group=Group.BATCH,
+        help="Make only the I-th of N equal parts, for a batch on N machines.",
+    ),
+    option(
+        "--gallery",
+        is_flag=True,
+        group=Group.BATCH,
+        everyday=True,
+        help="Also write index.html, a page with all results.",
+    ),
     *runner_options,
 ]
 
 
 @batch.command("transfer")
-@click.argument("inputs", metavar="INPUT...", nargs=-1)
-@click.option(
+@click.argument("inputs", metavar="INPUT...", type=FILE, nargs=-1)
+@option(
     "--style",
     "styles",
     multiple=True,
     required=True,
+    metavar="FILE",
+    group=Group.INPUT,
+    everyday=True,
     type=click.Path(path_type=Path),
     help="Style image; several are blended. Repeatable.",
 )
 @batch_options(styles=True)
-@click.option(
-    "--preset",
-    default=DEFAULTS["transfer"],
-    metavar="NAME|FILE",
-    shell_complete=complete_preset("transfer"),
-    help=f"Start from this preset; see 'stylize presets list'.  [{DEFAULTS['transfer']}]",
-)
+@preset_option("transfer")
 @settings_options(TransferSettings)
 @settings_options(Execution)
 @input_options
 @message_options
 def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options: Any) -> int:
-    """Paint all INPUT pictures in the style of one or several.
+    """Paint all INPUT photos in the style of one or several images.
 
     \b
     Examples:
       stylize batch transfer photos/ --style monet.jpg -o painted/
-      stylize batch transfer photos/ -r --style a.jpg --style b.jpg --each -o painted/
+      stylize batch transfer photos/ --style a.jpg --style b.jpg --each -o out/
+      stylize batch transfer 'photos/*.jpg' --style a.jpg -o painted/ --dry-run
 
-    Inputs are files, folders, or patterns such as 'photos/*.jpg'. Run the same command again to
-    continue a batch that was stopped.
+    Inputs are files, folders, or patterns in quotes. Run the same command again to continue a batch
+    that was stopped. All options of 'stylize transfer' that change the look apply, except masks.
     """
     said = given(TransferSettings, options)
     paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
     execution = Execution(**given(Execution, options))
-    preset = find_preset("transfer", options["preset"])
+    preset = choose_preset("transfer", options["preset"])
     looks = transfer_looks(preset, said, paths, each=options["each"])
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
 
 
 @batch.command("dream")
-@click.argument("inputs", metavar="INPUT...", nargs=-1)
-@click.option(
-    "--preset",
-    "presets",
+@click.argument("inputs", metavar="INPUT...", type=FILE, nargs=-1)
+@preset_option(
+    "dream",
+    names=["presets"],
+    default=None,
     multiple=True,
-    metavar="NAME|FILE",
-    shell_complete=complete_preset("dream"),
     help=f"Preset; several with --each. Repeatable.  [{DEFAULTS['dream']}]",
 )
 @batch_options(styles=False)
-@settings_options(DreamSettings)
+@settings_options(DreamSettings, hide=("from_noise", "guide_mode", "guide_size"))
 @settings_options(Execution)
 @input_options
 @message_options
 def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: Any) -> int:
-    """Dream on all INPUT pictures.
+    """Dream on all INPUT photos.
 
     \b
     Examples:
       stylize batch dream photos/ -o dreams/
-      stylize batch dream photos/ --preset eyes --preset birds --each --gallery -o dreams/
+      stylize batch dream photos/ -r --preset eyes --strength 120 -o dreams/
+      stylize batch dream photos/ --preset eyes --preset birds --each -o dreams/
+
+    Inputs are files, folders, or patterns in quotes. Run the same command again to continue a batch
+    that was stopped. All options of 'stylize dream' that change the look apply, except --mask.
     """
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
@@ -456,7 +512,7 @@ def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> 
 
     if len(presets) > 1 and not each:
         raise UsageError("presets cannot be blended", hint="--each makes a picture with each")
-    found = [find_preset("dream", wanted) for wanted in presets]
+    found = [choose_preset("dream", wanted) for wanted in presets]
     looks = []
     for name, preset in zip(distinct([each.name for each in found]), found, strict=True):
         settings: DreamSettings = preset.apply(said)
@@ -487,6 +543,12 @@ def distinct(names: Sequence[str]) -> list[str]:
 @message_options
 def batch_run(job: Path, **options: Any) -> int:
     """Run the batch that the TOML file JOB describes.
+
+    \b
+    Examples:
+      stylize batch run job.toml
+      stylize batch run job.toml --dry-run
+      stylize batch run job.toml --retry-failed --gallery
 
     \b
     technique = "dream"              # or "transfer"
@@ -530,7 +592,15 @@ def batch_run(job: Path, **options: Any) -> int:
 
 @batch.command("status")
 @click.argument("output", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per picture.")
+@option("--json", "as_json", is_flag=True, everyday=True, help="Print one JSON object per picture.")
 def batch_status(output: Path, as_json: bool) -> int:
-    """Show the state of all pictures of batches in DIR. Exits with 1 if any failed."""
+    """Show the state of all pictures of the batches that write to DIR.
+
+    \b
+    Examples:
+      stylize batch status painted/
+      stylize batch status painted/ --json
+
+    The exit code is 1 if a picture failed.
+    """
     return show_status(output, as_json=as_json)

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.cli.help import option
 from stylize.cli.messages import say
 from stylize.cli.options import given, group_of, settings_options
 from stylize.cli.requests import OutputRequest
 from stylize.errors import OutputError, UsageError
 from stylize.settings.execution import CheckpointSettings
+from stylize.settings.fields import Group
 
 if TYPE_CHECKING:
     from stylize.cli.run import Plan
@@ -28,15 +30,19 @@ LONG_S = 600.0
 
 checkpoint_options = group_of(
     [
-        click.option(
+        option(
             "--checkpoint",
             type=click.Path(dir_okay=False, path_type=Path),
             metavar="FILE",
-            help="Write a checkpoint to FILE so that 'stylize resume' can continue the run."
-            "  [OUTPUT.checkpoint for runs over 10 minutes]",
+            group=Group.EXECUTION,
+            help="Save the progress to FILE, so that 'stylize resume FILE' can continue the run."
+            "  [OUTPUT.checkpoint, for runs over 10 minutes]",
         ),
-        click.option(
-            "--no-checkpoint", is_flag=True, help="Write no checkpoint, however long the run takes."
+        option(
+            "--no-checkpoint",
+            is_flag=True,
+            group=Group.EXECUTION,
+            help="Never save the progress.",
         ),
         settings_options(CheckpointSettings),
     ]
@@ -112,7 +118,9 @@ def read_checkpointing(
     path, without = options.pop("checkpoint"), options.pop("no_checkpoint")
     minutes = CheckpointSettings(**given(CheckpointSettings, options)).checkpoint_every
     if path is not None and without:
-        raise UsageError("--checkpoint with --no-checkpoint", hint="leave one of them out")
+        raise UsageError(
+            "--checkpoint cannot be combined with --no-checkpoint", hint="leave one of them out"
+        )
     taken = [*files, *([] if target is None else [target])]
     if path is not None:
         check_free(path, taken, overwrite=output.overwrite)

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.checkpoints import checkpoint_options
+from stylize.cli.completion import FILE
+from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_optional
 from stylize.cli.masks import check_one_mask, save_mask_option
 from stylize.cli.options import (
+    choose_preset,
     given,
     group_of,
+    guide_option,
     input_options,
     message_options,
     output_options,
@@ -25,21 +29,22 @@ from stylize.errors import UsageError
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
+from stylize.settings.fields import Group
 from stylize.settings.masks import kept_part
-from stylize.settings.presets import find_preset
 
 if TYPE_CHECKING:
     from stylize.products.dream.dream import Dream
 
 picture_options = group_of(
     [
-        click.option(
-            "--guide", metavar="PICTURE", help="Amplify the features of this picture instead."
-        ),
-        click.option(
+        guide_option,
+        option(
             "--mask",
+            type=FILE,
             metavar="FILE",
-            help="White shows the dream, black keeps the photo.",
+            group=Group.MASKS,
+            everyday=True,
+            help="Dream only where FILE is white; the photo stays where it is black.",
         ),
         save_mask_option,
     ]
@@ -66,8 +71,8 @@ class DreamRequest:
     run: RunRequest
 
 
-@click.command(epilog="Defaults are those of the preset 'dogs'.")
-@click.argument("photo", metavar="[IMAGE]", required=False)
+@click.command(cls=Command)
+@click.argument("photo", metavar="[PHOTO]", type=FILE, required=False)
 @output_options
 @checkpoint_options
 @preset_options("dream")
@@ -77,14 +82,13 @@ class DreamRequest:
 @input_options
 @message_options
 def dream(photo: str | None, **options: Any) -> int:
-    """Amplify whatever the network sees in IMAGE (DeepDream).
+    """Amplify whatever the network sees in PHOTO (DeepDream).
 
     \b
     Examples:
-      stylize dream photo.jpg
-      stylize dream photo.jpg --preset eyes --strength 120 -o eyes.png
-      stylize dream photo.jpg --layer 'conv4_3 + 0.5*conv3_3:30-40 - 0.2*conv5_1:7'
-      stylize dream --from-noise 1024x768 --preset swirls --tileable
+      stylize dream photo.jpg --preset eyes --strength 120
+      stylize dream photo.jpg --layer 'conv4_3 + 0.5*conv3_3:30-40' -o dream.png
+      stylize dream --from-noise 1024x768 --preset swirls
 
     'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
@@ -98,7 +102,7 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     messages, output = take(Messages, options), take(OutputRequest, options)
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
-    preset = find_preset("dream", options.pop("preset"))
+    preset = choose_preset("dream", options.pop("preset"))
     guide, mask = options.pop("guide"), options.pop("mask")
     settings: DreamSettings = preset.apply(said)
     check_beginning(photo, settings, sized="size" in said)
@@ -119,11 +123,13 @@ def check_beginning(photo: str | None, settings: DreamSettings, *, sized: bool) 
     if photo is None and settings.from_noise is None:
         raise UsageError("nothing to dream on", hint="name a picture, or --from-noise 640x480")
     if photo is not None and settings.from_noise is not None:
-        raise UsageError("a picture with --from-noise", hint="leave one of them out")
+        raise UsageError("--from-noise needs no photo", hint="leave one of them out")
     if settings.from_noise is not None and sized:
-        raise UsageError("--size with --from-noise", hint="the noise has its own size")
+        raise UsageError(
+            "--size cannot be combined with --from-noise", hint="the noise has its own size"
+        )
     if settings.from_noise is not None and kept_part(settings) is not None:
-        raise UsageError("--subject or --background with --from-noise", hint="noise has no subject")
+        raise UsageError("--subject and --background need a photo", hint="noise has no subject")
 
 
 def prepare(request: DreamRequest) -> Dream:

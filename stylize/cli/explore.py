@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from stylize.cli.completion import FILE, layers, parts_of_lists, preset_names_of
+from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import files_among, open_picture, require_files
 from stylize.cli.messages import say
 from stylize.cli.options import (
     check_streams,
-    complete_preset,
+    choose_preset,
     given,
     input_options,
     message_options,
+    preset_option,
     result_options,
     settings_options,
 )
@@ -30,7 +32,8 @@ from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.presets import DEFAULTS, Preset, check_layers, find_preset, preset_names
+from stylize.settings.fields import Group
+from stylize.settings.presets import DEFAULTS, Preset, check_layers, preset_names
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
@@ -52,57 +55,103 @@ IDLE = {
     "presets": ("strengths", "top", "preset"),
 }
 
+cell_size_option = option(
+    "--size",
+    default="256",
+    metavar="SIZE",
+    group=Group.SHEET,
+    everyday=True,
+    help="Size of the picture in a cell.  [256]",
+)
 
-@click.group()
+
+@click.group(cls=CommandGroup)
 def explore() -> None:
-    """Make contact sheets to choose from."""
+    """Make contact sheets to choose from.
+
+    \b
+    Examples:
+      stylize explore transfer photo.jpg painting.jpg
+      stylize explore dream photo.jpg
+      stylize replay photo-sheet.png --cell B3 --size 1024
+    """
 
 
 @explore.command("dream")
-@click.argument("photo", metavar="IMAGE")
+@click.argument("photo", metavar="PHOTO", type=FILE)
 @result_options
-@click.option(
+@option(
     "--layer",
     "layers",
     multiple=True,
+    group=Group.SHEET,
+    everyday=True,
+    shell_complete=parts_of_lists(layers),
     metavar="EXPRESSION",
-    help="A row of the sheet, with a column for each strength. Repeatable.",
+    help="Make a row for this layer, with one cell for each --strength. Repeatable.",
 )
-@click.option(
+@option(
     "--strength",
     "strengths",
     multiple=True,
     type=click.FLOAT,
-    help="A column of a sheet of layers. Repeatable.  [30, 60, 120]",
+    metavar="N",
+    group=Group.SHEET,
+    everyday=True,
+    help="Make a column with this strength. Repeatable.  [30, 60, 120]",
 )
-@click.option(
+@option(
     "--channels",
     metavar="LAYER",
-    help="Cells for the channels of this layer that respond most to IMAGE.",
+    group=Group.SHEET,
+    everyday=True,
+    shell_complete=parts_of_lists(layers),
+    help="Make a cell for each channel of this layer that responds strongly to PHOTO.",
 )
-@click.option("--top", type=click.IntRange(1, 512), help=f"Number of channels.  [{TOP}]")
-@click.option(
-    "--preset",
-    metavar="NAME|FILE",
-    shell_complete=complete_preset("dream"),
-    help=f"Preset behind layers and channels.  [{DEFAULTS['dream']}]",
+@option(
+    "--top",
+    type=click.IntRange(1, 512),
+    metavar="N",
+    group=Group.SHEET,
+    everyday=True,
+    help=f"Number of channels.  [{TOP}]",
 )
-@click.option("--size", default="256", help="Size of a cell's picture.  [256]")
-@click.option("--columns", type=click.IntRange(1, 100), help=f"Cells per row.  [{COLUMNS}]")
-@click.option("--seed", type=click.INT, default=0, help="Seed of the jitter.  [0]")
+@preset_option(
+    "dream",
+    default=None,
+    help=f"Preset to which layers and channels are applied.  [{DEFAULTS['dream']}]",
+)
+@cell_size_option
+@option(
+    "--columns",
+    type=click.IntRange(1, 100),
+    metavar="N",
+    group=Group.SHEET,
+    everyday=True,
+    help=f"Cells per row.  [{COLUMNS}]",
+)
+@option(
+    "--seed",
+    type=click.INT,
+    default=0,
+    metavar="N",
+    group=Group.OPTIMIZER,
+    help="Seed of the jitter.  [0]",
+)
 @settings_options(Execution)
 @input_options
 @message_options
 def explore_dream(photo: str, **options: Any) -> int:
-    """Dream on IMAGE in many ways, as thumbnails on one sheet.
+    """Dream on PHOTO in many ways, as thumbnails on one sheet.
 
     \b
     Examples:
-      stylize explore dream photo.jpg                         all presets
-      stylize explore dream photo.jpg --layer conv3_3 --layer conv4_2 --strength 40 --strength 120
+      stylize explore dream photo.jpg
+      stylize explore dream photo.jpg --layer conv3_3 --layer conv4_2
       stylize explore dream photo.jpg --channels conv5_1 --top 12
 
-    Each cell has a name: 'stylize replay SHEET.png --cell B3 --size 1024' makes it large.
+    The sheet shows all presets, or one row for each --layer, or the --channels of a layer. To make
+    a cell large: 'stylize replay SHEET.png --cell B3 --size 1024'.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
@@ -143,7 +192,7 @@ class DreamSheet:
                 that the network does not have.
         """
         self._check_kind()
-        preset = find_preset("dream", self.preset or DEFAULTS["dream"])
+        preset = choose_preset("dream", self.preset or DEFAULTS["dream"])
         settings: DreamSettings = preset.apply(self.common)
         architecture = find_model(settings.network).architecture
         for layer in (*self.layers, *([self.channels] if self.channels else [])):
@@ -156,7 +205,9 @@ class DreamSheet:
 
     def _check_kind(self) -> None:
         if self.layers and self.channels:
-            raise SettingError("--layer and --channels", hint="ask for one sheet at a time")
+            raise SettingError(
+                "--layer cannot be combined with --channels", hint="ask for one sheet at a time"
+            )
         kind = "layers" if self.layers else "channels" if self.channels else "presets"
         for name in IDLE[kind]:
             if getattr(self, name):
@@ -194,14 +245,6 @@ class NamesType(click.ParamType[Any]):
             self.fail(f"'{value}' leaves a name out", param, ctx)
         return names
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Preset names for the part after the last comma."""
-        done, comma, begun = incomplete.rpartition(",")
-        names = complete_preset("transfer")(ctx, param, begun)
-        return [CompletionItem(done + comma + name) for name in names]
-
 
 class WeightsType(click.ParamType[Any]):
     """Numbers with commas between them."""
@@ -221,31 +264,40 @@ class WeightsType(click.ParamType[Any]):
 
 
 @explore.command("transfer")
-@click.argument("content", metavar="CONTENT")
-@click.argument("styles", metavar="STYLE...", nargs=-1, required=True)
+@click.argument("content", metavar="PHOTO", type=FILE)
+@click.argument("styles", metavar="STYLE...", type=FILE, nargs=-1, required=True)
 @result_options
-@click.option("--presets", type=NamesType(), help="The columns of the sheet.  [all presets]")
-@click.option(
+@option(
+    "--presets",
+    type=NamesType(),
+    group=Group.SHEET,
+    everyday=True,
+    shell_complete=parts_of_lists(preset_names_of("transfer")),
+    help="Presets to compare, one column each.  [all presets]",
+)
+@option(
     "--strengths",
     type=WeightsType(),
-    help="One row for each --content-weight: 0.02,0.05,0.1.",
+    group=Group.SHEET,
+    everyday=True,
+    help="Values of --content-weight to compare, one row each: 0.02,0.05,0.1.",
 )
-@click.option("--size", default="256", help="Size of a cell's picture.  [256]")
+@cell_size_option
 @settings_options(Execution)
 @input_options
 @message_options
 def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
-    """Paint CONTENT in each STYLE with every preset, as thumbnails on one sheet.
+    """Paint PHOTO in each STYLE with every preset, as thumbnails on one sheet.
 
     \b
     Examples:
-      stylize explore transfer photo.jpg painting.jpg         all presets
+      stylize explore transfer photo.jpg painting.jpg
       stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
-      stylize explore transfer photo.jpg a.jpg b.jpg --presets draft --strengths 0.01,0.05,0.2
+      stylize explore transfer photo.jpg a.jpg --strengths 0.01,0.05,0.2
 
-    Columns are presets, rows are styles; with --strengths, each style has one row per strength.
-    Presets that are then equal share a column. Each cell has a name: 'stylize replay SHEET.png
-    --cell B3 --size 2048' makes it large.
+    Columns are presets, rows are styles; with --strengths, each style has one row per value.
+    Presets that give the same picture share a column. To make a cell large: 'stylize replay
+    SHEET.png --cell B3 --size 2048'.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
@@ -274,7 +326,7 @@ class TransferSheet:
             UsageError: no such preset, one that cannot be on a sheet, or no such strength.
         """
         names = self.presets or preset_names("transfer")
-        presets = [find_preset("transfer", name) for name in names]
+        presets = [choose_preset("transfer", name) for name in names]
         rows: list[dict[str, Any]] = [{"size": self.size}]
         if self.strengths:
             rows = [row | {"content_weight": each} for row in rows for each in self.strengths]
@@ -361,37 +413,35 @@ def check_whole_layer(text: str) -> None:
 
 
 @explore.command("blend")
-@click.argument("content", metavar="CONTENT")
-@click.argument("first", metavar="STYLE")
-@click.argument("last", metavar="STYLE")
+@click.argument("content", metavar="PHOTO", type=FILE)
+@click.argument("first", metavar="STYLE", type=FILE)
+@click.argument("last", metavar="STYLE", type=FILE)
 @result_options
-@click.option(
+@option(
     "--steps",
     "count",
     type=click.IntRange(2, 26),
     default=5,
+    metavar="N",
+    group=Group.SHEET,
+    everyday=True,
     help="Number of cells.  [5]",
 )
-@click.option(
-    "--preset",
-    default=DEFAULTS["transfer"],
-    metavar="NAME|FILE",
-    shell_complete=complete_preset("transfer"),
-    help=f"Preset of all cells.  [{DEFAULTS['transfer']}]",
-)
-@click.option("--size", default="256", help="Size of a cell's picture.  [256]")
+@preset_option("transfer", help=f"Preset of all cells.  [{DEFAULTS['transfer']}]")
+@cell_size_option
 @settings_options(Execution)
 @input_options
 @message_options
 def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
-    """Paint CONTENT in mixtures of two STYLE pictures, from one to the other, on one strip.
+    """Paint PHOTO in mixtures of two STYLE images, from one to the other, on one strip.
 
     \b
     Examples:
       stylize explore blend photo.jpg hatching.jpg cubes.jpg
-      stylize explore blend photo.jpg a.jpg b.jpg --steps 9 --preset draft --size 192
+      stylize explore blend photo.jpg a.jpg b.jpg --steps 9
+      stylize explore blend photo.jpg a.jpg b.jpg --preset draft -o strip.png
 
-    Each cell has a name: 'stylize replay STRIP.png --cell C1 --size 2048' makes it large.
+    To make a cell large: 'stylize replay STRIP.png --cell C1 --size 2048'.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
@@ -411,11 +461,11 @@ def strip_settings(preset: str, size: str) -> TransferSettings:
     Raises:
         UsageError: no such preset, or one that says itself how styles are mixed.
     """
-    settings: TransferSettings = find_preset("transfer", preset).apply({"size": size})
+    settings: TransferSettings = choose_preset("transfer", preset).apply({"size": size})
     if settings.init == "file" or settings.style_weights:
         raise SettingError(
-            f"the preset '{preset}' has no place on a strip",
-            hint="it names weights of styles, or starts from a picture",
+            f"the preset '{preset}' cannot be used on a strip",
+            hint="it has weights of styles, or starts from a picture",
         )
     settings.check_styles(2)
     check_layers(settings, find_model(settings.network).architecture)

@@ -8,14 +8,28 @@ from typing import Any
 
 import click
 
+from stylize.cli.help import Command, option
 from stylize.errors import RecipeError
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the recipe as one JSON document.")
+@option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    everyday=True,
+    help="Print the recipe as one JSON document.",
+)
 def info(file: Path, as_json: bool) -> None:
-    """Show the recipe inside a picture: how it was made."""
+    """Show the recipe inside the picture FILE: how it was made.
+
+    \b
+    Examples:
+      stylize info result.png
+      stylize info result.png --json
+      stylize info sheet.png
+    """
     from stylize.runs.recipe import load_recipe
 
     recipe = load_recipe(file)

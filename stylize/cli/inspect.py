@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.cli import help as grouped
+from stylize.cli.completion import FIELDS, FILE
+from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
@@ -26,9 +29,10 @@ from stylize.cli.output import choose_target, deliver
 from stylize.cli.progress import bar, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
-from stylize.errors import OutputError, UnknownNameError
+from stylize.errors import OutputError
 from stylize.networks.models import find_model
 from stylize.settings.execution import Execution
+from stylize.settings.fields import Group
 from stylize.settings.inspect import (
     ActivationsSettings,
     CaricatureSettings,
@@ -93,16 +97,22 @@ class Command:
         return any(each.multiple for each in _options(self.pictures) if each.name == name)
 
 
-LIKE = click.option(
+LIKE = option(
     "--like",
-    metavar="PICTURE",
-    help="Explain the likeness to this picture at the layer TARGET.",
+    type=FILE,
+    metavar="PHOTO",
+    group=Group.NETWORK,
+    everyday=True,
+    help="Explain the similarity to this photo at the layer TARGET.",
 )
 
-DIRECTION = click.option(
+DIRECTION = option(
     "--direction",
+    type=FILE,
     multiple=True,
     metavar="PHOTO",
+    group=Group.NETWORK,
+    everyday=True,
     help="Show more of what these photos have in common at the layer TARGET. Repeatable.",
 )
 
@@ -126,10 +136,11 @@ COMMANDS: dict[str, Command] = {
         Examples:
           stylize inspect filters
           stylize inspect filters --layer conv3_1 --slices 25 --normalize each
+          stylize inspect filters --network vgg19 -o kernels.png
 
-        Kernels of conv1_1 are small pictures in RGB. Kernels of deeper layers have one slice per
-        input channel; a cell shows the first 16 slices (--slices), in grey, of the first 64
-        filters (--count).""",
+        Kernels of conv1_1 are small RGB pictures. Kernels of deeper layers have one grey slice per
+        input channel. The sheet shows the first 64 filters (--count) with their first 16 slices
+        (--slices).""",
         on_device=False,
     ),
     "activations": Command(
@@ -145,8 +156,8 @@ COMMANDS: dict[str, Command] = {
           stylize inspect activations photo.jpg relu5_1 --overlay --count 12
           stylize inspect activations photo.jpg conv2_2:3,17-20
 
-        The label of each map is the channel's number and its mean absolute activation. Before
-        the ReLU (conv4_3 instead of relu4_3), cool colours are negative activations.""",
+        The label of each map shows the number of the channel and its mean absolute activation.
+        Before the ReLU (conv4_3 instead of relu4_3), cool colours are negative activations.""",
         {"photo": "PHOTO", "layer": "LAYER"},
     ),
     "patches": Command(
@@ -159,7 +170,8 @@ COMMANDS: dict[str, Command] = {
         \b
         Examples:
           stylize inspect patches photos/ relu4_3:7,21-26
-          stylize inspect patches photos/ -r 'relu3_3:0-9 + relu5_1:40' --top 16 -o page.png
+          stylize inspect patches photos/ -r 'relu3_3:0-9 + relu5_1:40' -o page.png
+          stylize inspect patches photos/ relu5_1:40 --top 16 --per-photo 1
 
         A patch is the receptive field of one position of the layer; the part outside the photo
         is grey. Photos that cannot be read are skipped. The same command continues a run that
@@ -180,14 +192,11 @@ COMMANDS: dict[str, Command] = {
         \b
         Examples:
           stylize inspect feature conv5_3:100
-          stylize inspect feature conv5_1:7 --diversity 4
-          stylize inspect feature conv4_3:30 --to conv4_3:100
           stylize inspect feature conv5_1 --direction cat.jpg --direction lion.jpg
-          stylize inspect feature conv5_2:20 --method cs231n
           stylize inspect feature --class "golden retriever" --network vgg16-imagenet
 
-        Channels are read before the ReLU, where even a silent channel has a gradient.
-        docs/channels.md shows thirty interesting channels.""",
+        Channels are read before the ReLU, where even a silent channel has a gradient. Thirty
+        interesting channels are shown in docs/channels.md.""",
         {"target": "[TARGET]"},
         (DIRECTION,),
         unit="step",
@@ -202,23 +211,22 @@ COMMANDS: dict[str, Command] = {
 
         \b
         Examples:
-          stylize inspect saliency photo.jpg
-          stylize inspect saliency photo.jpg conv5_3:100 --method guided
+          stylize inspect saliency photo.jpg --method guided
           stylize inspect saliency photo.jpg conv4_2:7 --at 320,200 --view overlay
-          stylize inspect saliency photo.jpg conv5_3 --like other.jpg --method smoothgrad
+          stylize inspect saliency photo.jpg conv5_3 --like other.jpg
 
-{TARGET_TEXT} The picture shows the absolute gradient, the largest of the three
-        colours at each pixel.""",
+{TARGET_TEXT} Bright pixels matter most. The brightness
+        is the largest absolute gradient of the three colours.""",
         {"photo": "PHOTO", "target": "[TARGET]"},
         (LIKE,),
         unit="copy",
     ),
     "occlude": Command(
-        "Show where a response falls when a patch hides the photo.",
+        "Show how a response drops when a patch hides part of the photo.",
         OcclusionSettings,
         f"{PRODUCTS}.occlude:show_occlusion",
         lambda settings: "occlusion",
-        f"""Hide PHOTO with a grey patch, place by place, and show where the response falls.
+        f"""Hide parts of PHOTO with a grey patch and show where the response drops.
 
         \b
         Examples:
@@ -237,15 +245,16 @@ COMMANDS: dict[str, Command] = {
         InversionSettings,
         f"{PRODUCTS}.invert:show_inversion",
         lambda settings: "inversions" if settings.strip else f"inversion-{settings.layer}",
-        """Reconstruct PHOTO, from noise, from the activations of one layer.
+        """Reconstruct PHOTO from the activations of one layer.
 
         \b
         Examples:
           stylize inspect invert photo.jpg --layer relu3_1
+          stylize inspect invert photo.jpg --layer conv5_1 --steps 300
           stylize inspect invert photo.jpg --strip
 
-        What the layer does not represent comes back arbitrarily. --json prints the peak
-        signal-to-noise ratio of the pixels.""",
+        The reconstruction starts from noise. What the layer does not represent comes out at
+        random. --json prints the peak signal-to-noise ratio of the pixels.""",
         {"photo": "PHOTO"},
         unit="step",
         on_interrupt=SAVES,
@@ -255,12 +264,15 @@ COMMANDS: dict[str, Command] = {
         CaricatureSettings,
         f"{PRODUCTS}.caricature:show_caricature",
         lambda settings: f"caricature-{settings.layer}",
-        """Make a picture, from noise, that exaggerates what a layer sees at each place of PHOTO.
+        """Make a picture that exaggerates what a layer sees at each place of PHOTO.
 
         \b
         Examples:
           stylize inspect caricature photo.jpg
-          stylize inspect caricature photo.jpg --layer relu5_1 --power 0""",
+          stylize inspect caricature photo.jpg --layer relu5_1
+          stylize inspect caricature photo.jpg --power 0 -o wild.png
+
+        The picture starts from noise.""",
         {"photo": "PHOTO"},
         unit="step",
         on_interrupt=SAVES,
@@ -275,11 +287,12 @@ COMMANDS: dict[str, Command] = {
         \b
         Examples:
           stylize inspect map photos/
-          stylize inspect map photos/ -r --layer relu4_3 --thumbnail 64 -o map.png
+          stylize inspect map photos/ -r --thumbnail 64
+          stylize inspect map photos/ --layer relu4_3 -o map.png
 
-        Two files are written next to the picture: MAP.html, a page that zooms, pans, and shows
-        the names of the files, and MAP.png.sha256, the list of the photos. Photos that cannot be
-        read are skipped. Needs scikit-learn (pip install scikit-learn).""",
+        Also writes two files next to the picture: MAP.html, a page to zoom and pan, with the names
+        of the files, and MAP.png.sha256, the list of the photos. Photos that cannot be read are
+        skipped. Needs scikit-learn (pip install scikit-learn).""",
         {"folder": "FOLDER"},
         unit="photo",
         companions=(
@@ -301,15 +314,15 @@ COMMANDS: dict[str, Command] = {
           stylize inspect segment photo.jpg --view cutout
 
         The mask is white on the subject and has the size of the photo. You can edit it in any
-        paint program. The command finds one subject; it cannot tell which object a region
-        belongs to. It prints a note if the result is uncertain. Needs OpenCV (pip
+        paint program. The command finds one subject and cannot tell objects apart. It prints a
+        note if the result is uncertain. Needs OpenCV (pip
         install opencv-python-headless).""",
         {"photo": "PHOTO"},
     ),
 }
 
 
-class InspectGroup(click.Group):
+class InspectGroup(CommandGroup):
     """The commands of the table."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -320,34 +333,44 @@ class InspectGroup(click.Group):
         """The command of this name."""
         return click_command(cmd_name, COMMANDS[cmd_name]) if cmd_name in COMMANDS else None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command of the first word.
-
-        Raises:
-            UnknownNameError: no such command.
-        """
-        if args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise UnknownNameError("inspect command", args[0], COMMANDS)
-        return super().resolve_command(ctx, args)
-
 
 @click.group(cls=InspectGroup)
 def inspect() -> None:
-    """See what the network sees."""
+    """See what the network sees.
+
+    \b
+    Examples:
+      stylize inspect activations photo.jpg relu4_3
+      stylize inspect saliency photo.jpg --method guided
+      stylize inspect feature conv5_3:100
+    """
 
 
-recursive_option = click.option(
-    "-r", "--recursive", is_flag=True, help="Also search the subfolders of FOLDER."
+recursive_option = option(
+    "-r",
+    "--recursive",
+    is_flag=True,
+    group=Group.INPUT,
+    everyday=True,
+    help="Also search the subfolders of FOLDER.",
 )
 
 number_options = group_of(
     [
-        click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON."),
-        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
-        click.option(
-            "-v", "--verbose", count=True, help="Print the device and precision; -vv: tracebacks."
+        option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            everyday=True,
+            help="Print the numbers as one JSON document.",
+        ),
+        option("-q", "--quiet", is_flag=True, everyday=True, help="Print errors only."),
+        option(
+            "-v",
+            "--verbose",
+            count=True,
+            everyday=True,
+            help="Print the device and the precision; -vv adds tracebacks.",
         ),
     ]
 )
@@ -373,10 +396,16 @@ def click_command(name: str, entry: Command) -> click.Command:
         *_options([number_options]),
     ]
     arguments = [
-        click.Argument([each], metavar=metavar, required=not metavar.startswith("["))
+        click.Argument(
+            [each],
+            metavar=metavar,
+            type=FILE if each in ("photo", "folder") else None,
+            required=not metavar.startswith("["),
+            shell_complete=FIELDS.get(each),
+        )
         for each, metavar in entry.arguments.items()
     ]
-    return click.Command(
+    return grouped.Command(
         name,
         callback=callback,
         params=[*arguments, *parameters],

@@ -7,10 +7,13 @@ from typing import Any
 
 import click
 
+from stylize.cli.completion import names_only, network_names
+from stylize.cli.help import Command, option
 from stylize.networks.architecture import Layer, convolutions, least_octave_px
-from stylize.networks.models import find_model, model_names
+from stylize.networks.models import find_model
 from stylize.planning.cost import network_flop_per_px
 from stylize.settings.dream import DreamSettings
+from stylize.settings.fields import Group
 
 # What grows in a dream of a layer of the packaged VGG-16.
 LOOKS = {
@@ -34,34 +37,35 @@ HEADINGS = ("layer", "channels", "field", "stride", "octave", "GFLOP/MP", "look"
 LINE = "{:<9}{:>8}{:>9}{:>8}{:>9}{:>10}  {}"
 
 
-def complete_network(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[str]:
-    """The names of models that start like this, for the shell."""
-    return [name for name in model_names() if name.startswith(incomplete)]
-
-
-@click.command()
-@click.option(
+@click.command(cls=Command)
+@option(
     "--network",
+    group=Group.NETWORK,
+    everyday=True,
     default=DreamSettings.network,
     metavar="NAME",
     help=f"Network; see 'stylize models list'.  [{DreamSettings.network}]",
-    shell_complete=complete_network,
+    shell_complete=names_only(network_names),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@option("--json", "as_json", is_flag=True, everyday=True, help="Print a JSON array.")
 def layers(network: str, as_json: bool) -> None:
     """List the layers that a dream can amplify, and what it looks like.
 
     \b
-    field     side of the patch that one position of the layer sees
-    stride    pixels between neighbouring positions
-    octave    shortest side of a picture at which a dream there makes sense
-    GFLOP/MP  one step, forward and back, on a million pixels
+    Examples:
+      stylize layers
+      stylize layers --network vgg19
+      stylize layers --json
 
-    Each layer has a second name for its output after the ReLU, such as relu4_3 for conv4_3. The
-    looks are those of vgg16; vgg19's are taken to be alike, and a network of another training has
-    its own.
+    \b
+    field     side of the receptive field: the patch that one position of the layer sees
+    stride    distance between neighbouring positions, in pixels of the picture
+    octave    smallest short side of a picture for a dream at this layer
+    GFLOP/MP  cost of one step, forward and back, per million pixels
+
+    Each layer has a second name for its output after the ReLU: relu4_3 for conv4_3. The looks were
+    observed with vgg16. Expect similar ones from vgg19, and others from a network with other
+    training.
     """
     architecture = find_model(network).architecture
     rows = [row(architecture, layer) for layer in convolutions(architecture)]

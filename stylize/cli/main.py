@@ -9,41 +9,43 @@ from typing import Any, NoReturn
 
 import click
 
-from stylize.cli.lazy import LazyGroup
+from stylize.cli.help import LazyGroup
 from stylize.cli.messages import INTERRUPTED, advised, explain, say, unforeseen
 from stylize.errors import StylizeError
 from stylize.version import __version__
 
-# Name, and the module whose attribute of the same name is the command: imported when used.
+# The summary of each command, by heading. The module of a command has its name.
 COMMANDS = {
-    "transfer": "stylize.cli.transfer",
-    "dream": "stylize.cli.dream",
-    "tunnel": "stylize.cli.tunnel",
-    "batch": "stylize.cli.batch",
-    "explore": "stylize.cli.explore",
-    "inspect": "stylize.cli.inspect",
-    "replay": "stylize.cli.replay",
-    "resume": "stylize.cli.resume",
-    "presets": "stylize.cli.presets",
-    "layers": "stylize.cli.layers",
-    "models": "stylize.cli.models",
-    "info": "stylize.cli.info",
+    "Make pictures": {
+        "transfer": "Paint a photo in the style of one or several images.",
+        "dream": "Amplify whatever a network sees in a photo (DeepDream).",
+        "tunnel": "Make an endless-zoom DeepDream video.",
+        "batch": "Process whole folders of photos.",
+    },
+    "Choose and repeat": {
+        "explore": "Make contact sheets to choose from.",
+        "replay": "Make a picture again from the recipe inside it.",
+        "resume": "Continue a run that was stopped.",
+        "presets": "List and show presets.",
+        "info": "Show the recipe inside a picture.",
+    },
+    "Look inside": {
+        "inspect": "See what the network sees.",
+        "layers": "List the layers and what a dream there looks like.",
+        "models": "List, check and add networks.",
+        "help": "Show the help of a command.",
+    },
 }
 
-# What --help says of each, here so that it need not import them all.
-SUMMARIES = {
-    "transfer": "Paint a photo in the style of one or several images.",
-    "dream": "Amplify whatever a network sees in a photo (DeepDream).",
-    "tunnel": "Make an endless-zoom DeepDream video.",
-    "batch": "Process whole folders of photos.",
-    "explore": "Make contact sheets to choose from.",
-    "inspect": "See what the network sees.",
-    "replay": "Make a picture again from the recipe inside it.",
-    "resume": "Continue a run that was stopped.",
-    "presets": "List and show presets.",
-    "layers": "Show the layers and what a dream there looks like.",
-    "models": "List, check and add networks.",
-    "info": "Show the recipe inside a picture.",
+# What users often want, and what to type.
+WISHES = {
+    "more style": "stylize transfer photo.jpg style.jpg --content-weight 0.01",
+    "broader strokes": "stylize transfer photo.jpg style.jpg --style-size 1024",
+    "keep the face": "stylize transfer photo.jpg style.jpg --mask face.png=keep",
+    "choose by eye": "stylize explore transfer photo.jpg style.jpg",
+    "again, larger": "stylize replay result.png --size 2048 --enlarge",
+    "again, changed": "stylize dream photo.jpg --preset result.png --strength 90",
+    "Tab completion": 'eval "$(_STYLIZE_COMPLETE=bash_source stylize)"',
 }
 
 EPILOG = "Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted, 143 terminated."
@@ -63,6 +65,8 @@ class Commands(LazyGroup):
         """Run and exit, as click's own, with this program's exit codes."""
         words = list(sys.argv[1:] if args is None else args)
         prepare_environment()
+        if "_STYLIZE_COMPLETE" in os.environ:
+            import stylize.cli.completion  # noqa: F401 (registers the scripts of the shells)
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
 
@@ -113,8 +117,9 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
 
 @click.group(
     cls=Commands,
-    modules=COMMANDS,
-    summaries=SUMMARIES,
+    package="stylize.cli",
+    sections=COMMANDS,
+    wishes=WISHES,
     epilog=EPILOG,
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -122,16 +127,19 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
         "max_content_width": 100,
     },
 )
-@click.version_option(__version__, prog_name="stylize")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="stylize", help="Show the version and exit."
+)
 def cli() -> None:
     """Paint a photo in the style of any picture, or let a network dream on it.
 
     \b
     Examples:
-      stylize transfer photo.jpg painting.jpg -o result.png
-      stylize transfer photo.jpg painting.jpg --preset bold --size 1024
+      stylize transfer photo.jpg style.jpg
+      stylize transfer photo.jpg style.jpg --preset bold --size 1024 -o result.png
       stylize dream photo.jpg --preset eyes
-      stylize info result.png
+
+    'stylize help COMMAND' or 'stylize COMMAND --help' shows the options of a command.
     """
 
 

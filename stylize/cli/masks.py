@@ -10,44 +10,55 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.cli.completion import FILE
+from stylize.cli.help import option
 from stylize.cli.inputs import open_picture
 from stylize.cli.options import group_of
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError
+from stylize.settings.fields import Group
 from stylize.settings.masks import KEEP, SubjectSettings, kept_part
 
 if TYPE_CHECKING:
     from stylize.products.transfer.style_groups import Masks
 
-save_mask_option = click.option(
+save_mask_option = option(
     "--save-mask",
+    group=Group.MASKS,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write the mask found by --subject or --background, so that you can edit it.",
+    help="Save the mask that --subject or --background finds, so that you can edit it.",
 )
 
 region_options = group_of(
     [
-        click.option(
+        option(
             "--mask",
             "masks",
+            type=FILE,
+            group=Group.MASKS,
+            everyday=True,
             multiple=True,
             metavar="FILE[=STYLE]",
             help="FILE: paint only its white area. FILE=STYLE: paint that area in STYLE. FILE=keep:"
             " leave it unpainted. Repeatable.",
         ),
-        click.option(
+        option(
             "--regions",
             "segments",
+            type=FILE,
+            group=Group.MASKS,
             metavar="FILE",
-            help="A picture with one colour for each region, for --region.",
+            help="A picture in which each region has one colour; --region gives it a style.",
         ),
-        click.option(
+        option(
             "--region",
             "colours",
+            type=FILE,
+            group=Group.MASKS,
             multiple=True,
             metavar="COLOUR=STYLE",
-            help="Style of the region of this colour, or keep: '#ff0000=monet.jpg'. Repeatable.",
+            help="Style for the region of this colour: '#ff0000=monet.jpg', or keep. Repeatable.",
         ),
         save_mask_option,
     ]
@@ -152,7 +163,9 @@ def check_one_mask(settings: SubjectSettings, mask: str | None) -> None:
         SettingError: the subject and the background are treated alike.
     """
     if kept_part(settings) is not None and mask is not None:
-        raise UsageError("--mask with --subject or --background", hint="leave one of them out")
+        raise UsageError(
+            "--mask cannot be combined with --subject or --background", hint="leave one of them out"
+        )
 
 
 def take_save_mask(

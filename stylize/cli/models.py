@@ -12,25 +12,42 @@ from typing import Any
 
 import click
 
+from stylize.cli.completion import names_only, names_or_files, network_names
+from stylize.cli.help import CommandGroup, option
 from stylize.errors import SettingError, UnknownNameError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
+from stylize.settings.fields import Group
 
 
-def complete_name(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """The names of models that start like this, for the shell."""
-    return [name for name in store.model_names() if name.startswith(incomplete)]
-
-
-@click.group()
+@click.group(cls=CommandGroup)
 def models() -> None:
-    """List, check and add networks."""
+    """List, check and add networks.
+
+    \b
+    Examples:
+      stylize models list
+      stylize models add vgg16-imagenet
+      stylize transfer photo.jpg painting.jpg --network vgg16-imagenet
+    """
 
 
 @models.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array with every detail.")
+@option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    everyday=True,
+    help="Print a JSON array with every detail.",
+)
 def list_command(as_json: bool) -> None:
-    """List the models that are installed or can be downloaded."""
+    """List the networks that are installed or can be downloaded.
+
+    \b
+    Examples:
+      stylize models list
+      stylize models list --json
+    """
     found = store.list_models()
     if as_json:
         click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
@@ -43,9 +60,15 @@ def list_command(as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name", required=False, shell_complete=complete_name)
+@click.argument("name", required=False, shell_complete=names_only(network_names))
 def verify(name: str | None) -> None:
-    """Check the SHA-256 of the model NAME, or of all models."""
+    """Check the SHA-256 of the network NAME, or of all networks.
+
+    \b
+    Examples:
+      stylize models verify
+      stylize models verify vgg19
+    """
     damaged = []
     for model in [store.find_model(name)] if name else store.list_models():
         try:
@@ -62,28 +85,50 @@ def verify(name: str | None) -> None:
 
 
 @models.command()
-@click.argument("name", shell_complete=complete_name)
+@click.argument("name", shell_complete=names_only(network_names))
 def path(name: str) -> None:
-    """Print the path of the file of the model NAME."""
+    """Print the path of the file of the network NAME.
+
+    \b
+    Examples:
+      stylize models path vgg16
+    """
     click.echo(store.find_model(name).path)
 
 
 @models.command()
-@click.argument("source", metavar="NAME_OR_FILE")
-@click.option("--name", help="Name of the model.  [from the file name]")
-@click.option(
+@click.argument(
+    "source",
+    metavar="NAME|FILE",
+    shell_complete=names_or_files(lambda: store.DOWNLOADABLE),
+)
+@option(
+    "--name",
+    metavar="NAME",
+    group=Group.NETWORK,
+    everyday=True,
+    help="Name of the network.  [from the file name]",
+)
+@option(
     "--preprocessing",
+    group=Group.NETWORK,
+    everyday=True,
     type=click.Choice(["auto", "caffe", "torchvision"]),
     default="auto",
-    show_default=True,
     help="Preprocessing that the network expects. caffe: BGR, 0 to 255, minus the mean; "
-    "torchvision: RGB, 0 to 1, normalised; auto: decided by the file.",
+    "torchvision: RGB, 0 to 1, normalised; auto: found out from the file.  [auto]",
 )
 def add(source: str, name: str | None, preprocessing: str) -> None:
     """Add a VGG-16 or VGG-19: a FILE of weights, or the NAME of one to download.
 
-    FILE is .safetensors, .pth or .pt; only tensors are read from it. The names are
-    vgg16-imagenet (528 MB) and vgg19-imagenet (548 MB), as torchvision publishes them.
+    \b
+    Examples:
+      stylize models add vgg16-imagenet
+      stylize models add my-weights.safetensors
+      stylize models add vgg19.pth --name my-vgg
+
+    FILE is .safetensors, .pth or .pt; only tensors are read from it. NAME is vgg16-imagenet
+    (528 MB) or vgg19-imagenet (548 MB), as torchvision publishes them.
     """
     if source in store.DOWNLOADABLE:
         if name or preprocessing != "auto":

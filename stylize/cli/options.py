@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from stylize.cli.completion import FIELDS, FILE, names_or_files, preset_names_of
+from stylize.cli.help import Decorated, Option, option
 from stylize.errors import OutputError, SettingError
-from stylize.networks.architecture import layer_names
-from stylize.settings.fields import option_name
-from stylize.settings.presets import DEFAULTS, Preset, changes, to_toml
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+from stylize.settings.fields import Group, option_name
+from stylize.settings.presets import (
+    DEFAULTS,
+    Preset,
+    changes,
+    find_preset,
+    preset_names,
+    to_toml,
+)
 
 
 class LayerWeightsType(click.ParamType[Any]):
@@ -43,17 +48,6 @@ class LayerWeightsType(click.ParamType[Any]):
             pairs[layer] = number
         return tuple(pairs.items())
 
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Layer names for the part after the last comma."""
-        done, comma, begun = incomplete.rpartition(",")
-        return [
-            CompletionItem(done + comma + name)
-            for name in layer_names("vgg19")
-            if name.startswith(begun)
-        ]
-
 
 # How a field's type is read from the command line; several values by repetition.
 _TYPES: dict[str, Any] = {
@@ -67,7 +61,7 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def option_for(each: dataclasses.Field[Any]) -> click.Option:
+def option_for(each: dataclasses.Field[Any], *, hidden: bool = False) -> click.Option:
     """The option of one settings field; its value is None unless the user gives one."""
     kind = str(each.type).removesuffix(" | None")
     choices = each.metadata["choices"]
@@ -76,13 +70,20 @@ def option_for(each: dataclasses.Field[Any]) -> click.Option:
     if each.default not in (None, ()) and each.default is not False:
         help_text += f"  [{_shown(each.default)}]"
     name = option_name(each)
-    return click.Option(
+    listed = click.Choice(choices) if choices and "file" not in choices else None
+    values = {"int": "N", "float": "N", "tuple[float, ...]": "N", "str": each.name.upper()}
+    return Option(
         [f"{name}/--no-{name.removeprefix('--')}" if kind == "bool" else name, each.name],
-        type=click.Choice(choices) if choices and "file" not in choices else _TYPES[kind],
+        type=listed or _TYPES[kind],
         multiple=repeated,
         default=None,
         help=help_text,
         show_default=False,
+        metavar=each.metadata["metavar"] or (None if listed else values.get(kind)),
+        group=each.metadata["group"],
+        everyday=each.metadata["everyday"],
+        hidden=hidden,
+        shell_complete=None if listed else FIELDS.get(each.name),
     )
 
 
@@ -92,12 +93,19 @@ def _shown(default: Any) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def settings_options(kind: type[Any]) -> Callable[[Decorated], Decorated]:
-    """Decorator that gives a command one option for each field of a settings class."""
+def settings_options(
+    kind: type[Any], *, hide: Sequence[str] = ()
+) -> Callable[[Decorated], Decorated]:
+    """Decorator that gives a command one option for each field of a settings class.
+
+    Args:
+        kind: the settings class.
+        hide: fields that make no sense here; they are understood, but help does not show them.
+    """
 
     def decorate(function: Decorated) -> Decorated:
         for each in reversed(dataclasses.fields(kind)):
-            _append(function, option_for(each))
+            _append(function, option_for(each, hidden=each.name in hide))
         return function
 
     return decorate
@@ -144,46 +152,64 @@ def group_of(decorators: Iterable[Callable[[Any], Any]]) -> Callable[[Decorated]
 
 # How a picture is written, whatever it is.
 saving_options = [
-    click.option("--depth", type=click.Choice([8, 16]), default=8, help="Bits per channel.  [8]"),
-    click.option(
+    option(
+        "--depth",
+        type=click.Choice([8, 16]),
+        default=8,
+        group=Group.OUTPUT,
+        help="Bits per channel; 16 needs PNG or TIFF.  [8]",
+    ),
+    option(
         "--quality",
         type=click.IntRange(1, 100),
         default=95,
-        help="Quality for JPEG, WebP and AVIF.  [95]",
+        metavar="N",
+        group=Group.OUTPUT,
+        help="Quality for JPEG, WebP and AVIF, 1 to 100.  [95]",
     ),
 ]
+
+overwrite_option = option(
+    "--overwrite",
+    is_flag=True,
+    group=Group.OUTPUT,
+    everyday=True,
+    help="Replace an existing file.",
+)
+
+save_steps_option = option(
+    "--save-steps",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    group=Group.OUTPUT,
+    help="Save intermediate pictures: every step of a dream, every tenth of a transfer.",
+)
 
 # Of every command that makes a picture.
 result_options = group_of(
     [
-        click.option(
+        option(
             "-o",
             "--output",
+            type=FILE,
             metavar="FILE",
-            help="File to write; a folder, or - for stdout.",
+            group=Group.OUTPUT,
+            everyday=True,
+            help="File or folder to write to, or - for stdout.  [next to the photo]",
         ),
-        click.option("--overwrite", is_flag=True, help="Replace an existing file."),
-        click.option(
+        overwrite_option,
+        option(
             "--format",
             type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
-            help="Format for stdout; for a file, the suffix decides.  [png]",
+            group=Group.OUTPUT,
+            help="Format for stdout; for a file, its extension decides.  [png]",
         ),
         *saving_options,
     ]
 )
 
 # Of those that make one picture, step by step.
-output_options = group_of(
-    [
-        result_options,
-        click.option(
-            "--save-steps",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            help="Save the picture as it grows: each step of a dream, every tenth of a transfer.",
-        ),
-    ]
-)
+output_options = group_of([result_options, save_steps_option])
 
 
 def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -> None:
@@ -196,50 +222,78 @@ def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -
 
 input_options = group_of(
     [
-        click.option(
+        option(
             "--max-input-pixels",
             type=click.IntRange(min=1),
             default=80_000_000,
             metavar="N",
             expose_value=False,
             callback=_limit_pixels,
+            group=Group.EXECUTION,
             help="Refuse pictures with more pixels.  [80000000]",
         ),
     ]
 )
 
-found_inputs_option = click.option(
+found_inputs_option = option(
     "--input",
     "inputs",
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="PATH",
-    help="An input, or a folder to search for inputs. Repeatable.",
+    group=Group.INPUT,
+    everyday=True,
+    help="An input file, or a folder to search for the inputs. Repeatable.",
+)
+
+guide_option = option(
+    "--guide",
+    type=FILE,
+    metavar="PHOTO",
+    group=Group.LOOK,
+    everyday=True,
+    help="Amplify what this photo shows, instead of fixed features.",
 )
 
 message_options = group_of(
     [
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print events as JSON lines on stdout."
+        option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            everyday=True,
+            help="Print events as JSON lines on stdout.",
         ),
-        click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
-        click.option(
-            "-v", "--verbose", count=True, help="Print what is decided; -vv adds tracebacks."
+        option("-q", "--quiet", is_flag=True, everyday=True, help="Print errors only."),
+        option(
+            "-v",
+            "--verbose",
+            count=True,
+            everyday=True,
+            help="Print the device, the sizes and an estimate of the time; -vv adds tracebacks.",
         ),
     ]
 )
 
 
-def complete_preset(*techniques: str) -> Callable[..., list[str]]:
-    """Completion of preset names for the shell."""
-
-    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-        from stylize.settings.presets import preset_names
-
-        names = [name for technique in techniques for name in preset_names(technique)]
-        return [name for name in names if name.startswith(incomplete)]
-
-    return complete
+def preset_option(
+    product: str, *, names: Sequence[str] = (), **changes: Any
+) -> Callable[[Decorated], Decorated]:
+    """The option ``--preset`` of a product; its parameter has the name ``names[0]``, if any."""
+    usual = {
+        "default": DEFAULTS[product],
+        "help": "Settings to start from: a name from 'stylize presets list', a TOML file, or a"
+        f" picture made by stylize. Other options override them.  [{DEFAULTS[product]}]",
+    }
+    return option(
+        "--preset",
+        *names,
+        metavar="NAME|FILE",
+        group=Group.LOOK,
+        everyday=True,
+        shell_complete=names_or_files(preset_names_of(product)),
+        **{**usual, **changes},
+    )
 
 
 def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) -> None:
@@ -254,29 +308,47 @@ def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) 
     if output == "-" and as_json:
         raise SettingError("-o - and --json both want stdout", hint="write the picture to a file")
     if output == "-" and sys.stdout.isatty():
-        raise SettingError("stdout is a terminal, which shows no picture", hint="-o - > FILE")
+        raise SettingError(
+            "stdout is a terminal: no picture is written to it", hint="-o - > result.png"
+        )
 
 
-def preset_options(technique: str) -> Callable[[Decorated], Decorated]:
-    """The options that name a look, or keep one."""
+def preset_options(product: str) -> Callable[[Decorated], Decorated]:
+    """The options that name a look, or save one."""
     return group_of(
         [
-            click.option(
-                "--preset",
-                default=DEFAULTS[technique],
-                metavar="NAME|FILE",
-                shell_complete=complete_preset(technique),
-                help="Settings to start from; see 'stylize presets list'."
-                f"  [{DEFAULTS[technique]}]",
-            ),
-            click.option(
+            preset_option(product),
+            option(
                 "--save-preset",
                 type=click.Path(dir_okay=False, path_type=Path),
                 metavar="FILE",
+                group=Group.OUTPUT,
                 help="Write the settings of this run to FILE, for --preset.",
             ),
         ]
     )
+
+
+def choose_preset(product: str, wanted: str) -> Preset:
+    """Find a preset by name or file; a picture made by stylize serves as one, by its recipe.
+
+    Raises:
+        UsageError: there is no such preset, or the picture was made by another command.
+        RecipeError: the picture has no recipe.
+    """
+    path = Path(wanted)
+    if wanted in preset_names(product) or path.suffix == ".toml" or not path.is_file():
+        return find_preset(product, wanted)
+    from stylize.runs.recipe import load_recipe, settings_of
+
+    recipe = load_recipe(path)
+    if recipe["technique"] != product:
+        raise SettingError(
+            f"--preset: {path.name} was not made by 'stylize {product}'",
+            hint=f"'stylize info {path}' shows how it was made",
+        )
+    name = str(recipe.get("preset") or DEFAULTS[product])
+    return Preset(name, product, f"From {path.name}", changes(settings_of(recipe)))
 
 
 def check_new_preset(path: Path, *, overwrite: bool) -> None:

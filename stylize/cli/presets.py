@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
-from stylize.cli.options import complete_preset
+from stylize.cli.completion import names_or_files, preset_names_of
+from stylize.cli.help import CommandGroup, option
 from stylize.errors import UnknownNameError
 from stylize.networks.models import find_model
 from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.self_test_cache import latest
-from stylize.settings.fields import to_document
+from stylize.settings.fields import Group, to_document
 from stylize.settings.presets import (
     PRODUCTS,
     Preset,
@@ -29,18 +30,30 @@ from stylize.settings.schedule import result_size
 PHOTO = (3000, 4000)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def presets() -> None:
-    """List and show presets."""
+    """List and show presets.
+
+    \b
+    Examples:
+      stylize presets list
+      stylize presets show bold
+      stylize transfer photo.jpg painting.jpg --preset bold
+    """
 
 
 @presets.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@option("--json", "as_json", is_flag=True, everyday=True, help="Print a JSON array.")
 def list_command(as_json: bool) -> None:
     """List the presets with their cost.
 
-    Seconds are for a 4:3 photograph at the preset's own size, by this machine's last self-test;
-    before the first run there are none.
+    \b
+    Examples:
+      stylize presets list
+      stylize presets list --json
+
+    The seconds are an estimate for a 4:3 photo at the preset's own size, from the last self-test on
+    this machine. Before the first run they are unknown.
     """
     rows = [row(find_preset(kind, name)) for kind in PRODUCTS for name in preset_names(kind)]
     if as_json:
@@ -96,12 +109,25 @@ def find_by_name(name: str) -> Preset:
 
 
 @presets.command()
-@click.argument("name", metavar="NAME|FILE", shell_complete=complete_preset(*PRODUCTS))
-@click.option(
-    "--full", is_flag=True, help="Print all settings, not only those that differ from the defaults."
+@click.argument(
+    "name", metavar="NAME|FILE", shell_complete=names_or_files(preset_names_of(*PRODUCTS))
+)
+@option(
+    "--full",
+    is_flag=True,
+    group=Group.OUTPUT,
+    everyday=True,
+    help="Print all settings, not only those that differ from the defaults.",
 )
 def show(name: str, full: bool) -> None:
-    """Print a preset as TOML, ready to edit and use with --preset FILE."""
+    """Print a preset as TOML, ready to edit and use with --preset FILE.
+
+    \b
+    Examples:
+      stylize presets show bold
+      stylize presets show bold --full
+      stylize presets show bold > mine.toml
+    """
     preset = find_by_name(name)
     if full:
         settings = to_document(preset.apply())

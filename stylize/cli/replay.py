@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.cli.completion import complete_cell
+from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_picture
 from stylize.cli.messages import say
 from stylize.cli.options import (
@@ -31,6 +33,7 @@ from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
+from stylize.settings.fields import Group
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -38,20 +41,39 @@ if TYPE_CHECKING:
     from stylize.runs.result import Result
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
 @output_options
-@click.option(
-    "--size", metavar="SIZE", help="Size of the result instead of the recipe's: 2048, 12MP …"
+@option(
+    "--size",
+    metavar="SIZE",
+    group=Group.LOOK,
+    everyday=True,
+    help="Size of the result, instead of that in the recipe: 2048, 640x480, 12MP.",
 )
-@click.option("--enlarge", is_flag=True, help="Let the result be larger than the photo.")
+@option(
+    "--enlarge",
+    is_flag=True,
+    group=Group.LOOK,
+    everyday=True,
+    help="Let the result be larger than the photo.",
+)
 @found_inputs_option
-@click.option(
+@option(
     "--substitute",
     is_flag=True,
+    group=Group.INPUT,
+    everyday=True,
     help="Use --input files in place of inputs that are not found.",
 )
-@click.option("--cell", metavar="B3", help="Cell of a contact sheet.")
+@option(
+    "--cell",
+    metavar="B3",
+    group=Group.INPUT,
+    everyday=True,
+    shell_complete=complete_cell,
+    help="Cell of a contact sheet to make large.",
+)
 @settings_options(Execution)
 @input_options
 @message_options
@@ -64,9 +86,9 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
       stylize replay painting.png --size 2048 -o poster.png
       stylize replay sheet.png --cell B3 --size 1024
 
-    Inputs are found by their content: among those given with --input, in the folder of FILE, in
-    the current folder, and where they were last used. With the same version, processor and number
-    of threads every pixel is the same; otherwise the difference is reported.
+    Inputs are found by their content: among the --input files, next to FILE, in the current
+    folder, or where they were last used. With the same version, processor and number of threads
+    every pixel is the same; otherwise the difference is printed.
     """
     request = read_request(file, inputs, options)
     load_torch()
@@ -192,7 +214,7 @@ def comparison(file: Path, result: Result) -> str:
     except PictureError as error:  # which is no reason to lose the new one
         return error.message
     if found is None:
-        return f"of another size than {file.name}"
+        return f"not compared: {file.name} has another size"
     if found[0] == 0:
         return f"every pixel as in {file.name}"
     return (

@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.checkpoints import Checkpointing
+from stylize.cli.completion import FILE
+from stylize.cli.help import Command, option
 from stylize.cli.options import (
     check_streams,
     found_inputs_option,
     given,
     message_options,
+    overwrite_option,
+    save_steps_option,
     settings_options,
 )
 from stylize.cli.output import choose_target
@@ -28,6 +32,7 @@ from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
 from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import CheckpointSettings, Execution
+from stylize.settings.fields import Group
 
 if TYPE_CHECKING:
     from stylize.runs.checkpoint import Description
@@ -37,22 +42,20 @@ if TYPE_CHECKING:
 _ESSENCE = ("technique", "settings", "inputs", "weights")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
+@option(
     "-o",
     "--output",
+    type=FILE,
     metavar="FILE",
+    group=Group.OUTPUT,
+    everyday=True,
     help="File to write, instead of the one the run was started for.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@overwrite_option
 @found_inputs_option
-@click.option(
-    "--save-steps",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Save the picture as it grows: each step of a dream, every tenth of a transfer.",
-)
+@save_steps_option
 @settings_options(CheckpointSettings)
 @settings_options(Execution)
 @message_options
@@ -62,12 +65,13 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     \b
     Examples:
       stylize resume poster.png.checkpoint
+      stylize resume poster.png.checkpoint --threads 2
       stylize resume poster.png.checkpoint --input photos/ -o other.png
 
-    Inputs are found by their content, as 'stylize replay' finds them; they must be identical.
-    Options default to those of the first run. On another device, or with another precision or
-    number of threads, the last bits of the pixels may differ from an uninterrupted run. FILE is
-    updated meanwhile, and removed once the picture is written.
+    Inputs are found by their content, as in 'stylize replay'; they must not have changed. Options
+    default to those of the first run. FILE is updated during the run, and removed once the
+    picture is written. With another device, precision or number of threads, the pixels may differ
+    in their last bits from those of an uninterrupted run.
     """
     request = read_request(file, inputs, options)
     load_torch()

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.checkpoints import checkpoint_options
+from stylize.cli.completion import FILE
+from stylize.cli.help import Command
 from stylize.cli.inputs import open_optional, open_picture
 from stylize.cli.masks import MasksRequest, region_options, take_masks
 from stylize.cli.options import (
+    choose_preset,
     given,
     input_options,
     message_options,
@@ -26,7 +29,7 @@ from stylize.cli.run import RunRequest, check_run, load_torch, paint
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.models import find_model
 from stylize.settings.execution import Execution
-from stylize.settings.presets import check_layers, find_preset
+from stylize.settings.presets import check_layers
 from stylize.settings.transfer import PARTS, TransferSettings
 
 if TYPE_CHECKING:
@@ -57,9 +60,9 @@ class TransferRequest:
     run: RunRequest
 
 
-@click.command(epilog="Defaults are those of the preset 'balanced'.")
-@click.argument("content", metavar="CONTENT")
-@click.argument("styles", metavar="[STYLE]...", nargs=-1)
+@click.command(cls=Command)
+@click.argument("content", metavar="PHOTO", type=FILE)
+@click.argument("styles", metavar="[STYLE]...", type=FILE, nargs=-1)
 @output_options
 @checkpoint_options
 @preset_options("transfer")
@@ -69,21 +72,16 @@ class TransferRequest:
 @input_options
 @message_options
 def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
-    """Paint the photo CONTENT in the style of one or several STYLE images.
+    """Paint PHOTO in the style of one or several STYLE images.
 
     \b
     Examples:
       stylize transfer photo.jpg painting.jpg
-      stylize transfer photo.jpg a.jpg b.jpg --style-weight 2 --style-weight 1 -o mixed.png
-      stylize transfer photo.jpg fine=hatching.jpg coarse=cubes.jpg
-      stylize transfer photo.jpg painting.jpg --mask sky.png=monet.jpg --mask face.png=keep
-      stylize transfer photo.jpg painting.jpg --background keep
-      stylize transfer - painting.jpg -o - --format jpeg < photo.jpg > result.jpg
+      stylize transfer photo.jpg painting.jpg --content-weight 0.01 --size 1024
+      stylize transfer photo.jpg a.jpg b.jpg --mask face.png=keep -o mixed.png
 
-    A size is the long side in pixels (--size 1024), a box (640x480), an area (12MP) or
-    'original'; the default is 512. The result is never larger than the photo without --enlarge.
-    Without -o it is written next to the photo, under a name that is printed. If masks or regions
-    have styles of their own, STYLE can be left out: then the rest of the photo stays as it is.
+    Several styles are blended. If you give every --mask or --region its own style, you can omit
+    STYLE: the rest of the photo then stays unchanged. The file name - reads from stdin.
     """
     request = read_request(content, styles, options)
     load_torch()
@@ -97,7 +95,7 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     execution = Execution(**given(Execution, options))
     styles = take_parts(styles, said)
     start = take_start(said)
-    preset = find_preset("transfer", options.pop("preset"))
+    preset = choose_preset("transfer", options.pop("preset"))
     settings: TransferSettings = preset.apply(said)
     if settings.init == "file" and start is None:
         raise SettingError("the preset starts from a picture", hint="name it with --init FILE")

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.cli.completion import FILE
 from stylize.cli.dream import check_beginning
+from stylize.cli.help import Command, option
 from stylize.cli.inputs import files_among, open_optional, require_files
 from stylize.cli.messages import say
 from stylize.cli.options import (
     check_streams,
-    complete_preset,
+    choose_preset,
     given,
+    guide_option,
     input_options,
     message_options,
+    preset_option,
     settings_options,
 )
 from stylize.cli.progress import bar, emit, stop_on_interrupt
@@ -30,8 +34,7 @@ from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import from_document
-from stylize.settings.presets import DEFAULTS, find_preset
+from stylize.settings.fields import Group, from_document
 
 if TYPE_CHECKING:
     from stylize.products.dream.film import Reel
@@ -89,38 +92,41 @@ class TunnelRequest:
     started: float = field(default_factory=time.perf_counter)
 
 
-@click.command(
-    epilog="--strength and --steps are those of a whole dream; --pace is the share of it that is"
-    " done between two frames."
-)
-@click.argument("photo", metavar="[IMAGE]", required=False)
-@click.option(
+@click.command(cls=Command)
+@click.argument("photo", metavar="[PHOTO]", type=FILE, required=False)
+@option(
     "-o",
     "--output",
+    type=FILE,
     metavar="FILE|DIR",
-    help="A film (.webp .gif .apng .mp4), or a folder for the frames.",
+    group=Group.OUTPUT,
+    everyday=True,
+    help="A film (.webp .gif .apng .mp4), or a folder for the frames.  [next to the photo]",
 )
-@click.option(
-    "--overwrite", is_flag=True, help="Replace an existing film, or frames of another one."
+@option(
+    "--overwrite",
+    is_flag=True,
+    group=Group.OUTPUT,
+    everyday=True,
+    help="Replace an existing film, or frames of another one.",
 )
-@click.option(
-    "--quality", type=click.IntRange(1, 100), default=90, help="Quality for WebP and mp4.  [90]"
+@option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=90,
+    metavar="N",
+    group=Group.OUTPUT,
+    help="Quality for WebP and mp4, 1 to 100.  [90]",
 )
-@click.option("--keep-frames", is_flag=True, help="Keep the frames next to the film.")
-@click.option(
-    "--preset",
-    default=DEFAULTS["dream"],
-    metavar="NAME|FILE",
-    shell_complete=complete_preset("dream"),
-    help=f"The preset of the dream; see 'stylize presets list'.  [{DEFAULTS['dream']}]",
-)
-@click.option("--guide", metavar="PICTURE", help="Amplify the features of this picture instead.")
+@option("--keep-frames", is_flag=True, group=Group.OUTPUT, help="Keep the frames next to the film.")
+@preset_option("dream")
+@guide_option
 @settings_options(TunnelSettings)
 @settings_options(Execution)
 @input_options
 @message_options
 def tunnel(photo: str | None, **options: Any) -> int:
-    """Make an endless-zoom DeepDream video that starts from IMAGE.
+    """Make an endless-zoom DeepDream video that starts from PHOTO.
 
     \b
     Examples:
@@ -128,8 +134,8 @@ def tunnel(photo: str | None, **options: Any) -> int:
       stylize tunnel photo.jpg -o film.mp4 --frames 300 --rotate 1 --preset eyes
       stylize tunnel --from-noise 640x360 --loop -o loop.gif
 
-    To continue a film that was stopped, give the same command again. mp4 needs PyAV
-    (pip install av).
+    Each frame adds a share (--pace) of a whole dream (--strength). To continue a film that was
+    stopped, run the same command again. mp4 needs PyAV (pip install av).
     """
     request = read_request(photo, options)
     load_torch()
@@ -142,7 +148,7 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
     messages = take(Messages, options)
     said = given(TunnelSettings, options)
     execution = Execution(**given(Execution, options))
-    preset = find_preset("dream", options["preset"])
+    preset = choose_preset("dream", options["preset"])
     settings: TunnelSettings = from_document(
         TunnelSettings, said, from_document(TunnelSettings, preset.settings)
     )

@@ -8,7 +8,7 @@ from typing import ClassVar
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.layer_expressions import check_targets, parse_targets
-from stylize.settings.fields import check_fields, setting
+from stylize.settings.fields import Group, check_fields, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,15 +16,25 @@ class DreamSettings:
     """All that decides how a dream looks."""
 
     size: str = setting(
-        "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
+        "512",
+        "Size of the result: 1024 (long side in px), 640x480 (a box), 12MP (an area) or "
+        "original. Never larger than the photo without --enlarge.",
+        everyday=True,
     )
-    enlarge: bool = setting(False, "Let the result be larger than the photo.")
+    enlarge: bool = setting(False, "Let the result be larger than the photo.", everyday=True)
     from_noise: str | None = setting(
-        None, "Dream without a photo, from noise of this size: WxH.", option="--from-noise"
+        None,
+        "Dream without a photo, on noise of this size, such as 640x480.",
+        everyday=True,
+        metavar="WxH",
+        option="--from-noise",
     )
     layers: str = setting(
         "conv4_3",
         "Layers and channels to amplify, with weights; see 'stylize layers'.",
+        Group.NETWORK,
+        everyday=True,
+        metavar="EXPRESSION",
         option="--layer",
         joined=True,
     )
@@ -32,71 +42,102 @@ class DreamSettings:
         60.0,
         "How much the picture changes, in grey levels: 30 subtle, 60 to 80 normal, 200 "
         "strong, 600 extreme.",
+        everyday=True,
         low=0,
         high=100_000,
     )
-    octaves: int = setting(4, "Number of sizes to dream at, from small to large.", low=1, high=32)
-    octave_scale: float = setting(1.4, "Ratio between neighbouring octaves.", low=1.05, high=4)
+    octaves: int = setting(
+        4, "Number of sizes at which to dream, from small to large.", low=1, high=32
+    )
+    octave_scale: float = setting(
+        1.4, "Ratio between the sizes of two successive octaves.", low=1.05, high=4
+    )
     min_octave: int | None = setting(
         None,
         "Short side of the smallest octave in px.  [what the layer needs]",
         low=16,
         high=MAX_SIDE_PX,
     )
-    steps: int = setting(10, "Iterations at each octave.", low=1, high=1_000_000)
+    steps: int = setting(10, "Iterations at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
     carry: str = setting(
         "detail",
-        "What an octave passes on: the detail it added to the photo, or its whole picture.",
+        "What an octave passes on to the next: only the detail it added (detail), or the whole "
+        "picture (rescale).",
+        Group.OPTIMIZER,
         choices=("detail", "rescale"),
     )
     palette: str = setting(
         "natural",
-        "Colours of the dream: like those of photos, or whatever the network prefers.",
+        "Colours of the dream: like those of photos (natural), or whatever excites the network "
+        "most (neon).",
+        Group.COLOUR,
+        everyday=True,
         choices=("natural", "neon"),
     )
     smoothing: str = setting(
         "none",
         "Smoothing of the gradient: none, a cascade of blurs, or a Laplacian pyramid.",
+        Group.OPTIMIZER,
         choices=("none", "cascade", "laplacian"),
     )
     guide_mode: str = setting(
         "match",
-        "How --guide works: the best-matching feature at each place, or the guide's channels.",
+        "How --guide works. match: amplify the best-matching feature at each place. channels: "
+        "amplify the channels that are strong in the guide.",
         choices=("match", "channels"),
     )
     guide_size: int = setting(
-        224, "Long side of the guide in px; smaller gives coarser features.", low=32, high=4096
+        224,
+        "Long side to which the guide is scaled, in px; smaller gives coarser features.",
+        low=32,
+        high=4096,
     )
-    keep_colors: bool = setting(False, "Change the brightness only and keep all colours.")
+    keep_colors: bool = setting(
+        False,
+        "Keep the colours of the photo: change only the brightness.",
+        Group.COLOUR,
+        everyday=True,
+    )
     fidelity: float = setting(
-        0.0, "Share of the change that each octave undoes; 1 leaves the photo.", low=0, high=1
+        0.0, "Pull towards the photo: 0 dreams freely, 1 returns the photo.", low=0, high=1
     )
     subject: str | None = setting(
         None,
-        "Find the subject of the photo and dream only on it (dream), or on all but it "
-        "(keep).  [dream on all]",
+        "Find the main subject of the photo. dream: dream only on the subject. keep: leave it "
+        "unchanged. The background gets the opposite.  [dream on all]",
+        Group.MASKS,
+        everyday=True,
         choices=("dream", "keep"),
     )
     background: str | None = setting(
         None,
-        "What to do with the background (see --subject).  [dream on all]",
+        "The same for the background: dream changes only it, keep leaves it unchanged.  "
+        "[dream on all]",
+        Group.MASKS,
+        everyday=True,
         choices=("dream", "keep"),
     )
     feather: int = setting(
         0,
-        "Feather width in px of the result. Kept areas stay untouched: only the dreamt side fades.",
+        "Width of the soft edge of masks, in px of the result. Kept areas stay untouched: the "
+        "dream fades out.",
+        Group.MASKS,
         low=0,
         high=MAX_SIDE_PX,
     )
-    tileable: bool = setting(False, "Make opposite edges meet, for a seamless texture.")
+    tileable: bool = setting(False, "Make a seamless texture: opposite edges match.")
     jitter: int = setting(
-        32, "Largest random shift before each iteration, in px.", low=0, high=4096
+        32, "Largest random shift before each iteration, in px.", Group.OPTIMIZER, low=0, high=4096
     )
-    seed: int = setting(0, "Seed of the jitter and the noise.", low=0, high=2**63 - 1)
+    seed: int = setting(
+        0, "Seed of the jitter and the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
+    )
     pooling: str = setting(
-        "max", "Pooling between the blocks of the network.", choices=("max", "avg")
+        "max", "Pooling between the blocks of the network.", Group.NETWORK, choices=("max", "avg")
     )
-    network: str = setting("vgg16", "Network; see 'stylize models list'.")
+    network: str = setting(
+        "vgg16", "Network; see 'stylize models list'.", Group.NETWORK, metavar="NAME"
+    )
 
     TECHNIQUE: ClassVar[str] = "dream"
 
@@ -132,22 +173,45 @@ class DreamSettings:
 class TunnelSettings(DreamSettings):
     """All that decides how a film looks that dreams its way into a picture."""
 
-    frames: int = setting(100, "Number of frames.", low=1, high=100_000)
+    frames: int = setting(100, "Number of frames.", Group.FILM, everyday=True, low=1, high=100_000)
     pace: float = setting(
-        0.2, "Share of a whole dream, in strength and iterations, per frame.", above=0, high=1
+        0.2,
+        "Share of a whole dream, in strength and iterations, that each frame adds.",
+        Group.FILM,
+        everyday=True,
+        above=0,
+        high=1,
     )
-    zoom: float = setting(1.04, "Zoom per frame; below 1 moves away.", low=0.5, high=2)
+    zoom: float = setting(
+        1.04,
+        "Zoom factor per frame; below 1 zooms out.",
+        Group.FILM,
+        everyday=True,
+        low=0.5,
+        high=2,
+    )
     rotate: float = setting(
-        0.0, "Rotation per frame, in degrees counter-clockwise.", low=-180, high=180
+        0.0,
+        "Rotation per frame, in degrees counter-clockwise.",
+        Group.FILM,
+        everyday=True,
+        low=-180,
+        high=180,
     )
     pan_x: float = setting(
-        0.0, "Movement to the right per frame, in percent of the width.", low=-50, high=50
+        0.0,
+        "Movement to the right per frame, in percent of the width.",
+        Group.FILM,
+        low=-50,
+        high=50,
     )
     pan_y: float = setting(
-        0.0, "Movement down per frame, in percent of the height.", low=-50, high=50
+        0.0, "Movement down per frame, in percent of the height.", Group.FILM, low=-50, high=50
     )
-    fps: float = setting(15.0, "Frames per second.", low=1, high=120)
-    loop: bool = setting(False, "Fade the end into the start, for an endless loop.")
+    fps: float = setting(15.0, "Frames per second.", Group.FILM, everyday=True, low=1, high=120)
+    loop: bool = setting(
+        False, "Make an endless loop: fade the end into the start.", Group.FILM, everyday=True
+    )
 
     # Masks are of stills: nothing stays where it was from frame to frame.
     subject: ClassVar[None] = None  # type: ignore[misc]

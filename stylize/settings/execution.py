@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from stylize.errors import SettingError, UnknownNameError
-from stylize.settings.fields import check_fields, setting
+from stylize.settings.fields import Group, check_fields, setting
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -30,7 +30,9 @@ def parse_bytes(text: str) -> float:
 class CheckpointSettings:
     """How often the state of a run is written to its checkpoint."""
 
-    checkpoint_every: float = setting(5.0, "Minutes between checkpoints.", above=0, high=1e6)
+    checkpoint_every: float = setting(
+        5.0, "Minutes between checkpoints.", Group.EXECUTION, above=0, high=1e6
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -40,16 +42,22 @@ class CheckpointSettings:
 class Execution:
     """Where and how precisely the work is done: what a preset does not decide."""
 
-    device: str = setting("auto", "Device: auto, cpu, cuda, cuda:N or mps.")
+    device: str = setting("auto", "Device to use: auto, cpu, cuda, cuda:N or mps.", Group.EXECUTION)
     precision: str = setting(
         "auto",
-        "Precision of the convolutions; auto chooses the fastest that is accurate enough.",
+        "Precision of the convolutions; auto takes the fastest that is accurate enough.",
+        Group.EXECUTION,
         choices=("auto", "bf16", "fp32"),
     )
-    threads: int | None = setting(None, "CPU threads.  [all cores]", low=1, high=1024)
+    threads: int | None = setting(
+        None, "Number of CPU threads.  [all cores]", Group.EXECUTION, low=1, high=1024
+    )
     max_memory: str | None = setting(
         None,
-        "Memory limit, such as 7GB; large pictures are then processed in tiles.  [free memory]",
+        "Memory limit, such as 7GB; pictures that need more are processed in tiles.  "
+        "[all free memory]",
+        Group.EXECUTION,
+        metavar="AMOUNT",
     )
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import field
+from enum import StrEnum
 from typing import Any
 
 from stylize.errors import SettingError, UnknownNameError
@@ -17,10 +18,31 @@ LayerWeights = tuple[tuple[str, float], ...]
 MAX_WEIGHT = 1e9
 
 
-def setting(
+class Group(StrEnum):
+    """The groups of settings and options, in the order in which help and forms show them."""
+
+    INPUT = "Input"
+    OUTPUT = "Output"
+    LOOK = "Look"
+    STYLE = "Style"
+    COLOUR = "Colour"
+    MASKS = "Regions and masks"
+    FILM = "Film"
+    SHEET = "Sheet"
+    BATCH = "Batch"
+    NETWORK = "Layers and network"
+    OPTIMIZER = "Optimizer"
+    EXECUTION = "Execution"
+    MESSAGES = "Messages and help"
+
+
+def setting(  # noqa: PLR0913 (what a field can say)
     default: Any,
     help: str,
+    group: Group = Group.LOOK,
     *,
+    everyday: bool = False,
+    metavar: str | None = None,
     low: float | None = None,
     high: float | None = None,
     above: float | None = None,
@@ -33,6 +55,9 @@ def setting(
     Args:
         default: the value when nobody says anything.
         help: one sentence for the help text.
+        group: where help and forms show it.
+        everyday: whether ``--help`` shows it; ``--help-all`` shows all.
+        metavar: what the help shows for the value; by default N for a number, or the name.
         low, high: inclusive bounds.
         above: exclusive lower bound.
         choices: the values allowed.
@@ -40,8 +65,9 @@ def setting(
         joined: whether it may be given several times, for a sum of all.
     """
     limits = {"low": low, "high": high, "above": above, "choices": choices}
-    told = {"help": help, "option": option, "joined": joined}
-    return field(default=default, metadata=told | limits)
+    names = {"help": help, "option": option, "joined": joined, "metavar": metavar}
+    place = {"group": group, "everyday": everyday}
+    return field(default=default, metadata=names | place | limits)
 
 
 def option_name(each: dataclasses.Field[Any]) -> str:

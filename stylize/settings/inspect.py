@@ -12,7 +12,7 @@ from stylize.errors import SettingError
 from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
-from stylize.settings.fields import check_fields, option_name, setting
+from stylize.settings.fields import Group, check_fields, option_name, setting
 
 NETWORK_HELP = "Network to inspect; see 'stylize models list'."
 
@@ -128,8 +128,10 @@ class PhotoSettings(Sized, WithTarget):
     """Settings of a question about a photo: a response of all neurons, or of one."""
 
     target: str
-    category: str | None = setting(None, CLASS_HELP, option="--class")
-    at: str | None = setting(None, _AT_HELP)
+    category: str | None = setting(
+        None, CLASS_HELP, Group.NETWORK, everyday=True, metavar="CLASS", option="--class"
+    )
+    at: str | None = setting(None, _AT_HELP, Group.NETWORK, everyday=True, metavar="X,Y")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -149,7 +151,7 @@ class PhotoSettings(Sized, WithTarget):
         if not _is_whole_layer(self.targets):
             raise SettingError("--like compares whole layers", hint="name one as TARGET: conv5_3")
         if self.at is not None:
-            raise SettingError("--like and --at", hint="leave one of them out")
+            raise SettingError("--like cannot be combined with --at", hint="leave one of them out")
 
     def place_in(self, size: tuple[int, int]) -> tuple[float, float] | None:
         """The place of the neuron from the top and the left, as shares of the photo's sides.
@@ -183,7 +185,9 @@ def ask_alone(category: str | None, others: dict[str, object]) -> None:
     """
     for name, value in others.items():
         if category is not None and value is not None:
-            raise SettingError(f"--class and {name}", hint="leave one of them out")
+            raise SettingError(
+                f"--class cannot be combined with {name}", hint="leave one of them out"
+            )
 
 
 def _place(text: str) -> tuple[float, float]:
@@ -201,39 +205,74 @@ def _place(text: str) -> tuple[float, float]:
 class FeatureSettings(WithTarget):
     """Settings of ``stylize inspect feature``."""
 
-    target: str = setting("conv5_1:100", "Target to excite: layers, channels, weights.")
-    category: str | None = setting(None, CLASS_HELP, option="--class")
-    to: str | None = setting(
-        None, "Second target: make a strip of pictures from the first target to this one."
+    target: str = setting(
+        "conv5_1:100", "Target to excite: layers, channels, weights.", Group.NETWORK
     )
-    size: int = setting(256, "Side of a picture in px.", low=32, high=4096)
+    category: str | None = setting(
+        None, CLASS_HELP, Group.NETWORK, everyday=True, metavar="CLASS", option="--class"
+    )
+    to: str | None = setting(
+        None,
+        "Second target: make a strip of pictures from the first target to this one.",
+        everyday=True,
+        metavar="TARGET",
+    )
+    size: int = setting(256, "Side of a picture in px.", everyday=True, low=32, high=4096)
     method: str = setting(
         "fourier",
-        "Optimization: waves seen in random views, or steps on pixels as in the CS231n notes.",
+        "Optimization method: Fourier waves, shifted, rotated and scaled at random (fourier), or "
+        "pixels, as in the CS231n notes (cs231n).",
+        everyday=True,
         choices=("fourier", "cs231n"),
     )
-    steps: int | None = setting(None, "Number of steps.  [50; cs231n: 100]", low=1, high=100_000)
+    steps: int | None = setting(
+        None, "Number of steps.  [50; cs231n: 100]", Group.OPTIMIZER, low=1, high=100_000
+    )
     rate: float = setting(
-        1.0, "Step length, as a multiple of the method's default.", above=0, high=100
+        1.0,
+        "Step length, as a multiple of the method's default.",
+        Group.OPTIMIZER,
+        above=0,
+        high=100,
     )
     diversity: int = setting(
-        1, "Make N diverse visualizations of the target, side by side.", low=1, high=16
+        1,
+        "Make N diverse visualizations of the target, side by side.",
+        everyday=True,
+        low=1,
+        high=16,
     )
     frames: int = setting(5, "Number of pictures of the strip of --to.", low=2, high=16)
-    negative: bool = setting(False, "Minimize the response instead.")
-    neuron: bool = setting(False, "Excite only the neuron in the middle of the map.")
-    decay: float = setting(1.15, "Preference for large shapes (fourier only).", low=0, high=3)
+    negative: bool = setting(False, "Minimize the response instead.", everyday=True)
+    neuron: bool = setting(False, "Excite only the neuron in the middle of the map.", everyday=True)
+    decay: float = setting(
+        1.15, "Preference for large shapes (fourier only).", Group.OPTIMIZER, low=0, high=3
+    )
     l2: float = setting(
-        0.01, "Share of the contrast removed in each step (cs231n only).", low=0, high=1
+        0.01,
+        "Share of the contrast removed in each step (cs231n only).",
+        Group.OPTIMIZER,
+        low=0,
+        high=1,
     )
     blur_every: int = setting(
-        4, "Steps from one blur to the next; 0 for no blur (cs231n only).", low=0, high=100_000
+        4,
+        "Number of steps between two blurs; 0 for no blur (cs231n only).",
+        Group.OPTIMIZER,
+        low=0,
+        high=100_000,
     )
     cut: float = setting(
-        0.1, "Share of the pixels, nearest to grey, set to grey (cs231n only).", low=0, high=1
+        0.1,
+        "Share of the pixels that are set to grey, those nearest to grey (cs231n only).",
+        Group.OPTIMIZER,
+        low=0,
+        high=1,
     )
-    seed: int = setting(0, "Seed of the noise and of the views.", low=0, high=2**63 - 1)
-    network: str = setting("vgg16", NETWORK_HELP)
+    seed: int = setting(
+        0, "Seed of the noise and of the views.", Group.OPTIMIZER, low=0, high=2**63 - 1
+    )
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect feature"
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
@@ -250,7 +289,9 @@ class FeatureSettings(WithTarget):
         if self.to is not None:
             parse_targets(self.to)
             if self.diversity > 1:
-                raise SettingError("--to and --diversity", hint="ask for one row at a time")
+                raise SettingError(
+                    "--to cannot be combined with --diversity", hint="ask for one row at a time"
+                )
         ask_alone(self.category, {"--to": self.to, "--neuron": self.neuron or None})
 
     @property
@@ -285,7 +326,9 @@ class FeatureSettings(WithTarget):
                 f"--direction: '{self.target}' is not one layer", hint="for instance conv5_1"
             )
         if self.neuron:
-            raise SettingError("--direction and --neuron", hint="leave one of them out")
+            raise SettingError(
+                "--direction cannot be combined with --neuron", hint="leave one of them out"
+            )
         return before_relu(self.targets[0]).layer
 
     def check_layers(self, architecture: str) -> None:
@@ -303,28 +346,35 @@ class FeatureSettings(WithTarget):
 class SaliencySettings(PhotoSettings):
     """Settings of ``stylize inspect saliency``."""
 
-    target: str = setting("conv5_3", "Target to explain: layers, channels, weights.")
+    target: str = setting("conv5_3", "Target to explain: layers, channels, weights.", Group.NETWORK)
     method: str = setting(
         "gradient",
         "Attribution method: the gradient, its mean over noisy copies (smoothgrad), its product"
-        " with the pixels, guided backpropagation, or the deconvnet.",
+        " with the pixels (input-x-gradient), guided backpropagation (guided), or deconvnet.",
+        everyday=True,
         choices=("gradient", "guided", "deconvnet", "smoothgrad", "input-x-gradient"),
     )
     view: str = setting(
         "heat",
-        "Show colours from black to white, the same colours over the photo, or a grey mask.",
+        "Show the map in colours (heat), over the photo (overlay), or in grey (mask).",
+        everyday=True,
         choices=("heat", "overlay", "mask"),
     )
-    samples: int = setting(25, "Number of noisy copies (smoothgrad only).", low=1, high=10_000)
+    samples: int = setting(
+        25, "Number of noisy copies (smoothgrad only).", Group.OPTIMIZER, low=1, high=10_000
+    )
     noise: float = setting(
         0.15,
         "Standard deviation of the noise, as a share of the pixel range (smoothgrad only).",
+        Group.OPTIMIZER,
         above=0,
         high=1,
     )
-    seed: int = setting(0, "Seed of the noise (smoothgrad only).", low=0, high=2**63 - 1)
-    size: str = setting("384", PHOTO_SIZE_HELP)
-    network: str = setting("vgg16", NETWORK_HELP)
+    seed: int = setting(
+        0, "Seed of the noise (smoothgrad only).", Group.OPTIMIZER, low=0, high=2**63 - 1
+    )
+    size: str = setting("384", PHOTO_SIZE_HELP, everyday=True)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect saliency"
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
@@ -336,20 +386,29 @@ class SaliencySettings(PhotoSettings):
 class OcclusionSettings(PhotoSettings):
     """Settings of ``stylize inspect occlude``."""
 
-    target: str = setting("conv5_3", "Target to watch: layers, channels, weights.")
-    patch: int = setting(48, "Side of the patch in px, at the size of --size.", low=1, high=4096)
+    target: str = setting("conv5_3", "Target to watch: layers, channels, weights.", Group.NETWORK)
+    patch: int = setting(
+        48, "Side of the patch in px, at the size of --size.", everyday=True, low=1, high=4096
+    )
     step: int = setting(
-        16, "Distance in px from one place of the patch to the next.", low=1, high=4096
+        16,
+        "Distance in px that the patch moves each time.",
+        everyday=True,
+        low=1,
+        high=4096,
     )
     fill: float = setting(0.5, "Grey level of the patch: 0 is black, 1 is white.", low=0, high=1)
-    batch: int = setting(8, "Number of pictures in one pass of the network.", low=1, high=256)
+    batch: int = setting(
+        8, "Number of pictures in one pass of the network.", Group.EXECUTION, low=1, high=256
+    )
     view: str = setting(
         "overlay",
-        "Show colours over the photo, colours alone, or a grey mask.",
+        "Show the map over the photo (overlay), in colours (heat), or in grey (mask).",
+        everyday=True,
         choices=("overlay", "heat", "mask"),
     )
-    size: str = setting("256", PHOTO_SIZE_HELP)
-    network: str = setting("vgg16", NETWORK_HELP)
+    size: str = setting("256", PHOTO_SIZE_HELP, everyday=True)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect occlude"
 
@@ -366,15 +425,24 @@ class OcclusionSettings(PhotoSettings):
 class InversionSettings(Sized, WithLayer):
     """Settings of ``stylize inspect invert``."""
 
-    layer: str = setting("relu4_1", "Layer to reconstruct the photo from.")
-    strip: bool = setting(False, "Show the photo and its reconstructions from conv1_1 to conv5_1.")
-    steps: int = setting(100, "Number of L-BFGS steps.", low=1, high=100_000)
-    smoothness: float = setting(
-        0.3, "Weight of the total variation; higher is smoother.", low=0, high=1e9
+    layer: str = setting(
+        "relu4_1",
+        "Layer to reconstruct the photo from.",
+        Group.NETWORK,
+        everyday=True,
     )
-    seed: int = setting(0, "Seed of the noise at the start.", low=0, high=2**63 - 1)
-    size: str = setting("256", PHOTO_SIZE_HELP)
-    network: str = setting("vgg16", NETWORK_HELP)
+    strip: bool = setting(
+        False, "Show the photo and its reconstructions from conv1_1 to conv5_1.", everyday=True
+    )
+    steps: int = setting(100, "Number of L-BFGS steps.", Group.OPTIMIZER, low=1, high=100_000)
+    smoothness: float = setting(
+        0.3, "Weight of the total variation; higher is smoother.", Group.OPTIMIZER, low=0, high=1e9
+    )
+    seed: int = setting(
+        0, "Seed of the noise at the start.", Group.OPTIMIZER, low=0, high=2**63 - 1
+    )
+    size: str = setting("256", PHOTO_SIZE_HELP, everyday=True)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect invert"
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {"layer": ("strip", False)}
@@ -391,19 +459,29 @@ class InversionSettings(Sized, WithLayer):
 class CaricatureSettings(Sized, WithLayer):
     """Settings of ``stylize inspect caricature``."""
 
-    layer: str = setting("relu4_2", "Layer whose activations are exaggerated.")
+    layer: str = setting(
+        "relu4_2",
+        "Layer whose activations are exaggerated.",
+        Group.NETWORK,
+        everyday=True,
+    )
     power: float = setting(
         1.0,
-        "Weight of the likeness to the photo: 0 is wild, 2 is faithful.",
+        "Weight of the similarity to the photo: 0 is wild, 2 is faithful.",
+        everyday=True,
         low=0,
         high=16,
     )
-    steps: int = setting(60, "Number of steps.", low=1, high=100_000)
-    rate: float = setting(1.0, "Step length, as a multiple of the default.", above=0, high=100)
-    decay: float = setting(1.15, "Preference for large shapes.", low=0, high=3)
-    seed: int = setting(0, "Seed of the noise and of the views.", low=0, high=2**63 - 1)
-    size: str = setting("320", PHOTO_SIZE_HELP)
-    network: str = setting("vgg16", NETWORK_HELP)
+    steps: int = setting(60, "Number of steps.", Group.OPTIMIZER, low=1, high=100_000)
+    rate: float = setting(
+        1.0, "Step length, as a multiple of the default.", Group.OPTIMIZER, above=0, high=100
+    )
+    decay: float = setting(1.15, "Preference for large shapes.", Group.OPTIMIZER, low=0, high=3)
+    seed: int = setting(
+        0, "Seed of the noise and of the views.", Group.OPTIMIZER, low=0, high=2**63 - 1
+    )
+    size: str = setting("320", PHOTO_SIZE_HELP, everyday=True)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect caricature"
 
@@ -420,14 +498,21 @@ NETWORK = "vgg16"
 class SegmentSettings(InspectSettings):
     """Settings of ``stylize inspect segment``."""
 
-    network: str = setting(NETWORK, "Network that finds the subject; see 'stylize models list'.")
+    network: str = setting(
+        NETWORK,
+        "Network that finds the subject; see 'stylize models list'.",
+        Group.NETWORK,
+        everyday=True,
+        metavar="NAME",
+    )
     view: str = setting(
         "mask",
-        "mask: white on the subject; overlay: the photo, dark around the subject; cutout: the"
-        " photo, transparent around the subject.",
+        "Picture to make. mask: white on the subject. overlay: the photo, dark around the subject."
+        " cutout: the photo, transparent around the subject.",
+        everyday=True,
         choices=("mask", "overlay", "cutout"),
     )
-    invert: bool = setting(False, "Select the background instead of the subject.")
+    invert: bool = setting(False, "Select the background instead of the subject.", everyday=True)
 
     TECHNIQUE: ClassVar[str] = "inspect segment"
 
@@ -435,25 +520,36 @@ class SegmentSettings(InspectSettings):
 # Maximum number of rows of a page.
 MAX_ROWS = 64
 
-_NORMALIZE_HELP = "Brightness scale: one for all cells, or one for each cell."
+_NORMALIZE_HELP = "Brightness scale: the same for all cells (all), or one for each cell (each)."
 
 
 @dataclass(frozen=True, kw_only=True)
 class FiltersSettings(WithLayer):
     """Settings of ``stylize inspect filters``."""
 
-    layer: str = setting("conv1_1", "Layer whose kernels are shown.")
-    count: int = setting(64, "Number of filters, counted from the first.", low=1, high=512)
+    layer: str = setting("conv1_1", "Layer whose kernels are shown.", Group.NETWORK, everyday=True)
+    count: int = setting(
+        64, "Number of filters, counted from the first.", everyday=True, low=1, high=512
+    )
     slices: int = setting(
         16,
         "Number of input channels, one grey slice each, counted from the first (deeper layers"
         " only).",
+        everyday=True,
         low=1,
         high=512,
     )
-    normalize: str = setting("all", _NORMALIZE_HELP, choices=("all", "each"))
-    columns: int = setting(8, "Number of cells in a row of the sheet.", low=1, high=64)
-    network: str = setting("vgg16", "Network whose kernels are shown; see 'stylize models list'.")
+    normalize: str = setting("all", _NORMALIZE_HELP, everyday=True, choices=("all", "each"))
+    columns: int = setting(
+        8, "Number of cells in a row of the sheet.", everyday=True, low=1, high=64
+    )
+    network: str = setting(
+        "vgg16",
+        "Network whose kernels are shown; see 'stylize models list'.",
+        Group.NETWORK,
+        everyday=True,
+        metavar="NAME",
+    )
 
     TECHNIQUE: ClassVar[str] = "inspect filters"
 
@@ -462,13 +558,22 @@ class FiltersSettings(WithLayer):
 class ActivationsSettings(Sized):
     """Settings of ``stylize inspect activations``."""
 
-    layer: str = setting("relu4_3", "Layer, or channels of a layer: relu4_3:7,21-26.")
-    count: int = setting(24, "Number of channels, the strongest first.", low=1, high=512)
-    overlay: bool = setting(False, "Show each map over the photo.")
-    normalize: str = setting("each", _NORMALIZE_HELP, choices=("all", "each"))
-    size: str = setting("512", PHOTO_SIZE_HELP)
-    columns: int = setting(6, "Number of cells in a row of the sheet.", low=1, high=64)
-    network: str = setting("vgg16", NETWORK_HELP)
+    layer: str = setting(
+        "relu4_3",
+        "Layer, or channels of a layer: relu4_3:7,21-26.",
+        Group.NETWORK,
+        everyday=True,
+    )
+    count: int = setting(
+        24, "Number of channels, the strongest first.", everyday=True, low=1, high=512
+    )
+    overlay: bool = setting(False, "Show each map over the photo.", everyday=True)
+    normalize: str = setting("each", _NORMALIZE_HELP, everyday=True, choices=("all", "each"))
+    size: str = setting("512", PHOTO_SIZE_HELP, everyday=True)
+    columns: int = setting(
+        6, "Number of cells in a row of the sheet.", everyday=True, low=1, high=64
+    )
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect activations"
 
@@ -491,17 +596,18 @@ class ActivationsSettings(Sized):
 class PatchesSettings(Sized):
     """Settings of ``stylize inspect patches``."""
 
-    channels: str = setting("relu4_3:0", "Channels, one row each: relu4_3:7,21-26.")
-    top: int = setting(9, "Number of patches per channel.", low=1, high=64)
+    channels: str = setting("relu4_3:0", "Channels, one row each: relu4_3:7,21-26.", Group.NETWORK)
+    top: int = setting(9, "Number of patches per channel.", everyday=True, low=1, high=64)
     per_photo: int = setting(
         2,
         "Maximum number of patches per photo and channel, at least half a receptive field apart.",
+        everyday=True,
         low=1,
         high=64,
     )
-    size: str = setting("512", SIZE_HELP.format("a photo"))
+    size: str = setting("512", SIZE_HELP.format("a photo"), everyday=True)
     cell: int = setting(128, "Side of a patch on the page in px.", low=32, high=512)
-    network: str = setting("vgg16", NETWORK_HELP)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect patches"
 
@@ -530,10 +636,19 @@ class PatchesSettings(Sized):
 class MapSettings(Sized, WithLayer):
     """Settings of ``stylize inspect map``."""
 
-    layer: str = setting("relu5_3", "Layer whose mean activations are compared.")
-    size: str = setting("256", SIZE_HELP.format("a photo"))
+    layer: str = setting(
+        "relu5_3",
+        "Layer whose mean activations are compared.",
+        Group.NETWORK,
+        everyday=True,
+    )
+    size: str = setting("256", SIZE_HELP.format("a photo"), everyday=True)
     thumbnail: int = setting(
-        96, "Side of a thumbnail in px; smaller if there are too many photos.", low=16, high=512
+        96,
+        "Side of a thumbnail in px; smaller if there are too many photos.",
+        everyday=True,
+        low=16,
+        high=512,
     )
     perplexity: float = setting(
         30.0,
@@ -541,8 +656,8 @@ class MapSettings(Sized, WithLayer):
         low=1,
         high=1000,
     )
-    seed: int = setting(0, "Seed of the layout.", low=0, high=2**32 - 1)
-    network: str = setting("vgg16", NETWORK_HELP)
+    seed: int = setting(0, "Seed of the layout.", Group.OPTIMIZER, low=0, high=2**32 - 1)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect map"
 

@@ -11,7 +11,14 @@ from typing import ClassVar
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.architecture import find_layer
-from stylize.settings.fields import MAX_WEIGHT, LayerWeights, check_fields, option_name, setting
+from stylize.settings.fields import (
+    MAX_WEIGHT,
+    Group,
+    LayerWeights,
+    check_fields,
+    option_name,
+    setting,
+)
 
 PARTS = ("all", "fine", "coarse")
 
@@ -74,140 +81,190 @@ class TransferSettings:
     """All that decides how a transfer looks."""
 
     size: str = setting(
-        "512", "Size of the result: N (long side in px), WxH (a box), 12MP (an area) or original."
+        "512",
+        "Size of the result: 1024 (long side in px), 640x480 (a box), 12MP (an area) or "
+        "original. Never larger than the photo without --enlarge.",
+        everyday=True,
     )
-    enlarge: bool = setting(False, "Let the result be larger than the photo.")
+    enlarge: bool = setting(False, "Let the result be larger than the photo.", everyday=True)
     style_size: int | None = setting(
         None,
-        "Long side of the style image in px: smaller gives finer strokes, larger gives "
-        "broader ones.  [size of the result]",
+        "Stroke size: the style image is scaled to this long side in px. Half of --size: "
+        "finer strokes; twice: broader ones.  [size of the result]",
+        Group.STYLE,
+        everyday=True,
         low=32,
         high=MAX_SIDE_PX,
     )
     style_weights: tuple[float, ...] = setting(
         (),
-        "Share of each style, in the order of the style images.  [equal]",
+        "Share of a style; give it once for each style image, in their order.  [equal]",
+        Group.STYLE,
+        everyday=True,
         low=0,
         high=MAX_WEIGHT,
         option="--style-weight",
     )
     style_parts: tuple[str, ...] = setting(
         (),
-        "What each style contributes: fine strokes, coarse shapes, or all. Also written "
-        "before the file: fine=FILE.  [all]",
+        "What a style contributes: fine strokes, coarse shapes, or all. You can also write "
+        "it before the file: fine=FILE.  [all]",
+        Group.STYLE,
         choices=PARTS,
         option="--style-part",
     )
     style_loss: str = setting(
         "moments",
-        "Style loss: mean and covariance of the activations, their Gram matrix, or the "
-        "Wasserstein distance, which is more sensitive to faint features.",
+        "How styles are compared. moments: mean and covariance of the activations. gram: as "
+        "in Gatys et al. wasserstein: also matches faint features.",
+        Group.STYLE,
         choices=("moments", "gram", "wasserstein"),
     )
     style_layers: LayerWeights = setting(
         (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 0.3)),
-        "Style layers and their weights, as NAME:WEIGHT,…; weights are normalised.",
+        "Layers that describe the style, with relative weights.",
+        Group.STYLE,
         low=0,
         high=MAX_WEIGHT,
     )
     content_layers: LayerWeights = setting(
         (("relu4_2", 1),),
-        "Content layers and their weights; weights are normalised.",
+        "Layers that describe the photo, with relative weights.",
+        Group.NETWORK,
         low=0,
         high=MAX_WEIGHT,
     )
     content_weight: float = setting(
         0.05,
-        "Weight of the content against the style: larger keeps more of the photo.",
+        "How much of the photo to keep: 0.01 gives more style, 0.2 more photo.",
+        everyday=True,
         low=0,
         high=MAX_WEIGHT,
     )
     smoothness: float = setting(
         0.5,
-        "Weight of the total variation: larger is smoother, with fewer fine strokes.",
+        "Weight of the total variation: larger is smoother, with less fine detail.",
         low=0,
         high=MAX_WEIGHT,
     )
     edges: float = setting(
         0.0,
-        "Weight of the photo's outlines; try 0.02 if outlines get lost.",
+        "How strictly to keep the photo's outlines: 0.02 to 0.1 helps with faces.",
+        everyday=True,
         low=0,
         high=MAX_WEIGHT,
     )
     color: str = setting(
         "style",
-        "Colours: the style's; the photo's, by pixel (luminance) or by adapting the style "
-        "(match); or the style's palette arranged as in the photo (palette).",
+        "Colours. style: those of the style image. luminance: those of the photo, exactly. "
+        "match: those of the photo, in the strokes of the style. palette: those of the style "
+        "image, arranged as in the photo.",
+        Group.COLOUR,
+        everyday=True,
         choices=("style", "luminance", "match", "palette"),
     )
     blend: float = setting(
-        1.0, "Share of the painting in the result; 0 gives the photo.", low=0, high=1
+        1.0,
+        "Mix of painting and photo: 1 is the painting, 0 the photo.",
+        everyday=True,
+        low=0,
+        high=1,
     )
     dream: str | None = setting(
         None,
-        "Mix a dream into the painting: PRESET or PRESET:WEIGHT of 'stylize dream'.  [no dream]",
+        "Mix a dream into the painting: a preset of 'stylize dream', such as dogs:2.  [no dream]",
+        metavar="PRESET[:WEIGHT]",
     )
     init: str = setting(
         "content",
-        "Start of the optimization: content, noise, style, or a picture file.",
+        "Picture to start from: content (the photo), noise, style, or a file.",
+        Group.OPTIMIZER,
+        metavar="START|FILE",
         choices=("content", "noise", "style", "file"),
     )
     detail: float = setting(
         0.5,
-        "Share of the photo's fine detail that is restored at each doubling of the size.",
+        "Share of the photo's fine detail that is added back at each larger size.",
         low=0,
         high=1,
     )
     subject: str | None = setting(
         None,
-        "Find the subject of the photo and paint only it (style), or all but it (keep).  "
-        "[paint all]",
+        "Find the main subject of the photo. style: paint only the subject. keep: leave it "
+        "unpainted. The background gets the opposite.  [paint all]",
+        Group.MASKS,
+        everyday=True,
         choices=("style", "keep"),
     )
     background: str | None = setting(
         None,
-        "What to do with the background (see --subject).  [paint all]",
+        "The same for the background: style paints only it, keep leaves it unpainted.  [paint all]",
+        Group.MASKS,
+        everyday=True,
         choices=("style", "keep"),
     )
     feather: int = setting(
         12,
-        "Feather width in px of the result. Kept areas stay untouched: only the painted side "
-        "fades.",
+        "Width of the soft edge of masks, in px of the result. Kept areas stay untouched: the "
+        "painted side fades out.",
+        Group.MASKS,
         low=0,
         high=MAX_SIDE_PX,
     )
-    seed: int = setting(0, "Seed of the noise for --init noise.", low=0, high=2**63 - 1)
-    optimizer: str = setting("lbfgs", "Optimizer.", choices=("lbfgs", "adam"))
+    seed: int = setting(
+        0, "Seed of the noise for --init noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
+    )
+    optimizer: str = setting(
+        "lbfgs", "Optimization method.", Group.OPTIMIZER, choices=("lbfgs", "adam")
+    )
     steps: int = setting(
         28,
-        "Iterations at the coarsest scale; fewer at each finer scale, down to --final-steps.",
+        "Iterations at the smallest size; fewer at each larger size, down to --final-steps.",
+        Group.OPTIMIZER,
         low=1,
         high=1_000_000,
     )
     final_steps: int | None = setting(
-        None, "Iterations at the finest scale.  [half of --steps]", low=1, high=1_000_000
+        None,
+        "Iterations at the full size.  [half of --steps]",
+        Group.OPTIMIZER,
+        low=1,
+        high=1_000_000,
     )
     min_size: int = setting(
         128,
-        "Approximate long side of the coarsest scale; each further scale doubles it.",
+        "Approximate long side of the smallest size in px; each further size is twice as large.",
+        Group.OPTIMIZER,
         low=32,
         high=MAX_SIDE_PX,
     )
     learning_rate: float = setting(
-        0.02, "Learning rate of Adam, as a share of the range of pixel values.", above=0, high=1
+        0.02,
+        "Learning rate of Adam; pixel values range from 0 to 1.",
+        Group.OPTIMIZER,
+        above=0,
+        high=1,
     )
     averaging: float = setting(
-        0.9, "Decay of Adam's average over iterates; 0 takes the last iterate.", low=0, high=0.9999
+        0.9,
+        "Decay of the average over Adam's iterates; 0 takes the last iterate.",
+        Group.OPTIMIZER,
+        low=0,
+        high=0.9999,
     )
     tolerance: float = setting(
         0.001,
-        "End a scale when ten iterations improve the loss by less than this share; 0 for never.",
+        "Go to the next size early if ten iterations improve the loss by less than this share; 0 "
+        "never does.",
+        Group.OPTIMIZER,
         low=0,
         high=1,
     )
-    network: str = setting("vgg16", "Network; see 'stylize models list'.")
+    network: str = setting(
+        "vgg16", "Network; see 'stylize models list'.", Group.NETWORK, metavar="NAME"
+    )
     pooling: str = setting(
-        "max", "Pooling between the blocks of the network.", choices=("max", "avg")
+        "max", "Pooling between the blocks of the network.", Group.NETWORK, choices=("max", "avg")
     )
 
     TECHNIQUE: ClassVar[str] = "transfer"
@@ -244,13 +301,19 @@ class TransferSettings:
                 parts; or none that has any of the layers, or that is to be started from.
         """
         if not (0 if regions else 1) <= count <= MAX_STYLES:
-            raise SettingError(f"{count} style pictures", hint=f"1 to {MAX_STYLES} can be blended")
+            raise SettingError(f"{count} style images", hint=f"1 to {MAX_STYLES} can be blended")
         if self.style_weights and len(self.style_weights) != count:
-            raise SettingError(f"{len(self.style_weights)} style weights for {count} styles")
+            raise SettingError(
+                f"--style-weight: {len(self.style_weights)} given for {count} style images",
+                hint="give it once for each",
+            )
         if self.style_parts and len(self.style_parts) != count:
-            raise SettingError(f"{len(self.style_parts)} style parts for {count} styles")
+            raise SettingError(
+                f"--style-part: {len(self.style_parts)} given for {count} style images",
+                hint="give it once for each",
+            )
         if not count and self.init == "style":
-            raise SettingError("a start from the style of the whole picture, which has none")
+            raise SettingError("--init style needs a style image for the whole picture")
         if not self.painted_layers(count or 1):
             raise SettingError(
                 "no style is left for any layer", hint="see --style-layers and the styles' parts"

@@ -245,7 +245,7 @@ class TestOptions:
         own = {p.name for p in dream.params} - TYPED.keys() - execution
         plumbing = "photo guide mask preset save_preset as_json quiet verbose max_input_pixels"
         files = "output overwrite format depth quality save_steps save_mask"
-        safety = "checkpoint no_checkpoint checkpoint_every"
+        safety = "checkpoint no_checkpoint checkpoint_every help_all"
         assert own == {*plumbing.split(), *files.split(), *safety.split()}
 
     def test_the_mask_keeps_the_photo(self, run: Run, scene: Path, tmp_path: Path) -> None:
@@ -400,8 +400,11 @@ class TestBadInput:
         ("words", "said"),
         [
             ((), "nothing to dream on (name a picture, or --from-noise 640x480)"),
-            (("cat.png", "--from-noise", "32x32"), "a picture with --from-noise (leave one of"),
-            (("--from-noise", "32x32", "--size", "64"), "--size with --from-noise"),
+            (("cat.png", "--from-noise", "32x32"), "--from-noise needs no photo (leave one of"),
+            (
+                ("--from-noise", "32x32", "--size", "64"),
+                "--size cannot be combined with --from-noise",
+            ),
             (("--from-noise", "512"), "--from-noise: '512' is not WxH (for instance 640x480)"),
             (("--from-noise", "0x32"), "a side is 1 to 100000 pixels"),
             (("cat.png", "cat.png"), "Got unexpected extra argument"),

@@ -156,7 +156,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("words", "code", "said"),
         [
-            (("--layer", "conv1_1", "--channels", "conv1_1"), 2, "--layer and --channels (ask"),
+            (
+                ("--layer", "conv1_1", "--channels", "conv1_1"),
+                2,
+                "--layer cannot be combined with --channels (ask",
+            ),
             (("--strength", "5"), 2, "--strength makes no difference on a sheet of presets"),
             (("--top", "5"), 2, "--top makes no difference on a sheet of presets"),
             (("--preset", "eyes"), 2, "--preset makes no difference on a sheet of presets"),

@@ -78,7 +78,7 @@ def test_a_preset_that_knows_better(
     path.write_text("[settings]\nstyle_weights = [1.0, 2.0]\n")
     before = listing(tmp_path)
     text = complaint(run("explore", "blend", *sources, "--preset", path), 2)
-    assert "has no place on a strip" in text
+    assert "cannot be used on a strip" in text
     assert listing(tmp_path) == before
 
 

@@ -213,7 +213,11 @@ class TestBadInput:
             (("--presets", "dogs"), 2, "unknown preset 'dogs'"),
             (("--presets", "gone.toml"), 2, "gone.toml: no such file"),
             (("--presets", "started.toml"), 2, "started starts from a picture (a sheet has"),
-            (("--presets", "blended.toml"), 2, "blended: 2 style weights for 1 styles"),
+            (
+                ("--presets", "blended.toml"),
+                2,
+                "blended: --style-weight: 2 given for 1 style images",
+            ),
             (("--presets", "bold,deep.toml"), 2, "deep: unknown layer"),
             (("--strengths", "1;2"), 2, "'1;2' is not numbers with commas between them"),
             (("--strengths", "1,,2"), 2, "'1,,2' is not numbers"),

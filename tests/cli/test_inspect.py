@@ -93,7 +93,7 @@ class TestGroup:
         )
         monkeypatch.setitem(COMMANDS, "darker", entry)
         assert "  darker       Show the photo darker." in done(run("inspect", "-h")).stdout
-        assert "--share FLOAT" in done(run("inspect", "darker", "-h")).stdout
+        assert "--share N" in done(run("inspect", "darker", "--help-all")).stdout
         document = json.loads(done(run("inspect", "darker", scene, "--json")).stdout)
         assert document["share"] == 0.5
         assert document["output"] == str(scene.with_name("cat-darker.png"))
@@ -104,7 +104,7 @@ class TestGroup:
     @pytest.mark.parametrize("name", ["filters", "activations", "patches", "map"])
     def test_help(self, run: Run, name: str) -> None:
         assert name in COMMANDS
-        shown = done(run("inspect", name, "--help")).stdout
+        shown = done(run("inspect", name, "--help-all")).stdout
         assert f"stylize inspect {name}" in shown
         assert "--json" in shown
         assert "--max-memory" not in shown

@@ -206,13 +206,28 @@ class TestInspection:
         ("words", "said"),
         [
             (("feature",), "nothing to visualize (name a channel"),
-            (("feature", "conv1_1:2", "--class", "1"), "--class and TARGET"),
-            (("feature", "--class", "1", "--direction", "a.png"), "--class and --direction"),
-            (("feature", "--class", "1", "--to", "conv1_1:2"), "--class and --to"),
-            (("feature", "--class", "1", "--neuron"), "--class and --neuron"),
-            (("saliency", "a.png", "conv1_1", "--class", "1"), "--class and TARGET"),
-            (("saliency", "a.png", "--like", "b.png", "--class", "1"), "--class and --like"),
-            (("occlude", "a.png", "--at", "1,1", "--class", "1"), "--class and --at"),
+            (("feature", "conv1_1:2", "--class", "1"), "--class cannot be combined with TARGET"),
+            (
+                ("feature", "--class", "1", "--direction", "a.png"),
+                "--class cannot be combined with --direction",
+            ),
+            (
+                ("feature", "--class", "1", "--to", "conv1_1:2"),
+                "--class cannot be combined with --to",
+            ),
+            (("feature", "--class", "1", "--neuron"), "--class cannot be combined with --neuron"),
+            (
+                ("saliency", "a.png", "conv1_1", "--class", "1"),
+                "--class cannot be combined with TARGET",
+            ),
+            (
+                ("saliency", "a.png", "--like", "b.png", "--class", "1"),
+                "--class cannot be combined with --like",
+            ),
+            (
+                ("occlude", "a.png", "--at", "1,1", "--class", "1"),
+                "--class cannot be combined with --at",
+            ),
         ],
     )
     def test_one_question_at_a_time(self, run: Run, words: tuple[str, ...], said: str) -> None:

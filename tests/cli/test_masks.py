@@ -185,7 +185,10 @@ class TestDream:
             "map.png has no region of the colour blue (it has #00ff00 (50 %), #ff0000 (50 %))",
         ),
         (["--regions", "map.png", "--region", "rot=keep"], "'rot' is not a colour"),
-        (["--mask", "left.png", "--subject", "keep"], "--mask with --subject or --background"),
+        (
+            ["--mask", "left.png", "--subject", "keep"],
+            "--mask cannot be combined with --subject or --background",
+        ),
         (["--subject", "keep", "--background", "keep"], "are both 'keep'"),
         (["--subject", "dream"], "'dream' is not one of 'style', 'keep'"),
         (["--save-mask", "m.png"], "--save-mask needs a mask to find"),
@@ -210,8 +213,11 @@ def test_requests_that_make_no_sense(
         (["--mask", "right.png"], "Missing argument 'STYLE...'"),
         (["--mask", "left.png=cool.png", "--mask", "right.png"], "which has none (name a STYLE"),
         (["--mask", "left.png=cool.png", "--subject", "keep"], "which has none (name a STYLE"),
-        (["--mask", "left.png=cool.png", "--init", "style"], "a start from the style of the whole"),
-        (["--mask", "left.png=cool.png", "--style-weight", 2], "1 style weights for 0 styles"),
+        (["--mask", "left.png=cool.png", "--init", "style"], "--init style needs a style image"),
+        (
+            ["--mask", "left.png=cool.png", "--style-weight", 2],
+            "--style-weight: 1 given for 0 style images",
+        ),
     ],
 )
 def test_requests_without_a_style(
@@ -257,7 +263,7 @@ def test_without_opencv(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_noise_has_no_subject(run: Run) -> None:
     line = complaint(run("dream", "--from-noise", "32x32", "--subject", "keep"), 2)
-    assert line == "--subject or --background with --from-noise (noise has no subject)"
+    assert line == "--subject and --background need a photo (noise has no subject)"
 
 
 class TestBatch:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from stylize.cli.options import LayerWeightsType, check_streams, complete_preset
+from stylize.cli.options import check_streams
 from stylize.cli.transfer import transfer
 from stylize.errors import SettingError
 from stylize.settings.execution import Execution
@@ -89,7 +89,7 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
             "no dream",
             "half of --steps",
             "all cores",
-            "free memory",
+            "all free memory",
         )
     elif isinstance(each.default, tuple):
         assert shown == ",".join(f"{layer}:{weight}" for layer, weight in each.default)
@@ -131,7 +131,7 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     # Of these, tests/commands/test_masking.py.
     masks = "masks segments colours save_mask"
     # Of these, tests/commands/test_resume.py.
-    safety = "checkpoint no_checkpoint checkpoint_every"
+    safety = "checkpoint no_checkpoint checkpoint_every help_all"
     assert own == {*plumbing.split(), *files.split(), *safety.split(), *masks.split()}
 
 
@@ -187,7 +187,10 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         (["--steps", "1000001"], "--steps: 1000001 is too large (at most 1000000)"),
         (["--seed", "9" * 400], "--seed: the number is too large"),
         (["--steps", "many"], "'many' is not a valid integer (see 'stylize transfer --help')"),
-        (["--style-weight", "1", "--style-weight", "2"], "2 style weights for 1 styles"),
+        (
+            ["--style-weight", "1", "--style-weight", "2"],
+            "--style-weight: 2 given for 1 style images",
+        ),
         (["--style-layers", "relu9_9"], "unknown layer of vgg16 'relu9_9'"),
         (["--content-layers", "relu4-2"], "did you mean relu4_2"),
         (["--network", "vgg61"], "unknown model 'vgg61' (did you mean vgg1"),
@@ -239,26 +242,3 @@ def test_no_picture_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingError, match="stdout is a terminal"):
         check_streams("-", ["a.png", "b.png"], as_json=False)
     check_streams("out.png", ["a.png", "b.png"], as_json=False)
-
-
-def test_completion() -> None:
-    context = click.Context(transfer)
-    (layers,) = options_of("style_layers")
-    found = LayerWeightsType().shell_complete(context, layers, "relu1_1:2,relu5_")
-    assert [item.value for item in found] == [f"relu1_1:2,relu5_{n}" for n in (1, 2, 3, 4)]
-    assert complete_preset("transfer")(context, layers, "b") == ["balanced", "bold"]
-
-
-def test_completion_as_a_shell_asks_for_it(run: Run) -> None:
-    for words, expected in [
-        ("stylize transfer a.png b.png --preset fa", "plain,faithful"),
-        ("stylize pres", "plain,presets"),
-        ("stylize models path vgg16", "plain,vgg16"),
-    ]:
-        environment = {
-            "_STYLIZE_COMPLETE": "bash_complete",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split()) - 1),
-        }
-        result = run(env=environment)
-        assert result.stdout.splitlines() == [expected], result.stderr

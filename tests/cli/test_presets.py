@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -12,7 +13,7 @@ from stylize.planning.self_test_cache import Verdict, remember
 from stylize.settings.fields import to_document
 from stylize.settings.presets import PRODUCTS, find_preset, preset_names, read_preset
 from stylize.settings.transfer import TransferSettings
-from tests.cli.conftest import Run, Sketch, complaint
+from tests.cli.conftest import Run, Sketch, complaint, done
 
 ALL = [(technique, name) for technique in PRODUCTS for name in preset_names(technique)]
 
@@ -90,4 +91,42 @@ def test_no_such_preset(run: Run) -> None:
     line = complaint(run("presets", "show", "blod"), 2)
     assert line.startswith("unknown preset 'blod' (did you mean bold")
     assert "gone.toml: No such file" in complaint(run("presets", "show", "gone.toml"), 2)
-    assert "did you mean 'list'" in complaint(run("presets", "lst"), 2).lower()
+    assert "did you mean list?" in complaint(run("presets", "lst"), 2)
+
+
+class TestPictures:
+    """A picture made by stylize serves as a preset."""
+
+    def test_its_settings_are_used_again(
+        self, run: Run, sketch: type[Sketch], files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        photo, style = files
+        out, again = tmp_path / "out.png", tmp_path / "again.png"
+        look = ("--preset", "bold", "--content-weight", 0.2, "--size", 48)
+        done(run("transfer", photo, style, *look, "-o", out))
+        done(run("transfer", photo, style, "--preset", out, "--edges", 0.1, "-o", again))
+        first, second = (made.settings for made in sketch.made)
+        assert first.content_weight == 0.2
+        assert second == dataclasses.replace(first, edges=0.1)
+        assert [made.preset for made in sketch.made] == ["bold", "bold"]
+
+    def test_of_a_dream(self, run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+        photo, style = files
+        out = tmp_path / "out.png"
+        words = ("--layer", "conv1_2", "--strength", 7, "--octaves", 1, "--steps", 1, "--size", 32)
+        done(run("dream", photo, *words, "-o", out))
+        again = done(run("dream", photo, "--preset", out, "-o", tmp_path / "again.png"))
+        assert again.exit_code == 0
+        first, second = (
+            json.loads(done(run("info", path, "--json")).stdout)["settings"]
+            for path in (out, tmp_path / "again.png")
+        )
+        assert first == second
+        assert first["strength"] == 7
+        line = complaint(run("transfer", photo, style, "--preset", out), 2)
+        assert line.startswith("--preset: out.png was not made by 'stylize transfer'")
+
+    def test_without_a_recipe(self, run: Run, files: tuple[Path, Path]) -> None:
+        photo, style = files
+        line = complaint(run("transfer", photo, style, "--preset", photo), 1)
+        assert "photo.png carries no recipe" in line

@@ -193,7 +193,9 @@ class TestChanged:
     def test_size(self, run: Run, folder: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
         result = done(run("replay", "out.png", "--size", 24))
-        assert result.stderr.startswith("of another size than out.png\nsaved out-replay.png (24×24")
+        assert result.stderr.startswith(
+            "not compared: out.png has another size\nsaved out-replay.png (24×24"
+        )
         done(run("dream", "cat.png", *BRIEF, "--size", 24, "-o", "large.png"))
         assert torch.equal(pixels_of(folder / "large.png"), pixels_of(folder / "out-replay.png"))
 
@@ -465,7 +467,10 @@ class TestBadInput:
         ("changes", "said"),
         [
             ({"inputs": []}, "a transfer without a content picture"),
-            ({"settings": {"style_weights": [1.0, 2.0]}}, "2 style weights for 1 styles"),
+            (
+                {"settings": {"style_weights": [1.0, 2.0]}},
+                "--style-weight: 2 given for 1 style images",
+            ),
             ({"settings": {"style_layers": {"relu9_9": 1}}}, "unknown layer of vgg"),
             ({"settings": {"style_layers": 7}}, "is not a table of layers and weights"),
             ({"settings": {"init": "file"}}, "init 'file' and a picture to start from"),

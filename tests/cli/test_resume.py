@@ -302,7 +302,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            ((*KEPT, "--no-checkpoint"), "--checkpoint with --no-checkpoint"),
+            ((*KEPT, "--no-checkpoint"), "--checkpoint cannot be combined with --no-checkpoint"),
             (("--checkpoint-every", "0"), "--checkpoint-every: 0 is too small"),
             (("--checkpoint-every", "nan"), "--checkpoint-every: nan is not a finite number"),
         ],

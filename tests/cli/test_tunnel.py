@@ -329,8 +329,12 @@ class TestBadInput:
         ("words", "code", "said"),
         [
             ((), 2, "nothing to dream on (name a picture, or --from-noise 640x480)"),
-            (("cat.png", "--from-noise", "32x32"), 2, "a picture with --from-noise"),
-            (("--from-noise", "32x32", "--size", "99"), 2, "--size with --from-noise"),
+            (("cat.png", "--from-noise", "32x32"), 2, "--from-noise needs no photo"),
+            (
+                ("--from-noise", "32x32", "--size", "99"),
+                2,
+                "--size cannot be combined with --from-noise",
+            ),
             (("cat.png", "-o", "-"), 2, "a film cannot go to stdout"),
             (("-", "--guide", "-"), 2, "stdin can give only one picture"),
             (("cat.png", "-o", "film.avi"), 1, "film.avi: no format of moving pictures for a suf"),

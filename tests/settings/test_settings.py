@@ -148,7 +148,7 @@ def test_layers_are_checked_against_the_network(name: str) -> None:
 def test_styles_are_counted() -> None:
     TransferSettings().check_styles(MAX_STYLES)
     TransferSettings(style_weights=(1, 2)).check_styles(2)
-    with pytest.raises(SettingError, match="2 style weights for 3 styles"):
+    with pytest.raises(SettingError, match="--style-weight: 2 given for 3 style images"):
         TransferSettings(style_weights=(1, 2)).check_styles(3)
     for count in (0, MAX_STYLES + 1):
         with pytest.raises(SettingError, match=f"1 to {MAX_STYLES}"):

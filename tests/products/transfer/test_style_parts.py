@@ -120,7 +120,7 @@ def test_replayed() -> None:
 
 
 def test_as_many_parts_as_styles() -> None:
-    with pytest.raises(SettingError, match="1 style parts for 2 styles"):
+    with pytest.raises(SettingError, match="--style-part: 1 given for 2 style images"):
         TransferSettings(style_parts=("fine",)).check_styles(2)
     with pytest.raises(SettingError, match="no style is left"):
         TransferSettings(style_parts=("coarse",), style_layers=(("relu1_1", 1.0),)).check_styles(1)
@@ -181,5 +181,5 @@ def test_in_a_batch(tmp_path: Path) -> None:
     photo, *styles = (read_picture(file) for file in files)
     alone = Transfer(photo, styles, preset.apply(said), FP32, session=STUDIO).run()
     assert torch.equal(BatchPainter(FP32).paint(task, photo).pixels, alone.pixels)
-    with pytest.raises(SettingError, match="2 style parts for 1 styles"):
+    with pytest.raises(SettingError, match="--style-part: 2 given for 1 style images"):
         transfer_looks(preset, said, files[1:], each=True)

@@ -361,7 +361,7 @@ def test_requests_that_make_no_sense(
 
 
 def test_a_transfer_needs_a_style(content: Picture) -> None:
-    with pytest.raises(SettingError, match="0 style pictures"):
+    with pytest.raises(SettingError, match="0 style images"):
         paint(content)
 
 
