@@ -57,7 +57,7 @@ HEAD = """# Thirty channels worth knowing
 
 What excites a channel most is what it answers to. These thirty of the packaged VGG-16 are easy to
 recognise and good to dream with; what the words say is what their pictures look like, nobody
-told the network.
+given to the network.
 
 ![thirty channels](gallery/channels.webp)
 

@@ -327,8 +327,8 @@ Visit = Callable[[str, Tensor, Rect], None]
 Seed = Callable[[str, Tensor, Rect], Tensor]
 
 
-class Sweep:
-    """The way to the deepest layer and back, of one picture or tile.
+class FastPass:
+    """A forward pass to the deepest layer and a backward pass, for one picture or tile.
 
     Args:
         vgg: gives the activations.
@@ -350,8 +350,8 @@ class Sweep:
 
         Args:
             image: ``(1, 3, h, w)`` RGB in [0, 1], the tile's window.
-            visit: gets the name of a layer, a part of its activations in the trunk's precision, and
-                where in the whole picture it lies.
+            visit: gets a layer's name, a part of its activations in the network's precision, and
+                the part's place in the whole picture.
             remember: what :meth:`backward` needs.
         """
         x = image
@@ -391,7 +391,7 @@ class Sweep:
                 memory = kept.pop(0)
                 block.recall(memory, image[:, :, strip.start : strip.stop])
                 part = block.backward(
-                    memory, _of_window(gradient, memory, strip), self._sower(seed, strip)
+                    memory, _of_window(gradient, memory, strip), self._seeding(seed, strip)
                 )
                 if part is not None:
                     below = _overlapped(below, part, strip, strips[-1].stop)
@@ -434,10 +434,10 @@ class Sweep:
             rows, columns, region = owned
             visit(name, features[:, :, rows, columns], region)
 
-    def _sower(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
+    def _seeding(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
         """The seed of a whole window: zero where it is not owned."""
 
-        def sow(name: str, features: Tensor) -> Tensor:
+        def seeded(name: str, features: Tensor) -> Tensor:
             owned = self._owned(name, strip)
             if owned is None:
                 return torch.zeros_like(features)
@@ -446,11 +446,11 @@ class Sweep:
             slope = seed(name, part, region)
             if part.shape == features.shape:
                 return slope.to(features.dtype)
-            sown = torch.zeros_like(features)
-            sown[:, :, rows, columns] = slope
-            return sown
+            whole = torch.zeros_like(features)
+            whole[:, :, rows, columns] = slope
+            return whole
 
-        return sow
+        return seeded
 
 
 def _collected(out: Tensor | None, part: Tensor, strip: Span, rows: int) -> Tensor:

@@ -54,7 +54,7 @@ def verdict_for(device: str, weights: Weights) -> Verdict:
 
 
 def self_test(device: str, weights: Weights) -> Verdict:
-    """Compare bf16 with fp32 on the real trunk and a small picture: gradient and time."""
+    """Compare bf16 with fp32 on the real network and a small picture: gradient and time."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, PROBE_SIZE // 8, PROBE_SIZE // 8, generator=generator)
     image = torch.nn.functional.interpolate(image, scale_factor=8, mode="bilinear").to(device)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylize.gradients.fast_pass import Sweep
+from stylize.gradients.fast_pass import FastPass
 from stylize.losses.loss import Evaluation, FeatureLoss, Objective
 from stylize.losses.statistics import Moments, by_position
 from stylize.networks.architecture import Rect
@@ -30,7 +30,7 @@ class TiledEngine:
         objective: what is wanted.
         tile_px: side of what a tile owns at most; None for no tiles.
         halo: pixels around that; what exactness needs, if None.
-        strip_bytes: see :class:`stylize.gradients.fast_pass.Sweep`.
+        strip_bytes: see :class:`stylize.gradients.fast_pass.FastPass`.
 
     Note:
         Only owned positions are seeded, but the gradient of the whole window is added: so the halo
@@ -89,8 +89,8 @@ class TiledEngine:
             losses[loss.name] = loss.weight * evaluated[loss.name][0]
         return gradient.to(image.dtype)
 
-    def _sweep(self, tile: Tile) -> Sweep:
-        return Sweep(self._vgg, tile, strip_bytes=self._strip_bytes)
+    def _sweep(self, tile: Tile) -> FastPass:
+        return FastPass(self._vgg, tile, strip_bytes=self._strip_bytes)
 
     def _pull(self, image: Tensor, slopes: dict[str, Any], sums: _Sums | None) -> Tensor:
         """The gradient, tile by tile, and the sums of all tiles where they are not known yet."""
@@ -154,13 +154,13 @@ def _nothing(layer: str, features: Tensor, region: Rect) -> None:
 def features_of(
     vgg: VGG, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Tensor]:
-    """Activations of a whole picture, in the trunk's precision, without the memory of a pass.
+    """Activations of a whole picture, in the network's precision, without the memory of a pass.
 
     Args:
         vgg: gives at least these layers.
         image: ``(1, 3, H, W)`` RGB in [0, 1].
         names: of the layers to keep.
-        strip_bytes: see :class:`stylize.gradients.fast_pass.Sweep`.
+        strip_bytes: see :class:`stylize.gradients.fast_pass.FastPass`.
     """
     kept: dict[str, Tensor] = {}
 
@@ -174,7 +174,7 @@ def features_of(
             )
         kept[name][:, :, region.top : region.top + region.height] = features
 
-    sweep = Sweep(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep = FastPass(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
     sweep.forward(image, keep, remember=False)
     return kept
 
@@ -193,7 +193,7 @@ def moments_of_layers(
             total[name] = added(total.get(name), (rows.sum(0), rows.T @ rows))
             positions[name] = region.rows * region.columns
 
-    sweep = Sweep(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep = FastPass(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
     sweep.forward(image, count, remember=False)
     return {
         name: Moments(*(each / positions[name] for each in narrowed(total[name], image.dtype)))

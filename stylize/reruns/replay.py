@@ -34,11 +34,11 @@ def execution_of(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> Exe
     """
     choose_device(Execution(**overrides).device)
     resolved = recipe["resolved"]
-    told = {key: resolved.get(key) for key in ("device", "precision", "threads")}
-    if told["device"] not in available_devices():
-        told["device"] = "auto"
+    asked = {key: resolved.get(key) for key in ("device", "precision", "threads")}
+    if asked["device"] not in available_devices():
+        asked["device"] = "auto"
     try:
-        return Execution(**{k: v for k, v in told.items() if v is not None} | dict(overrides))
+        return Execution(**{k: v for k, v in asked.items() if v is not None} | dict(overrides))
     except UsageError as error:
         raise RecipeError(f"damaged recipe: {error.message}") from error
 
@@ -113,8 +113,8 @@ def _job(
 
 
 def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
-    told = recipe.get("weights")
-    wanted = told.get("sha256") if isinstance(told, Mapping) else None
+    weights = recipe.get("weights")
+    wanted = weights.get("sha256") if isinstance(weights, Mapping) else None
     if find_model(network).sha256 != wanted:
         raise WeightsError(
             f"the network '{network}' has other weights than the recipe's",

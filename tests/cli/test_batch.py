@@ -31,7 +31,7 @@ from stylize.cli.batch_report import Report
 from stylize.cli.main import cli
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError
-from stylize.gradients.fast_pass import Sweep
+from stylize.gradients.fast_pass import FastPass
 from stylize.images import atomic
 from stylize.images.read import read_picture
 from stylize.runs.recipe import load_recipe
@@ -264,14 +264,14 @@ def test_statistics_of_styles_are_had_once(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: Counter[tuple[int, ...]] = Counter()
-    call = Sweep.forward
+    call = FastPass.forward
 
-    def spy(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+    def spy(self: FastPass, image: Tensor, visit: Any, *, remember: bool = True) -> None:
         if not remember:
             sizes[tuple(image.shape[2:])] += 1
         call(self, image, visit, remember=remember)
 
-    monkeypatch.setattr(Sweep, "forward", spy)
+    monkeypatch.setattr(FastPass, "forward", spy)
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(4):

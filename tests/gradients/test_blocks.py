@@ -1,4 +1,4 @@
-"""Blocks without autograd, against autograd through the same trunk, in double precision."""
+"""Blocks without autograd, against autograd through the same network, in double precision."""
 
 import pytest
 import torch

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import stylize.gradients.fast_pass as sweep_module
-from stylize.gradients.fast_pass import Sweep
+from stylize.gradients.fast_pass import FastPass
 from stylize.networks.architecture import Rect
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
@@ -46,7 +46,7 @@ def test_everything_is_shown_once(vgg: VGG, size: tuple[int, int], strip_bytes: 
         seen[name][..., rows, columns] = features
         counts[name][rows, columns] += 1
 
-    Sweep(vgg, whole_tile(vgg.strides(), size), strip_bytes=strip_bytes).forward(image, visit)
+    FastPass(vgg, whole_tile(vgg.strides(), size), strip_bytes=strip_bytes).forward(image, visit)
     for name, each in expected.items():
         assert (counts[name] == 1).all()
         torch.testing.assert_close(seen[name], each, rtol=0, atol=1e-10)
@@ -58,7 +58,7 @@ def test_the_way_back_in_strips(vgg: VGG, size: tuple[int, int], strip_bytes: in
     image = noise(*size)
     found = []
     for each in (strip_bytes, 1 << 30):
-        sweep = Sweep(vgg, whole_tile(vgg.strides(), size), strip_bytes=each)
+        sweep = FastPass(vgg, whole_tile(vgg.strides(), size), strip_bytes=each)
         sweep.forward(image, lambda *_: None)
         found.append(sweep.backward(image, lambda name, features, region: features))
     torch.testing.assert_close(found[0], found[1], rtol=1e-11, atol=1e-13)
@@ -79,7 +79,7 @@ def test_tiles_own_every_position_once(height: int, width: int, tile_px: int) ->
 def test_activations_are_shown_as_they_are(vgg16: Weights) -> None:
     vgg = VGG(vgg16, ("relu2_1",), precision="bf16")
     kinds = set()
-    sweep = Sweep(vgg, whole_tile(vgg.strides(), (32, 32)))
+    sweep = FastPass(vgg, whole_tile(vgg.strides(), (32, 32)))
     sweep.forward(noise(32, 32).float(), lambda name, features, region: kinds.add(features.dtype))
     assert kinds == {torch.bfloat16}
     gradient = sweep.backward(noise(32, 32).float(), lambda name, features, region: features)

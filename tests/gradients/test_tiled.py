@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import stylize.gradients.fast_pass as sweep_module
-from stylize.gradients.fast_pass import Sweep
+from stylize.gradients.fast_pass import FastPass
 from stylize.gradients.periodic import PeriodicEngine
 from stylize.gradients.tiled import TiledEngine, features_of, moments_of_layers
 from stylize.losses.channels import ChannelLoss, EnergyLoss
@@ -123,13 +123,13 @@ def test_a_picture_that_tiles_in_tiles(shallow: VGG) -> None:
 
 def test_local_terms_take_one_pass(shallow: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    plain = Sweep.forward
+    plain = FastPass.forward
 
-    def spied(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+    def spied(self: FastPass, image: Tensor, visit: Any, *, remember: bool = True) -> None:
         seen.append(remember)
         plain(self, image, visit, remember=remember)
 
-    monkeypatch.setattr(Sweep, "forward", spied)
+    monkeypatch.setattr(FastPass, "forward", spied)
     image = noise(64, 64)
     TiledEngine(shallow, Objective([EnergyLoss("e", "relu3_2", 1.0)]), tile_px=32)(image)
     assert seen == [True] * 4

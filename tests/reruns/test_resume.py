@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stylize.errors import CheckpointError
-from stylize.gradients import fitting
+from stylize.gradients import adaptive
 from stylize.optimize.loop import Step
 from stylize.optimize.snapshot import SnapshotHooks, TakeSnapshot
 from stylize.planning.memory import MemoryPlan
@@ -182,17 +182,17 @@ def test_out_of_memory_on_the_way(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the third evaluation on in tiles; the targets remain those of the whole picture."""
-    monkeypatch.setattr(fitting, "TILES_PX", (16,))
+    monkeypatch.setattr(adaptive, "TILES_PX", (16,))
     calls: list[int] = []
 
-    class Scarce(fitting.TiledEngine):
+    class Scarce(adaptive.TiledEngine):
         def __call__(self, image: torch.Tensor) -> Any:
             calls.append(1)
             if len(calls) == 3:
                 raise MemoryError
             return super().__call__(image)
 
-    monkeypatch.setattr(fitting, "TiledEngine", Scarce)
+    monkeypatch.setattr(adaptive, "TiledEngine", Scarce)
     expected = JOBS[name]().run()
     calls.clear()
     path = tmp_path / "run.checkpoint"

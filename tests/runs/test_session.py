@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.gradients.fast_pass import Sweep
+from stylize.gradients.fast_pass import FastPass
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
 from stylize.products.dream.dream import Dream
@@ -48,14 +48,14 @@ def weights(vgg16: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
 def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[int, int]]:
     """How often a picture of each size went through a network without a gradient."""
     sizes: Counter[tuple[int, int]] = Counter()
-    call = Sweep.forward
+    call = FastPass.forward
 
-    def spy(self: Sweep, image: Tensor, visit: Any, *, remember: bool = True) -> None:
+    def spy(self: FastPass, image: Tensor, visit: Any, *, remember: bool = True) -> None:
         if not remember:
             sizes[image.shape[2], image.shape[3]] += 1
         call(self, image, visit, remember=remember)
 
-    monkeypatch.setattr(Sweep, "forward", spy)
+    monkeypatch.setattr(FastPass, "forward", spy)
     return sizes
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stylize.errors import InterruptedRunError, PictureError, SettingError
-from stylize.gradients.fitting import FittingEngine
+from stylize.gradients.adaptive import AdaptiveEngine
 from stylize.gradients.periodic import PeriodicEngine
 from stylize.gradients.tiled import features_of
 from stylize.images.periodic import periodic_part, resize_periodic
@@ -187,7 +187,7 @@ class Dreamer:
             measured_in(self.memory_plan, descent.resume),
         )
         terms = self._terms(self._resized(photo, scales[0].size))
-        fitting = FittingEngine(self._vgg, Objective(terms), memory_plan)
+        fitting = AdaptiveEngine(self._vgg, Objective(terms), memory_plan)
         engine = self._wrapped(fitting)
         picture, base = None, photo
         for index in range(descent.first, len(scales)):

@@ -30,7 +30,7 @@ def dream_losses(vgg: VGG, photo: Tensor, settings: TransferSettings) -> list[Po
 
     Args:
         vgg: gives at least :func:`stylize.settings.layers.transfer_layers`.
-        photo: ``(1, 3, H, W)`` in [0, 1] at the size of the picture, on the trunk's device.
+        photo: ``(1, 3, H, W)`` in [0, 1] at the size of the picture, on the network's device.
         settings: ``dream`` decides.
 
     Note:

@@ -114,12 +114,24 @@ class StyleStatistics:
             colors_of=self.photo.sha256 if self.settings.color == "match" else None,
         )
         return self.session.statistics(
-            style.sha256, measurement, lambda: self._measure(style, measurement)
+            style.sha256,
+            measurement,
+            lambda: measure(self.vgg, style.pixels, self.photo.pixels, measurement),
         )
 
-    def _measure(self, style: Picture, measurement: Measurement) -> StyleTargets:
-        """Measure a style; everything it depends on is in the measurement, the cache's key."""
-        pixels = resize_clamped(style.pixels, measurement.size)
-        if measurement.colors_of is not None:
-            pixels = match_colours(pixels, self.photo.pixels).clamp(0, 1)
-        return moments_of_layers(self.vgg, pixels.to(self.device.name), measurement.layers)
+
+def measure(vgg: VGG, style: Tensor, photo: Tensor, measurement: Measurement) -> StyleTargets:
+    """Compute the moments of a style image by layer.
+
+    Apart from the pixels, the result depends on ``measurement`` alone, which is the cache's key.
+
+    Args:
+        vgg: the network, with the identity that the measurement names.
+        style: ``(1, 3, H, W)`` sRGB in [0, 1], resized as the measurement says.
+        photo: ``(1, 3, H, W)``; its colours are used if the measurement names their source.
+        measurement: size, layers, device and colours.
+    """
+    pixels = resize_clamped(style, measurement.size)
+    if measurement.colors_of is not None:
+        pixels = match_colours(pixels, photo).clamp(0, 1)
+    return moments_of_layers(vgg, pixels.to(measurement.device.name), measurement.layers)

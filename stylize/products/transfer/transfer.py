@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.gradients.adaptive import AdaptiveEngine
 from stylize.gradients.canvas import Canvas
-from stylize.gradients.fitting import FittingEngine
 from stylize.gradients.tiled import features_of
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
@@ -100,7 +100,7 @@ class Transfer:
         self._layers = style_shares(self.settings, len(styles) or 1)
         layers = transfer_layers(self.settings, self.weights.architecture, len(styles) or 1)
         self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
-        self._gauge = StyleStatistics(
+        self._style_statistics = StyleStatistics(
             self.weights, self._vgg, self.content, self.settings, self.device, self._session
         )
         self._regions = regions_of(
@@ -228,7 +228,7 @@ class Transfer:
     def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
         """The engine of one scale; ``memory_plan`` is the one its targets are measured in."""
         memory_plan, self.memory_plan = self.memory_plan, measured_in(self.memory_plan, resume)
-        self._engine = FittingEngine(self._vgg, self._objective(scale, canvas), memory_plan)
+        self._engine = AdaptiveEngine(self._vgg, self._objective(scale, canvas), memory_plan)
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """A snapshot of the loop with what it takes to prepare the same run again."""
@@ -284,7 +284,7 @@ class Transfer:
             generator = torch.Generator().manual_seed(self.settings.seed)
             return torch.rand(1, 3, *size, generator=generator)
         if self.settings.init == "style":
-            return cover(self._gauge.seen(self.styles[0]), size).clamp(0, 1)
+            return cover(self._style_statistics.seen(self.styles[0]), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
         return resize_clamped(source.pixels, size)
 
@@ -349,7 +349,7 @@ class Transfer:
         }
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
-        return self._gauge.moments(
+        return self._style_statistics.moments(
             style, side, [name for name, _ in self._layers], self.memory_plan
         )
 

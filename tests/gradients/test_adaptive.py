@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from stylize.errors import is_out_of_memory
-from stylize.gradients import fitting
-from stylize.gradients.fitting import FittingEngine
+from stylize.gradients import adaptive
+from stylize.gradients.adaptive import AdaptiveEngine
 from stylize.losses.channels import EnergyLoss
 from stylize.losses.loss import Evaluation, Objective
 from stylize.networks.models import Weights
@@ -27,10 +27,10 @@ OBJECTIVE = Objective([EnergyLoss("e", "relu2_1", 1.0)])
 
 
 def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
+    expected = AdaptiveEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
     tried: list[str] = []
 
-    class Tight(fitting.TiledEngine):
+    class Tight(adaptive.TiledEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             tried.append(f"{self._tile_px}")
             if self._tile_px is None:
@@ -39,8 +39,8 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().__call__(image)
 
-    monkeypatch.setattr(fitting, "TiledEngine", Tight)
-    engine = FittingEngine(vgg, OBJECTIVE, MemoryPlan(history=5))
+    monkeypatch.setattr(adaptive, "TiledEngine", Tight)
+    engine = AdaptiveEngine(vgg, OBJECTIVE, MemoryPlan(history=5))
     image = IMAGE.clone()
     found = engine(image)
     assert tried == ["None", "512", "256"]
@@ -53,23 +53,23 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_errors_come_out(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken(fitting.TiledEngine):
+    class Broken(adaptive.TiledEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(fitting, "TiledEngine", Broken)
+    monkeypatch.setattr(adaptive, "TiledEngine", Broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
+        AdaptiveEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
 
 
 def test_there_is_an_end(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Greedy(fitting.TiledEngine):
+    class Greedy(adaptive.TiledEngine):
         def __call__(self, image: Tensor) -> Evaluation:
             raise MemoryError
 
-    monkeypatch.setattr(fitting, "TiledEngine", Greedy)
+    monkeypatch.setattr(adaptive, "TiledEngine", Greedy)
     with pytest.raises(MemoryError):
-        FittingEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE[..., :96, :96])
+        AdaptiveEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE[..., :96, :96])
 
 
 @pytest.mark.parametrize(

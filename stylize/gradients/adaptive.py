@@ -1,4 +1,4 @@
-"""The engine that fits: whole or tiled as planned, and smaller where memory runs out after all."""
+"""Evaluate whole or in tiles as planned, and in smaller tiles when memory runs out after all."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from stylize.planning.memory import TILES_PX, MemoryPlan
 from stylize.planning.tiles import halo_px
 
 
-class FittingEngine:
-    """Evaluates an objective in the memory there is.
+class AdaptiveEngine:
+    """Evaluates an objective; switches to smaller tiles when memory runs out.
 
     Args:
         vgg: gives at least the layers that the objective reads.
-        objective: what is wanted.
-        memory_plan: as it was planned.
+        objective: the losses.
+        memory_plan: the plan before the run.
 
     Attributes:
-        memory_plan: as it turned out.
+        memory_plan: the plan in use, with smaller tiles than at first where memory ran out.
     """
 
     def __init__(self, vgg: VGG, objective: Objective, memory_plan: MemoryPlan) -> None:
