@@ -56,8 +56,8 @@ CHANNELS = {
 HEAD = """# Thirty channels worth knowing
 
 What excites a channel most is what it answers to. These thirty of the packaged VGG-16 are easy to
-recognise and good to dream with; what the words say is what their pictures look like, nobody
-given to the network.
+recognise and good to dream with. The words are ours, chosen after looking at the pictures; nobody
+gave them to the network.
 
 ![thirty channels](gallery/channels.webp)
 
