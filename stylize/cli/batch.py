@@ -102,7 +102,7 @@ class RunnerRequest:
         cpus = options.pop("cpus_per_worker")
         if kind == "ray":
             if find_spec("ray") is None:
-                raise MissingExtraError("--runner ray", "ray>=2.9")
+                raise MissingExtraError("--runner ray", "ray>=2.52")
             return cls(kind, address or os.environ.get("RAY_ADDRESS"), cpus)
         for name, value in (("--address", address), ("--cpus-per-worker", cpus)):
             if value is not None:
