@@ -138,5 +138,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    phrases = ("allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
+    # Those of torch, of the loader of libraries, of threads and of C++.
+    phrases = (
+        "allocate memory",
+        "not enough memory",
+        "out of memory",
+        "failed to map segment",
+        "can't start new thread",
+        "bad_alloc",
+    )
+    kinds = (RuntimeError, ImportError, OSError)
+    return isinstance(error, kinds) and any(phrase in text for phrase in phrases)

@@ -25,6 +25,7 @@ from stylize.batches.worker import Answer, Worker, assignment
 from stylize.errors import ClusterError, OutputError, UsageError
 from stylize.extras import optional_module
 from stylize.images.open import pixel_limit
+from stylize.planning.limits import require_address_space
 from stylize.settings.execution import Execution
 from stylize.version import __version__
 
@@ -38,6 +39,9 @@ _MAX_CPUS = 8
 _STORE_BYTES = 80 * 1024**2
 
 _ANSWER_S = 5.0
+
+# Address space that Ray's threads take in this process; without it they end the process.
+_DRIVER_BYTES = 2e9
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ def cluster(address: str | None) -> Iterator[Any]:
         ClusterError: there is no such cluster, it cannot be started, or Ray is too old.
     """
     _require_version()
+    require_address_space(_DRIVER_BYTES)
     if address in (None, "", "local"):
         with _own_environment():
             ray = _imported()

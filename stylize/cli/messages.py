@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from stylize.errors import ExpressionError, is_out_of_memory
+from stylize.planning.limits import out_of_memory
 
 # Exit codes of a run that Ctrl-C, or another signal, has stopped.
 INTERRUPTED, TERMINATED = 130, 143
@@ -30,10 +31,10 @@ def advised(error: click.ClickException) -> str:
 def unforeseen(error: Exception) -> str:
     """One line for an error that is not a :class:`StylizeError`."""
     text = str(error)
+    if is_out_of_memory(error):
+        return out_of_memory()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if is_out_of_memory(error):
-        return "the machine's memory does not hold a picture of this size (a smaller --size does)"
     return f"internal error: {type(error).__name__}: {text[:300]} (-vv shows where)"
 
 
