@@ -18,6 +18,9 @@ INTERRUPTED, TERMINATED = 130, 143
 # Of an expression in a message; with its indent, a terminal's usual 80.
 WINDOW_COLUMNS = 78
 
+# Of a message: more than a path of four names of the greatest length.
+LONGEST_WORD = 1100
+
 
 def advised(error: click.ClickException) -> str:
     """What click found wrong on the command line, and how to get help."""
@@ -42,9 +45,15 @@ def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     """Print the line, and the traceback with -vv."""
     if verbosity(words) > 1:
         say("".join(traceback.format_exception(error)).rstrip())
-    say(f"stylize: {' '.join(line.split())}")
+    say(f"stylize: {' '.join(map(_shortened, line.split()))}")
     if isinstance(error, ExpressionError):
         say(pointed(error.expression, error.position))
+
+
+def _shortened(word: str) -> str:
+    """A word of a message; one that no file can be called is cut in its middle."""
+    half = (LONGEST_WORD - 1) // 2
+    return word if len(word) <= LONGEST_WORD else f"{word[:half]}…{word[-half:]}"
 
 
 def pointed(expression: str, position: int) -> str:

@@ -47,8 +47,8 @@ def prepare_device(execution: Execution) -> str:
     """
     if execution.threads is not None:
         torch.set_num_threads(execution.threads)
-    elif "OMP_NUM_THREADS" not in os.environ:
-        # By default, PyTorch knows the affinity at its start, but no quota.
+    else:
+        # PyTorch's own default knows the affinity, but no quota.
         allowed = available_processors()
         if allowed is not None and allowed < torch.get_num_threads():
             torch.set_num_threads(allowed)

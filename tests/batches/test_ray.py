@@ -329,7 +329,7 @@ class TestOptions:
         words = (*WORDS, "--precision", "fp32", "--threads", 1, "--runner", "ray")
         found = self.call(made.folder, "-o", made.output, *words)
         assert found.returncode == 0, found.stderr
-        assert found.stderr.splitlines()[-1] == "1 done, 0 skipped, 0 failed"
+        assert found.stderr.splitlines()[-1] == "1 finished, 0 failed"
         assert len(found.stderr.splitlines()) == 2, "Ray says nothing of its own"
         assert found.stdout == ""
         assert made.files() == {"a.png"}
