@@ -385,6 +385,14 @@ def batch() -> None:
     """
 
 
+include_results_option = option(
+    "--include-results",
+    is_flag=True,
+    group=Group.INPUT,
+    help="Also take pictures made by stylize, which folders leave out.",
+)
+
+
 def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
     """The options that both kinds of batches share."""
     each = (
@@ -412,12 +420,7 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
                 everyday=True,
                 help="Also search the subfolders.",
             ),
-            option(
-                "--include-results",
-                is_flag=True,
-                group=Group.INPUT,
-                help="Also take pictures made by stylize, which folders leave out.",
-            ),
+            include_results_option,
             option(
                 "--from-file",
                 type=FILE,
