@@ -25,6 +25,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# Of a value in a message; longer ones are cut in their middle.
+_QUOTED_LENGTH = 80
+
+
+def quoted(value: object) -> str:
+    """A value for a message: as Python writes it, cut if it is long."""
+    text = repr(value)
+    half = (_QUOTED_LENGTH - 1) // 2
+    return text if len(text) <= _QUOTED_LENGTH else f"{text[:half]}…{text[-half:]}"
+
 
 class StylizeError(Exception):
     """Base of every error that is the user's to mend, not the program's."""
@@ -122,9 +132,9 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
-        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(name[:_QUOTED_LENGTH], names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
-        super().__init__(f"unknown {kind} '{name}'", hint=hint)
+        super().__init__(f"unknown {kind} {quoted(name)}", hint=hint)
 
 
 class InterruptedRunError(StylizeError):
@@ -138,5 +148,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    phrases = ("allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(phrase in text for phrase in phrases)
+    # Those of torch, of the loader of libraries, of threads and of C++.
+    phrases = (
+        "allocate memory",
+        "not enough memory",
+        "out of memory",
+        "failed to map segment",
+        "can't start new thread",
+        "bad_alloc",
+    )
+    kinds = (RuntimeError, ImportError, OSError)
+    return isinstance(error, kinds) and any(phrase in text for phrase in phrases)

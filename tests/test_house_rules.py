@@ -74,7 +74,9 @@ def test_the_library_does_not_exit_or_read_arguments(what: str) -> None:
 def test_the_environment_is_read_in_one_place() -> None:
     for what in ("os.environ", "os.getenv"):
         found = mentions(what, outside="cli/")
-        assert [place for place in found if not place.startswith("directories.py")] == []
+        # Ray is told of its token by variables alone.
+        allowed = ("directories.py", "batches/ray.py")
+        assert [place for place in found if not place.startswith(allowed)] == []
 
 
 def test_the_commands_are_at_the_top() -> None:

@@ -1,4 +1,4 @@
-"""A web page of all pictures, before and after, in one file."""
+"""A web page of all pictures of a batch, before and after, in one file."""
 
 from __future__ import annotations
 
@@ -42,36 +42,43 @@ _CHUNKS = 64
 
 
 @dataclass(frozen=True)
-class Pair:
+class Card:
     """A picture before and after.
 
     Attributes:
         caption: any text.
-        before: a JPEG.
-        after: a JPEG.
-        link: the file to open, relative to the page, with slashes.
+        before: a JPEG; None if the original cannot be shown.
+        after: a JPEG; None if there is no result.
+        original: the file of the original, relative to the page or absolute.
+        result: the file of the result, relative to the page, with slashes.
+        problem: why there is no result.
     """
 
     caption: str
-    before: bytes
-    after: bytes
-    link: str
+    before: bytes | None
+    after: bytes | None
+    original: str
+    result: str
+    problem: str | None = None
 
 
-def write_gallery(output: Path, pairs: Sequence[Pair], *, title: str) -> Path:
-    """Write ``index.html``: thumbnails side by side, each pair a link to its picture.
+def write_gallery(
+    output: Path, cards: Sequence[Card], *, title: str, command: str | None = None
+) -> Path:
+    """Write ``index.html``: thumbnails side by side, each a link to its file.
 
     Args:
         output: the folder of the page and of the pictures.
-        pairs: the pictures with their thumbnails.
+        cards: the pictures with their thumbnails; failures come first.
         title: heading of the page.
+        command: that made the pictures, shown below the heading.
 
     Returns:
         Path of the page. An earlier gallery is replaced.
 
     Raises:
         OutputError: another page has this name, or the system refuses.
-        ValueError: a link is empty or absolute.
+        ValueError: a result's link is empty or absolute.
     """
     page = output / "index.html"
     if os.path.lexists(page) and not _is_ours(page):
@@ -80,7 +87,13 @@ def write_gallery(output: Path, pairs: Sequence[Pair], *, title: str) -> Path:
         )
     with replacing(page) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         # In chunks: a thousand pictures are about 65 MB of text.
-        page_stream = _template().stream(title=_shown(title), pairs=list(map(_shown_pair, pairs)))
+        shown = [_shown_card(card) for card in sorted(cards, key=lambda card: not card.problem)]
+        page_stream = _template().stream(
+            title=_shown(title),
+            cards=shown,
+            failures=sum(card.problem is not None for card in cards),
+            command=_shown(command or ""),
+        )
         page_stream.enable_buffering(_CHUNKS)
         file.writelines(page_stream)
     return page
@@ -110,6 +123,8 @@ def thumbnail(path: Path, side_px: int = 320) -> bytes:
 
 
 def _is_ours(page: Path) -> bool:
+    if not os.path.isfile(page):  # a pipe would be waited for
+        return False
     with suppress(OSError), page.open("rb") as file:
         return _GENERATOR.encode() in file.read(_HEAD_BYTES)
     return False
@@ -128,13 +143,21 @@ def _template() -> Template:
     return environment.get_template("gallery.html")
 
 
-def _shown_pair(pair: Pair) -> dict[str, str]:
+def _shown_card(card: Card) -> dict[str, str]:
+    if not card.result or card.result.startswith("/"):
+        raise ValueError(f"link {card.result!r} is not relative")
     return {
-        "caption": _shown(pair.caption),
-        "before": base64.b64encode(pair.before).decode(),
-        "after": base64.b64encode(pair.after).decode(),
-        "link": _href(pair.link),
+        "caption": _shown(card.caption),
+        "before": _encoded(card.before),
+        "after": _encoded(card.after),
+        "original": _href(card.original),
+        "result": _href(card.result),
+        "problem": _shown(card.problem or ""),
     }
+
+
+def _encoded(thumbnail: bytes | None) -> str:
+    return base64.b64encode(thumbnail or b"").decode()
 
 
 def _shown(text: str) -> str:
@@ -143,9 +166,8 @@ def _shown(text: str) -> str:
 
 
 def _href(link: str) -> str:
-    if not link or link.startswith("/"):
-        raise ValueError(f"link {link!r} is not relative")
-    return quote(os.fsencode(link), safe="/")
+    quoted = quote(os.fsencode(link), safe="/")
+    return f"file://{quoted}" if link.startswith("/") else quoted
 
 
 def _shrunk(image: ImageFile.ImageFile, side_px: int) -> Image.Image:

@@ -10,7 +10,7 @@ from glob import escape, has_magic
 from pathlib import Path
 from typing import Any
 
-from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.errors import SettingError, UnknownNameError, UsageError, quoted
 from stylize.settings.execution import Execution
 from stylize.settings.presets import is_path
 
@@ -30,6 +30,7 @@ class JobFile:
         presets: looks of a dream, or the one preset of a transfer.
         each: every style or preset by itself.
         recursive: folders with all below them.
+        include_results: also pictures made by this program.
         suffix, depth, quality: of the results.
         settings, execution: as in a preset, and the machine's part.
     """
@@ -41,6 +42,7 @@ class JobFile:
     presets: tuple[str, ...] = ()
     each: bool = False
     recursive: bool = False
+    include_results: bool = False
     suffix: str = "png"
     depth: int = 8
     quality: int = 95
@@ -54,6 +56,7 @@ _KINDS: dict[str, type] = {
     "suffix": str,
     "each": bool,
     "recursive": bool,
+    "include_results": bool,
     "depth": int,
     "quality": int,
     "settings": dict,
@@ -121,7 +124,7 @@ def _checked(path: Path, key: str, value: Any) -> Any:
         return tuple(texts)
     kind = _KINDS[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SettingError(f"{path.name}: {key} = {value!r} is of the wrong kind")
+        raise SettingError(f"{path.name}: {key} = {quoted(value)} is of the wrong kind")
     if isinstance(value, str):
         _require_no_nul(path, key, value)
     return value

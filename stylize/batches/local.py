@@ -26,11 +26,13 @@ from stylize.errors import (
     StylizeError,
     UsageError,
     WeightsError,
+    is_out_of_memory,
 )
 from stylize.images.atomic import refusals_named, stale_partial
 from stylize.images.read import Picture, read_picture
 from stylize.optimize.loop import Step
 from stylize.planning.allocator import give_back_memory
+from stylize.planning.limits import out_of_memory
 from stylize.runs.result import Result
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
@@ -240,7 +242,12 @@ class LocalRunner:
 
 def one_line(error: Exception) -> str:
     """An error message in one line."""
-    text = str(error) if isinstance(error, StylizeError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, StylizeError):
+        text = str(error)
+    elif is_out_of_memory(error):
+        text = out_of_memory()
+    else:
+        text = f"{type(error).__name__}: {error}"
     return " ".join(text.split())[:500]
 
 

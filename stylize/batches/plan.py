@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
+from typing import Any
 
 from stylize.batches.tasks import Look, Task
-from stylize.errors import SettingError, UsageError
+from stylize.errors import SettingError, UsageError, quoted
+from stylize.images.atomic import write_atomically
 from stylize.images.find import Found
 from stylize.images.names import caseless, natural_key, safe_name, shortened
 from stylize.images.open import printable
@@ -20,6 +25,8 @@ from stylize.planning.memory import reading_bytes
 from stylize.settings.schedule import result_size
 
 _MAX_LOOK_BYTES, _MAX_WORD_BYTES = 60, 20
+
+_MAX_PLAN_BYTES = 256 * 1024**2
 
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
@@ -134,7 +141,7 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     match = _SHARD.fullmatch(text.strip())
     if match is None:
-        raise SettingError(f"'{text}' is not a shard", hint="I/N: 2/8 is the second of eight")
+        raise SettingError(f"{quoted(text)} is not a shard", hint="I/N: 2/8 is the second of eight")
     index, count = int(match[1]), int(match[2])
     _check_shard(index, count)
     return index, count
@@ -227,21 +234,14 @@ def estimate(
     )
 
 
-def describe(
-    tasks: Sequence[Task], skipped: Sequence[tuple[Path, str]], estimate: Estimate
-) -> list[str]:
+def describe(tasks: Sequence[Task], estimate: Estimate) -> list[str]:
     """The lines of ``--dry-run``: one for each task, then the totals."""
     lines = [
         f"{printable(str(task.source))} -> {printable(str(task.target))}"
         + ("" if task.size else " (cannot be read)")
         for task in tasks
     ]
-    lines.append(_totals(estimate))
-    if skipped:
-        reasons = Counter(reason for _, reason in skipped)
-        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
-        lines.append(f"{len(skipped)} skipped: {counted}")
-    return lines
+    return [*lines, _totals(estimate)]
 
 
 def _totals(estimate: Estimate) -> str:
@@ -261,3 +261,43 @@ def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def save_plan(output: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> None:
+    """Record the whole plan, so that the status knows of pictures that no run has begun.
+
+    Args:
+        output: the batch's folder.
+        tasks: of all shards.
+        inputs: as they were given; a later plan for the same inputs and looks replaces this one.
+
+    Raises:
+        OutputError: the system refuses.
+    """
+    looks = sorted({(task.look.technique, task.look.name) for task in tasks})
+    key = json.dumps([sorted(map(os.path.abspath, inputs)), looks])
+    name = f"plan-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+    plan = {task.target.relative_to(output).as_posix(): str(task.source) for task in tasks}
+    write_atomically(output / ".stylize" / name, json.dumps(plan).encode())
+
+
+def read_plans(output: Path) -> dict[str, str]:
+    """The sources of all planned pictures by their targets, relative to the batch's folder.
+
+    Files that are damaged or hostile are skipped.
+    """
+    plans: dict[str, str] = {}
+    for path in sorted((output / ".stylize").glob("plan-*.json")):
+        with suppress(OSError, ValueError, RecursionError):
+            if not path.is_file() or path.stat().st_size > _MAX_PLAN_BYTES:
+                continue
+            found = json.loads(path.read_bytes())
+            items = found.items() if isinstance(found, dict) else ()
+            plans |= {key: value for key, value in items if _is_sound(key, value)}
+    return plans
+
+
+def _is_sound(target: str, source: Any) -> bool:
+    path = PurePath(target)
+    inside = bool(path.parts) and not path.anchor and ".." not in path.parts
+    return inside and "\0" not in target and isinstance(source, str)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import secrets
 import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,12 @@ from stylize.batches.worker import Answer, Worker, assignment
 from stylize.errors import ClusterError, OutputError, UsageError
 from stylize.extras import optional_module
 from stylize.images.open import pixel_limit
+from stylize.planning.limits import require_address_space
 from stylize.settings.execution import Execution
 from stylize.version import __version__
+
+# The first version that asks for tokens.
+REQUIREMENT = "ray>=2.52"
 
 # Convolutions of one small picture gain little from more cores.
 _MAX_CPUS = 8
@@ -31,6 +39,9 @@ _MAX_CPUS = 8
 _STORE_BYTES = 80 * 1024**2
 
 _ANSWER_S = 5.0
+
+# Address space that Ray's threads take in this process; without it they end the process.
+_DRIVER_BYTES = 2e9
 
 
 @dataclass(frozen=True)
@@ -98,28 +109,47 @@ def _share(node: Mapping[str, float], use_gpus: bool) -> int:
 def cluster(address: str | None) -> Iterator[Any]:
     """A connection to Ray.
 
+    A cluster of this machine alone listens on the loopback interface where Ray can do that, and
+    asks for a random token that only its own processes know. A cluster at an address is used with
+    the ``RAY_AUTH_MODE`` and the token of the caller's environment.
+
     Args:
-        address: of a running cluster, ``HOST:PORT`` or ``auto``; None starts one of this
-            machine alone, which ends with the block.
+        address: of a running cluster, ``HOST:PORT`` or ``auto``; None or ``local`` starts one of
+            this machine alone, which ends with the block.
 
     Yields:
         The module ``ray``.
 
     Raises:
         MissingExtraError: Ray is not installed.
-        ClusterError: there is no such cluster, or it cannot be started.
+        ClusterError: there is no such cluster, it cannot be started, or Ray is too old.
     """
-    ray = optional_module("ray", what="--runner ray", requirement="ray>=2.9")
-    if address:
-        _require_answer(address)
+    _require_version()
+    require_address_space(_DRIVER_BYTES)
+    if address in (None, "", "local"):
+        with _own_environment():
+            ray = _imported()
+            _reload_authentication()
+            try:
+                yield from _connection(ray, None)
+            finally:
+                ray.shutdown()
+        # The variables are the caller's again.
+        _reload_authentication()
+    else:
+        _require_answer(str(address))
+        yield from _connection(_imported(), address)
+
+
+def _connection(ray: Any, address: str | None) -> Iterator[Any]:
+    quiet = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     start = {"include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
-        ray.init(
-            address=address or "local",
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            **({} if address else start),
-        )
+        if address:
+            with _without_stderr():
+                ray.init(address=address, **quiet)
+        else:
+            ray.init(address="local", **quiet, **start)
     except Exception as error:
         if address:
             raise _unreachable(address, error) from error
@@ -132,6 +162,69 @@ def cluster(address: str | None) -> Iterator[Any]:
     finally:
         ray.shutdown()
         ray._private.worker._worker_logs_enabled = True
+
+
+def _imported() -> Any:
+    return optional_module("ray", what="--runner ray", requirement=REQUIREMENT)
+
+
+def _require_version() -> None:
+    """Refuse versions that let anyone who reaches their ports run code (CVE-2023-48022)."""
+    with suppress(PackageNotFoundError):
+        found = version("ray")
+        if tuple(map(int, re.findall(r"\d+", found)[:2])) < (2, 52):
+            raise ClusterError(
+                f"Ray {found} lets anyone who reaches its ports run code here",
+                hint=f'pip install "{REQUIREMENT}"',
+            )
+
+
+@contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Keep Ray's C++ from writing a line for each try; no setting reaches it so early."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """The variables that a cluster of this machine alone inherits; undone after the block."""
+    own = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Despite its name it makes a node listen on the loopback interface alone, on any system.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _reload_authentication() -> None:
+    """Have Ray read its variables again; it does so once, perhaps before they were set."""
+    # There is no public call; the order is the one of Ray's own tests.
+    raylet = import_module("ray._raylet")
+
+    raylet.Config.initialize("")
+    raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def nodes(ray: Any) -> list[dict[str, float]]:
@@ -150,10 +243,18 @@ def _require_answer(address: str) -> None:
 
 
 def _unreachable(address: str, error: Exception) -> ClusterError:
+    hint = "use the HOST:PORT that 'ray start --head' printed, or auto"
+    # Ray raises ConnectionError itself for a wrong token.
+    if type(error).__name__ in ("AuthenticationError", "ConnectionError"):
+        hint = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
     return ClusterError(
-        f"the Ray cluster at {address} cannot be reached: {one_line(error)}",
-        hint="use the HOST:PORT that 'ray start --head' printed, or auto",
+        f"the Ray cluster at {address} cannot be reached: {_reason(error)}", hint=hint
     )
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence, without the advice that Ray adds."""
+    return one_line(error).partition(". ")[0]
 
 
 # One that is being painted, and one so that the worker need not wait.

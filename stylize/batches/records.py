@@ -55,8 +55,9 @@ class Entry:
         seconds: what this attempt took.
         error: one line, of a failure.
         losses: at the end, by term; values that are not finite are not kept.
-        time: of the entry, Unix seconds.
+        time: of the entry, Unix seconds, by the clock of the machine; decides nothing.
         input_sha256: of the source; None if it could not be read.
+        revision: one more than that of the entry before it for this target.
     """
 
     target: str
@@ -69,9 +70,18 @@ class Entry:
     losses: dict[str, float]
     time: float
     input_sha256: str | None
+    revision: int = 0
+
+    @property
+    def order(self) -> tuple[int, bool]:
+        """Sorts the entries of one target, the last one last, whatever the clocks say.
+
+        Of two runs that did not know of each other, the one that made the picture was right.
+        """
+        return self.revision, self.status == "done"
 
 
-_FIELDS = [each.name for each in dataclasses.fields(Entry)]
+_FIELDS = [each.name for each in dataclasses.fields(Entry) if each.name != "revision"]
 
 
 def state_folder(output: Path) -> Path:
@@ -126,9 +136,9 @@ class Manifest:
 def read_all(output: Path) -> dict[str, Entry]:
     """The newest entry of each target, over the files of all processes.
 
-    Newest is by time; of equal times, the later line, of the file whose name sorts later. Lines
-    that are torn, foreign or hostile are passed over, as are entries whose target lies outside
-    the batch's folder.
+    Newest is by :attr:`Entry.order`; of equals, the later line, of the file whose name sorts
+    later. Lines that are torn, foreign or hostile are skipped, as are entries whose target is
+    outside the batch's folder.
 
     Raises:
         OutputError: a file is there and cannot be read.
@@ -137,7 +147,7 @@ def read_all(output: Path) -> dict[str, Entry]:
     for path in _files(state_folder(output)):
         for entry in _entries(path):
             before = newest.get(entry.target)
-            if before is None or entry.time >= before.time:
+            if before is None or entry.order >= before.order:
                 newest[entry.target] = entry
     return newest
 
@@ -201,7 +211,8 @@ def _entry(line: bytes) -> Entry | None:
     try:
         document = json.loads(line)
         # A later version may write more.
-        entry = Entry(**{name: document[name] for name in _FIELDS})
+        values = {name: document[name] for name in _FIELDS}
+        entry = Entry(**values, revision=document.get("revision", 0))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return entry if _is_sound(entry) else None
@@ -217,6 +228,8 @@ def _is_sound(entry: Entry) -> bool:
         and entry.status in ("done", "failed")
         and type(entry.attempts) is int
         and 0 <= entry.attempts <= _MAX_ATTEMPTS
+        and type(entry.revision) is int
+        and 0 <= entry.revision <= _MAX_ATTEMPTS
         and isinstance(entry.losses, dict)
         and all(map(_is_number, (entry.seconds, entry.time, *entry.losses.values())))
         and _is_below(entry.target)
@@ -298,7 +311,7 @@ class Ledger:
         attempts = past.attempts if past is not None and same else 0
         if self._overwrite:
             return Standing("todo", wanted, sha256, attempts)
-        if os.path.exists(task.target):
+        if os.path.lexists(task.target):
             made = is_made(task.target, wanted, max_pixels=most_pixels(task))
             state: State = "done" if made else "foreign"
             found = Standing(state, wanted, sha256)
@@ -328,6 +341,7 @@ class Ledger:
         Raises:
             OutputError: the system refuses.
         """
+        past = self._past.get(self.name(task))
         entry = Entry(
             target=self.name(task),
             source=str(task.source),
@@ -339,6 +353,7 @@ class Ledger:
             losses=dict(losses or {}),
             time=time.time(),
             input_sha256=standing.sha256,
+            revision=past.revision + 1 if past else 1,
         )
         self._manifest.append(entry)
         self._past[entry.target] = entry
@@ -389,6 +404,8 @@ def is_made(target: Path, wanted: str, *, max_pixels: int | None = None) -> bool
         max_pixels: that it may have; by default the limit in force.
     """
     try:
+        if not os.path.isfile(target):  # a pipe would be waited for
+            return False
         if identity_of(load_recipe(target)) != wanted:
             return False
         read_picture(target, max_pixels=max_pixels)

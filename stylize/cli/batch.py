@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.batch_report import Report, echo, save_gallery, say_skipped, show_plan, show_status
+from stylize.cli.batch_report import (
+    Report,
+    advice,
+    echo,
+    save_gallery,
+    say_left_out,
+    show_plan,
+    show_status,
+)
 from stylize.cli.completion import FILE
 from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import read_stdin, require_files
@@ -33,7 +43,13 @@ from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, take
 from stylize.cli.run import load_torch
 from stylize.cli.transfer import take_parts
-from stylize.errors import MissingExtraError, OutputError, SettingError, UsageError
+from stylize.errors import (
+    MissingExtraError,
+    OutputError,
+    PictureError,
+    SettingError,
+    UsageError,
+)
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -102,7 +118,7 @@ class RunnerRequest:
         cpus = options.pop("cpus_per_worker")
         if kind == "ray":
             if find_spec("ray") is None:
-                raise MissingExtraError("--runner ray", "ray>=2.9")
+                raise MissingExtraError("--runner ray", "ray>=2.52")
             return cls(kind, address or os.environ.get("RAY_ADDRESS"), cpus)
         for name, value in (("--address", address), ("--cpus-per-worker", cpus)):
             if value is not None:
@@ -118,6 +134,7 @@ class BatchRequest:
         inputs: files, folders and patterns.
         listed: files and folders of ``--from-file``.
         recursive: search the folders below, too.
+        include_results: take pictures made by this program, too.
         looks: how the pictures are made.
         execution: device, precision and threads.
         output: folder of the results.
@@ -131,6 +148,7 @@ class BatchRequest:
     inputs: Sequence[str]
     listed: Sequence[str]
     recursive: bool
+    include_results: bool
     looks: Sequence[Look]
     execution: Execution
     output: Path
@@ -162,7 +180,10 @@ def take_files(options: dict[str, Any]) -> dict[str, Any]:
     return {
         "listed": listed(options.pop("from_file")),
         "depth": int(options.pop("depth")),
-        **{name: options.pop(name) for name in ("output", "recursive", "suffix", "quality")},
+        **{
+            name: options.pop(name)
+            for name in ("output", "recursive", "include_results", "suffix", "quality")
+        },
     }
 
 
@@ -189,28 +210,49 @@ def perform(request: BatchRequest) -> int:
     format = {"jpg": "jpeg"}.get(request.suffix, request.suffix)
     check_request(format, depth=request.depth, quality=request.quality)
     require_files({style for look in request.looks for style in look.styles})
+    require_regular(style for look in request.looks for style in look.styles)
     collection = collect(
         request.inputs,
         recursive=request.recursive,
         output=request.output,
         listed=request.listed,
+        include_results=request.include_results,
     )
     suffix = f".{request.suffix}"
-    tasks = make_plan(collection.found, request.looks, request.output, suffix=suffix)
-    if request.shard:
-        tasks = shard(tasks, *parse_shard(request.shard))
+    plan = make_plan(collection.found, request.looks, request.output, suffix=suffix)
+    if not plan:
+        say_left_out(collection, request.messages)
+        raise UsageError("no pictures among the inputs", hint=advice(collection))
+    tasks = shard(plan, *parse_shard(request.shard)) if request.shard else plan
+    if request.dry_run or request.messages.verbose:
+        line = echo if request.dry_run else say
+        show_plan(*outstanding(tasks, request), collection, request.messages, line=line)
+    else:
+        say_left_out(collection, request.messages)
     if request.dry_run:
-        show_plan(tasks, collection, request.messages, line=echo)
         return 0
-    if not tasks:
-        say_skipped(collection, request.messages)
-        raise UsageError("no pictures among the inputs", hint="-r searches the folders below")
-    if request.messages.verbose:
-        show_plan(tasks, collection, request.messages, line=say)
-    say_skipped(collection, request.messages)
     # Before signals are taken over: Ray takes SIGTERM for itself.
     with connected(request) as ray:
-        return run_tasks(tasks, request, ray)
+        return run_tasks(tasks, plan, request, ray)
+
+
+def outstanding(tasks: Sequence[Task], request: BatchRequest) -> tuple[list[Task], Counter[str]]:
+    """The tasks that a run would work on, and the number of the others by their state."""
+    fresh = not (request.output / ".stylize").is_dir() and not any(
+        os.path.lexists(task.target) for task in tasks
+    )
+    if request.overwrite or fresh:
+        return list(tasks), Counter()
+    from stylize.batches.records import Ledger
+    from stylize.runs.inputs import digest
+
+    common = {
+        look.name: [("style", digest(style)) for style in look.styles] for look in request.looks
+    }
+    ledger = Ledger(request.output, common, retry=request.retry_failed)
+    states = [ledger.standing(task).state for task in tasks]
+    left = [task for task, state in zip(tasks, states, strict=True) if state == "todo"]
+    return left, Counter(state for state in states if state != "todo")
 
 
 @contextmanager
@@ -235,6 +277,17 @@ def connected(request: BatchRequest) -> Iterator[Any]:
         yield ray
 
 
+def require_regular(paths: Iterable[Path]) -> None:
+    """Refuse pipes, sockets and devices, which may be waited for.
+
+    Raises:
+        PictureError: the first of them.
+    """
+    for path in paths:
+        if not os.path.isfile(path):
+            raise PictureError(f"{path} is not a regular file")
+
+
 def make_folder(output: Path) -> None:
     """Create the output folder and check that it is writable."""
     from stylize.images.atomic import check_writable
@@ -246,11 +299,12 @@ def make_folder(output: Path) -> None:
     check_writable(output / "picture.png")
 
 
-def run_tasks(tasks: Sequence[Task], request: BatchRequest, ray: Any) -> int:
+def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest, ray: Any) -> int:
     """Make the pictures that need work; return the exit code.
 
     Args:
-        tasks: the plan.
+        tasks: what this run works on.
+        plan: the tasks of all shards.
         request: the rest.
         ray: the connection to Ray; None for a local run.
     """
@@ -258,6 +312,7 @@ def run_tasks(tasks: Sequence[Task], request: BatchRequest, ray: Any) -> int:
     from stylize.batches.claims import Claims
     from stylize.batches.local import BatchContext, Saving, sweep
     from stylize.batches.painter import BatchPainter
+    from stylize.batches.plan import save_plan
     from stylize.batches.records import Ledger
     from stylize.planning.device import choose_device
 
@@ -267,6 +322,7 @@ def run_tasks(tasks: Sequence[Task], request: BatchRequest, ray: Any) -> int:
     common = {look.name: painter.inputs(look) for look in request.looks}
     # Only now, so that a request that fails leaves no folder behind.
     make_folder(request.output)
+    save_plan(request.output, plan, [*request.inputs, *request.listed])
     ledger = Ledger(request.output, common, retry=request.retry_failed, overwrite=request.overwrite)
     action = "stopping; the current picture is dropped"
     with (
@@ -287,8 +343,14 @@ def run_tasks(tasks: Sequence[Task], request: BatchRequest, ray: Any) -> int:
         claims.tidy()
         stopped = stop()
     if request.gallery:
-        save_gallery(tasks, request.output, request.messages)
+        save_gallery(tasks, request.output, command_line(), request.messages)
     return stop.exit_code if stopped else int(report.counts["failed"] > 0)
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    words = click.get_current_context().find_root().obj or []
+    return shlex.join(["stylize", *words])
 
 
 def run_on_ray(
@@ -323,6 +385,14 @@ def batch() -> None:
     """
 
 
+include_results_option = option(
+    "--include-results",
+    is_flag=True,
+    group=Group.INPUT,
+    help="Also take pictures made by stylize, which folders leave out.",
+)
+
+
 def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
     """The options that both kinds of batches share."""
     each = (
@@ -350,6 +420,7 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
                 everyday=True,
                 help="Also search the subfolders.",
             ),
+            include_results_option,
             option(
                 "--from-file",
                 type=FILE,
@@ -379,7 +450,7 @@ run_options = [
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Show the plan and its cost without running it.",
+        help="Show what is left to do and its cost.",
     ),
     option(
         "--overwrite",
@@ -407,7 +478,7 @@ run_options = [
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Also write index.html, a page with all results.",
+        help="Also write index.html with all pictures and failures.",
     ),
     *runner_options,
 ]
@@ -557,6 +628,7 @@ def batch_run(job: Path, **options: Any) -> int:
     presets = ["eyes", "birds"]      # or, in a transfer: styles = ["monet.jpg"]
     each = true
     recursive = true
+    include_results = false
     suffix = "jpg"
     [settings]                       # any of 'stylize presets show --full'
     size = 640
@@ -579,6 +651,7 @@ def batch_run(job: Path, **options: Any) -> int:
             inputs=found.inputs,
             listed=(),
             recursive=found.recursive,
+            include_results=found.include_results,
             looks=looks,
             execution=execution,
             output=Path(found.output),
@@ -601,6 +674,6 @@ def batch_status(output: Path, as_json: bool) -> int:
       stylize batch status painted/
       stylize batch status painted/ --json
 
-    The exit code is 1 if a picture failed.
+    The exit code is 1 unless all pictures are finished.
     """
     return show_status(output, as_json=as_json)

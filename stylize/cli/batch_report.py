@@ -17,7 +17,7 @@ import click
 from stylize.cli.messages import say
 from stylize.cli.progress import bar, emit
 from stylize.cli.requests import Messages
-from stylize.errors import PictureError, UsageError
+from stylize.errors import StylizeError, UsageError
 from stylize.networks.models import find_model
 
 if TYPE_CHECKING:
@@ -28,8 +28,19 @@ if TYPE_CHECKING:
     from stylize.optimize.loop import Step
 
 
+# What becomes of pictures, by the states that runs and manifests know.
+WORDS = {
+    "done": "finished",
+    "skipped": "finished before",
+    "failed": "failed",
+    "elsewhere": "being processed by another run",
+}
+IN_JSON = {"done": "finished", "skipped": "finished"}
+
+
 def show_plan(
     tasks: Sequence[Task],
+    others: Counter[str],
     collection: Collection,
     messages: Messages,
     *,
@@ -39,7 +50,8 @@ def show_plan(
 
     Args:
         tasks: what would be made.
-        collection: which files were skipped.
+        others: the number of tasks that need no work, by their state.
+        collection: which files were left out.
         messages: JSON or text.
         line: prints a line of text.
     """
@@ -57,18 +69,52 @@ def show_plan(
     if messages.as_json:
         for task in tasks:
             emit("task", source=str(task.source), target=str(task.target), look=task.look.name)
-        emit("plan", **asdict(cost), skipped=len(collection.skipped))
+        counts = {"finished": others["done"], "failed": others["failed"] + others["foreign"]}
+        emit("plan", **asdict(cost), **counts, left_out=len(collection.skipped))
         return
-    for text in describe(tasks, collection.skipped, cost):
+    for text in describe(tasks, cost):
+        line(text)
+    remarks = {
+        "done": "finished before",
+        "failed": "failed before; --retry-failed tries again",
+        "foreign": "not possible: another picture has the name; --overwrite replaces it",
+    }
+    for state, remark in remarks.items():
+        if others[state]:
+            line(f"{others[state]} {remark}")
+    for text in left_out(collection):
         line(text)
 
 
-def say_skipped(collection: Collection, messages: Messages) -> None:
-    """Say how many files were skipped, and why."""
-    if messages.quiet or messages.as_json:
-        return
-    for reason, number in Counter(reason for _, reason in collection.skipped).items():
-        say(f"skipped {number} ({reason})")
+def left_out(collection: Collection) -> list[str]:
+    """How many files were left out, a line for each reason."""
+    from stylize.images.find import MADE_HERE
+
+    hints = {MADE_HERE: f"{MADE_HERE}; --include-results takes them"}
+    counts = Counter(reason for _, reason in collection.skipped)
+    return [f"left out {number} ({hints.get(reason, reason)})" for reason, number in counts.items()]
+
+
+def say_left_out(collection: Collection, messages: Messages) -> None:
+    """Say how many files were left out, and why."""
+    if not messages.quiet and not messages.as_json:
+        for text in left_out(collection):
+            say(text)
+
+
+def advice(collection: Collection) -> str | None:
+    """What takes the files that were left out."""
+    from stylize.images.find import BELOW, HIDDEN, MADE_HERE, OUTPUT
+
+    reasons = {reason for _, reason in collection.skipped}
+    remedies = {
+        MADE_HERE: "--include-results takes pictures made by stylize",
+        BELOW: "-r searches the folders below",
+        HIDDEN: "name hidden files to take them",
+        OUTPUT: "-o must name another folder",
+    }
+    fitting = [remedy for reason, remedy in remedies.items() if reason in reasons]
+    return fitting[0] if fitting else None
 
 
 class Report:
@@ -116,7 +162,8 @@ class Report:
         if self._messages.as_json:
             emit(
                 "picture",
-                status=outcome.status,
+                status=IN_JSON.get(outcome.status, outcome.status),
+                earlier=outcome.remembered or outcome.status == "skipped",
                 source=str(outcome.task.source),
                 target=str(outcome.task.target),
                 seconds=round(outcome.seconds, 3),
@@ -133,7 +180,7 @@ class Report:
             again = " (as before; --retry-failed tries again)" if outcome.remembered else ""
             self._line(f"failed {outcome.task.source}: {outcome.error}{again}")
         elif outcome.status == "done" and not self._bars and not self._messages.quiet:
-            self._line(f"done {outcome.task.target} ({outcome.seconds:.1f} s)")
+            self._line(f"finished {outcome.task.target} ({outcome.seconds:.1f} s)")
 
     def _line(self, text: str) -> None:
         if self._bars:
@@ -144,47 +191,74 @@ class Report:
     def _finish(self) -> None:
         left = self._total - sum(self.counts.values())
         if self._messages.as_json:
-            emit("summary", **dict(self.counts), left=left)
+            numbers = {name: self.counts[name] for name in ("failed", "elsewhere")}
+            finished, earlier = self.counts["done"], self.counts["skipped"]
+            emit("summary", finished=finished + earlier, earlier=earlier, **numbers, left=left)
             return
         if self._messages.quiet:
             return
-        parts = [f"{self.counts[status]} {status}" for status in ("done", "skipped", "failed")]
-        if self.counts["elsewhere"]:
-            parts.append(f"{self.counts['elsewhere']} being processed by another run")
+        always = ("done", "failed")
+        parts = [
+            f"{self.counts[status]} {word}"
+            for status, word in WORDS.items()
+            if self.counts[status] or status in always
+        ]
         if left:
-            parts.append(f"{left} left")
+            parts.append(f"{left} not begun")
         say(", ".join(parts))
 
 
+STATES = ("finished", "failed", "deleted", "not begun")
+
+
 def show_status(output: Path, *, as_json: bool) -> int:
-    """Print the state of every picture of a folder; return 1 if any failed."""
+    """Print the state of every picture of a folder; return 1 unless all are finished."""
+    from stylize.batches.plan import read_plans
     from stylize.batches.records import read_all, state_folder
 
     if not state_folder(output).is_dir():
         raise UsageError(f"{output} is not a batch folder", hint="use the folder of -o")
     entries = read_all(output)
     states = {name: entry_state(output, entry) for name, entry in entries.items()}
-    for name, entry in entries.items():
+    planned = {name: source for name, source in read_plans(output).items() if name not in entries}
+    for name in planned:
+        # A run that was killed may have written the picture, but not its entry.
+        states[name] = "finished" if os.path.isfile(output / name) else "not begun"
+    for name, state in states.items():
+        entry = entries.get(name)
+        source = entry.source if entry else planned[name]
         if as_json:
-            emit("picture", **asdict(entry) | {"status": states[name]})
-        elif states[name] != "done":
-            reason = f": {entry.error} ({entry.attempts} ×)" if entry.error else ""
-            echo(f"{states[name]} {entry.source} -> {name}{reason}")
+            emit("picture", **(asdict(entry) if entry else {}) | about(name, source, state))
+        elif state != "finished":
+            error = entry.error if entry and state == "failed" else None
+            reason = f": {error} ({entry.attempts} ×)" if entry and error else ""
+            echo(f"{state} {source} -> {name}{reason}")
     counts = Counter(states.values())
     if as_json:
-        emit("summary", **counts)
+        emit("summary", **{state.replace(" ", "_"): counts[state] for state in STATES})
     else:
         seconds = sum(entry.seconds for entry in entries.values())
-        parts = ", ".join(f"{counts[state]} {state}" for state in ("done", "failed", "missing"))
+        parts = ", ".join(
+            f"{counts[state]} {state}" for state in STATES if counts[state] or state != "deleted"
+        )
         echo(f"{parts}; {seconds:.0f} s of work")
-    return int(counts["failed"] > 0)
+    return int(counts["finished"] < len(states))
+
+
+def about(target: str, source: str, state: str) -> dict[str, str]:
+    """What is known of every picture."""
+    return {"target": target, "source": source, "status": state}
 
 
 def entry_state(output: Path, entry: Entry) -> str:
-    """``done``, ``failed``, or ``missing`` if a finished picture was deleted."""
-    if entry.status == "done" and not os.path.exists(output / entry.target):
-        return "missing"
-    return entry.status
+    """``finished``, ``failed``, or ``deleted`` if a finished picture is gone."""
+    from stylize.batches.records import is_made
+
+    path = output / entry.target
+    if entry.status == "done":
+        return "finished" if os.path.isfile(path) else "deleted"
+    # Folders of several machines that were put together may hold it all the same.
+    return "finished" if is_made(path, entry.identity) else "failed"
 
 
 def echo(text: str) -> None:
@@ -192,18 +266,33 @@ def echo(text: str) -> None:
     click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
-def save_gallery(tasks: Sequence[Task], output: Path, messages: Messages) -> None:
-    """Write the page of all finished pictures."""
-    from stylize.batches.gallery import Pair, thumbnail, write_gallery
+def save_gallery(tasks: Sequence[Task], output: Path, command: str, messages: Messages) -> None:
+    """Write the page of all pictures of this run, those that failed included."""
+    from stylize.batches.gallery import Card, write_gallery
+    from stylize.batches.records import read_all
 
-    pairs = []
+    entries = read_all(output)
+    cards = []
     for task in tasks:
-        # The report has named the failures, which have no picture or a damaged one.
-        with suppress(PictureError):
-            after, before = thumbnail(task.target), thumbnail(task.source)
-            caption = " → ".join(filter(None, [task.source.name, task.look.name]))
-            link = task.target.relative_to(output).as_posix()
-            pairs.append(Pair(caption, before, after, link))
-    page = write_gallery(output, pairs, title=output.resolve().name)
+        name = task.target.relative_to(output).as_posix()
+        entry = entries.get(name)
+        after = thumbnail_of(task.target)
+        problem = None
+        if after is None:
+            problem = (entry.error if entry else None) or "not finished"
+        caption = " → ".join(filter(None, [task.source.name, task.look.name]))
+        original = os.path.relpath(task.source, output)
+        cards.append(Card(caption, thumbnail_of(task.source), after, original, name, problem))
+    page = write_gallery(output, cards, title=output.resolve().name, command=command)
     if messages.bars:
         say(f"saved {page}")
+
+
+def thumbnail_of(path: Path) -> bytes | None:
+    """A thumbnail; None for a file that is missing, damaged or not a picture."""
+    from stylize.batches.gallery import thumbnail
+
+    with suppress(StylizeError):
+        if os.path.isfile(path):
+            return thumbnail(path)
+    return None

@@ -65,6 +65,7 @@ class Commands(LazyGroup):
         """Run and exit, as click's own, with this program's exit codes."""
         words = list(sys.argv[1:] if args is None else args)
         prepare_environment()
+        extra.setdefault("obj", words)
         if "_STYLIZE_COMPLETE" in os.environ:
             import stylize.cli.completion  # noqa: F401 (registers the scripts of the shells)
         if os.environ.get("NO_COLOR"):

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 import click
 
 from stylize.errors import ExpressionError, is_out_of_memory
+from stylize.planning.limits import out_of_memory
 
 # Exit codes of a run that Ctrl-C, or another signal, has stopped.
 INTERRUPTED, TERMINATED = 130, 143
 
 # Of an expression in a message; with its indent, a terminal's usual 80.
 WINDOW_COLUMNS = 78
+
+# Of a message: more than a path of four names of the greatest length.
+LONGEST_WORD = 1100
 
 
 def advised(error: click.ClickException) -> str:
@@ -30,10 +34,10 @@ def advised(error: click.ClickException) -> str:
 def unforeseen(error: Exception) -> str:
     """One line for an error that is not a :class:`StylizeError`."""
     text = str(error)
+    if is_out_of_memory(error):
+        return out_of_memory()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    if is_out_of_memory(error):
-        return "the machine's memory does not hold a picture of this size (a smaller --size does)"
     return f"internal error: {type(error).__name__}: {text[:300]} (-vv shows where)"
 
 
@@ -41,9 +45,15 @@ def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     """Print the line, and the traceback with -vv."""
     if verbosity(words) > 1:
         say("".join(traceback.format_exception(error)).rstrip())
-    say(f"stylize: {' '.join(line.split())}")
+    say(f"stylize: {' '.join(map(_shortened, line.split()))}")
     if isinstance(error, ExpressionError):
         say(pointed(error.expression, error.position))
+
+
+def _shortened(word: str) -> str:
+    """A word of a message; one that no file can be called is cut in its middle."""
+    half = (LONGEST_WORD - 1) // 2
+    return word if len(word) <= LONGEST_WORD else f"{word[:half]}…{word[-half:]}"
 
 
 def pointed(expression: str, position: int) -> str:

@@ -145,7 +145,9 @@ def load_torch() -> None:
     import torch
 
     from stylize.planning.allocator import keep_buffers
+    from stylize.planning.limits import require_address_space
 
+    require_address_space()
     # Gradients can fade into denormal numbers, which are slow (PyTorch issue 67797).
     torch.set_flush_denormal(True)
     keep_buffers()
@@ -237,7 +239,8 @@ def announce(plan: Plan, messages: Messages) -> None:
 def describe_plan(plan: Plan) -> Iterator[str]:
     """What was decided, a line each."""
     device, cost = plan.device, plan.cost()
-    yield f"device {device.name}, {device.precision}, {device.threads} threads"
+    threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
+    yield f"device {device.name}, {device.precision}, {threads}"
     if plan.memory_plan.tile_px is not None:
         yield f"large scales in tiles of {plan.memory_plan.tile_px} px, to save memory"
     yield "scales " + ", ".join(f"{s.width}×{s.height}: {s.steps}" for s in plan.scales)

@@ -85,7 +85,12 @@ _Skip = Callable[[_Place, str], None]
 
 
 def collect(
-    inputs: Sequence[str], *, recursive: bool, output: Path, listed: Iterable[str] = ()
+    inputs: Sequence[str],
+    *,
+    recursive: bool,
+    output: Path,
+    listed: Iterable[str] = (),
+    include_results: bool = False,
 ) -> Collection:
     """Find the pictures of a batch.
 
@@ -102,6 +107,7 @@ def collect(
         recursive: also look below the folders; a folder that is linked is searched once.
         output: is left out with all below it, unless an input lies there.
         listed: more files and folders, as :func:`read_list` gives them.
+        include_results: also take pictures that this program has made.
 
     Raises:
         PictureError: no such file, or no regular one; or a folder that was named cannot be read.
@@ -111,7 +117,7 @@ def collect(
     roots = _roots(folders)
     meant = [Pattern(each, recursive=recursive) for each in patterns]
     starts = [each.path for each in roots] + [each.base for each in meant]
-    search = _Search(output, starts)
+    search = _Search(output, starts, include_results)
     search.take([_Place(path, PurePath(path.name), named=True) for path in files])
     search.look_in(roots, recursive)
     for pattern in meant:
@@ -213,13 +219,15 @@ class _Search:
     Args:
         output: the folder of the results.
         starts: where the search will begin.
+        include_results: whether pictures that this program has made are taken.
 
     Attributes:
         found: the pictures, by their real paths.
         skipped: what was left out, with the reason.
     """
 
-    def __init__(self, output: Path, starts: Iterable[Path]) -> None:
+    def __init__(self, output: Path, starts: Iterable[Path], include_results: bool) -> None:
+        self._include_results = include_results
         self.found: dict[str, Found] = {}
         self.skipped: list[tuple[Path, str]] = []
         folder = PurePath(os.path.realpath(output))
@@ -276,7 +284,8 @@ class _Search:
         # What does not exist is a broken link, and a picture that cannot be read.
         if os.path.exists(real) and not os.path.isfile(real):
             return IRREGULAR
-        return MADE_HERE if _is_made_here(place.path) else None
+        is_left_out = not self._include_results and _is_made_here(place.path)
+        return MADE_HERE if is_left_out else None
 
     def _against_folder(self, folder: _Place) -> str | None:
         if self._is_output(os.path.realpath(folder.path)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import torch
 
 from stylize.errors import UsageError
 from stylize.networks.models import Weights
-from stylize.planning.memory import USABLE, available_bytes
+from stylize.planning.limits import available_bytes, available_processors
+from stylize.planning.memory import USABLE
 from stylize.planning.self_test_cache import Verdict
 from stylize.settings.execution import Execution, parse_bytes
 
@@ -33,6 +35,10 @@ class Device:
     gflops: float | None = None
 
 
+# The process that has used PyTorch's threads.
+_owner: dict[str, int] = {}
+
+
 def prepare_device(execution: Execution) -> str:
     """The device of a run; sets the number of threads and the arithmetic of CUDA.
 
@@ -41,11 +47,31 @@ def prepare_device(execution: Execution) -> str:
     """
     if execution.threads is not None:
         torch.set_num_threads(execution.threads)
+    else:
+        # PyTorch's own default knows the affinity, but no quota.
+        allowed = available_processors()
+        if allowed is not None and allowed < torch.get_num_threads():
+            torch.set_num_threads(allowed)
     device = choose_device(execution.device)
     if device.startswith("cuda"):
         # By default convolutions of float32 run on TensorFloat-32: 4 % off in the gradient.
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     return device
+
+
+def require_own_threads() -> None:
+    """Refuse to wait for threads that a fork has not copied; OpenMP would wait for ever.
+
+    Raises:
+        UsageError: this process was forked from one that had used PyTorch's threads.
+    """
+    if torch.get_num_threads() > 1 and _owner.setdefault("pid", os.getpid()) != os.getpid():
+        raise UsageError(
+            "this process was forked after its parent had used stylize, so that PyTorch's threads"
+            " are missing here",
+            hint="start processes with multiprocessing.get_context('spawn'), or call"
+            " torch.set_num_threads(1) first",
+        )
 
 
 def with_verdict(execution: Execution, device: str, verdict: Verdict) -> Device:

@@ -1,13 +1,10 @@
-"""Memory: how much is free, what a run needs, whether it is tiled. No torch."""
+"""Memory: what a run needs, and whether it is tiled. No torch."""
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from stylize.errors import SettingError
 from stylize.planning.cost import (
@@ -17,6 +14,7 @@ from stylize.planning.cost import (
     network_bytes_per_px,
     state_bytes_per_px,
 )
+from stylize.planning.limits import more_memory
 from stylize.planning.tiles import deepest_stride, halo_px, spans
 from stylize.settings.schedule import Scale
 
@@ -149,7 +147,7 @@ class MemoryNeed:
             fits = self._least((shrunk[0], shrunk[1])) <= budget_bytes
             low, high = (middle, high) if fits else (low, middle)
         if low <= stride:
-            return "no size fits; close other programs or raise --max-memory"
+            return f"no size fits; {more_memory()}"
         return f"--size {low // stride * stride} fits"
 
 
@@ -224,53 +222,3 @@ def saving_bytes(size: tuple[int, int], *, depth: int = 8, format: str = "png") 
     pixels = size[0] * size[1]
     encoder = _ENCODER.get(format, 0) * pixels
     return _PILLOW_COLOUR * pixels + max(BAND_BYTES, encoder)
-
-
-_PROC, _CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
-
-
-def available_bytes() -> float | None:
-    """Return the memory that this process may still use: the machine's, or its control groups'.
-
-    None where the system does not say.
-    """
-    amounts = [*_machine(), *_group_allowances()]
-    return min(amounts) if amounts else None
-
-
-def _machine() -> Iterator[float]:
-    import psutil  # noqa: PLC0415
-
-    with suppress(OSError, RuntimeError, psutil.Error):
-        yield float(psutil.virtual_memory().available)
-
-
-def _group_allowances() -> Iterator[float]:
-    for folder in _groups():
-        limit = _text(folder / "memory.max") or _text(folder / "memory.limit_in_bytes")
-        used = _text(folder / "memory.current") or _text(folder / "memory.usage_in_bytes")
-        if limit.strip().isdigit() and used.strip().isdigit():
-            # The kernel gives the file cache back when memory is needed.
-            cache = re.search(r"^inactive_file (\d+)", _text(folder / "memory.stat"), re.M)
-            yield max(0.0, float(limit) - float(used) + (float(cache[1]) if cache else 0.0))
-
-
-def _groups() -> Iterator[Path]:
-    """Find the control groups of this process and those around them; none except on Linux."""
-    for line in _text(_PROC / "self" / "cgroup").splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers not in ("", "memory"):
-            continue
-        root = _CGROUP / controllers if controllers else _CGROUP
-        folder = root / path.lstrip("/")
-        while folder != root and root in folder.parents:
-            yield folder
-            folder = folder.parent
-        yield root
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -19,6 +19,7 @@ from stylize.images.read import Picture
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import load_weights
 from stylize.networks.vgg import VGG
+from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream, picture_size, starting_pixels
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import compose
@@ -97,6 +98,7 @@ def channel_cells(
 ) -> list[Cell]:
     """A cell for each of the channels of one layer that a photograph excites most."""
     (target,) = parse_targets(layer)
+    require_own_threads()
     weights = load_weights(settings.network)
     _changed(settings, layers=layer).check_layers(weights.architecture)
     found = resolve(device, weights)

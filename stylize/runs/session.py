@@ -10,7 +10,7 @@ from stylize.gradients.self_test import resolve
 from stylize.losses.statistics import Moments
 from stylize.networks.models import Weights, load_weights
 from stylize.networks.vgg import VGG
-from stylize.planning.device import Device
+from stylize.planning.device import Device, require_own_threads
 from stylize.settings.execution import Execution
 
 # Per style image. Its moments at one scale take 2.4 MB with the default layers, and a picture of
@@ -27,9 +27,13 @@ class Session:
     """Loads and computes once what several pictures need, within limits.
 
     A run without a session makes its own.
+
+    Raises:
+        UsageError: this process was forked from one that had used PyTorch's threads.
     """
 
     def __init__(self) -> None:
+        require_own_threads()
         self._weights: OrderedDict[Hashable, Weights] = OrderedDict()
         self._devices: OrderedDict[Hashable, Device] = OrderedDict()
         self._networks: OrderedDict[Hashable, VGG] = OrderedDict()
@@ -37,6 +41,7 @@ class Session:
 
     def weights(self, network: str) -> Weights:
         """Return a network's weights, see :func:`stylize.networks.models.load_weights`."""
+        require_own_threads()
         return _kept(self._weights, network, lambda: load_weights(network), MOST_NETWORKS)
 
     def device(self, execution: Execution, weights: Weights) -> Device:

@@ -9,7 +9,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
-from stylize.errors import SettingError, UnknownNameError
+from stylize.errors import SettingError, UnknownNameError, quoted
 
 # Layer names and their weights, in the order given.
 LayerWeights = tuple[tuple[str, float], ...]
@@ -114,7 +114,7 @@ def _check_kind(each: dataclasses.Field[Any], value: Any) -> None:
             "tuple[str, ...]": "a list of texts",
             "LayerWeights": "layers with weights",
         }[kind]
-        raise SettingError(f"{option_name(each)}: {value!r} is not {wanted}")
+        raise SettingError(f"{option_name(each)}: {quoted(value)} is not {wanted}")
 
 
 def _is_number(value: object) -> bool:
@@ -191,7 +191,7 @@ def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None
 def _from_plain(each: dataclasses.Field[Any], value: Any) -> Any:
     if each.type == "LayerWeights":
         if not isinstance(value, Mapping):
-            raise SettingError(f"{each.name}: {value!r} is not a table of layers and weights")
+            raise SettingError(f"{each.name}: {quoted(value)} is not a table of layers and weights")
         return tuple(value.items())
     if each.name == "size" and each.type == "str" and type(value) is int:
         return str(value)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stylize.batches.gallery import Pair, _href, _shown, thumbnail, write_gallery
+from stylize.batches.gallery import Card, _href, _shown, thumbnail, write_gallery
 from stylize.errors import OutputError, PictureError
 from tests.images.test_color_profiles import WIDE
 
@@ -69,14 +69,15 @@ class Page(HTMLParser):
 
 
 def gallery(folder: Path, names: list[str], title: str = "Batch") -> Page:
-    return Page(
-        write_gallery(folder, [Pair(name, BEFORE, AFTER, name) for name in names], title=title)
-    )
+    cards = [Card(name, BEFORE, AFTER, f"in/{name}", name) for name in names]
+    return Page(write_gallery(folder, cards, title=title))
 
 
 def test_every_pair_is_there(tmp_path: Path) -> None:
     page = gallery(tmp_path, HOSTILE)
-    assert [os.fsdecode(unquote_bytes(link)) for link in page.all("a", "href")] == HOSTILE
+    links = [os.fsdecode(unquote_bytes(link)) for link in page.all("a", "href")]
+    assert links[1::2] == HOSTILE
+    assert links[::2] == [f"in/{name}" for name in HOSTILE]
     pictures = [b64decode((each or "").split(",")[1]) for each in page.all("img", "src")]
     assert pictures == [BEFORE, AFTER] * len(HOSTILE)
     captions = page.texts["figcaption"]
@@ -116,7 +117,7 @@ def test_nothing_comes_from_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", ["", "/etc/passwd", "//example.com/x.png"])
 def test_links_are_relative(tmp_path: Path, link: str) -> None:
     with pytest.raises(ValueError, match="link"):
-        write_gallery(tmp_path, [Pair("a", BEFORE, AFTER, link)], title="Batch")
+        write_gallery(tmp_path, [Card("a", BEFORE, AFTER, "a.jpg", link)], title="Batch")
     assert os.listdir(tmp_path) == []
 
 
@@ -143,7 +144,7 @@ def test_few_and_many(tmp_path: Path, number: int, words: str) -> None:
 
 def test_an_earlier_gallery_is_replaced(tmp_path: Path) -> None:
     gallery(tmp_path, ["a.png", "b.png"], title="long" * 100)
-    assert gallery(tmp_path, ["c.png"]).all("a", "href") == ["c.png"]
+    assert gallery(tmp_path, ["c.png"]).all("a", "href") == ["in/c.png", "c.png"]
     assert os.listdir(tmp_path) == ["index.html"]
 
 
@@ -279,3 +280,24 @@ class TestThumbnails:
         (tmp_path / "torn.jpg").write_bytes(whole[: len(whole) // 2])
         with pytest.raises(PictureError):
             thumbnail(tmp_path / name)
+
+
+def test_failures_come_first_with_their_reason(tmp_path: Path) -> None:
+    cards = [
+        Card("a.png", BEFORE, AFTER, "../in/a.png", "a.png"),
+        Card("b.png", None, None, "../in/b.png", "b.png", "b.png is <damaged>"),
+    ]
+    command = "stylize batch dream 'in & out' -o <out>"
+    page = Page(write_gallery(tmp_path, cards, title="Batch", command=command))
+    assert page.texts["figcaption"] == ["b.png", "a.png"]
+    assert page.all("a", "href") == ["../in/b.png", "../in/a.png", "a.png"]
+    assert page.texts["span"] == ["b.png", "b.png is <damaged>"]
+    assert page.texts["code"] == [command]
+    assert "2 pictures, before and after; 1 without a result" in page.texts["p"][0]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "index.html")
+    with pytest.raises(OutputError, match="not a gallery"):
+        gallery(tmp_path, ["a.png"])

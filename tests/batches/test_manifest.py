@@ -26,7 +26,7 @@ from stylize.batches.records import (
 from stylize.errors import OutputError
 
 DONE = Entry("a.png", "in/a.jpg", "1" * 64, "done", 1, 2.5, None, {"style": 0.5}, 100.0, "2" * 64)
-FAILED = dataclasses.replace(DONE, status="failed", error="a.jpg is damaged", losses={})
+FAILED = dataclasses.replace(DONE, status="failed", error="a.jpg is damaged", losses={}, revision=1)
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="limits and signals of POSIX")
 
 
@@ -89,18 +89,31 @@ def test_a_file_for_each_writer(tmp_path: Path) -> None:
     assert set(read_all(tmp_path)) == {"a.png", "b.png"}
 
 
-def test_the_newest_counts(tmp_path: Path) -> None:
-    newer = dataclasses.replace(FAILED, time=101.0)
-    plant(tmp_path, line(newer), line(DONE), name="manifest-1.jsonl")
-    plant(tmp_path, line(DONE), name="manifest-2.jsonl")
-    assert read_all(tmp_path) == {"a.png": newer}
+@pytest.mark.parametrize("ahead", [-1e6, 0.0, 1e6])
+def test_the_highest_revision_counts_whatever_the_clocks_say(tmp_path: Path, ahead: float) -> None:
+    second = dataclasses.replace(FAILED, time=100.0 + ahead)
+    third = dataclasses.replace(DONE, revision=2, time=100.0 - ahead)
+    plant(tmp_path, line(third), name="manifest-1.jsonl")
+    plant(tmp_path, line(DONE), line(second), name="manifest-2.jsonl")
+    assert read_all(tmp_path) == {"a.png": third}
 
 
-def test_of_equal_times_the_later_line_counts(tmp_path: Path) -> None:
-    plant(tmp_path, line(DONE), line(FAILED), name="manifest-1.jsonl")
-    assert read_all(tmp_path) == {"a.png": FAILED}
-    plant(tmp_path, line(DONE), name="manifest-2.jsonl")
-    assert read_all(tmp_path) == {"a.png": DONE}
+def test_of_equal_revisions_a_finished_picture_counts(tmp_path: Path) -> None:
+    """Two runs that did not know of each other."""
+    made = dataclasses.replace(DONE, revision=1)
+    plant(tmp_path, line(made), name="manifest-1.jsonl")
+    plant(tmp_path, line(FAILED), name="manifest-2.jsonl")
+    assert read_all(tmp_path) == {"a.png": made}
+    later = dataclasses.replace(made, seconds=9.0)
+    plant(tmp_path, line(later), name="manifest-3.jsonl")
+    assert read_all(tmp_path) == {"a.png": later}
+
+
+def test_entries_of_earlier_versions_have_no_revision(tmp_path: Path) -> None:
+    document = dataclasses.asdict(FAILED)
+    del document["revision"]
+    plant(tmp_path, json.dumps(document).encode() + b"\n")
+    assert read_all(tmp_path) == {"a.png": dataclasses.replace(FAILED, revision=0)}
 
 
 @pytest.mark.parametrize(

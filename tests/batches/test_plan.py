@@ -281,23 +281,21 @@ class TestEstimate:
 class TestDescription:
     def test_in_full(self) -> None:
         pictures = [found("a\n.jpg"), found("b.jpg", size=None)]
-        skipped = [(Path("x"), "hidden"), (Path("y"), "odd"), (Path("z"), "odd")]
         total = Estimate(2, 1, 1.25, 3.21, 95.4, 1.44e9)
-        assert describe(make_plan(pictures, [PLAIN], OUT), skipped, total) == [
+        assert describe(make_plan(pictures, [PLAIN], OUT), total) == [
             "in/a.jpg -> out/a_.png",
             "in/b.jpg -> out/b.png (cannot be read)",
             "2 pictures, 1 of them cannot be read, 1.2 MP, 3.2 TFLOP, about 1.4 GB of memory,"
             " about 95 s",
-            "3 skipped: 2 odd, 1 hidden",
         ]
 
     def test_without_what_is_not_known(self) -> None:
         total = Estimate(1, 0, 1, 3, None, 1e9)
-        assert describe([], [], total) == ["1 picture, 1.0 MP, 3.0 TFLOP, about 1.0 GB of memory"]
+        assert describe([], total) == ["1 picture, 1.0 MP, 3.0 TFLOP, about 1.0 GB of memory"]
 
     @pytest.mark.parametrize(
         ("seconds", "told"), [(0.2, "0 s"), (119, "119 s"), (720, "12 min"), (12_600, "3.5 h")]
     )
     def test_time_in_words(self, seconds: float, told: str) -> None:
-        (line,) = describe([], [], Estimate(1, 0, 1, 3, seconds, 1e9))
+        (line,) = describe([], Estimate(1, 0, 1, 3, seconds, 1e9))
         assert line.endswith(f", about {told}")

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from PIL import Image, ImageChops
 
@@ -325,7 +329,138 @@ class TestOptions:
         words = (*WORDS, "--precision", "fp32", "--threads", 1, "--runner", "ray")
         found = self.call(made.folder, "-o", made.output, *words)
         assert found.returncode == 0, found.stderr
-        assert found.stderr.splitlines()[-1] == "1 done, 0 skipped, 0 failed"
+        assert found.stderr.splitlines()[-1] == "1 finished, 0 failed"
         assert len(found.stderr.splitlines()) == 2, "Ray says nothing of its own"
         assert found.stdout == ""
         assert made.files() == {"a.png"}
+
+
+LOOPBACK = ("127.", "::1", "::ffff:127.")
+
+PROBE = """
+import logging, sys, ray
+ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.CRITICAL)
+print("connected")
+ray.shutdown()
+"""
+
+
+def connects(address: str, **variables: str) -> bool:
+    """Whether a program that knows this address, and these variables, is let in."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    quick = {"RAY_NUM_REDIS_GET_RETRIES": "3", "RAY_USAGE_STATS_ENABLED": "0"}
+    probe = [sys.executable, "-c", PROBE, address]
+    environment = kept | quick | variables
+    found = subprocess.run(
+        probe, check=False, env=environment, capture_output=True, text=True, timeout=120
+    )
+    return "connected" in found.stdout
+
+
+def listening(process: psutil.Process) -> dict[str, list[tuple[str, int]]]:
+    """Where a process and those below it listen, by the names of the processes."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for each in [process, *process.children(recursive=True)]:
+        with suppress(psutil.Error):
+            places = [c.laddr for c in each.net_connections("tcp") if c.status == "LISTEN"]
+            found.setdefault(each.name(), []).extend((p.ip, p.port) for p in places)
+    return found
+
+
+@on_ray
+class TestWhoMayUseACluster:
+    """Whoever reaches a socket of Ray without a token runs code as the user."""
+
+    @pytest.fixture
+    def started(self, tmp_path: Path) -> Iterator[psutil.Process]:
+        """A long batch on a cluster of its own, whose user has switched tokens off."""
+        (tmp_path / "in").mkdir()
+        (tmp_path / "home").mkdir()
+        save(photo(64, 64), tmp_path / "in" / "a.png")
+        words = ["--octaves", 1, "--steps", 4000, "--runner", "ray", "--cpus-per-worker", 1]
+        entry = program("batch", "dream", tmp_path / "in", "-o", tmp_path / "out", *words)
+        entry["env"] |= {"RAY_AUTH_MODE": "disabled", "HOME": str(tmp_path / "home")}
+        with subprocess.Popen(**entry, stderr=subprocess.PIPE) as process:
+            found = psutil.Process(process.pid)
+            try:
+                end = time.monotonic() + 120
+                while "ray::Worker" not in str(listening(found)) and time.monotonic() < end:
+                    assert process.poll() is None, process.stderr.read()
+                    time.sleep(0.5)
+                yield found
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert list((tmp_path / "home").iterdir()) == []
+
+    def test_its_own_needs_a_token(self, started: psutil.Process) -> None:
+        places = listening(started)
+        assert {"raylet", "gcs_server"} <= places.keys()
+        assert all(ip.startswith(LOOPBACK) for found in places.values() for ip, _ in found)
+        (gcs,) = (each for each in started.children() if each.name() == "gcs_server")
+        address = f"127.0.0.1:{places['gcs_server'][0][1]}"
+        token = gcs.environ()["RAY_AUTH_TOKEN"]
+        assert len(token) >= 32
+        local = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        assert not connects(address, RAY_AUTH_MODE="disabled", **local)
+        assert not connects(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64, **local)
+        assert connects(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token, **local)
+
+    def test_the_variables_are_the_users_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+        with cluster(None):
+            assert os.environ["RAY_AUTH_MODE"] == "token"
+            first = os.environ["RAY_AUTH_TOKEN"]
+        assert os.environ["RAY_AUTH_MODE"] == "disabled"
+        assert "RAY_AUTH_TOKEN" not in os.environ
+        with cluster("local"):
+            assert os.environ["RAY_AUTH_TOKEN"] != first
+
+    def test_a_running_cluster_is_used_with_the_users_token(self, tmp_path: Path) -> None:
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a1" * 20}
+        (tmp_path / "in").mkdir()
+        save(photo(32, 32), tmp_path / "in" / "a.png")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        ray_program = Path(sys.executable).with_name("ray")
+        flags = [f"--port={port}", "--num-cpus=1", "--include-dashboard=false", "--block"]
+        head = [ray_program, "start", "--head", *flags, "--object-store-memory=80000000"]
+        ways = program("batch", "dream", tmp_path / "in", "-o", tmp_path / "out", *WORDS)
+        ways["args"] += ["--runner", "ray", "--address", f"127.0.0.1:{port}"]
+        environment = ways["env"] | {"RAY_USAGE_STATS_ENABLED": "0"}
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(head, env=environment | token, **silent) as process:
+            try:
+                wait_for(port)
+                wrong = token | {"RAY_AUTH_TOKEN": "b2" * 20}
+                for extra, code in ((wrong, 1), (token, 0)):
+                    ways["env"] = environment | extra | {"RAY_NUM_REDIS_GET_RETRIES": "3"}
+                    ran = subprocess.run(
+                        **ways, check=False, capture_output=True, text=True, timeout=200
+                    )
+                    assert ran.returncode == code, ran.stderr
+                    if code:
+                        (line,) = ran.stderr.splitlines()
+                        assert "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN" in line
+            finally:
+                process.terminate()
+                process.wait(60)
+
+
+def wait_for(port: int) -> None:
+    """Wait until something listens there."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        time.sleep(0.2)
+
+
+@pytest.mark.skipif(ray is None, reason="ray is not installed")
+def test_a_version_without_tokens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stylize.batches.ray.version", lambda name: "2.51.2")
+    with pytest.raises(ClusterError, match=r"Ray 2.51.2 lets anyone.*ray>=2.52"), cluster(None):
+        pass

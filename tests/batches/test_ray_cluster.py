@@ -79,5 +79,5 @@ class TestWorkerSizes:
 
 def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=r"pip install .ray>=2.9"), cluster(None):
+    with pytest.raises(MissingExtraError, match=r"pip install .ray>=2.52"), cluster(None):
         pass

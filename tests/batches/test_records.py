@@ -273,6 +273,7 @@ def test_what_is_written(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
         "losses": {"dream": 0.5},
         "time": 1234.5,
         "input_sha256": standing.sha256,
+        "revision": 1,
     }
 
 

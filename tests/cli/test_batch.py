@@ -6,7 +6,9 @@ import errno
 import io
 import json
 import os
+import shlex
 import shutil
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -137,12 +139,19 @@ class TestThirty:
     def test_also_in_json(self, zoo: tuple[Path, Result]) -> None:
         folder, result = zoo
         told = events(result.stdout, "picture")
-        assert Counter(each["status"] for each in told) == {"done": len(told) - 3, "failed": 3}
+        assert Counter(each["status"] for each in told) == {"finished": len(told) - 3, "failed": 3}
         assert {each["target"] for each in told} == {
             str(folder / "out" / name) for name in read_all(folder / "out")
         }
         (summary,) = events(result.stdout, "summary")
-        assert summary == {"event": "summary", "done": len(told) - 3, "failed": 3, "left": 0}
+        assert summary == {
+            "event": "summary",
+            "finished": len(told) - 3,
+            "earlier": 0,
+            "failed": 3,
+            "elsewhere": 0,
+            "left": 0,
+        }
 
     def test_each_has_its_own_picture(self, zoo: tuple[Path, Result]) -> None:
         folder, _ = zoo
@@ -161,13 +170,13 @@ class TestThirty:
 
     def test_nothing_else_is_left(self, zoo: tuple[Path, Result]) -> None:
         own = {path.name for path in (zoo[0] / "out" / ".stylize").iterdir()}
-        assert {name for name in own if not name.startswith("manifest-")} <= {"claims"}
+        assert {name for name in own if not name.startswith(("manifest-", "plan-"))} <= {"claims"}
         assert not list((zoo[0] / "out").glob(".stylize/claims/*"))
 
     def test_again_does_nothing(self, run: Run, place: Path) -> None:
         before = results(place / "out")
         result = done(run("batch", "dream", place / "in", "-r", "-o", place / "out", *DREAM), 1)
-        assert last_line(result) == f"0 done, {len(before)} skipped, 3 failed"
+        assert last_line(result) == f"0 finished, {len(before)} finished before, 3 failed"
         assert "as before; --retry-failed tries again" in result.stderr
         assert result.stdout == ""
         assert results(place / "out") == before
@@ -182,34 +191,41 @@ class TestThirty:
             (place / "in" / name).unlink()
             save(photo(32, 60), place / "in" / name)
         # Other sources have no past.
-        assert f"3 done, {len(before)} skipped, 0 failed" in last_line(done(run(*words)))
+        assert f"3 finished, {len(before)} finished before, 0 failed" in last_line(
+            done(run(*words))
+        )
         assert before.items() <= results(place / "out").items()
 
     def test_the_first_failure_can_end_it(self, run: Run, place: Path, tmp_path: Path) -> None:
         words = ("batch", "dream", place / "in", "-o", tmp_path / "new", *DREAM, "--fail-fast")
         result = done(run(*words), 1)
         assert " 1 failed" in last_line(result)
-        assert " left" in last_line(result)
+        assert " not begun" in last_line(result)
 
     def test_status(self, run: Run, zoo: tuple[Path, Result], place: Path) -> None:
         result = done(run("batch", "status", zoo[0] / "out"), 1)
         *failed, total = result.stdout.splitlines()
         assert len(failed) == 3
         assert all(line.startswith("failed ") for line in failed)
-        assert total.startswith(f"{len(results(zoo[0] / 'out'))} done, 3 failed, 0 missing")
+        assert total.startswith(f"{len(results(zoo[0] / 'out'))} finished, 3 failed, 0 not begun;")
         (place / "out" / "0.png").unlink()
         result = done(run("batch", "status", place / "out", "--json"), 1)
         states = Counter(each["status"] for each in events(result.stdout, "picture"))
-        assert (states["missing"], states["failed"]) == (1, 3)
+        assert (states["deleted"], states["failed"]) == (1, 3)
         (summary,) = events(result.stdout, "summary")
-        assert summary == {"event": "summary", **states}
+        assert summary == {"event": "summary", **states, "not_begun": 0}
 
     def test_gallery(self, run: Run, place: Path) -> None:
         words = ("batch", "dream", place / "in", "-o", place / "out", *DREAM, "--gallery")
         assert f"saved {place / 'out' / 'index.html'}" in done(run(*words), 1).stderr
         page = Page((place / "out" / "index.html").read_text("utf-8"))
         pictures = set(results(place / "out")) - {"index.html"}
-        assert (page.images, page.links) == (2 * len(pictures), len(pictures))
+        # Of the failures the original is linked, too; none of these can be shown.
+        links = 2 * len(pictures) + len(FAILING)
+        assert (page.images, page.links) == (2 * len(pictures), links)
+        assert "3 without a result" in page.text
+        command = shlex.join(["stylize", *map(str, words)])
+        assert command in page.text
 
 
 class Page(HTMLParser):
@@ -218,7 +234,11 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.images = self.links = 0
+        self.text = ""
         self.feed(text)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
     def handle_starttag(self, tag: str, attrs: Any) -> None:
         self.images += tag == "img"
@@ -347,7 +367,7 @@ class TestInputs:
         output = folder / "dreams"
         assert self.made(run, output, folder, "-r") == {"0.png", "1.png"}
         result = done(run("batch", "dream", folder, "-r", "-o", output, *DREAM))
-        assert last_line(result) == "0 done, 2 skipped, 0 failed"
+        assert last_line(result) == "0 finished, 2 finished before, 0 failed"
         assert set(results(folder)) == {"0.png", "1.png", "dreams/0.png", "dreams/1.png"}
 
     def test_the_very_folder_of_the_inputs(self, run: Run, tmp_path: Path) -> None:
@@ -453,7 +473,9 @@ class TestPlans:
         assert sorted(map(len, shares)) == [2, 2, 3]
         assert len(set.union(*shares)) == 7
         assert len(list((output / ".stylize").glob("manifest-*"))) == 3
-        assert done(run("batch", "status", output)).stdout.startswith("7 done, 0 failed, 0 missing")
+        assert done(run("batch", "status", output)).stdout.startswith(
+            "7 finished, 0 failed, 0 not begun;"
+        )
 
 
 class TestAgain:
@@ -465,7 +487,7 @@ class TestAgain:
         done(run(*words))
         before, pictures = results(output), {n: (output / n).read_bytes() for n in results(output)}
         result = done(run(*words, "--overwrite"))
-        assert last_line(result) == "2 done, 0 skipped, 0 failed"
+        assert last_line(result) == "2 finished, 0 failed"
         assert all(time > before[name] for name, time in results(output).items())
         assert {name: (output / name).read_bytes() for name in before} == pictures
 
@@ -482,10 +504,12 @@ class TestAgain:
         result = done(run(*words), 1)
         count = 1 if change == "input" else 2
         assert result.stderr.count("another picture has this name (--overwrite replaces") == count
-        assert last_line(result) == f"0 done, {2 - count} skipped, {count} failed"
+        assert last_line(result) == (
+            f"0 finished, {'1 finished before, ' if count == 1 else ''}{count} failed"
+        )
         assert results(output) == before
         done(run(*words, "--overwrite"))
-        assert last_line(done(run(*words))) == "0 done, 2 skipped, 0 failed"
+        assert last_line(done(run(*words))) == "0 finished, 2 finished before, 0 failed"
 
     def test_a_full_disk(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder, output = some(tmp_path / "in", 5), tmp_path / "out"
@@ -493,21 +517,22 @@ class TestAgain:
         replaced: list[Path] = []
 
         def replace(source: Path, target: Path) -> None:
-            if len(replaced) == 2:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            replaced.append(target)
+            if target.suffix == ".png":
+                if len(replaced) == 2:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                replaced.append(target)
             os.rename(source, target)
 
         with monkeypatch.context() as patch:
             patch.setattr(atomic.os, "replace", replace)
             result = done(run(*words), 1)
         assert "no space left on device" in last_line(result)
-        assert "2 done, 0 skipped, 0 failed, 3 left" in result.stderr
+        assert "2 finished, 0 failed, 3 not begun" in result.stderr
         before = results(output)
         assert set(before) == {"0.png", "1.png"}
-        assert "3 done, 2 skipped, 0 failed" in last_line(done(run(*words)))
+        assert "3 finished, 2 finished before, 0 failed" in last_line(done(run(*words)))
         assert before.items() <= results(output).items()
-        assert "5 done, 0 failed" in done(run("batch", "status", output)).stdout
+        assert "5 finished, 0 failed" in done(run("batch", "status", output)).stdout
 
 
 class Terminal(io.StringIO):
@@ -535,8 +560,8 @@ class TestReport:
         said = stream.getvalue()
         assert "0/3" in said
         assert "failed in/a b.png: no luck\n" in said
-        assert "done out/a.png" not in said
-        assert said.endswith("1 done, 0 skipped, 1 failed, 1 left\n")
+        assert "finished out/a.png" not in said
+        assert said.endswith("1 finished, 1 failed, 1 not begun\n")
 
     def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := io.StringIO()) as report:
@@ -545,9 +570,9 @@ class TestReport:
             report.on_picture(Outcome(TASK, "elsewhere"))
             report.on_picture(Outcome(TASK, "failed", error="no luck", remembered=True))
         assert stream.getvalue().splitlines() == [
-            "done out/a.png (1.2 s)",
+            "finished out/a.png (1.2 s)",
             "failed in/a b.png: no luck (as before; --retry-failed tries again)",
-            "1 done, 0 skipped, 1 failed, 1 being processed by another run",
+            "1 finished, 1 failed, 1 being processed by another run",
         ]
 
     def test_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -568,7 +593,7 @@ class TestReport:
         stream = io.StringIO()
         with pytest.raises(UsageError), self.report(monkeypatch, stream):
             raise UsageError("no")
-        assert stream.getvalue() == "0 done, 0 skipped, 0 failed, 3 left\n"
+        assert stream.getvalue() == "0 finished, 0 failed, 3 not begun\n"
 
 
 def test_a_hostile_manifest(run: Run, tmp_path: Path) -> None:
@@ -584,4 +609,125 @@ def test_a_hostile_manifest(run: Run, tmp_path: Path) -> None:
     (folder / "manifest-x.jsonl").write_text(text + '{"torn":')
     result = done(run("batch", "status", tmp_path), 1)
     assert "\x1b" not in result.stdout
-    assert result.stdout.splitlines()[-1] == "0 done, 1 failed, 2 missing; 3 s of work"
+    assert (
+        result.stdout.splitlines()[-1]
+        == "0 finished, 1 failed, 2 deleted, 0 not begun; 3 s of work"
+    )
+
+
+class TestTruth:
+    """What a plan and the status say is what a run would do and has done."""
+
+    def test_a_plan_leaves_out_what_is_finished(self, run: Run, tmp_path: Path) -> None:
+        folder, output = some(tmp_path / "in", 3), tmp_path / "out"
+        (folder / "bad.png").write_text("no picture")
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        done(run(*words), 1)
+        save(photo(32, 60), folder / "new.png")
+        plan = done(run(*words, "--dry-run")).stdout.splitlines()
+        assert plan[0] == f"{folder / 'new.png'} -> {output / 'new.png'}"
+        assert plan[1].startswith("1 picture, ")
+        failed = "1 failed before; --retry-failed tries again"
+        assert plan[2:] == ["3 finished before", failed]
+        again = events(run(*words, "--dry-run", "--retry-failed", "--json").stdout, "task")
+        assert {Path(each["source"]).name for each in again} == {"new.png", "bad.png"}
+        every = events(run(*words, "--dry-run", "--overwrite", "--json").stdout, "task")
+        assert len(every) == 5
+
+    def test_shards_that_never_began(self, run: Run, tmp_path: Path) -> None:
+        folder, output = some(tmp_path / "in", 4), tmp_path / "out"
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        done(run(*words, "--shard", "1/2"))
+        *lines, total = done(run("batch", "status", output), 1).stdout.splitlines()
+        assert total.startswith("2 finished, 0 failed, 2 not begun;")
+        assert [line.split(" ")[:2] for line in lines] == [["not", "begun"]] * 2
+        result = done(run("batch", "status", output, "--json"), 1)
+        states = Counter(each["status"] for each in events(result.stdout, "picture"))
+        assert states == {"finished": 2, "not begun": 2}
+        done(run(*words, "--shard", "2/2"))
+        assert "4 finished, 0 failed, 0 not begun" in done(run("batch", "status", output)).stdout
+
+    @pytest.mark.parametrize("text", ["[1]", "{", '{"../x": "y", "/x": "y", "a": 1}', "\0"])
+    def test_a_damaged_plan_counts_as_none(self, run: Run, tmp_path: Path, text: str) -> None:
+        folder, output = some(tmp_path / "in", 1), tmp_path / "out"
+        done(run("batch", "dream", folder, "-o", output, *DREAM))
+        (output / ".stylize" / "plan-x.json").write_text(text)
+        assert "1 finished, 0 failed, 0 not begun" in done(run("batch", "status", output)).stdout
+
+    def test_clocks_do_not_decide(self, run: Run, tmp_path: Path) -> None:
+        """A failure was noted by a machine whose clock is ahead."""
+        folder, output = some(tmp_path / "in", 1), tmp_path / "out"
+        (folder / "b.png").write_text("no picture")
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        done(run(*words), 1)
+        for path in (output / ".stylize").glob("manifest-*"):
+            entries = [json.loads(line) for line in path.read_text().splitlines()]
+            lines = (json.dumps(each | {"time": each["time"] + 1e5}) + "\n" for each in entries)
+            path.write_text("".join(lines))
+        save(photo(), folder / "b.png")
+        done(run(*words))
+        assert "2 finished, 0 failed" in done(run("batch", "status", output)).stdout
+
+    def test_dreams_of_paintings(self, run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
+        painted, dreams = tmp_path / "painted", tmp_path / "dreams"
+        paint = ("batch", "transfer", files[0], "--style", files[1], "-o", painted, *PAINT)
+        done(run(*paint))
+        words = ("batch", "dream", painted, "-o", dreams, *DREAM)
+        result = run(*words)
+        assert result.exit_code == 2
+        assert "--include-results takes pictures made by stylize" in last_line(result)
+        assert "(-r" not in last_line(result)
+        assert last_line(done(run(*words, "--include-results"))) == "1 finished, 0 failed"
+        assert load_recipe(dreams / "photo.png")["technique"] == "dream"
+        (tmp_path / "deep").mkdir()
+        painted.rename(tmp_path / "deep" / "painted")
+        below = run("batch", "dream", tmp_path / "deep", "-o", tmp_path / "new", *DREAM)
+        assert "-r searches the folders below" in last_line(below)
+
+    @POSIX
+    @pytest.mark.parametrize("kind", ["mkfifo", "socket"])
+    def test_special_files_are_not_waited_for(
+        self, run: Run, files: tuple[Path, Path], tmp_path: Path, kind: str
+    ) -> None:
+        make = socket_at if kind == "socket" else os.mkfifo
+        folder, output = some(tmp_path / "in", 2), tmp_path / "out"
+        (output / ".stylize").mkdir(parents=True)
+        make(output / "0.png")
+        make(output / ".stylize" / "plan-x.json")
+        make(output / ".stylize" / "manifest-x.jsonl")
+        make(folder / "special.png")
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        assert "1 picture" in done(run(*words, "--dry-run")).stdout
+        result = done(run(*words, "--gallery"), 1)
+        assert "left out 1 (not a regular file)" in result.stderr
+        assert "1 finished, 1 failed" in result.stderr
+        assert "not a regular file" in done(run(*words, "--overwrite"), 1).stderr
+        done(run("batch", "status", output), 1)
+        make(tmp_path / "style.png")
+        transfer = ("batch", "transfer", folder, "--style", tmp_path / "style.png")
+        assert "not a regular file" in complaint(run(*transfer, "-o", tmp_path / "new"), 1)
+
+
+def socket_at(path: Path) -> None:
+    """A socket as a file."""
+    before = os.getcwd()
+    os.chdir(path.parent)  # paths of sockets are short
+    try:
+        with socket.socket(socket.AF_UNIX) as found:
+            found.bind(path.name)
+    finally:
+        os.chdir(before)
+
+
+def test_messages_cut_long_values(run: Run, files: tuple[Path, Path]) -> None:
+    long = "x" * 100_000
+    for words in (
+        ("batch", "dream", files[0], "-o", "out", "--shard", long),
+        ("batch", "dream", files[0], "-o", "out", "--preset", long),
+        ("batch", "dream", files[0], "-o", "out", "--size", long),
+        ("batch", "dream", long, "-o", "out"),
+    ):
+        result = run(*words)
+        assert result.exit_code in (1, 2)
+        assert len(result.stderr) < 3000
+        assert "…" in result.stderr

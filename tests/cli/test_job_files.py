@@ -192,11 +192,11 @@ class TestRunning:
         line = folder / "line"
         done(run("batch", "dream", folder / "photos", "-r", "-o", line, *WORDS, *EXACT))
         result = done(run("batch", "run", write(folder, DREAM)))
-        assert "2 done, 0 skipped, 0 failed" in result.stderr
+        assert "2 finished, 0 failed" in result.stderr
         found = pictures(folder / "job")
         assert found == pictures(line)
         assert {"a.png", "deep/b.png"} <= found.keys()
-        assert "2 skipped" in done(run("batch", "run", folder / "job.toml")).stderr
+        assert "2 finished before" in done(run("batch", "run", folder / "job.toml")).stderr
 
     def test_a_transfer(self, run: Run, folder: Path) -> None:
         shared = ("--size", 32, "--min-size", 32, "--steps", 1, "--preset", "draft", *EXACT)

@@ -122,3 +122,18 @@ def test_the_fingerprint_tells_machines_apart(
     here = device.fingerprint("cpu", vgg16)
     monkeypatch.setattr(device, "processor", lambda: "another processor")
     assert device.fingerprint("cpu", vgg16) != here
+
+
+def test_no_more_threads_than_the_quota_allows(
+    vgg16: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(device, "available_processors", lambda: 2)
+    try:
+        torch.set_num_threads(3)
+        assert resolve(Execution(device="cpu"), vgg16).threads == 2
+        assert resolve(Execution(device="cpu", threads=3), vgg16).threads == 3
+        torch.set_num_threads(1)
+        assert resolve(Execution(device="cpu"), vgg16).threads == 1
+    finally:
+        torch.set_num_threads(before)

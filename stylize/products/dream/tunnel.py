@@ -16,7 +16,7 @@ from stylize.gradients.self_test import resolve
 from stylize.images.read import Picture
 from stylize.networks.models import load_weights
 from stylize.planning.cost import Cost
-from stylize.planning.device import budget_bytes
+from stylize.planning.device import budget_bytes, require_own_threads
 from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dreamer, picture_size, starting_pixels
 from stylize.runs.recipe import compose
@@ -148,6 +148,7 @@ class Tunnel:
         self.settings, self.photo, self.guide = settings, photo, guide
         self._preset = preset
         self.size = picture_size(photo, settings)
+        require_own_threads()
         self.weights = load_weights(settings.network)
         self.device = resolve(execution or Execution(), self.weights)
         self._dreamer = Dreamer(settings, self.weights, self.device, guide, photo=photo)
