@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stylize.cli.help import Command, option
+from stylize.cli.messages import echo
 from stylize.errors import RecipeError
 
 
@@ -43,7 +44,7 @@ def info(file: Path, as_json: bool) -> None:
             f"{file.name} carries a damaged recipe", hint="--json shows it"
         ) from error
     for line in lines:
-        click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+        echo(line)
 
 
 def describe(recipe: dict[str, Any]) -> list[str]:
