@@ -39,7 +39,7 @@ def info(file: Path, as_json: bool) -> None:
         return
     try:
         lines = describe(recipe)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise RecipeError(
             f"{file.name} carries a damaged recipe", hint="--json shows it"
         ) from error
