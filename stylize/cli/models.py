@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -136,7 +137,7 @@ def add(source: str, name: str | None, preprocessing: str) -> None:
             raise SettingError("--name and --preprocessing are for files, not for downloads")
         with _bar(source) as progress:
             model = additions.download(source, progress=progress)
-    elif Path(source).exists():
+    elif os.path.lexists(source) or Path(source).suffix.lower() in additions.SUFFIXES:
         model = additions.add_file(source, name=name, preprocessing=preprocessing)
     else:
         raise UnknownNameError("model", source, store.DOWNLOADABLE)

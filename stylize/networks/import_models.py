@@ -58,7 +58,7 @@ BLOCK_BYTES = 1 << 18
 
 Progress = Callable[[int, int | None], None]
 
-_SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt")
 
 _MAX_NAME = 80
 
@@ -88,7 +88,7 @@ def add_file(
     """
     path = Path(path)
     name = _check_name(_slug(path.stem) if name is None else name)
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         raise WeightsError(f"{path} is not a file of weights: expected .safetensors, .pth or .pt")
     checked_file(path)
     with _scratch() as scratch:
@@ -460,7 +460,9 @@ def _check_archive(path: Path) -> None:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as err:
         raise WeightsError(f"{path} is damaged: not a complete archive of torch") from err
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+    # The code of TorchScript is compressed; torch itself refuses that.
+    data = [entry for entry in entries if "/code/" not in entry.filename]
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in data):
         raise WeightsError(
             f"{path} was refused: it is a compressed archive, which torch does not write",
             hint="save it with torch.save(model.state_dict(), FILE) or as .safetensors",
@@ -476,14 +478,16 @@ def _check_tensors(state: object, path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict):
         raise WeightsError(f"{path} is not a state dict but a {type(state).__name__}")
     for name, value in state.items():
-        # weights_only accepts sparse and meta tensors, which have no values to read.
+        if not isinstance(name, str):
+            # The key itself may be of any length.
+            kind = type(name).__name__
+            raise WeightsError(f"{path} is not a state dict: it has a key of type {kind}")
+        # weights_only accepts sparse, nested and meta tensors, which have no values to read.
         plain = isinstance(value, torch.Tensor) and value.layout == torch.strided
-        if not isinstance(name, str) or not plain or value.is_meta:
+        if not plain or value.is_meta or value.is_nested:
             kind = type(value).__name__
             what = "tensor without plain values" if isinstance(value, torch.Tensor) else kind
-            # No other key is shown: its text may be of any length.
-            key = repr(name[:60]) if isinstance(name, str) else f"a {type(name).__name__}"
-            raise WeightsError(f"{path} is not a state dict of tensors: {key} is a {what}")
+            raise WeightsError(f"{path} is not a state dict of tensors: {name[:60]!r} is a {what}")
     return state
 
 

@@ -181,7 +181,8 @@ def _described(header: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _incomplete(path: Path, err: Exception) -> WeightsError:
-    return WeightsError(f"{path} is damaged: not a complete safetensors file: {str(err)[:200]}")
+    what = "nested too deeply" if isinstance(err, RecursionError) else str(err)[:200]
+    return WeightsError(f"{path} is damaged: not a complete safetensors file: {what}")
 
 
 def convolution_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
@@ -217,7 +218,8 @@ def pick_convolutions(
         if found is None or tuple(found.shape) != shape or not is_plain_float(found):
             what = "nothing" if found is None else f"{tuple(found.shape)} of {found.dtype}"
             raise WeightsError(
-                f"{path} is not a {architecture}: expected {alias} {shape}, found {what}"
+                f"{path} is not a {architecture}: expected {alias} {shape}, found {what}",
+                hint="convert it to float32" if shape == getattr(found, "shape", None) else None,
             )
         vgg[name] = float32_copy(found)
     return vgg
