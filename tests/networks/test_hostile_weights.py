@@ -284,7 +284,7 @@ def test_pipes_instead_of_models(models_folder):
         lambda: store.load_weights("mine"),
         lambda: store.verify(store.find_model("mine")),
     ):
-        with pytest.raises(WeightsError, match="not a regular file .add it again"):
+        with pytest.raises(WeightsError, match=r"not a regular file .add it again"):
             read()
 
 
