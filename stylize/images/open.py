@@ -37,6 +37,9 @@ _MAX_BYTES_PER_PIXEL, _MAX_METADATA_BYTES = 16, 64 * 1024 * 1024
 
 _BLOCK_BYTES = 1024 * 1024
 
+# Formats that may say their size behind the pixels.
+_SIZE_ANYWHERE = ("TIFF", "AVIF", "HEIF")
+
 READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC")
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
@@ -146,17 +149,23 @@ def read_stream(stream: BinaryIO, title: str) -> bytes:
         PictureError: it is no picture, or too long for one of as many pixels as are allowed.
     """
     head = stream.read(HEAD_BYTES)
-    _recognised(head, title)
+    looked = _recognised(head, title) in _SIZE_ANYWHERE
     most = _MAX_BYTES_PER_PIXEL * pixel_limit() + _MAX_METADATA_BYTES
     content = io.BytesIO()
     content.write(head)
     # In blocks, since memory for all that is asked for would be taken at once.
     while block := stream.read(_BLOCK_BYTES):
         content.write(block)
+        if not looked and content.tell() > _MAX_METADATA_BYTES:
+            looked = True
+            with opened(content.getvalue(), title=title, max_pixels=pixel_limit()) as image:
+                if not getattr(image, "is_animated", False):
+                    pixels = image.height * image.width
+                    most = _MAX_BYTES_PER_PIXEL * pixels + _MAX_METADATA_BYTES
         if content.tell() > most:
             raise PictureError(
-                f"{title} is too long for a picture of {_mp(pixel_limit())}",
-                hint="raise the limit with --max-input-pixels",
+                f"{title} is too long: more than {most / 1e6:.0f} MB for a picture of its size",
+                hint="save it to a file first",
             )
     return content.getvalue()
 

@@ -117,12 +117,22 @@ def test_a_pipe_is_looked_at_before_it_is_read():
 
 
 @posix
-def test_an_endless_picture_in_a_pipe():
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_an_endless_picture_in_a_pipe(format):
+    """What follows a picture is not read beyond what the picture could take."""
     set_pixel_limit(1000)
-    blocks = itertools.chain([SAMPLES["PNG"][:60]], itertools.repeat(bytes(65536)))
+    blocks = itertools.chain([SAMPLES[format]], itertools.repeat(bytes(65536)))
     said, written = _through_pipe(blocks)
-    assert "is too long for a picture of 0.001 MP (raise the limit" in said
-    assert written < 70_000_000
+    assert "is too long: more than 67 MB for a picture of its size (save it to a file" in said
+    assert written < 75_000_000
+
+
+@posix
+def test_an_endless_stream_that_only_begins_like_a_picture():
+    blocks = itertools.chain([SAMPLES["PNG"][:8]], itertools.repeat(bytes(65536)))
+    said, written = _through_pipe(blocks)
+    assert "is damaged or incomplete" in said
+    assert written < 75_000_000
 
 
 def test_an_impossible_name():
