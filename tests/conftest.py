@@ -48,6 +48,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLIZE_CACHE_DIR", str(folder))
+        patch.delenv("STYLIZE_DATA_DIR", raising=False)
         yield folder
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from glob import escape, has_magic
@@ -12,7 +11,7 @@ from typing import Any
 
 from stylize.errors import SettingError, UnknownNameError, UsageError, quoted
 from stylize.settings.execution import Execution
-from stylize.settings.presets import is_path
+from stylize.settings.presets import is_path, read_toml
 
 MAX_BYTES = 1024 * 1024
 
@@ -72,7 +71,7 @@ def read_job(path: Path) -> JobFile:
     Raises:
         UsageError: it cannot be read, is no TOML, lacks something, or holds what is unknown.
     """
-    document = _parse(path)
+    document = read_toml(path, "a job", MAX_BYTES)
     known = [each.name for each in fields(JobFile)]
     values: dict[str, Any] = {}
     for key, value in document.items():
@@ -97,20 +96,6 @@ def _within(folder: Path, text: str) -> str:
     """A path of the file's as one from here; a folder's own brackets make no pattern of it."""
     is_pattern = has_magic(text) and not os.path.lexists(folder / text)
     return os.path.join(escape(str(folder)), text) if is_pattern else str(folder / text)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or '').lower()}") from error
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{path} is too large for a job", hint=f"at most {MAX_BYTES} bytes")
-    try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
 
 
 def _checked(path: Path, key: str, value: Any) -> Any:

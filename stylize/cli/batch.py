@@ -18,7 +18,6 @@ import click
 from stylize.cli.batch_report import (
     Report,
     advice,
-    echo,
     save_gallery,
     say_left_out,
     show_plan,
@@ -28,7 +27,7 @@ from stylize.cli.completion import FILE
 from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import read_stdin, require_files
 from stylize.cli.masks import no_mask_options
-from stylize.cli.messages import say
+from stylize.cli.messages import echo, say
 from stylize.cli.options import (
     choose_preset,
     given,
@@ -54,7 +53,7 @@ from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
-from stylize.settings.presets import DEFAULTS, Preset, check_layers, find_preset
+from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text, find_preset
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ runner_options = [
         help="Cores of each Ray worker.  [at most 8; with GPUs, a share of the node]",
     ),
 ]
+
+MAX_LIST_BYTES = 64 * 1024 * 1024
 
 # What a worker's torch reads when it is loaded; see the program's entry.
 _PASSED_ON = (
@@ -193,12 +194,19 @@ def listed(source: str | None) -> list[str]:
 
     if source is None:
         return []
-    if source == "-":
-        return read_list(read_stdin().decode(errors="surrogateescape"))
     try:
-        return read_list(Path(source).read_bytes().decode(errors="surrogateescape"))
+        if source == "-":
+            content = read_stdin(MAX_LIST_BYTES + 1)
+        else:
+            with open(source, "rb") as file:  # may be a pipe
+                content = file.read(MAX_LIST_BYTES + 1)
+        if len(content) > MAX_LIST_BYTES:
+            raise UsageError(f"--from-file: {source} is too large for a list of files")
+        return read_list(decode_text(content, "surrogateescape"))
     except OSError as error:
         raise UsageError(f"--from-file: {source}: {(error.strerror or '').lower()}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"--from-file: {source} is not text", hint="save it as UTF-8") from error
 
 
 def perform(request: BatchRequest) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,10 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from stylize.cli.messages import say
-from stylize.cli.progress import bar, emit
+from stylize.cli.messages import echo, say, shown
+from stylize.cli.progress import bar, bars_shown, emit
 from stylize.cli.requests import Messages
 from stylize.errors import StylizeError, UsageError
 from stylize.networks.models import find_model
@@ -125,7 +122,7 @@ class Report:
         self._lock = threading.Lock()
         self._messages = messages
         self._total = len(tasks)
-        self._bars = messages.bars and sys.stderr.isatty()
+        self._bars = bars_shown(messages)
         self._outer = bar(len(tasks), "picture", messages)
         self._inner = bar(1, "scale", messages, bar_format="{desc}|{bar}|")
 
@@ -141,7 +138,7 @@ class Report:
         """A callback for the steps of one picture; None if nothing is shown."""
         if not self._bars:
             return None
-        self._inner.set_description_str(task.source.name, refresh=False)
+        self._inner.set_description_str(shown(task.source.name), refresh=False)
 
         def listen(event: Step) -> None:
             done = event.scale - 1 + event.step / event.steps
@@ -259,11 +256,6 @@ def entry_state(output: Path, entry: Entry) -> str:
         return "finished" if os.path.isfile(path) else "deleted"
     # Folders of several machines that were put together may hold it all the same.
     return "finished" if is_made(path, entry.identity) else "failed"
-
-
-def echo(text: str) -> None:
-    """Print a line on stdout, without control characters from file names."""
-    click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def save_gallery(tasks: Sequence[Task], output: Path, command: str, messages: Messages) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stylize.cli.help import Command, option
+from stylize.cli.messages import echo
 from stylize.errors import RecipeError
 
 
@@ -38,12 +39,12 @@ def info(file: Path, as_json: bool) -> None:
         return
     try:
         lines = describe(recipe)
-    except (AttributeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise RecipeError(
             f"{file.name} carries a damaged recipe", hint="--json shows it"
         ) from error
     for line in lines:
-        click.echo("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+        echo(line)
 
 
 def describe(recipe: dict[str, Any]) -> list[str]:

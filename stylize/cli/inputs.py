@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from stylize.cli.messages import say
 from stylize.cli.requests import Messages
@@ -39,11 +39,12 @@ def require_files(paths: Iterable[Path]) -> None:
 
 def open_picture(source: str, messages: Messages) -> Picture:
     """Read a picture from a file or stdin, and say what is unusual about it."""
+    from stylize.images.open import read_stream
     from stylize.images.read import read_picture
     from stylize.runs.inputs import remember
 
     if source == "-":
-        picture = read_picture(read_stdin(), name="stdin")
+        picture = read_picture(read_stream(stdin(), "stdin"), name="stdin")
     else:
         picture = read_picture(Path(source))
         remember(Path(source), picture.sha256)
@@ -53,8 +54,17 @@ def open_picture(source: str, messages: Messages) -> Picture:
     return picture
 
 
-def read_stdin() -> bytes:
-    """All of stdin."""
+def read_stdin(max_bytes: int) -> bytes:
+    """The beginning of stdin."""
+    return stdin().read(max_bytes)
+
+
+def stdin() -> BinaryIO:
+    """The stream of bytes that the program gets.
+
+    Raises:
+        SettingError: there is none but a keyboard.
+    """
     if sys.stdin is None or sys.stdin.isatty():
         raise SettingError("- reads a picture from stdin", hint="… - < photo.jpg")
-    return sys.stdin.buffer.read()
+    return sys.stdin.buffer

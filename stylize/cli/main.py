@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from stylize.cli.help import LazyGroup
-from stylize.cli.messages import INTERRUPTED, advised, explain, say, unforeseen
+from stylize.cli.messages import INTERRUPTED, advised, explain, prepare_streams, say, unforeseen
 from stylize.errors import StylizeError
 from stylize.version import __version__
 
@@ -146,5 +146,6 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The program's entry point."""
+    prepare_streams()
     cli.main()
     raise AssertionError("unreachable: the group exits")

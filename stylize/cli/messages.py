@@ -1,11 +1,17 @@
-"""Messages on stderr: one line for each error, with a remedy."""
+"""Text on stdout and stderr: safe for any terminal and encoding; one line for each error."""
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
+import sys
 import traceback
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -20,6 +26,99 @@ WINDOW_COLUMNS = 78
 
 # Of a message: more than a path of four names of the greatest length.
 LONGEST_WORD = 1100
+
+# Format characters that emoji and Persian words contain; no others can be told from an attack.
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+
+# Replacements for characters that an encoding lacks; all others become question marks.
+_SPELLED = {"…": "...", "×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "·": "*", "≥": ">="}
+
+_ASCII, _LENIENT = "stylize_ascii", "stylize_lenient"
+
+
+def prepare_streams() -> None:
+    """Let stdout and stderr take any text in any encoding, and replace the closed ones.
+
+    What an encoding cannot express is replaced. A closed stdin, stdout or stderr becomes the null
+    device, so that no picture is opened under its number.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Opened for reading, so that a picture for a closed stdout is an error.
+            os.open(os.devnull, os.O_RDONLY)
+    codecs.register(_find_ascii)
+    codecs.register_error(_LENIENT, _spelled)
+    sys.stdout, sys.stderr = _lenient(sys.stdout), _lenient(sys.stderr)
+
+
+def is_closed(stream: TextIO | None) -> bool:
+    """Whether a stream was closed before the program started."""
+    return stream is None or getattr(stream, "name", None) == os.devnull
+
+
+def _lenient(stream: TextIO | None) -> TextIO:
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")
+    if reconfigure := getattr(stream, "reconfigure", None):
+        is_ascii = codecs.lookup(stream.encoding).name == "ascii"
+        # click takes ASCII for a mistake, and writes UTF-8.
+        reconfigure(encoding=_ASCII if is_ascii else None, errors=_LENIENT)
+    return stream
+
+
+def _find_ascii(name: str) -> codecs.CodecInfo | None:
+    """ASCII under another name."""
+    if name != _ASCII:
+        return None
+    known = codecs.lookup("ascii")
+    return codecs.CodecInfo(
+        known.encode,
+        known.decode,
+        incrementalencoder=known.incrementalencoder,
+        incrementaldecoder=known.incrementaldecoder,
+        name=_ASCII,
+    )
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(character, "?") for character in lacking), error.end
+
+
+def shown(text: str) -> str:
+    """Replace what a terminal would act on: control characters, line ends, text direction."""
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character in _JOINERS:
+        return character
+    # Screenshots of macOS have a narrow space in their names.
+    is_space = unicodedata.category(character) == "Zs"
+    return " " if is_space else "\N{REPLACEMENT CHARACTER}"
+
+
+def echo(text: str) -> None:
+    """Print one line on stdout; see :func:`shown`."""
+    click.echo(shown(text))
+
+
+def echo_path(path: Path) -> None:
+    """Print a path on stdout: readable on a terminal, otherwise exact."""
+    if os.name == "posix" and hasattr(sys.stdout, "buffer") and not sys.stdout.isatty():
+        click.echo(os.fsencode(path))
+    else:
+        echo(str(path))
+
+
+def say(*lines: str) -> None:
+    """Print lines on stderr; see :func:`shown`. A closed or full stderr ends no run."""
+    with suppress(OSError, ValueError):
+        click.echo("\n".join(map(shown, lines)), err=True)
 
 
 def advised(error: click.ClickException) -> str:
@@ -44,10 +143,10 @@ def unforeseen(error: Exception) -> str:
 def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     """Print the line, and the traceback with -vv."""
     if verbosity(words) > 1:
-        say("".join(traceback.format_exception(error)).rstrip())
+        say(*"".join(traceback.format_exception(error)).splitlines())
     say(f"stylize: {' '.join(map(_shortened, line.split()))}")
     if isinstance(error, ExpressionError):
-        say(pointed(error.expression, error.position))
+        say(*pointed(error.expression, error.position).splitlines())
 
 
 def _shortened(word: str) -> str:
@@ -82,11 +181,3 @@ def verbosity(words: Sequence[str]) -> int:
     """Count the -v among the words, even if they are no valid command."""
     flags = (re.match(r"-[qv]+", word) for word in words)
     return words.count("--verbose") + sum(flag[0].count("v") for flag in flags if flag)
-
-
-def say(text: str) -> None:
-    """Print a message to stderr, without control characters from file names."""
-    printable = "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-    click.echo(printable, err=True)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
 from stylize.cli.completion import names_only, names_or_files, network_names
 from stylize.cli.help import CommandGroup, option
+from stylize.cli.messages import echo, echo_path, say
+from stylize.cli.progress import bar
+from stylize.cli.requests import Messages
 from stylize.errors import SettingError, UnknownNameError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
@@ -53,10 +55,10 @@ def list_command(as_json: bool) -> None:
         click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
         return
     for model in found:
-        click.echo(f"{model.name:<16}  {model.architecture}  {model.origin:<7}  {model.source}")
+        echo(f"{model.name:<16}  {model.architecture}  {model.origin:<7}  {model.source}")
     for name in store.DOWNLOADABLE:
         if name not in {model.name for model in found}:
-            click.echo(f"to download {name}: stylize models add {name}", err=True)
+            say(f"to download {name}: stylize models add {name}")
 
 
 @models.command()
@@ -75,11 +77,11 @@ def verify(name: str | None) -> None:
             store.verify(model)
         except WeightsError as err:
             damaged.append(err)
-            click.echo(f"{model.name}: damaged")
+            echo(f"{model.name}: damaged")
         else:
-            click.echo(f"{model.name}: intact, SHA-256 {model.sha256}")
+            echo(f"{model.name}: intact, SHA-256 {model.sha256}")
     for error in damaged[:-1]:
-        click.echo(str(error), err=True)
+        say(str(error))
     if damaged:
         raise damaged[-1]
 
@@ -93,7 +95,7 @@ def path(name: str) -> None:
     Examples:
       stylize models path vgg16
     """
-    click.echo(store.find_model(name).path)
+    echo_path(store.find_model(name).path)
 
 
 @models.command()
@@ -135,23 +137,20 @@ def add(source: str, name: str | None, preprocessing: str) -> None:
             raise SettingError("--name and --preprocessing are for files, not for downloads")
         with _bar(source) as progress:
             model = additions.download(source, progress=progress)
-    elif Path(source).exists():
+    elif os.path.lexists(source) or Path(source).suffix.lower() in additions.SUFFIXES:
         model = additions.add_file(source, name=name, preprocessing=preprocessing)
     else:
         raise UnknownNameError("model", source, store.DOWNLOADABLE)
-    click.echo(f"added {model.name}, a {model.architecture}", err=True)
-    click.echo(model.path)
+    say(f"added {model.name}, a {model.architecture}")
+    echo_path(model.path)
 
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    from tqdm import tqdm
-
-    bar: Any
-    with tqdm(desc=name, unit="B", unit_scale=True, disable=None, file=sys.stderr) as bar:
+    with bar(None, "B", Messages(), desc=name, unit_scale=True) as drawn:
 
         def show(done_bytes: int, total_bytes: int | None) -> None:
-            bar.total = total_bytes
-            bar.update(done_bytes - bar.n)
+            drawn.total = total_bytes
+            drawn.update(done_bytes - drawn.n)
 
         yield show

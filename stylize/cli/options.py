@@ -13,6 +13,7 @@ import click
 
 from stylize.cli.completion import FIELDS, FILE, names_or_files, preset_names_of
 from stylize.cli.help import Decorated, Option, option
+from stylize.cli.messages import is_closed
 from stylize.errors import OutputError, SettingError
 from stylize.settings.fields import Group, option_name
 from stylize.settings.presets import (
@@ -307,6 +308,8 @@ def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) 
         raise SettingError("stdin can give only one picture")
     if output == "-" and as_json:
         raise SettingError("-o - and --json both want stdout", hint="write the picture to a file")
+    if output == "-" and is_closed(sys.stdout):
+        raise SettingError("stdout is closed", hint="-o FILE")
     if output == "-" and sys.stdout.isatty():
         raise SettingError(
             "stdout is a terminal: no picture is written to it", hint="-o - > result.png"

@@ -57,7 +57,7 @@ def list_command(as_json: bool) -> None:
     """
     rows = [row(find_preset(kind, name)) for kind in PRODUCTS for name in preset_names(kind)]
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(rows, indent=2))
         return
     for each in rows:
         seconds = f"{each['seconds']:>5.0f} s" if each["seconds"] else "    ? s"

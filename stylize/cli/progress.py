@@ -8,14 +8,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.messages import INTERRUPTED, TERMINATED, say
+from stylize.cli.messages import INTERRUPTED, TERMINATED, say, shown
 from stylize.cli.requests import Messages
 from stylize.errors import OutputError
 
@@ -75,9 +75,7 @@ def stop_on_interrupt(
             raise KeyboardInterrupt
         stop.received = number
         if not quiet:
-            # The terminal may be what has gone.
-            with suppress(OSError):
-                say(f"\n{action} (again to quit at once)")
+            say("", f"{action} (again to quit at once)")
 
     before = {
         number: signal.signal(number, handle)
@@ -92,11 +90,15 @@ def stop_on_interrupt(
 
 
 def bar(total: float | None, unit: str, messages: Messages, **look: Any) -> Any:
-    """A tqdm bar on stderr, shown if that is a terminal and the messages ask for it."""
+    """A tqdm bar on stderr, shown if that is a capable terminal and the messages ask for it."""
     from tqdm import tqdm
 
-    hidden = None if messages.bars else True
-    return tqdm(total=total, unit=unit, leave=False, **{"disable": hidden, **look})
+    return tqdm(total=total, unit=unit, leave=False, disable=not bars_shown(messages), **look)
+
+
+def bars_shown(messages: Messages) -> bool:
+    """Whether progress is shown by bars; a dumb terminal cannot redraw a line."""
+    return messages.bars and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
@@ -109,24 +111,24 @@ def step_bar(scales: Sequence[Scale], messages: Messages) -> Iterator[Listener]:
     pixels = [scale.height * scale.width for scale in scales]
     total = sum(count * scale.steps for count, scale in zip(pixels, scales, strict=True))
     look = "{desc} {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}"
-    with bar(total, "px", messages, bar_format=look) as shown:
+    with bar(total, "px", messages, bar_format=look) as drawn:
 
         def listen(event: Step) -> None:
             height, width = event.size
-            shown.set_description_str(
+            drawn.set_description_str(
                 f"{event.scale}/{event.scales} {width}×{height} {event.step}/{event.steps}",
                 refresh=False,
             )
-            shown.set_postfix(_grouped(event.losses), refresh=False)
+            drawn.set_postfix(_grouped(event.losses), refresh=False)
             done = sum(
                 count * scale.steps
                 for count, scale in zip(pixels[: event.scale - 1], scales, strict=False)
             )
             pixels_a_step = pixels[event.scale - 1]
             done += pixels_a_step * event.step
-            if shown.n == 0:  # what an earlier run has done took none of this one's time
-                shown.initial = shown.n = shown.last_print_n = done - pixels_a_step
-            shown.update(done - shown.n)
+            if drawn.n == 0:  # what an earlier run has done took none of this one's time
+                drawn.initial = drawn.n = drawn.last_print_n = done - pixels_a_step
+            drawn.update(done - drawn.n)
 
         yield listen
 
@@ -137,7 +139,7 @@ def _grouped(losses: dict[str, float]) -> dict[str, str]:
     for name, value in losses.items():
         group = name.split()[0]
         sums[group] = sums.get(group, 0.0) + value
-    return {name: f"{value:.3f}" for name, value in sums.items()}
+    return {shown(name): f"{value:.3f}" for name, value in sums.items()}
 
 
 def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:

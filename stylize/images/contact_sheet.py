@@ -5,12 +5,16 @@ torch is not imported here, because commands parse the names of cells before the
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,9 +38,10 @@ LINE_FACTOR = 1.7
 
 _CELL = re.compile(r"([A-Z]{1,6})([1-9][0-9]{0,5})")
 _LETTERS = 26
-# Characters beyond ASCII in Pillow's own font, and replacements for others that labels may have.
+# Characters beyond ASCII in Pillow's own font, and replacements for others that our labels have.
 _DRAWABLE = "…·°"
-_REPLACED = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "→": ">", "ß": "ss", "⁄": "/"})
+_REPLACED = str.maketrans({"×": "x", "–": "-", "—": "-", "−": "-", "→": ">"})
+_FONT_SEARCH_S = 10
 
 
 def cell_name(row: int, column: int) -> str:
@@ -103,11 +108,12 @@ def contact_sheet(
     if title is not None:
         strip = _strip([(title, TITLE)], grid.size[1] - 2 * gap_px, grid.title_font)
         _paste(sheet, _as_tensor(strip, sheet), gap_px, gap_px)
+    alike = _alike(cells, size[1], grid.label_font)
     for row, column, label, picture in _filled(cells):
         top, left = grid.corner(row, column)
         _paste(sheet, resize(picture.float(), size).clamp(0, 1), top, left)
         words = [(cell_name(row, column), NAME), (label, LABEL)]
-        strip = _strip(words, size[1], grid.label_font)
+        strip = _strip(words, size[1], grid.label_font, both_ends=label in alike)
         _paste(sheet, _as_tensor(strip, sheet), top + size[0], left)
     return sheet
 
@@ -193,34 +199,140 @@ def _line_px(font: FreeTypeFont) -> int:
     return round(LINE_FACTOR * font.size)
 
 
-def _strip(words: Sequence[tuple[str, int]], width: int, font: FreeTypeFont) -> Image.Image:
+def _strip(
+    words: Sequence[tuple[str, int]], width: int, font: FreeTypeFont, *, both_ends: bool = False
+) -> Image.Image:
     """Draw one line of words in their grey levels, shortened to the width."""
     strip = Image.new("L", (width, _line_px(font)), BACKGROUND)
     draw, left = ImageDraw.Draw(strip), 0.0
     for text, level in words:
-        shown = _fitting(_drawable(text), width - left, font)
-        # Anchored at the baseline, so that a label without ascenders is not drawn higher.
-        draw.text((left, 0.72 * strip.height), shown, fill=level, font=font, anchor="ls")
-        left += font.getlength(shown) + 0.6 * font.size
+        drawable, lettering = _drawable(text, font)
+        shown = _fitting(drawable, width - left, lettering.length, both_ends=both_ends)
+        for run, used in lettering.runs(shown):
+            # Anchored at the baseline, so that a label without ascenders is not drawn higher.
+            draw.text((left, 0.72 * strip.height), run, fill=level, font=used, anchor="ls")
+            left += used.getlength(run)
+        left += 0.6 * font.size
     return strip
 
 
-def _fitting(text: str, width: float, font: FreeTypeFont) -> str:
-    if font.getlength(text) <= width:
+def _alike(cells: Cells, width: int, font: FreeTypeFont) -> set[str]:
+    """Find the labels that could not be told apart if only their beginnings were shown."""
+    filled = [(cell_name(row, column), label) for row, column, label, _ in _filled(cells)]
+    room = width - max(font.getlength(name) for name, _ in filled) - 0.6 * font.size
+    labels: dict[str, set[str]] = {}
+    for _, label in filled:
+        drawable, lettering = _drawable(label, font)
+        labels.setdefault(_fitting(drawable, room, lettering.length), set()).add(label)
+    return {label for same in labels.values() if len(same) > 1 for label in same}
+
+
+def _fitting(
+    text: str, width: float, length: Callable[[str], float], *, both_ends: bool = False
+) -> str:
+    """Shorten a text to a width; an ellipsis takes the place of its end, or of its middle."""
+    if length(text) <= width:
         return text
 
-    def length(kept: int) -> float:
-        return font.getlength(text[:kept].rstrip() + "…")
+    def shortened(kept: int) -> str:
+        last = kept // 2 if both_ends else 0
+        return text[: kept - last].rstrip() + "…" + text[len(text) - last :].lstrip()
 
-    kept = bisect_right(range(len(text)), width, key=length) - 1
-    return text[:kept].rstrip() + "…" if kept >= 0 else ""
+    places = range(len(text))
+    kept = bisect_right(places, width, key=lambda kept: length(shortened(kept))) - 1
+    return shortened(kept) if kept >= 0 else ""
 
 
-def _drawable(text: str) -> str:
-    """Reduce a text to one line of characters that the font has."""
-    plain = unicodedata.normalize("NFKD", " ".join(text.split())).translate(_REPLACED)
-    letters = (c for c in plain.replace("...", "…") if not unicodedata.combining(c))
-    return "".join(c if " " <= c <= "~" or c in _DRAWABLE else "?" for c in letters)
+@dataclass(frozen=True)
+class _Lettering:
+    """The fonts of a text: one for all characters but those that are listed."""
+
+    font: FreeTypeFont
+    others: Mapping[str, FreeTypeFont]
+
+    def runs(self, text: str) -> Iterator[tuple[str, FreeTypeFont]]:
+        for used, characters in groupby(text, lambda c: self.others.get(c, self.font)):
+            yield "".join(characters), used
+
+    def length(self, text: str) -> float:
+        return sum(used.getlength(run) for run, used in self.runs(text))
+
+
+def _drawable(text: str, font: FreeTypeFont) -> tuple[str, _Lettering]:
+    """Reduce a text to one line that can be drawn with a font and those of the system.
+
+    Characters that none of them has are escaped, so that different texts stay different.
+    """
+    plain = unicodedata.normalize("NFC", " ".join(text.split())).translate(_REPLACED)
+    plain = plain.replace("...", "…")
+    foreign = frozenset(filter(str.isprintable, plain)) - _OWN
+    main = _system_font(foreign)
+    if main is not None and main.has(plain):
+        # One font for all, so that the letters of a word have one look.
+        return plain, _Lettering(font, dict.fromkeys(plain, main.of_size(font.size)))
+    others = {}
+    for character in foreign:
+        found = main if main and main.has(character) else _system_font(frozenset(character))
+        if found and found.has(character):
+            others[character] = found.of_size(font.size)
+    known = _OWN | others.keys()
+    return "".join(c if c in known else _escaped(c) for c in plain), _Lettering(font, others)
+
+
+_OWN = frozenset(map(chr, range(ord(" "), ord("~") + 1))) | frozenset(_DRAWABLE)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+@dataclass(frozen=True)
+class _SystemFont:
+    """A font of the system and the ranges of characters that it has."""
+
+    path: str
+    index: int
+    ranges: tuple[tuple[int, int], ...]
+
+    def has(self, text: str) -> bool:
+        return text.isprintable() and all(
+            any(first <= ord(character) <= last for first, last in self.ranges)
+            for character in text
+        )
+
+    def of_size(self, size_px: float) -> FreeTypeFont:
+        return _loaded(self.path, self.index, size_px)
+
+
+@cache
+def _loaded(path: str, index: int, size_px: float) -> FreeTypeFont:
+    return ImageFont.truetype(path, size_px, index=index)
+
+
+@cache
+def _system_font(characters: frozenset[str]) -> _SystemFont | None:
+    """Find the scalable font that has most of the characters, where there is fontconfig."""
+    program = shutil.which("fc-match")
+    if program is None or not characters:
+        return None
+    charset = " ".join(f"{ord(character):x}" for character in sorted(characters))
+    pattern = f":charset={charset}:scalable=true:color=false"
+    command = [program, "-f", "%{file}\n%{index}\n%{charset}", pattern]
+    try:
+        answer = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_FONT_SEARCH_S,
+            check=True,
+        )
+        path, index, charset = os.fsdecode(answer.stdout).split("\n")
+        ranges = [part.partition("-") for part in charset.split()]
+        pairs = tuple((int(first, 16), int(last or first, 16)) for first, _, last in ranges)
+        _loaded(path, int(index), LABEL_PX[0])  # some are of one size, or of no kind that is read
+        return _SystemFont(path, int(index), pairs)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def _as_tensor(strip: Image.Image, like: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ MP4                ``comment``
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from pathlib import Path
@@ -157,8 +158,15 @@ def _user_comment(exif: Image.Exif) -> str | None:
     if not isinstance(comment, bytes):
         return None
     if comment.startswith(_UNICODE):
-        return comment.removeprefix(_UNICODE).decode("utf-16-be")
+        return _utf16(comment.removeprefix(_UNICODE))
     return comment.removeprefix(_ASCII).decode("ascii") if comment.startswith(_ASCII) else None
+
+
+def _utf16(text: bytes) -> str:
+    """Decode in either byte order: programs that edit EXIF use that of the file, or a mark."""
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return text.decode("utf-16")
+    return text.decode("utf-16-le" if text[1:2] == b"\0" else "utf-16-be")
 
 
 def _is_json_object(text: str) -> bool:

@@ -32,6 +32,14 @@ DEFAULT_MAX_PIXELS = 80_000_000
 
 HEAD_BYTES = 64
 
+# Of a picture that comes through a pipe: four channels of 32 bits, and what else is in the file.
+_MAX_BYTES_PER_PIXEL, _MAX_METADATA_BYTES = 16, 64 * 1024 * 1024
+
+_BLOCK_BYTES = 1024 * 1024
+
+# Formats that may say their size behind the pixels.
+_SIZE_ANYWHERE = ("TIFF", "AVIF", "HEIF")
+
 READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC")
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
@@ -127,7 +135,39 @@ def _stream(source: Path | bytes, title: str) -> Iterator[io.BufferedReader | io
     except (OSError, ValueError) as error:
         raise PictureError(f"{title} {_why_not_opened(source, error)}") from error
     with file:
-        yield file if file.seekable() else io.BytesIO(file.read())
+        yield file if file.seekable() else io.BytesIO(read_stream(file, title))
+
+
+def read_stream(stream: BinaryIO, title: str) -> bytes:
+    """Read a picture from a pipe: its first bytes, and the rest only if they are of a picture.
+
+    Args:
+        stream: cannot be read twice.
+        title: the name of the picture in error messages.
+
+    Raises:
+        PictureError: it is no picture, or too long for one of as many pixels as are allowed.
+    """
+    head = stream.read(HEAD_BYTES)
+    looked = _recognised(head, title) in _SIZE_ANYWHERE
+    most = _MAX_BYTES_PER_PIXEL * pixel_limit() + _MAX_METADATA_BYTES
+    content = io.BytesIO()
+    content.write(head)
+    # In blocks, since memory for all that is asked for would be taken at once.
+    while block := stream.read(_BLOCK_BYTES):
+        content.write(block)
+        if not looked and content.tell() > _MAX_METADATA_BYTES:
+            looked = True
+            with opened(content.getvalue(), title=title, max_pixels=pixel_limit()) as image:
+                if not getattr(image, "is_animated", False):
+                    pixels = image.height * image.width
+                    most = _MAX_BYTES_PER_PIXEL * pixels + _MAX_METADATA_BYTES
+        if content.tell() > most:
+            raise PictureError(
+                f"{title} is too long: more than {most / 1e6:.0f} MB for a picture of its size",
+                hint="save it to a file first",
+            )
+    return content.getvalue()
 
 
 def _why_not_opened(source: Path, error: Exception) -> str:
@@ -142,18 +182,26 @@ def _why_not_opened(source: Path, error: Exception) -> str:
 
 
 def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:
-    head = stream.read(HEAD_BYTES)
+    kind = _recognised(stream.read(HEAD_BYTES), title)
     stream.seek(0)
-    if not head:
-        raise PictureError(f"{title} is empty (0 bytes)")
-    kind = recognise(head)
     if kind == "HEIF":
         heif = optional_module(
             "pillow_heif", what="reading HEIC pictures", requirement="pillow-heif"
         )
         return cast(ImageFile.ImageFile, heif.HeifImageFile(stream))
-    if kind:
-        return Image.open(stream, formats=[kind])
+    return Image.open(stream, formats=[kind])
+
+
+def _recognised(head: bytes, title: str) -> str:
+    """The kind of picture that begins like this.
+
+    Raises:
+        PictureError: it is empty, or of no kind that is read.
+    """
+    if not head:
+        raise PictureError(f"{title} is empty (0 bytes)")
+    if kind := recognise(head):
+        return kind
     foreign = recognise_foreign(head)
     what = f"{foreign}, which this program does not read" if foreign else None
     raise PictureError(

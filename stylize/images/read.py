@@ -214,9 +214,13 @@ def _base_name(path: str) -> str:
 
 
 def _frame_notes(image: ImageFile.ImageFile) -> list[str]:
-    frames = getattr(image, "n_frames", 1)
-    if frames < 2 or image.format == "MPO":  # a camera's second picture is a small copy
+    # Only whether there are others: to count the frames of a GIF or TIFF takes a walk through all.
+    if image.format == "HEIF":
+        several = getattr(image, "n_frames", 1) > 1
+    else:
+        several = bool(getattr(image, "is_animated", False))
+    if not several or image.format == "MPO":  # a camera's second picture is a small copy
         return []
     if image.format in _ANIMATED:
-        return [f"animated, {frames} frames: took the first"]
-    return [f"holds {frames} pictures: took the first"]
+        return ["animated: took the first frame"]
+    return ["holds several pictures: took the first"]

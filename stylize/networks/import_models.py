@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
+import secrets
+import shutil
+import struct
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from stylize.errors import OutputError, SettingError, StylizeError, UnknownNameError, WeightsError
+from stylize.images.atomic import reserved
 from stylize.networks.architecture import BLOCKS, convolutions
 from stylize.networks.models import (
     DOWNLOADABLE,
     PACKAGED,
     ModelFile,
     find_model,
+    record_path,
     user_directory,
     verify,
 )
 from stylize.networks.weight_files import (
     CAFFE,
+    MAX_FILE_BYTES,
     METADATA_KEY,
     TORCHVISION,
     Preprocessing,
+    checked_file,
     convolution_shapes,
-    decode,
     float32_copy,
+    is_plain_float,
+    map_file,
     pick_convolutions,
 )
 
@@ -46,6 +57,18 @@ TIMEOUT_S = 30.0
 BLOCK_BYTES = 1 << 18
 
 Progress = Callable[[int, int | None], None]
+
+SUFFIXES = (".safetensors", ".pth", ".pt")
+
+_MAX_NAME = 80
+
+# To move a model to its place takes milliseconds.
+_MAX_WAITS, _WAIT_S = 200, 0.05
+
+_LEFTOVER = re.compile(r"\.adding-[0-9a-z_]{8,16}")
+
+# How our own files store the weights of a layer.
+_PACKED = ("index", "palette")
 
 
 def add_file(
@@ -61,10 +84,13 @@ def add_file(
     Raises:
         SettingError: the name is invalid.
         WeightsError: the file is not a VGG-16 or VGG-19, or the name is taken.
-        OutputError: the cache cannot be written.
+        OutputError: the folder of models cannot be written.
     """
     path = Path(path)
     name = _check_name(_slug(path.stem) if name is None else name)
+    if path.suffix.lower() not in SUFFIXES:
+        raise WeightsError(f"{path} is not a file of weights: expected .safetensors, .pth or .pt")
+    checked_file(path)
     with _scratch() as scratch:
         return _install(path, name, _printable(path.name), preprocessing, scratch)
 
@@ -82,7 +108,7 @@ def download(
     Raises:
         UnknownNameError: there is no such model.
         WeightsError: the download failed, or is not the expected file.
-        OutputError: the cache cannot be written.
+        OutputError: the folder of models cannot be written.
     """
     if name not in DOWNLOADABLE:
         raise UnknownNameError("model", name, DOWNLOADABLE)
@@ -117,6 +143,8 @@ def _fetch(url: str, target: Path, progress: Progress, by_hand: str) -> str:
         with closing(urlopen(url, timeout=TIMEOUT_S)) as reply, target.open("wb") as file:
             total: int | None = reply.length
             while block := reply.read(BLOCK_BYTES):
+                if max(done + len(block), total or 0) > MAX_FILE_BYTES:
+                    raise WeightsError(f"{url} is larger than any VGG", hint=by_hand)
                 file.write(block)
                 digest.update(block)
                 done += len(block)
@@ -153,11 +181,25 @@ def _install(path: Path, name: str, source: str, preprocessing: str, scratch: Pa
         **_write_tensors(network, name, source, scratch),
     }
     (scratch / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
-    for ending in (".classifier.safetensors", ".safetensors", ".json"):
-        written = scratch / f"{name}{ending}"
-        if written.exists():
-            os.replace(written, user_directory() / written.name)
-    return find_model(name)
+    with _publishing(name):
+        _check_owner(name, source_sha256)
+        for ending in (".classifier.safetensors", ".safetensors", ".json"):
+            written = scratch / f"{name}{ending}"
+            if written.exists():
+                os.replace(written, user_directory() / written.name)
+        return find_model(name)
+
+
+@contextmanager
+def _publishing(name: str) -> Iterator[None]:
+    """Wait until no other run moves the files of a model of that name to their place."""
+    for _ in range(_MAX_WAITS):
+        with reserved(user_directory() / f"{name}.json") as is_ours:
+            if is_ours:
+                yield
+                return
+        time.sleep(_WAIT_S)
+    raise WeightsError(f"another run is adding a model '{name}'", hint="give another --name")
 
 
 def _write_tensors(
@@ -200,17 +242,34 @@ def _digest(path: Path) -> str:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """Make a temporary folder next to the models."""
+    """Make a temporary folder next to the models, and remove those of killed runs."""
     folder = user_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".adding-", dir=folder) as scratch:
-            yield Path(scratch)
+        _remove_leftovers(folder)
+        scratch = folder / f".adding-{secrets.token_hex(8)}"
+        # The lock is there before the folder, so that no other run takes it for a leftover.
+        with reserved(scratch):
+            scratch.mkdir()
+            try:
+                yield scratch
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
     except OSError as err:
         raise OutputError(
             f"cannot keep a model in {folder}: {err.strerror or err}",
-            hint="make room there, or name another folder in STYLIZE_CACHE_DIR",
+            hint="make room there, or name another folder in STYLIZE_DATA_DIR",
         ) from err
+
+
+def _remove_leftovers(folder: Path) -> None:
+    if os.name != "posix":  # without locks, no one can tell whether a run is still alive
+        return
+    for path in folder.glob(".adding-*"):
+        if _LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            with reserved(path) as is_ours:
+                if is_ours:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _slug(text: str) -> str:
@@ -223,10 +282,10 @@ def _printable(text: str) -> str:
 
 
 def _check_name(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+([-_][a-z0-9]+)*", name):
+    if not re.fullmatch(r"[a-z0-9]+([-_][a-z0-9]+)*", name) or len(name) > _MAX_NAME:
         raise SettingError(
-            f"'{_printable(name)}' cannot name a model",
-            hint="give --name with a–z, 0–9 and single - or _ between them",
+            f"'{_printable(name)[:_MAX_NAME]}' cannot name a model",
+            hint=f"give --name with a–z, 0–9 and single - or _ between them, at most {_MAX_NAME}",
         )
     if name in PACKAGED:
         raise SettingError(
@@ -237,16 +296,16 @@ def _check_name(name: str) -> str:
 
 def _check_owner(name: str, source_sha256: str) -> None:
     """Refuse the name of another source; adding the same source again repairs the model."""
-    record_path = user_directory() / f"{name}.json"
+    path = record_path(name)
     try:
-        owner = json.loads(record_path.read_text("utf-8"))["source_sha256"]
         verify(find_model(name))
+        owner = json.loads(path.read_text("utf-8"))["source_sha256"]
     except (OSError, ValueError, KeyError, TypeError, StylizeError):
         return
     if owner != source_sha256:
         raise WeightsError(
             f"there is a model '{name}' already, from another source",
-            hint=f"give another --name, or delete {record_path}",
+            hint=f"give another --name, or delete {path}",
         )
 
 
@@ -261,7 +320,12 @@ KNOWN_FILES = {
     "vgg16_features-amdegroot-88682ab5": Preprocessing("RGB", 255.0, (123.0, 117.0, 104.0)),
 }
 
-_CLASSIFIER = "classifier."
+_CLASSIFIER = re.compile(r"classifier\.[0-9]{1,3}\.(weight|bias)")
+
+# That of VGG takes 500 MB with a thousand classes, 850 MB with the 22 000 of all of ImageNet.
+_MAX_CLASSIFIER_BYTES = 1_000_000_000
+
+_MAX_PICKLE_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -293,8 +357,8 @@ def read_network(path: Path, preprocessing: str = "auto") -> ImportedNetwork:
     """
     if preprocessing not in ("auto", *PREPROCESSINGS):
         raise UnknownNameError("preprocessing", preprocessing, ("auto", *PREPROCESSINGS))
-    state, described = _read(path)
-    architecture, aliases = _recognise(state, path)
+    state, described, names = _read(path)
+    architecture, aliases = _recognise(names, path)
     tensors = pick_convolutions(state, architecture, path, aliases)
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
@@ -303,7 +367,7 @@ def read_network(path: Path, preprocessing: str = "auto") -> ImportedNetwork:
         wanted = _described_preprocessing(described, path) or _usual_preprocessing(aliases, path)
     else:
         wanted = PREPROCESSINGS[preprocessing]
-    return ImportedNetwork(architecture, wanted, tensors, _classifier(state))
+    return ImportedNetwork(architecture, wanted, tensors, _classifier(state, path))
 
 
 def torchvision_names(architecture: str) -> dict[str, str]:
@@ -317,25 +381,49 @@ def torchvision_names(architecture: str) -> dict[str, str]:
     return names
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    suffix = path.suffix.lower()
-    if suffix not in (".safetensors", ".pth", ".pt"):
-        raise WeightsError(f"{path} is not a file of weights: expected .safetensors, .pth or .pt")
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Map the tensors of a file, its description, and the names of all that it contains."""
+    checked_file(path)
     try:
-        if suffix == ".safetensors":
-            return decode(path.read_bytes(), path)
-        return _check_tensors(_unpickle(path), path), {}
+        if path.suffix.lower() == ".safetensors":
+            return map_file(path, _is_wanted)
+        state = _check_tensors(_unpickle(path), path)
+        return state, {}, list(state)
     except OSError as err:
         raise WeightsError(f"cannot read {path}: {err.strerror or err}") from err
+
+
+def _is_wanted(name: str) -> bool:
+    return name in _convolution_names() or _CLASSIFIER.fullmatch(name) is not None
+
+
+@cache
+def _convolution_names() -> frozenset[str]:
+    names = {
+        each
+        for architecture in BLOCKS
+        for ours, theirs in torchvision_names(architecture).items()
+        for each in (ours, theirs)
+    }
+    packed = {name.replace(".weight", f".{part}") for name in names for part in _PACKED}
+    return frozenset(names | packed)
 
 
 def _unpickle(path: Path) -> object:
     import torch  # noqa: PLC0415
 
+    with path.open("rb") as stream:
+        is_zip = stream.read(4) == b"PK\3\4"
+    if is_zip:
+        _check_archive(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns about TorchScript before it refuses it
-            state: object = torch.load(path, map_location="cpu", weights_only=True)
+            # Mapped, so that only the tensors of a VGG are read. torch takes no other name for it.
+            mapped = is_zip and _is_text(str(path))
+            state: object = torch.load(
+                str(path) if mapped else path, map_location="cpu", weights_only=True, mmap=mapped
+            )
     except OSError:
         raise
     except Exception as err:  # a damaged pickle can raise anything
@@ -346,40 +434,83 @@ def _unpickle(path: Path) -> object:
     return state
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Frugal(io.FileIO):
+    """A file from which no more is read at once than the directory of an honest archive takes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = os.fstat(self.fileno()).st_size - self.tell()
+        size = left if size is None or size < 0 else size
+        if size > _MAX_PICKLE_BYTES:
+            raise zipfile.BadZipFile(f"{size} bytes at once")
+        return super().read(size)
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse archives that torch would not write: what they unpack to may be of any size."""
+    try:
+        with _Frugal(path) as stream, zipfile.ZipFile(stream) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as err:
+        raise WeightsError(f"{path} is damaged: not a complete archive of torch") from err
+    # The code of TorchScript is compressed; torch itself refuses that.
+    data = [entry for entry in entries if "/code/" not in entry.filename]
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in data):
+        raise WeightsError(
+            f"{path} was refused: it is a compressed archive, which torch does not write",
+            hint="save it with torch.save(model.state_dict(), FILE) or as .safetensors",
+        )
+    pickles = [entry.file_size for entry in entries if entry.filename.endswith(".pkl")]
+    if max(pickles, default=0) > _MAX_PICKLE_BYTES:
+        raise WeightsError(f"{path} was refused: it holds other Python objects than tensors")
+
+
 def _check_tensors(state: object, path: Path) -> dict[str, Tensor]:
     import torch  # noqa: PLC0415
 
     if not isinstance(state, dict):
         raise WeightsError(f"{path} is not a state dict but a {type(state).__name__}")
     for name, value in state.items():
-        # weights_only accepts sparse and meta tensors, which have no values to read.
+        if not isinstance(name, str):
+            # The key itself may be of any length.
+            kind = type(name).__name__
+            raise WeightsError(f"{path} is not a state dict: it has a key of type {kind}")
+        # weights_only accepts sparse, nested and meta tensors, which have no values to read.
         plain = isinstance(value, torch.Tensor) and value.layout == torch.strided
-        if not isinstance(name, str) or not plain or value.is_meta:
+        if not plain or value.is_meta or value.is_nested:
             kind = type(value).__name__
             what = "tensor without plain values" if isinstance(value, torch.Tensor) else kind
-            raise WeightsError(f"{path} is not a state dict of tensors: {name!r} is a {what}")
+            raise WeightsError(f"{path} is not a state dict of tensors: {name[:60]!r} is a {what}")
     return state
 
 
-def _recognise(state: Mapping[str, Tensor], path: Path) -> tuple[str, dict[str, str]]:
+def _recognise(names: Sequence[str], path: Path) -> tuple[str, dict[str, str]]:
     """Find the architecture and the naming scheme that match most tensors."""
-    normalised = next((name for name in state if name.endswith("running_mean")), None)
+    normalised = next((name for name in names if name.endswith("running_mean")), None)
     if normalised:
         raise WeightsError(
-            f"{path} is a network with batch normalisation ({normalised})",
+            f"{path} is a network with batch normalisation ({normalised[:60]})",
             hint="only VGG-16 and VGG-19 without it are supported",
         )
     candidates = [
-        (architecture, names)
+        (architecture, aliases)
         for architecture in BLOCKS
-        for names in (
+        for aliases in (
             {name: name for name in convolution_shapes(architecture)},
             torchvision_names(architecture),
         )
     ]
-    best = max(candidates, key=lambda candidate: len(candidate[1].values() & state.keys()))
-    if not best[1].values() & state.keys():
-        found = ", ".join(list(state)[:3]) or "nothing"
+    known = {name.replace(".index", ".weight") for name in names}
+    best = max(candidates, key=lambda candidate: len(known.intersection(candidate[1].values())))
+    if not known.intersection(best[1].values()):
+        found = ", ".join(name[:60] for name in names[:3]) or "nothing"
         raise WeightsError(
             f"{path} is not a VGG: expected conv1_1.weight or features.0.weight, found {found}"
         )
@@ -405,8 +536,11 @@ def _usual_preprocessing(aliases: Mapping[str, str], path: Path) -> Preprocessin
     return CAFFE if "conv1_1.weight" in aliases.values() else TORCHVISION
 
 
-def _classifier(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _classifier(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Copy the layers after the convolutions, unless they are unusable: some files hold NaN."""
-    layers = {name: tensor for name, tensor in state.items() if name.startswith(_CLASSIFIER)}
-    usable = all(t.is_floating_point() and bool(t.isfinite().all()) for t in layers.values())
+    layers = {name: tensor for name, tensor in state.items() if _CLASSIFIER.fullmatch(name)}
+    # A view can be far larger than what is stored of it.
+    if sum(4 * tensor.numel() for tensor in layers.values()) > _MAX_CLASSIFIER_BYTES:
+        raise WeightsError(f"{path} has a classifier that is larger than any of a VGG")
+    usable = all(is_plain_float(t) and bool(t.isfinite().all()) for t in layers.values())
     return {name: float32_copy(tensor) for name, tensor in layers.items()} if usable else {}

@@ -1,27 +1,38 @@
 """Models: list, find, verify and load network weights.
 
-Two come with the package. The others are in the user's cache, written by
-:mod:`stylize.networks.import_models`, each next to its record.
+Two come with the package. The others are in the user's data directory, written by
+:mod:`stylize.networks.import_models`, each next to its record. Those that earlier versions have
+put into the cache are used from there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylize.directories import cache_directory
+from stylize.directories import cache_directory, data_directory
 from stylize.errors import UnknownNameError, WeightsError
 from stylize.networks.architecture import BLOCKS
-from stylize.networks.weight_files import Preprocessing, decode, pick_convolutions
+from stylize.networks.weight_files import (
+    Preprocessing,
+    checked_file,
+    decode,
+    pick_convolutions,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet")
+
+_MAX_RECORD_BYTES = 64 * 1024
 
 # Written by tools/build_weights.py; name: (SHA-256, source).
 PACKAGED = {
@@ -83,14 +94,24 @@ class Weights:
 
 
 def user_directory() -> Path:
-    """Return the folder of the user's own models, which may not exist."""
-    return cache_directory() / "models"
+    """Return the folder that the user's own models are added to, which may not exist."""
+    return data_directory() / "models"
+
+
+def record_path(name: str) -> Path:
+    """Return the file with the record of a user's model, in the cache if only that exists."""
+    here, before = (folder / f"{name}.json" for folder in _user_directories())
+    return before if before.exists() and not here.exists() else here
 
 
 def model_names() -> list[str]:
     """List the names that :func:`find_model` takes, from the file names only."""
-    added = {path.stem for path in user_directory().glob("*.json")}
+    added = {path.stem for folder in _user_directories() for path in folder.glob("*.json")}
     return [*PACKAGED, *sorted(added - PACKAGED.keys())]
+
+
+def _user_directories() -> tuple[Path, Path]:
+    return user_directory(), cache_directory() / "models"
 
 
 def list_models() -> list[ModelFile]:
@@ -131,11 +152,8 @@ def verify(model: ModelFile) -> None:
     if model.classifier:
         files.append(model.classifier)
     for file in files:
-        try:
-            with file.path.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as err:
-            raise _unreadable(model, file, err) from err
+        with _reading(model, file) as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
         _check_digest(model, file, found)
 
 
@@ -164,15 +182,22 @@ def _packaged_model(name: str) -> ModelFile:
 
 
 def _user_model(name: str) -> ModelFile:
-    folder = user_directory()
-    record_path = folder / f"{name}.json"
+    path = record_path(name)
     try:
-        return _from_record(name, folder, json.loads(record_path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as err:
+        return _from_record(name, path.parent, json.loads(_read_record(path)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise WeightsError(
-            f"{record_path} is not the record of a model: {err!r}",
+            f"{path} is not the record of a model: {type(err).__name__}: {str(err)[:200]}",
             hint="delete it and add the model again",
         ) from err
+
+
+def _read_record(path: Path) -> str:
+    """Read a record; a pipe in its place would never end."""
+    if not path.is_file():
+        raise ValueError("not a regular file")
+    with path.open("rb") as stream:
+        return stream.read(_MAX_RECORD_BYTES).decode("utf-8")
 
 
 def _from_record(name: str, folder: Path, record: dict[str, Any]) -> ModelFile:
@@ -199,12 +224,23 @@ def read_verified(model: ModelFile, file: StoredFile) -> bytes:
     Raises:
         WeightsError: the file is missing or damaged.
     """
-    try:
-        content = file.path.read_bytes()
-    except OSError as err:
-        raise _unreadable(model, file, err) from err
+    with _reading(model, file) as stream:
+        content = stream.read()
     _check_digest(model, file, hashlib.sha256(content).hexdigest())
     return content
+
+
+@contextmanager
+def _reading(model: ModelFile, file: StoredFile) -> Iterator[BufferedReader]:
+    try:
+        with checked_file(file.path).open("rb") as stream:
+            yield stream
+    except WeightsError as err:
+        raise WeightsError(err.message, hint=_remedy(model)) from err
+    except OSError as err:
+        raise WeightsError(
+            f"cannot read {file.path}: {err.strerror or err}", hint=_remedy(model)
+        ) from err
 
 
 def _check_digest(model: ModelFile, file: StoredFile, found: str) -> None:
@@ -213,10 +249,6 @@ def _check_digest(model: ModelFile, file: StoredFile, found: str) -> None:
             f"{file.path} is damaged: expected SHA-256 {file.sha256}, found {found}",
             hint=_remedy(model),
         )
-
-
-def _unreadable(model: ModelFile, file: StoredFile, err: OSError) -> WeightsError:
-    return WeightsError(f"cannot read {file.path}: {err.strerror or err}", hint=_remedy(model))
 
 
 def _remedy(model: ModelFile) -> str:

@@ -7,20 +7,34 @@ Our files are safetensors. For each convolution they contain ``conv4_2.bias`` an
 
 from __future__ import annotations
 
+import io
 import json
 import math
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from stylize.errors import WeightsError
-from stylize.networks.architecture import KERNEL, convolutions
+from stylize.networks.architecture import CHANNELS, KERNEL, convolutions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 METADATA_KEY = "stylize"
+
+# VGG-19 with a thousand classes takes 575 MB in float32, twice that in float64.
+MAX_FILE_BYTES = 1_200_000_000
+
+# The header of a VGG takes some kilobytes.
+MAX_HEADER_BYTES = 4 * 1024 * 1024
+
+# Of the largest layer.
+_MAX_KERNELS = CHANNELS[-1] ** 2 * KERNEL**2
+
+# As safetensors calls them. U8 is for palettes.
+_FLOATS, _INDEX = ("F64", "F32", "F16", "BF16"), "U8"
 
 
 @dataclass(frozen=True)
@@ -46,9 +60,12 @@ class Preprocessing:
             ValueError, KeyError, TypeError: the values are not a valid preprocessing.
         """
         if values["channels"] not in ("RGB", "BGR"):
-            raise ValueError(f"channels are {values['channels']!r}, expected RGB or BGR")
-        scale, mean = float(values["scale"]), _three(values["mean"])
-        std = _three(values.get("std", cls.std))
+            raise ValueError(f"channels are {values['channels']!r:.40}, expected RGB or BGR")
+        try:
+            scale, mean = float(values["scale"]), _three(values["mean"])
+            std = _three(values.get("std", cls.std))
+        except OverflowError as err:
+            raise ValueError("a number is beyond any float") from err
         if not all(map(math.isfinite, (scale, *mean, *std))) or min(scale, *std) <= 0:
             raise ValueError("scale and std must be positive, and all numbers finite")
         return cls(values["channels"], scale, mean, std)
@@ -57,6 +74,25 @@ class Preprocessing:
 CAFFE = Preprocessing("BGR", 255.0, (103.939, 116.779, 123.68))
 
 TORCHVISION = Preprocessing("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def checked_file(path: Path) -> Path:
+    """Check that a file of weights may be read in full, without opening it.
+
+    Raises:
+        WeightsError: it is missing, a folder, a pipe or a device, or larger than any VGG.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as err:  # ValueError: a NUL in the name
+        raise WeightsError(f"cannot read {path}: {getattr(err, 'strerror', None) or err}") from err
+    if not stat.S_ISREG(status.st_mode):
+        what = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise WeightsError(f"cannot read {path}: it is {what}")
+    if status.st_size > MAX_FILE_BYTES:
+        size, most = (f"{count / 1e9:.1f} GB" for count in (status.st_size, MAX_FILE_BYTES))
+        raise WeightsError(f"{path} is too large for a VGG: {size}, the limit is {most}")
+    return path
 
 
 def decode(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -69,16 +105,84 @@ def decode(content: bytes, path: Path) -> tuple[dict[str, Tensor], dict[str, Any
     Raises:
         WeightsError: the file is not safetensors, or a palette does not fit.
     """
-    from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.torch import load  # noqa: PLC0415
 
+    described = _described(_header(io.BytesIO(content), path), path)
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        described = json.loads(header.get("__metadata__", {}).get(METADATA_KEY, "{}"))
-    except (SafetensorError, ValueError) as err:
-        raise WeightsError(f"{path} is not a complete safetensors file: {err}") from err
-    return _apply_palettes(tensors, path), described if isinstance(described, dict) else {}
+    except Exception as err:
+        raise _incomplete(path, err) from err
+    return _apply_palettes(tensors, path), described
+
+
+def map_file(
+    path: Path, wanted: Callable[[str], bool]
+) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Map some tensors of a safetensors file into memory; only those that are used get read.
+
+    Args:
+        path: see :func:`checked_file`.
+        wanted: whether a tensor is needed, by its name.
+
+    Returns:
+        The wanted tensors with palettes applied, the description, and the names of all tensors.
+
+    Raises:
+        WeightsError: the file is not safetensors, a palette does not fit, or a wanted tensor does
+            not hold floating-point numbers of 16 to 64 bits.
+        OSError: it cannot be read.
+    """
+    from safetensors import safe_open  # noqa: PLC0415
+
+    with path.open("rb") as stream:
+        header = _header(stream, path)
+    described = _described(header, path)
+    header.pop("__metadata__", None)
+    for name, entry in header.items():
+        kind = entry.get("dtype") if isinstance(entry, dict) else None
+        allowed = (_INDEX,) if name.endswith(".index") else _FLOATS
+        if wanted(name) and kind not in allowed:
+            raise WeightsError(
+                f"{path} stores {name} as {str(kind)[:20]}, expected {' or '.join(allowed)}",
+                hint="convert it to float32",
+            )
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in header if wanted(name)}
+    except OSError:
+        raise
+    except Exception as err:  # a damaged file can raise anything
+        raise _incomplete(path, err) from err
+    return _apply_palettes(tensors, path), described, list(header)
+
+
+def _header(stream: BinaryIO, path: Path) -> dict[str, Any]:
+    length = int.from_bytes(stream.read(8), "little")
+    if length > MAX_HEADER_BYTES:
+        reason = ValueError(f"its header takes {length} bytes, the limit is {MAX_HEADER_BYTES}")
+        raise _incomplete(path, reason)
+    try:
+        header = json.loads(stream.read(length))
+    except (ValueError, RecursionError) as err:
+        raise _incomplete(path, err) from err
+    if not isinstance(header, dict):
+        raise _incomplete(path, ValueError("its header is not an object"))
+    return header
+
+
+def _described(header: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    text = metadata.get(METADATA_KEY) if isinstance(metadata, dict) else None
+    try:
+        described = json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError) as err:
+        raise _incomplete(path, err) from err
+    return described if isinstance(described, dict) else {}
+
+
+def _incomplete(path: Path, err: Exception) -> WeightsError:
+    what = "nested too deeply" if isinstance(err, RecursionError) else str(err)[:200]
+    return WeightsError(f"{path} is damaged: not a complete safetensors file: {what}")
 
 
 def convolution_shapes(architecture: str) -> dict[str, tuple[int, ...]]:
@@ -111,13 +215,19 @@ def pick_convolutions(
     for name, shape in convolution_shapes(architecture).items():
         alias = aliases[name] if aliases else name
         found = tensors.get(alias)
-        if found is None or tuple(found.shape) != shape or not found.is_floating_point():
+        if found is None or tuple(found.shape) != shape or not is_plain_float(found):
             what = "nothing" if found is None else f"{tuple(found.shape)} of {found.dtype}"
             raise WeightsError(
-                f"{path} is not a {architecture}: expected {alias} {shape}, found {what}"
+                f"{path} is not a {architecture}: expected {alias} {shape}, found {what}",
+                hint="convert it to float32" if shape == getattr(found, "shape", None) else None,
             )
         vgg[name] = float32_copy(found)
     return vgg
+
+
+def is_plain_float(tensor: Tensor) -> bool:
+    """Whether a tensor holds floating-point numbers of 16 to 64 bits; those of 8 need scales."""
+    return tensor.is_floating_point() and tensor.element_size() > 1
 
 
 def float32_copy(tensor: Tensor) -> Tensor:
@@ -151,4 +261,6 @@ def _apply_palette(index: Tensor, palette: Tensor | None, name: str, path: Path)
 
     if palette is None or tuple(palette.shape) != (256,) or index.dtype != torch.uint8:
         raise WeightsError(f"{path}: {name} is not uint8 with a palette of 256 values")
+    if index.numel() > _MAX_KERNELS:
+        raise WeightsError(f"{path}: {name} {tuple(index.shape)} is larger than any layer of a VGG")
     return palette.index_select(0, index.flatten().int()).reshape(index.shape)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from stylize.errors import RecipeError, UnknownNameError, UsageError, WeightsError
 from stylize.images.contact_sheet import cell_name, parse_cell
 from stylize.images.metadata import read_recipe
-from stylize.images.open import pixel_limit
+from stylize.images.open import pixel_limit, printable
 from stylize.images.sizes import SizeSpec
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings, TunnelSettings
@@ -34,6 +35,12 @@ SCHEMA = 1
 MAX_NAME_BYTES = 80
 
 KINDS = {kind.TECHNIQUE: kind for kind in (TransferSettings, DreamSettings, TunnelSettings)}
+
+# A sheet's cells have settings with layers and weights.
+_MAX_LEVELS = 16
+
+# Seeds have 64; a float holds integers up to 1024.
+_MAX_BITS = 1000
 
 _REQUIRED = {"schema": int, "technique": str, "settings": dict, "inputs": list, "resolved": dict}
 
@@ -66,7 +73,7 @@ def compose(
         "tool": "stylize",
         "version": __version__,
         "technique": technique,
-        **({"preset": preset} if preset else {}),
+        **({"preset": printable(preset)} if preset else {}),
         "settings": dict(settings),
         "inputs": [_described(role, picture) for role, picture in inputs],
         "weights": dict(weights),
@@ -121,7 +128,7 @@ def check_recipe(document: Mapping[str, Any], name: str) -> None:
         name: the file that contains it, for error messages.
 
     Raises:
-        RecipeError: it is of another program or schema, or incomplete.
+        RecipeError: it is of another program or schema, incomplete or damaged.
     """
     if document.get("tool") != "stylize":
         raise RecipeError(f"{name} carries a recipe of another program")
@@ -134,6 +141,29 @@ def check_recipe(document: Mapping[str, Any], name: str) -> None:
     for key, kind in _REQUIRED.items():
         if not isinstance(document.get(key), kind):
             raise RecipeError(f"{name} carries a damaged recipe: no {key}")
+    for key, value in document.items():
+        if fault := _fault(value):
+            raise RecipeError(f"{name} carries a damaged recipe: {printable(key)[:40]} {fault}")
+
+
+def _fault(value: Any) -> str | None:
+    """What no recipe of ours contains and JSON does: NaN, numbers beyond floats, deep nesting."""
+    level = [value]
+    for _ in range(_MAX_LEVELS):
+        if any(isinstance(each, float) and not math.isfinite(each) for each in level):
+            return "holds a number that is not finite"
+        if any(isinstance(each, int) and each.bit_length() > _MAX_BITS for each in level):
+            return "holds a number that is too large"
+        level = [inner for each in level for inner in _contents(each)]
+        if not level:
+            return None
+    return "is nested too deeply"
+
+
+def _contents(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:

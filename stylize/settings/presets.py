@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import tomllib
 from collections.abc import Mapping
@@ -24,6 +25,15 @@ DEFAULTS = {"transfer": "balanced", "dream": "dogs"}
 DEFAULT_PRODUCT = "transfer"
 
 MAX_BYTES = 64 * 1024
+
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -131,17 +141,60 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    return read_toml(path, "a preset", MAX_BYTES, missing="see 'stylize presets list'")
+
+
+def read_toml(
+    path: Path, what: str, max_bytes: int, *, missing: str | None = None
+) -> dict[str, Any]:
+    """Read a small TOML file of a user; see :func:`decode_text` for its encoding.
+
+    Args:
+        path: the file.
+        what: the kind of file it should be, in error messages.
+        max_bytes: a larger file is refused after so many bytes.
+        missing: the remedy if it cannot be read.
+
+    Raises:
+        UsageError: it cannot be read, is too large or is not TOML.
+    """
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", hint="see 'stylize presets list'") from error
-    if len(content) > MAX_BYTES:
-        raise UsageError(f"{path} is too large for a preset", hint=f"at most {MAX_BYTES} bytes")
+            content = file.read(max_bytes + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise UsageError(f"{path}: {reason}", hint=missing) from error
+    if len(content) > max_bytes:
+        raise UsageError(f"{path} is too large for {what}", hint=f"at most {max_bytes} bytes")
     try:
-        return tomllib.loads(content.decode())
+        # TOML has no NUL, so one of the first two bytes tells UTF-16 without a mark.
+        guess = {(True, False): codecs.BOM_UTF16_BE, (False, True): codecs.BOM_UTF16_LE}
+        mark = guess.get((content[:1] == b"\0", content[1:2] == b"\0"), b"")
+        return tomllib.loads(decode_text(mark + content))
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path} is not TOML: it is not UTF-8 text", hint="save it as UTF-8"
+        ) from error
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python takes
         raise UsageError(f"{path} is not TOML: {error}") from error
+
+
+def decode_text(content: bytes, errors: str = "strict") -> str:
+    """Decode a text file: UTF-8, or what its byte order mark says, which Windows writes.
+
+    Args:
+        content: the whole file.
+        errors: as for :meth:`bytes.decode`; not for UTF-16 and UTF-32.
+
+    Raises:
+        UnicodeDecodeError: it is none of these.
+    """
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(
+                encoding, errors if encoding == "utf-8" else "strict"
+            )
+    return content.decode("utf-8", errors)
 
 
 def to_toml(preset: Preset) -> str:

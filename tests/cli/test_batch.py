@@ -387,6 +387,15 @@ class TestInputs:
         found = self.made(run, tmp_path / "out", "--from-file", "-", input=text)
         assert found == {"0.png", "2.png"}
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_a_list_of_windows(self, run: Run, tmp_path: Path, encoding: str) -> None:
+        folder = some(tmp_path / "in", 3)
+        (folder / "1.png").rename(folder / "ß.png")
+        text = f"{folder / '0.png'}\r\n{folder / 'ß.png'}\r\n"
+        (tmp_path / "list").write_bytes(text.encode(encoding))
+        found = self.made(run, tmp_path / "out", "--from-file", tmp_path / "list")
+        assert found == {"0.png", "ß.png"}
+
     def test_a_list_and_a_pattern(self, run: Run, tmp_path: Path) -> None:
         folder = some(tmp_path / "in", 3)
         (tmp_path / "list").write_text(f"# mine\n{folder / '0.png'}\n")

@@ -122,6 +122,32 @@ def test_damaged_recipes(run: Run, carrying: Callable[..., Path], changed: dict[
     assert line == "out.png carries a damaged recipe (--json shows it)"
 
 
+@pytest.mark.parametrize(
+    ("figure", "fault"),
+    [
+        ("NaN", "holds a number that is not finite"),
+        ("-Infinity", "holds a number that is not finite"),
+        ("1e400", "holds a number that is not finite"),
+        ("1" + "0" * 400, "holds a number that is too large"),
+        ("-1" + "0" * 4000, "holds a number that is too large"),
+        ("[" * 100 + "]" * 100, "is nested too deeply"),
+        ('{"a":' * 900 + "1" + "}" * 900, "is nested too deeply"),
+    ],
+)
+@pytest.mark.parametrize("place", ["losses", "settings", "resolved", "version"])
+def test_figures_beyond_any_float(
+    run: Run, tmp_path: Path, place: str, figure: str, fault: str
+) -> None:
+    document = recipe()
+    inner = {"x": "HERE"} if isinstance(document[place], dict) else "HERE"
+    text = json.dumps(document | {place: inner}).replace('"HERE"', figure)
+    path = tmp_path / "odd.png"
+    write_picture(path, photo(16, 16), recipe=text)
+    expected = f"odd.png carries a damaged recipe: {place} {fault}"
+    for words in (("info", path), ("info", path, "--json"), ("replay", path)):
+        assert complaint(run(*words), 1) == expected
+
+
 def test_files_without_one(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
     assert complaint(run("info", files[0]), 1).startswith("photo.png carries no recipe (only")
     assert "gone.png does not exist" in complaint(run("info", tmp_path / "gone.png"), 1)

@@ -114,6 +114,13 @@ def text_of(changes: dict[str, str]) -> str:
     return "".join(f"{key} = {value}\n" for key, value in values.items())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_files_of_windows(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "job.toml"
+    path.write_bytes(text_of({"inputs": '["Größe"]'}).replace("\n", "\r\n").encode(encoding))
+    assert read_job(path).inputs == (str(tmp_path / "Größe"),)
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("changes", "message"),

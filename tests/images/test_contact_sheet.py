@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import ImageFont
 
 from stylize.errors import SettingError
+from stylize.images import contact_sheet as contact_sheets
 from stylize.images.contact_sheet import (
     BACKGROUND,
     _drawable,
@@ -167,17 +169,76 @@ def test_text_grows_with_the_cell_and_has_room(width):
 
 
 def test_long_labels_end_in_an_ellipsis():
-    font = ImageFont.load_default(size=14)
+    length = ImageFont.load_default(size=14).getlength
     text = "conv4_3 + 0.5*conv3_3:30-40"
-    assert _fitting(text, font.getlength(text), font) == text
-    for width in range(int(font.getlength(text))):
-        shown = _fitting(text, width, font)
-        assert font.getlength(shown) <= width
+    assert _fitting(text, length(text), length) == text
+    for width in range(int(length(text))):
+        shown = _fitting(text, width, length)
+        assert length(shown) <= width
         if shown:
             assert shown.endswith("…")
             assert text.startswith(shown[:-1])
-    assert _fitting(text, font.getlength("conv4_3 +…") + 1, font) == "conv4_3 +…"
-    assert _fitting(text, -5, font) == ""
+    assert _fitting(text, length("conv4_3 +…") + 1, length) == "conv4_3 +…"
+    assert _fitting(text, -5, length) == ""
+
+
+def strips(*labels: str, width: int = 128) -> list[torch.Tensor]:
+    """The strips beneath pictures in a column, without the names of their cells."""
+    sheet = contact_sheet([[(label, plain(width=width))] for label in labels], gap_px=0)
+    pitch = sheet.shape[2] // len(labels)
+    return [sheet[..., row * pitch + 96 : (row + 1) * pitch, 24:] for row in range(len(labels))]
+
+
+def test_long_labels_that_differ_at_their_end_are_told_apart():
+    first, second = strips("a photo of the lighthouse 1", "a photo of the lighthouse 2")
+    assert not torch.equal(first, second)
+
+
+ALPHABETS = [
+    "Ночь",
+    "Нить",
+    "日本",
+    "日光",
+    "Größe",
+    "Grosse",
+    "Grösse",
+    "שלום",
+    "नमस्ते",
+    "🐱",
+    "é",
+    "e",
+]
+
+
+@pytest.fixture
+def without_fontconfig(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    contact_sheets._system_font.cache_clear()
+    yield
+    contact_sheets._system_font.cache_clear()
+
+
+def test_labels_of_any_script_are_told_apart():
+    found = strips(*ALPHABETS, width=256)
+    assert len({each.numpy().tobytes() for each in found}) == len(ALPHABETS)
+
+
+def test_labels_of_any_script_are_told_apart_without_fonts(without_fontconfig):
+    found = strips(*ALPHABETS, width=256)
+    assert len({each.numpy().tobytes() for each in found}) == len(ALPHABETS)
+
+
+@pytest.mark.parametrize("text", ["Ночь", "日本", "שלום", "Größe"])
+def test_what_a_font_of_the_system_has_is_drawn(text):
+    if shutil.which("fc-list") is None:
+        return
+    charset = " ".join(f"{ord(letter):x}" for letter in text)
+    query = ["fc-list", f":charset={charset}:scalable=true:color=false", "file"]
+    drawn, lettering = _drawable(text, ImageFont.load_default(size=14))
+    if subprocess.check_output(query):
+        assert drawn == text
+        boxes = {bytes(font.getmask("\uffff")) for _, font in lettering.runs(text)}
+        assert not any(bytes(font.getmask(run)) in boxes for run, font in lettering.runs(text))
 
 
 @pytest.mark.parametrize(
@@ -185,21 +246,28 @@ def test_long_labels_end_in_an_ellipsis():
     [
         ("4 octaves · 60°", "4 octaves · 60°"),
         ("  a\n\tb ", "a b"),
-        ("Straße, déjà vu", "Strasse, deja vu"),
-        ("2×3 – ½", "2x3 - 1/2"),
+        ("Straße, déjà vu", "Stra\\xdfe, d\\xe9j\\xe0 vu"),
+        ("de\u0301ja\u0300", "d\\xe9j\\xe0"),
+        ("2×3 – 4", "2x3 - 4"),
         ("a…", "a…"),
-        ("日本\x1b", "???"),
+        ("日本\x1b", "\\u65e5\\u672c\\x1b"),
+        ("\udcff", "\\udcff"),
     ],
 )
-def test_letters_that_the_font_lacks_are_replaced(text, drawn):
-    assert _drawable(text) == drawn
+def test_letters_that_no_font_has_are_escaped(without_fontconfig, text, drawn):
+    assert _drawable(text, ImageFont.load_default(size=14))[0] == drawn
 
 
-def test_all_drawn_letters_are_in_the_font():
+def test_control_characters_are_escaped_with_all_fonts():
+    drawn, _ = _drawable("日\x1b\u202e", ImageFont.load_default(size=14))
+    assert drawn.endswith("\\x1b\\u202e")
+
+
+def test_all_drawn_letters_are_in_the_font(without_fontconfig):
     font = ImageFont.load_default(size=20)
     missing = bytes(font.getmask("\N{CJK UNIFIED IDEOGRAPH-65E5}"))
     for letter in map(chr, range(ord("!"), 0x250)):
-        for drawn in _drawable(letter).replace("?", ""):
+        for drawn in _drawable(letter, font)[0]:
             assert bytes(font.getmask(drawn)) != missing, letter
 
 

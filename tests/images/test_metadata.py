@@ -141,6 +141,15 @@ def test_odd_user_comments_are_no_recipe(encoded, comment):
     assert read_recipe(data) is None
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_either_byte_order_of_exif(encoded, encoding):
+    """Programs that edit EXIF write its text anew, in the byte order of the file."""
+    exif = Image.Exif()
+    comment = b"UNICODE\0" + '{"a": "ü"}'.encode(encoding)
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment
+    assert read_recipe(encoded(Image.new("RGB", (8, 8)), "JPEG", exif=exif)) == '{"a": "ü"}'
+
+
 @pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0junk"])
 def test_broken_exif_is_no_recipe(encoded, exif):
     assert read_recipe(encoded(Image.new("RGB", (8, 8)), "JPEG", exif=exif)) is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
 import sys
@@ -69,6 +70,69 @@ def test_no_permission(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "open", refuse)
     assert "permission denied" in _complaint(tmp_path / "secret.png")
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such pipes")
+
+
+def _through_pipe(blocks, **options) -> tuple[str | None, int]:
+    """What a reader of a pipe says of it, and how many bytes the writer got rid of."""
+    ours, theirs = os.pipe()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        try:
+            for block in blocks:
+                written += os.write(theirs, block)
+        except BrokenPipeError:
+            pass
+        finally:
+            os.close(theirs)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    path = Path(f"/dev/fd/{ours}")
+    try:
+        read_picture(path, **options)
+        said = None
+    except PictureError as error:
+        said = str(error)
+    finally:
+        os.close(ours)
+        writer.join()
+    return said, written
+
+
+@posix
+def test_a_picture_through_a_pipe():
+    assert _through_pipe([SAMPLES["PNG"][:10], SAMPLES["PNG"][10:]])[0] is None
+
+
+@posix
+def test_a_pipe_is_looked_at_before_it_is_read():
+    said, written = _through_pipe(itertools.repeat(bytes(65536)))
+    assert "is not a picture" in said
+    assert written < 1_000_000
+
+
+@posix
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_an_endless_picture_in_a_pipe(format):
+    """What follows a picture is not read beyond what the picture could take."""
+    set_pixel_limit(1000)
+    blocks = itertools.chain([SAMPLES[format]], itertools.repeat(bytes(65536)))
+    said, written = _through_pipe(blocks)
+    assert "is too long: more than 67 MB for a picture of its size (save it to a file" in said
+    assert written < 75_000_000
+
+
+@posix
+def test_an_endless_stream_that_only_begins_like_a_picture():
+    blocks = itertools.chain([SAMPLES["PNG"][:8]], itertools.repeat(bytes(65536)))
+    said, written = _through_pipe(blocks)
+    assert "is damaged or incomplete" in said
+    assert written < 75_000_000
 
 
 def test_an_impossible_name():

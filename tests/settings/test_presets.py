@@ -135,10 +135,26 @@ def test_a_file_says_as_little_as_it_likes(write: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+)
+def test_files_of_windows(write: Callable[..., Path], encoding: str) -> None:
+    text = '\ufeffdescription = "Größer"\r\n[settings]\r\nsteps = 7\r\n'
+    content = text.removeprefix("\ufeff" if encoding in ("utf-8-sig", "utf-16") else "")
+    preset = read_preset(write(content.encode(encoding)), "transfer")
+    assert (preset.description, preset.settings) == ("Größer", {"steps": 7})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_files_of_windows_without_a_mark(write: Callable[..., Path], encoding: str) -> None:
+    path = write('description = "Größer"\n'.encode(encoding))
+    assert read_preset(path, "transfer").description == "Größer"
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("steps = ", r"mine\.toml is not TOML"),
-        (b"\xff\xfe", r"mine\.toml is not TOML"),
+        (b"\xff", r"mine\.toml is not TOML: it is not UTF-8 text .save it as UTF-8"),
         ("seed = " + "9" * 5000, r"mine\.toml is not TOML"),
         ("a = " + "[" * 5000, r"mine\.toml is not TOML"),
         ("stepz = 3", r"unknown key in mine\.toml 'stepz'"),
@@ -176,9 +192,9 @@ def test_an_endless_file_is_not_read_to_its_end() -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"gone\.toml: No such file .*presets list"):
+    with pytest.raises(UsageError, match=r"gone\.toml: no such file .*presets list"):
         find_preset("transfer", str(tmp_path / "gone.toml"))
-    with pytest.raises(UsageError, match="Is a directory"):
+    with pytest.raises(UsageError, match="is a directory"):
         find_preset("transfer", f"{tmp_path}/")
 
 
@@ -199,7 +215,7 @@ def test_a_path_is_not_a_name(write: Callable[..., Path], monkeypatch: pytest.Mo
     path = write("description = 'not the shipped one'", "bold")
     monkeypatch.chdir(preset_directory() / "transfer")
     assert find_preset("transfer", str(path)).description == "not the shipped one"
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="no such file"):
         find_preset("transfer", "../bold")
 
 
