@@ -185,7 +185,7 @@ class TestMessages:
     def test_the_plan(self, run: Run, scene: Path, tmp_path: Path) -> None:
         words = ("dream", scene, *BRIEF, "--octaves", 2, "-o", tmp_path / "out.png", "-v")
         plan = done(run(*words, "--threads", 1)).stderr.splitlines()
-        assert plan[0] == "device cpu, fp32, 1 threads"
+        assert plan[0] == "device cpu, fp32, 1 thread"
         assert plan[1] == "scales 34×34: 1, 48×48: 1"
         assert "TFLOP" in plan[2]
         assert "GB of memory" in plan[2]

@@ -183,7 +183,7 @@ class TestAgain:
         lines = done(run("replay", "out.png", "-v")).stderr.splitlines()
         assert lines[0] == "device cpu, fp32, 2 threads"
         lines = done(run("replay", "out.png", "-v", "--threads", 1)).stderr.splitlines()
-        assert lines[0] == "device cpu, fp32, 1 threads"
+        assert lines[0] == "device cpu, fp32, 1 thread"
         done(run("replay", forged(folder, {"resolved": {"device": "cuda:7"}})))
 
 
@@ -392,8 +392,14 @@ class TestBadInput:
             ({"settings": {"steps": "many"}}, "--steps: 'many' is not a whole number"),
             ({"settings": {"steps": True}}, "--steps: True is not a whole number"),
             ({"settings": {"steps": 10**40}}, "--steps: 1e+40 is too large"),
-            ({"settings": {"strength": float("nan")}}, "nan is not a finite number"),
-            ({"settings": {"strength": float("inf")}}, "inf is not a finite number"),
+            (
+                {"settings": {"strength": float("nan")}},
+                "settings holds a number that is not finite",
+            ),
+            (
+                {"settings": {"strength": float("inf")}},
+                "settings holds a number that is not finite",
+            ),
             ({"settings": {"strength": [1]}}, "is not a number"),
             ({"settings": {"layers": {"conv4_3": 1}}}, "is not a text"),
             ({"settings": {"layers": "conv4_3 +"}}, "expected a layer or a weight, found the"),
@@ -413,7 +419,10 @@ class TestBadInput:
             ({"resolved": {"precision": "fp8"}}, "damaged recipe: unknown value of --precision"),
             ({"interrupted": True, "resolved": {"scales": 7}}, "damaged recipe: no scales"),
             ({"interrupted": True, "resolved": {"scales": [[1, 2]]}}, "damaged recipe: no sca"),
-            ({"interrupted": True, "resolved": {"scales": [[1, 2, float("inf")]]}}, "no scales"),
+            (
+                {"interrupted": True, "resolved": {"scales": [[1, 2, float("inf")]]}},
+                "resolved holds a number that is not finite",
+            ),
             ({"interrupted": True, "resolved": {"scales": []}}, "a picture without a step"),
             ({"interrupted": True, "resolved": {"scales": [[9, 9, -1]]}}, "without a step"),
             ({"weights": 7}, "the network 'vgg16' has other weights than the recipe's"),

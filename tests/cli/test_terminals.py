@@ -109,7 +109,7 @@ def test_names_cannot_reach_the_terminal(
     # tqdm itself moves the cursor up one line between its two bars.
     rest = received.replace("\x1b[A", "")
     assert not set(rest) & {"\x1b", "\a", "\x9b", "\u202e"}
-    assert "1 done" in received
+    assert "1 finished" in received
 
 
 @posix
@@ -121,7 +121,7 @@ def test_no_bars_on_a_dumb_terminal(pictures: tuple[Path, Path], tmp_path: Path)
     received = on_terminal(*words, term="dumb")
     assert b"\x1b" not in received
     assert b"\r" not in received.replace(b"\r\n", b"\n")
-    assert b"done " in received
+    assert b"finished " in received
 
 
 @posix
