@@ -311,6 +311,7 @@ class Ledger:
         attempts = past.attempts if past is not None and same else 0
         if self._overwrite:
             return Standing("todo", wanted, sha256, attempts)
+        # A link that leads nowhere is there, too: writing through it would make a file elsewhere.
         if os.path.lexists(task.target):
             made = is_made(task.target, wanted, max_pixels=most_pixels(task))
             state: State = "done" if made else "foreign"

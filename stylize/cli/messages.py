@@ -21,6 +21,9 @@ from stylize.planning.limits import out_of_memory
 # Exit codes of a run that Ctrl-C, or another signal, has stopped.
 INTERRUPTED, TERMINATED = 130, 143
 
+# Of a message: values from a file can have any number of words, too.
+MAX_LINE = 2000
+
 # Of an expression in a message; with its indent, a terminal's usual 80.
 WINDOW_COLUMNS = 78
 
@@ -144,7 +147,7 @@ def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     """Print the line, and the traceback with -vv."""
     if verbosity(words) > 1:
         say(*"".join(traceback.format_exception(error)).splitlines())
-    say(f"stylize: {' '.join(map(_shortened, line.split()))}")
+    say(f"stylize: {shortened(' '.join(map(_shortened, line.split())))}")
     if isinstance(error, ExpressionError):
         say(*pointed(error.expression, error.position).splitlines())
 
@@ -153,6 +156,12 @@ def _shortened(word: str) -> str:
     """A word of a message; one that no file can be called is cut in its middle."""
     half = (LONGEST_WORD - 1) // 2
     return word if len(word) <= LONGEST_WORD else f"{word[:half]}…{word[-half:]}"
+
+
+def shortened(line: str) -> str:
+    """Leave out the middle of a line that nobody reads to its end, where the remedy is."""
+    half = (MAX_LINE - 3) // 2
+    return line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 def pointed(expression: str, position: int) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
+
+import PIL
 
 # Each plugin registers its format with Pillow when it is imported.
 from PIL import (
@@ -210,9 +215,24 @@ def _recognised(head: bytes, title: str) -> str:
     )
 
 
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff, with which Pillow decodes, from writing about damaged files to stderr."""
+    loaded = {str(path) for path in Path(PIL.__file__).parent.glob(".dylibs/libtiff*")}
+    with suppress(OSError):
+        maps = Path("/proc/self/maps").read_text(errors="surrogateescape")
+        loaded |= {path for path in re.findall(r"/.*", maps) if "/libtiff" in path}
+    for path in loaded:
+        with suppress(OSError, AttributeError):
+            library = ctypes.CDLL(path)
+            library.TIFFSetErrorHandler(None)
+            library.TIFFSetWarningHandler(None)
+
+
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
     """Suppress warnings, and switch Pillow's limit off: its error does not name the size."""
+    _silence_libtiff()
     with _reading, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = Image.MAX_IMAGE_PIXELS

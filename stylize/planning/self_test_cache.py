@@ -9,6 +9,9 @@ from pathlib import Path
 
 from stylize.directories import cache_directory
 
+# Far beyond any machine's, and what costs can be divided by without leaving the floats.
+_LEAST_FIGURE, _MAX_FIGURE = 1e-6, 1e12
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -60,6 +63,19 @@ def _read() -> dict[str, Verdict]:
     """Remembered verdicts in the order they were found; a damaged file counts as none."""
     try:
         document = json.loads(_path().read_text())
-        return {key: Verdict(**value) for key, value in document.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        verdicts = {key: Verdict(**value) for key, value in document.items()}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
+    return {key: verdict for key, verdict in verdicts.items() if _is_sound(verdict)}
+
+
+def _is_sound(verdict: Verdict) -> bool:
+    return (
+        verdict.precision in ("bf16", "fp32")
+        and all(
+            isinstance(each, int | float) and _LEAST_FIGURE <= each <= _MAX_FIGURE
+            for each in (verdict.gflops, verdict.speedup)
+        )
+        and isinstance(verdict.cosine, int | float)
+        and abs(verdict.cosine) <= 2  # of rounded figures
+    )

@@ -126,7 +126,7 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
         raise UsageError(f"{path}: the name {name!r} is not of the form my-preset-2")
     stated = document.get("technique", technique or DEFAULT_PRODUCT)
     technique = technique or stated
-    if technique not in PRODUCTS:
+    if not isinstance(technique, str) or technique not in PRODUCTS:
         raise UnknownNameError(f"technique in {path.name}", str(technique), PRODUCTS)
     if stated != technique:
         raise UsageError(f"{path} is a preset for {stated}, not for {technique}")

@@ -76,6 +76,11 @@ def few_pixels() -> Iterator[None]:
 
 
 class TestStanding:
+    def test_a_link_that_leads_nowhere_is_not_written_through(self, task: Task) -> None:
+        task.target.parent.mkdir()
+        task.target.symlink_to(task.source.with_name("absent.png"))
+        assert open_ledger(task).standing(task).state == "foreign"
+
     def test_nothing_is_there(self, task: Task) -> None:
         found = open_ledger(task).standing(task)
         assert (found.state, found.attempts, found.error) == ("todo", 0, None)

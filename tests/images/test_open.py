@@ -277,3 +277,16 @@ class TestHeic:
         assert picture.size == (48, 64)
         assert abs(float(picture.pixels[0, 0].mean()) - 200 / 255) < 0.02
         assert picture.notes == ()
+
+
+def test_libraries_print_nothing_about_damaged_files(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libtiff writes to stderr itself, past Python."""
+    path = tmp_path / "damaged.tiff"
+    Image.new("RGB", (32, 24), "red").save(path, compression="tiff_lzw")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(data[8:20], bytes(12), 1))
+    with pytest.raises(PictureError):
+        read_picture(path)
+    assert capfd.readouterr() == ("", "")

@@ -67,7 +67,30 @@ def test_the_verdict_is_measured_once(
     assert calibration.latest() == GOOD
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[1]", '{"a": {"precision": 1}}'])
+def verdict(**values: str) -> str:
+    """The cache as text, some of its values replaced."""
+    good = {"precision": '"fp32"', "gflops": "1.0", "speedup": "1.0", "cosine": "1.0"} | values
+    return '{"a": {' + ", ".join(f'"{key}": {value}' for key, value in good.items()) + "}}"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[1]",
+        "[" * 100_000,
+        '{"a": {"precision": 1}}',
+        verdict(precision='""'),
+        verdict(precision="[]"),
+        verdict(gflops="0"),
+        verdict(gflops="5e-324"),
+        verdict(gflops="NaN"),
+        verdict(speedup="1" + "0" * 400),
+        verdict(cosine="null"),
+    ],
+    ids=lambda text: text[:50],
+)
 def test_a_damaged_cache_counts_as_none(own_cache: Path, damage: str) -> None:
     own_cache.mkdir()
     (own_cache / "machine.json").write_text(damage)
