@@ -133,3 +133,15 @@ def test_a_run_that_goes_on_is_not_the_faster_for_it(monkeypatch: pytest.MonkeyP
     assert " 51%|" in shown
     left_s = int(shown.rpartition("< 00:")[2][:2])
     assert left_s >= 49 * 0.15 // 1
+
+
+def test_values_without_end_keep_the_remedy_in_sight(run: Run, tmp_path: Path) -> None:
+    """The message quotes the value; its middle is left out."""
+    preset = tmp_path / "endless.toml"
+    preset.write_text(f"[settings]\nsize = {[[1, 1]] * 5000}\n")
+    result = run("transfer", "photo.png", "style.png", "--preset", preset)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("stylize: endless.toml: ")
+    assert line.endswith("is not a text")
+    assert len(line) < 2100

@@ -167,6 +167,7 @@ def test_files_of_windows_without_a_mark(write: Callable[..., Path], encoding: s
         ("[settings]\nseed = 2020-02-02", "is not a whole number"),
         ("settings = 3", r"\[settings\] is not a table"),
         ('technique = "dream"', "is a preset for dream, not for transfer"),
+        ('technique = "music"', "is a preset for music, not for transfer"),
         ('name = "My Look"', r"'My Look' is not of the form my-preset-2"),
         ('name = "../up"', "is not of the form"),
         ("name = 3", "the name 3 is not"),
@@ -179,6 +180,12 @@ def test_files_are_not_trusted(
     with pytest.raises(UsageError, match=complaint) as raised:
         read_preset(write(text), "transfer")
     assert raised.value.exit_code == 2
+
+
+@pytest.mark.parametrize("technique", ['"music"', '["dream"]', "{}", "3"])
+def test_no_such_technique(write: Callable[..., Path], technique: str) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown technique in mine\.toml"):
+        read_preset(write(f"technique = {technique}"))
 
 
 def test_a_file_at_the_limit_is_read(write: Callable[..., Path]) -> None:
