@@ -252,9 +252,7 @@ def _optional(source: PictureLike | None, role: str) -> Picture | None:
     return None if source is None else _read(source, role)
 
 
-def _masks(
-    parts: Masks | None, mask: PictureLike | None, keep: PictureLike | None
-) -> Masks | None:
+def _masks(parts: Masks | None, mask: PictureLike | None, keep: PictureLike | None) -> Masks | None:
     masks = parts or Masks()
     if mask is not None:
         masks = replace(masks, mask=_read(mask, "mask"))
@@ -327,9 +325,7 @@ def _parameter(option: re.Match[str]) -> str:
 
 
 @contextmanager
-def _listener(
-    progress: Progress, job: Transfer | Dream
-) -> Iterator[Callable[[Step], None] | None]:
+def _listener(progress: Progress, job: Transfer | Dream) -> Iterator[Callable[[Step], None] | None]:
     if not isinstance(progress, bool):
         yield progress
         return

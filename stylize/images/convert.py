@@ -19,14 +19,16 @@ PictureSource = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Ten
 
 _NAME = "picture"
 
-_KINDS = "a path, bytes, a binary file, a Pillow image, a NumPy array, a tensor, or an earlier result"
+_KINDS = (
+    "a path, bytes, a binary file, a Pillow image, a NumPy array, a tensor, or an earlier result"
+)
 
 _FULL_SCALE = {"b": 1, "f": 1}
 
 _FULL_SCALE_OF_INTEGERS = {1: 255, 2: 65535}
 
 
-def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:
+def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa: PLR0911
     """Make a picture of whatever holds one. The source is not changed.
 
     Args:
