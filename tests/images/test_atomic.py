@@ -147,7 +147,7 @@ class TestTokens:
 
     def test_the_temporary_name(self, tmp_path):
         path = tmp_path / "out.png"
-        with replacing(path, token="one", overwrite=True) as partial:
+        with replacing(path, token="one") as partial:
             assert partial == stale_partial(path, "one")
             assert partial.read_bytes() == b""
             with replacing(tmp_path / "other.png", token="two"):
@@ -157,7 +157,7 @@ class TestTokens:
     def test_a_link_put_there_leads_nowhere(self, tmp_path):
         (tmp_path / "precious").write_bytes(b"kept")
         stale_partial(tmp_path / "out.png", "one").symlink_to(tmp_path / "precious")
-        write_atomically(tmp_path / "out.png", b"new", token="one", overwrite=True)
+        write_atomically(tmp_path / "out.png", b"new", token="one")
         assert (tmp_path / "precious").read_bytes() == b"kept"
         assert not (tmp_path / "out.png").is_symlink()
 
@@ -167,13 +167,13 @@ class TestTokens:
         partial = stale_partial(tmp_path / "out.png", "one")
         assert partial == (tmp_path / "there").resolve() / ".stylize-one.part"
         partial.write_bytes(b"half of it")
-        write_atomically(tmp_path / "out.png", b"new", token="one", overwrite=True)
+        write_atomically(tmp_path / "out.png", b"new", token="one")
         assert os.listdir(tmp_path / "there") == ["real.png"]
 
     def test_a_folder_in_the_way(self, tmp_path):
         stale_partial(tmp_path / "out.png", "one").mkdir()
         with pytest.raises(OutputError, match=r"cannot write .*out\.png"):
-            write_atomically(tmp_path / "out.png", b"new", token="one", overwrite=True)
+            write_atomically(tmp_path / "out.png", b"new", token="one")
         assert os.listdir(tmp_path) == [".stylize-one.part"]
 
     @pytest.mark.parametrize("token", ["", "a/b", "..", "a.b", "é", "a\n", "a" * 81])
