@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from stylize.version import __version__
 
 if TYPE_CHECKING:
-    from stylize.api import dream, transfer
+    from stylize.api import dream, replay, transfer, tunnel
     from stylize.errors import StylizeError
     from stylize.runs.result import Result
     from stylize.settings.dream import DreamSettings
@@ -28,7 +28,9 @@ __all__ = [
     "TransferSettings",
     "__version__",
     "dream",
+    "replay",
     "transfer",
+    "tunnel",
 ]
 
 _HOMES = {
@@ -38,7 +40,9 @@ _HOMES = {
     "StylizeError": "stylize.errors",
     "TransferSettings": "stylize.settings.transfer",
     "dream": "stylize.api",
+    "replay": "stylize.api",
     "transfer": "stylize.api",
+    "tunnel": "stylize.api",
 }
 
 
@@ -47,3 +51,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

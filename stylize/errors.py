@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 # Of a value in a message; longer ones are cut in their middle.
 _QUOTED_LENGTH = 80
@@ -48,6 +49,16 @@ class StylizeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Some constructors do not take the message; a worker process must still send the error.
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[StylizeError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class PictureError(StylizeError):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import stylize
-from stylize import DreamSettings, Execution, Result, StylizeError, dream, transfer
+from stylize import DreamSettings, Result, StylizeError, dream, transfer
 from stylize.errors import (
     InterruptedRunError,
     PictureError,
@@ -23,9 +23,9 @@ from stylize.runs.recipe import load_recipe
 from stylize.settings.presets import find_preset
 from tests.conftest import as_picture, photo, save, strokes
 
-FP32 = Execution(device="cpu", precision="fp32")
-QUICK: dict[str, Any] = {"layers": "conv1_2", "steps": 1, "size": "32", "execution": FP32}
-STYLED: dict[str, Any] = {"size": "32", "min_size": 32, "steps": 2, "execution": FP32}
+FP32: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
+QUICK: dict[str, Any] = {"layers": "conv1_2", "steps": 1, "size": "32", **FP32}
+STYLED: dict[str, Any] = {"size": "32", "min_size": 32, "steps": 2, **FP32}
 
 Files = tuple[Path, Path]
 
@@ -98,7 +98,7 @@ def test_a_recipe_names_a_presets_file_and_not_its_place(
 def test_listeners_and_stops(files: Files) -> None:
     events: list[Step] = []
     settings = QUICK | {"steps": 5, "octaves": 1}
-    found = dream(files[0], on_step=events.append, stop=lambda: len(events) == 2, **settings)
+    found = dream(files[0], progress=events.append, stop=lambda: len(events) == 2, **settings)
     assert found.interrupted
     assert len(events) == 2
     with pytest.raises(InterruptedRunError):
@@ -125,7 +125,7 @@ def test_a_start_sets_the_beginning(files: Files) -> None:
     [
         ({"preset": "dgos"}, UnknownNameError, "unknown preset 'dgos'.*did you mean dogs"),
         ({"strenght": 3}, UnknownNameError, "unknown setting 'strenght'.*did you mean strength"),
-        ({"strength": -1}, SettingError, "--strength: -1 is too small"),
+        ({"strength": -1}, SettingError, "^strength: -1 is too small"),
         ({"layers": "conv9_1"}, UsageError, "unknown layer of vgg16 'conv9_1'"),
         ({"guide": "gone.png"}, PictureError, "gone.png"),
         ({"mask": "gone.png"}, PictureError, "gone.png"),

@@ -219,6 +219,7 @@ class LocalRunner:
                 depth=self._context.saving.depth,
                 quality=self._context.saving.quality,
                 token=self._token(task),
+                overwrite=True,
             )
         except Exception as error:
             if is_disk(error) or isinstance(error, AFFECTS_ALL_PICTURES):

@@ -139,7 +139,13 @@ class Worker:
             raise InterruptedRunError("stopped")
         with refusals_named(task.target):
             task.target.parent.mkdir(parents=True, exist_ok=True)
-        result.save(task.target, depth=saving.depth, quality=saving.quality, token=assignment.token)
+        result.save(
+            task.target,
+            depth=saving.depth,
+            quality=saving.quality,
+            token=assignment.token,
+            overwrite=True,
+        )
         return result
 
     def _set_up_thread(self) -> None:

@@ -1,1 +1,1 @@
-"""The command line: the only package that knows click and tqdm, prints, or exits."""
+"""The command line: the only package that knows click, prints, or exits."""

@@ -79,7 +79,7 @@ def decode(image: ImageFile.ImageFile, notes: list[str], title: str = "the pictu
         is_deep = image.mode == "F" or image.mode.startswith("I")
         raster = (_deep_grey if is_deep else _eight_bit)(image, notes, title)
     if raster.alpha is not None:
-        _cover_hidden(raster.colour, raster.alpha)
+        cover_hidden(raster.colour, raster.alpha)
     return raster
 
 
@@ -136,7 +136,7 @@ def _opacity(values: NDArray[Any], full_scale: float) -> Plane | None:
     return alpha
 
 
-def _cover_hidden(colour: Plane, alpha: Plane) -> None:
+def cover_hidden(colour: Plane, alpha: Plane) -> None:
     """Composite over the mean visible colour, in place.
 
     Pixels that nobody sees may hold any colour. It must not reach the network or its statistics.

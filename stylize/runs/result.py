@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from stylize.images.read import Picture
@@ -19,7 +23,7 @@ from stylize.planning.memory import MemoryPlan
 from stylize.runs.recipe import to_text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of a run.
 
@@ -45,9 +49,18 @@ class Result:
         depth: int = 8,
         quality: int = 95,
         token: str | None = None,
-        overwrite: bool = True,
+        overwrite: bool = False,
     ) -> Path | None:
         """Write the picture and its recipe, see :func:`stylize.images.write.write_picture`.
+
+        Args:
+            target: a file, or a stream that is open for binary writing.
+            format: ``png``, ``jpeg`` …; by default what the suffix says, for a stream png.
+            depth: bits per channel, 8 or 16.
+            quality: 1 to 100, for the lossy formats.
+            token: gives the temporary file a predictable name.
+            overwrite: replace an existing file. Otherwise the picture is saved as ``NAME-2``,
+                ``NAME-3`` … if the name is taken.
 
         Returns:
             The file that was written; None for a stream.
@@ -66,6 +79,28 @@ class Result:
             token=token,
             overwrite=overwrite,
         )
+
+    def to_pil(self) -> Image.Image:
+        """Make a Pillow image: RGB, or RGBA where the photo was transparent."""
+        return Image.fromarray((np.asarray(self) * 255 + 0.5).astype(np.uint8))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return ``(H, W, 3)`` float32 in [0, 1]; four channels where the photo was transparent."""
+        if copy is False:
+            raise ValueError("the array of a result is always a copy")
+        planes = self.pixels if self.alpha is None else torch.cat([self.pixels, self.alpha], 1)
+        values = planes[0].permute(1, 2, 0).clamp(0, 1).contiguous().numpy()
+        return np.array(values, dtype=dtype)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.save(buffer, format="png")
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[-2:]
+        technique = self.recipe.get("technique", "picture")
+        return f"<{type(self).__name__} of {technique}, {width}×{height} px>"
 
 
 def resolution(

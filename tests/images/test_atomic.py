@@ -140,7 +140,9 @@ class TestTokens:
 
     def test_a_painting_passes_it_on(self, tmp_path):
         stale_partial(tmp_path / "out.png", "one").write_bytes(b"half of it")
-        Result(SMOOTH, None, {"tool": "stylize"}, False).save(tmp_path / "out.png", token="one")
+        Result(SMOOTH, None, {"tool": "stylize"}, False).save(
+            tmp_path / "out.png", token="one", overwrite=True
+        )
         assert os.listdir(tmp_path) == ["out.png"]
 
     def test_the_temporary_name(self, tmp_path):

@@ -129,7 +129,7 @@ class Reel:
             on_step(number)
         for frame in tunnel.frames(last, number, stop):
             number += 1
-            frame.save(frame_path(self.folder, number))
+            frame.save(frame_path(self.folder, number), overwrite=True)
             if on_step is not None:
                 on_step(number)
         return number == tunnel.raw_frames
