@@ -26,10 +26,8 @@ _SIGNATURES = (
     (0, b"IIU\0"),
     (4, b"ftypcrx "),
     (6, b"HEAPCCDR"),
-    (8, b"CR\2"),
-    (8, b"IIII"),
-    (8, b"MMMM"),
-    (0, b"IIII\x49\x49"),
+    (4, b"\x10\0\0\0CR\2"),
+    (8, b"MMMMRaw"),
 )
 
 _COMPRESSION, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 259, 262, 330, 50706
@@ -62,7 +60,9 @@ class RawPicture(ImageFile.ImageFile):
 
 def is_raw_signature(head: bytes) -> bool:
     """Return whether the first bytes alone show that a file is camera raw."""
-    return any(head[at : at + len(magic)] == magic for at, magic in _SIGNATURES)
+    if head[8:12] == b"IIII" and head[13:16] == b"waR":  # Phase One
+        return True
+    return any(head.startswith(magic, at) for at, magic in _SIGNATURES)
 
 
 def is_raw(head: bytes, stream: BinaryIO) -> bool:
@@ -86,10 +86,7 @@ def is_raw(head: bytes, stream: BinaryIO) -> bool:
 
 def _directories(head: bytes, stream: BinaryIO) -> Iterator[TiffImagePlugin.ImageFileDirectory_v2]:
     """The first directory of a TIFF and those that it names."""
-    header = head[:8]
-    if header[2] == 43:
-        header += stream.read(16)[8:]
-    stream.seek(0)
+    header = head[:16] if 43 in head[2:4] else head[:8]
     first = TiffImagePlugin.ImageFileDirectory_v2(header)
     stream.seek(first.next)
     first.load(stream)
@@ -154,8 +151,8 @@ def develop(image: RawPicture, title: str, notes: list[str]) -> NDArray[np.float
 
 def _unsupported(title: str) -> PictureError:
     return PictureError(
-        f"{title} is camera raw of a kind that LibRaw does not read",
-        hint="develop it to TIFF or JPEG with the camera's own program",
+        f"{title} is camera raw of a kind that LibRaw does not read, or damaged",
+        hint="develop it to TIFF or JPEG with the program of the camera",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -26,6 +27,12 @@ _SUBFILE, _BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 254, 258, 274, 339
 _INK_SET, _ICC_PROFILE = 332, 34675
 
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+
+_REDUCED = 1
+
+_PLANAR = 2
+
+_WEBP = 50001
 
 # MinIsWhite, MinIsBlack, RGB, CMYK
 _CHANNELS = {0: 1, 1: 1, 2: 3, 5: 4}
@@ -61,15 +68,13 @@ class DeepTiff(ImageFile.ImageFile):
 
 def opened_by_pillow(stream: BinaryIO) -> ImageFile.ImageFile | None:
     """Open a TIFF with Pillow; None if Pillow cannot, or if the first page is only a thumbnail."""
-    try:
+    with suppress(SyntaxError, ValueError, OSError):
         image = TiffImagePlugin.TiffImageFile(cast(Any, stream))
-    except (SyntaxError, ValueError, OSError):
-        return None
-    return None if _is_reduced(image.tag_v2.get(_SUBFILE, 0)) else image
-
-
-def _is_reduced(subfile: Any) -> bool:
-    return isinstance(subfile, int) and bool(subfile & 1)
+        subfile = image.tag_v2.get(_SUBFILE, 0)
+        if not (isinstance(subfile, int) and subfile & _REDUCED):
+            return image
+    stream.seek(0)
+    return None
 
 
 def is_deep(image: ImageFile.ImageFile) -> bool:
@@ -78,8 +83,16 @@ def is_deep(image: ImageFile.ImageFile) -> bool:
         return True
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return False
-    bits, kinds = image.tag_v2.get(_BITS_PER_SAMPLE, (1,)), image.tag_v2.get(_SAMPLE_FORMAT, (1,))
-    return max(bits) > 8 or set(kinds) != {_UNSIGNED}
+    tags = image.tag_v2
+    if tags.get(TiffImagePlugin.COMPRESSION) == _WEBP:  # not among the codecs that Pillow brings
+        return True
+    if tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == _PLANAR and tags.get(
+        TiffImagePlugin.EXTRASAMPLES
+    ):
+        return True  # Pillow 13 reads such opacity as 0, or not at all
+    return max(tags.get(_BITS_PER_SAMPLE, (1,))) > 8 or set(tags.get(_SAMPLE_FORMAT, (1,))) != {
+        _UNSIGNED
+    }
 
 
 def declares_alpha(image: TiffImagePlugin.TiffImageFile) -> bool:
