@@ -117,16 +117,13 @@ def _transform(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCm
     )
 
 
-def deep_converter(
-    channels: int, profile: bytes | None, notes: list[str], *, unbounded: bool
-) -> DeepConverter:
+def deep_converter(channels: int, profile: bytes | None, notes: list[str]) -> DeepConverter:
     """Make a function that converts colours of any depth to sRGB.
 
     Args:
         channels: 1 for grey, 3 for RGB, 4 for CMYK.
         profile: the file's ICC profile.
         notes: receives a line if the profile cannot be applied.
-        unbounded: the colours may be outside [0, 1].
 
     Returns:
         From ``(h, w, channels)`` float32 to ``(h, w, 3)`` float32.
@@ -135,7 +132,7 @@ def deep_converter(
         MissingExtraError: imagecodecs is not installed and the profile is not sRGB.
     """
     if profile and not (channels == 3 and is_srgb(profile)):
-        convert = _deep_following(channels, profile, unbounded=unbounded)
+        convert = _deep_following(channels, profile)
         if convert:
             return convert
         notes.append("colour profile unreadable, taken as sRGB")
@@ -150,7 +147,7 @@ def _deep_as_rgb(colours: Colours) -> Colours:
     return np.broadcast_to(colours, (*colours.shape[:2], 3))
 
 
-def _deep_following(channels: int, data: bytes, *, unbounded: bool) -> DeepConverter | None:
+def _deep_following(channels: int, data: bytes) -> DeepConverter | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(data))
         space = _CHANNELS_OF_SPACE.get(profile.profile.xcolor_space.strip(), 0)
@@ -162,7 +159,8 @@ def _deep_following(channels: int, data: bytes, *, unbounded: bool) -> DeepConve
     codecs = optional_module(
         "imagecodecs", what="a colour profile above 8 bits", requirement="imagecodecs"
     )
-    kind = "float32" if unbounded and space != 4 else "uint16"
+    # With 16-bit integers, LittleCMS interpolates in a coarse table: errors of 10 levels of 255.
+    kind = "uint16" if space == 4 else "float32"
 
     def convert(colours: Colours) -> Colours:
         if space != channels:

@@ -232,7 +232,7 @@ def _in_srgb(
     scale = _full_scale(page, values[..., :channels], title, notes)
     profile = page.tags.valueof(_ICC_PROFILE)
     is_float = page.sampleformat == _FLOAT
-    convert = deep_converter(channels, profile, notes, unbounded=is_float)
+    convert = deep_converter(channels, profile, notes)
     index, premultiplied = _alpha_channel(page, channels, values.shape[-1], notes)
     colour = np.empty((3, *values.shape[:2]), dtype=np.float32)
     alpha = np.empty(values.shape[:2], dtype=np.float32) if index else None
