@@ -62,8 +62,14 @@ class DeepTiff(ImageFile.ImageFile):
             height, width = page.imagelength, page.imagewidth
             sideways = orientation_number(page.tags.valueof(_ORIENTATION, 1)) in SIDEWAYS
             self._size = (height, width) if sideways else (width, height)
-            self.n_frames = len(file.pages) if page is file.pages[0] else 1
+            self.is_animated = page is file.pages[0] and _has_more(file)
         self._mode = "RGB"
+
+
+def _has_more(file: Any) -> bool:
+    with suppress(IndexError):
+        return file.pages[1] is not None
+    return False
 
 
 def opened_by_pillow(stream: BinaryIO) -> ImageFile.ImageFile | None:
