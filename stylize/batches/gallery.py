@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile
 
 from stylize.errors import OutputError
-from stylize.images import tiff16
+from stylize.images import tiff
 from stylize.images.atomic import replacing
 from stylize.images.color_profiles import in_srgb
 from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.orientation import load_upright
+from stylize.images.raw import RawPicture
 from stylize.images.read import decode
 
 if TYPE_CHECKING:
@@ -111,8 +113,7 @@ def thumbnail(path: Path, side_px: int = 320) -> bytes:
         MissingExtraError: the format needs a library that is not installed.
     """
     with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
-        is_deep = image.mode in ("F", "I") or image.mode.startswith("I;")
-        if is_deep or tiff16.is_deep_rgb(image):
+        if isinstance(image, RawPicture) or tiff.is_deep(image) or image.mode.startswith("I"):
             small = _developed(image)
             small.thumbnail((side_px, side_px))
         else:
@@ -172,8 +173,8 @@ def _href(link: str) -> str:
 
 def _shrunk(image: ImageFile.ImageFile, side_px: int) -> Image.Image:
     image.draft(None, (2 * side_px, 2 * side_px))
-    image.load()
-    small = _upright(image)
+    load_upright(image, [])
+    small: Image.Image = image
     if small.has_transparency_data:
         small = small.convert("RGBA")
     elif small.mode not in _FLAT_MODES:
@@ -182,12 +183,6 @@ def _shrunk(image: ImageFile.ImageFile, side_px: int) -> Image.Image:
     if small.mode == "RGBA":
         return _over_white(in_srgb(small.convert("RGB"), []), small.getchannel("A"))
     return _over_white(in_srgb(small, []), None)
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    with suppress(Exception):  # broken metadata must not cost the picture
-        return ImageOps.exif_transpose(image)
-    return image
 
 
 def _over_white(colour: Image.Image, opacity: Image.Image | None) -> Image.Image:

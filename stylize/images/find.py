@@ -12,12 +12,11 @@ from glob import has_magic
 from pathlib import Path, PurePath
 from typing import Any
 
-from PIL import ExifTags, Image
-
 from stylize.errors import PictureError, StylizeError, UsageError
 from stylize.images.metadata import KEYWORD, read_recipe
 from stylize.images.names import caseless, natural_key
 from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.orientation import is_sideways
 
 _JPEG = (".jfif", ".jpe", ".jpeg", ".jpg")
 
@@ -38,8 +37,6 @@ NO_PICTURE = "not a picture"
 OUTPUT = "in the output folder"
 
 TAKEN = "duplicate"
-
-_SIDEWAYS = {5, 6, 7, 8}  # EXIF orientations that exchange height and width
 
 
 @dataclass(frozen=True)
@@ -143,20 +140,9 @@ def measure(path: Path) -> tuple[tuple[int, int] | None, str | None]:
     try:
         with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
             height, width = image.height, image.width
-            return ((width, height) if _is_sideways(image) else (height, width)), None
+            return ((width, height) if is_sideways(image) else (height, width)), None
     except StylizeError as error:
         return None, printable(str(error))
-
-
-def _is_sideways(image: Image.Image) -> bool:
-    # Pillow turns the size of a TIFF by itself. For a PNG without EXIF before its pixels, it
-    # would decode them all, to look behind them.
-    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
-        return False
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS
-    except Exception:  # broken metadata must not cost the picture
-        return False
 
 
 def _is_made_here(path: Path) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import PIL
 
@@ -25,13 +25,15 @@ from PIL import (
     Image,
     ImageFile,
     JpegImagePlugin,  # noqa: F401
-    PngImagePlugin,  # noqa: F401
+    PngImagePlugin,
     TiffImagePlugin,  # noqa: F401
     WebPImagePlugin,  # noqa: F401
 )
 
 from stylize.errors import PictureError, SettingError, StylizeError
 from stylize.extras import optional_module
+from stylize.images import raw, tiff
+from stylize.images.png_chunks import PngChunks
 
 DEFAULT_MAX_PIXELS = 80_000_000
 
@@ -43,9 +45,9 @@ _MAX_BYTES_PER_PIXEL, _MAX_METADATA_BYTES = 16, 64 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
 
 # Formats that may say their size behind the pixels.
-_SIZE_ANYWHERE = ("TIFF", "AVIF", "HEIF")
+_SIZE_ANYWHERE = ("TIFF", "AVIF", "HEIF", "raw")
 
-READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC")
+READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC", "camera raw")
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP")
 
@@ -187,8 +189,13 @@ def _why_not_opened(source: Path, error: Exception) -> str:
 
 
 def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:
-    kind = _recognised(stream.read(HEAD_BYTES), title)
+    head = stream.read(HEAD_BYTES)
+    kind = _recognised(head, title)
     stream.seek(0)
+    if kind == "raw" or (kind == "TIFF" and raw.is_raw(head, stream)):
+        return raw.open_raw(stream, title)
+    if kind == "TIFF":
+        return tiff.opened_by_pillow(stream) or tiff.DeepTiff(cast(Any, stream))
     if kind == "HEIF":
         heif = optional_module(
             "pillow_heif", what="reading HEIC pictures", requirement="pillow-heif"
@@ -205,7 +212,7 @@ def _recognised(head: bytes, title: str) -> str:
     """
     if not head:
         raise PictureError(f"{title} is empty (0 bytes)")
-    if kind := recognise(head):
+    if kind := "raw" if raw.is_raw_signature(head) else recognise(head):
         return kind
     foreign = recognise_foreign(head)
     what = f"{foreign}, which this program does not read" if foreign else None
@@ -231,16 +238,18 @@ def _silence_libtiff() -> None:
 
 @contextmanager
 def _quiet_pillow() -> Iterator[None]:
-    """Suppress warnings, and switch Pillow's limit off: its error does not name the size."""
+    """Suppress warnings, and switch Pillow's limits off: its errors do not name the size."""
     _silence_libtiff()
     with _reading, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = Image.MAX_IMAGE_PIXELS
+        before, stream = Image.MAX_IMAGE_PIXELS, PngImagePlugin.PngStream
         Image.MAX_IMAGE_PIXELS = None
+        PngImagePlugin.PngStream = PngChunks  # type: ignore[misc]
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
+            PngImagePlugin.PngStream = stream  # type: ignore[misc]
 
 
 @contextmanager

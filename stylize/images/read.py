@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,13 +12,15 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, TiffImagePlugin
 from torch import Tensor
 
 from stylize.errors import PictureError
-from stylize.images import tiff16
+from stylize.images import raw, tiff
 from stylize.images.color_profiles import srgb_converter
+from stylize.images.dynamic_range import dynamic_range_notes
 from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.orientation import load_upright
 from stylize.images.samples import row_bands
 
 Plane = NDArray[np.float32]
@@ -68,15 +69,17 @@ def decode(image: ImageFile.ImageFile, notes: list[str], title: str = "the pictu
         MissingExtraError: it needs a library that is not installed.
         Exception: whatever Pillow raises on damaged data.
     """
-    if tiff16.is_deep_rgb(image):
-        raster = _deep_colour(tiff16.read(image, title))
+    notes.extend(dynamic_range_notes(image))
+    if isinstance(image, raw.RawPicture):
+        raster = Raster(raw.develop(image, title, notes), None)
+    elif tiff.is_deep(image):
+        colour, alpha = tiff.read(image, title, notes)
+        raster = Raster(colour, None if alpha is None else _opacity(alpha, 1))
     else:
-        image.load()
+        load_upright(image, notes)
         if vars(image).get("_decoder") is not None:  # WebP's and AVIF's hold three more copies
             vars(image).update(_decoder=None, fp=None)
-        with suppress(Exception):  # broken metadata must not cost the picture
-            ImageOps.exif_transpose(image, in_place=True)
-        is_deep = image.mode == "F" or image.mode.startswith("I")
+        is_deep = image.mode.startswith("I")
         raster = (_deep_grey if is_deep else _eight_bit)(image, notes, title)
     if raster.alpha is not None:
         cover_hidden(raster.colour, raster.alpha)
@@ -85,11 +88,16 @@ def decode(image: ImageFile.ImageFile, notes: list[str], title: str = "the pictu
 
 def _eight_bit(image: Image.Image, notes: list[str], title: str) -> Raster:
     with_alpha = None
-    if image.has_transparency_data:
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and not tiff.declares_alpha(image):
+        if image.mode in ("LA", "RGBA", "RGBX"):
+            notes.append(tiff.UNDECLARED)
+    elif image.has_transparency_data:
         with_alpha = "LA" if image.mode in _GREY_MODES else "RGBA"
     mode = _OPAQUE_MODE.get(with_alpha or image.mode)
     if mode is None:
-        raise PictureError(f"{title} is of colour mode {image.mode}, which is not read")
+        raise PictureError(
+            f"{title} is of colour mode {image.mode}, which is not read", hint="save it as RGB"
+        )
     to_srgb = srgb_converter(mode, image.info.get("icc_profile"), notes)
     colour = np.empty((3, image.height, image.width), dtype=np.float32)
     alpha = np.empty(colour.shape[1:], dtype=np.uint8) if with_alpha else None
@@ -104,28 +112,17 @@ def _eight_bit(image: Image.Image, notes: list[str], title: str) -> Raster:
 
 
 def _deep_grey(image: Image.Image, notes: list[str], title: str) -> Raster:
-    """Read grey of more than 8 bits, which Pillow itself would clip at 255."""
-    key, values = image.info.get("transparency"), np.asarray(image)
-    if image.info.get("icc_profile"):
-        notes.append("colour profile of a grey picture above 8 bits not applied, taken as sRGB")
-    if not np.isfinite(values).all():
-        raise PictureError(f"{title} holds values that are not finite")
-    full_scale = 1 if image.mode == "F" else 65535
-    if values.min() < 0 or values.max() > full_scale:
-        if full_scale > 1:
-            raise PictureError(f"{title} holds grey values of 32 bits", hint="save it with 16 bits")
-        notes.append("values outside 0 to 1 were cut off")
+    """Read grey PNG of 16 bits, which Pillow itself would clip at 255."""
+    key, values = image.info.pop("transparency", None), np.asarray(image)
     alpha = _opacity(values != key, 1) if isinstance(key, int) else None
+    if image.info.get("icc_profile"):  # applied at 8 bits
+        shallow = Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
+        shallow.info = image.info
+        return Raster(_eight_bit(shallow, notes, title).colour, alpha)
     colour = np.empty((3, *values.shape), dtype=np.float32)
-    np.divide(values.clip(0, full_scale), np.float32(full_scale), out=colour[0])
+    np.divide(values, np.float32(65535), out=colour[0])
     colour[1:] = colour[0]
     return Raster(colour, alpha)
-
-
-def _deep_colour(values: NDArray[np.uint16]) -> Raster:
-    colour = np.empty((3, *values.shape[:2]), dtype=np.float32)
-    np.divide(values[..., :3].transpose(2, 0, 1), np.float32(65535), out=colour)
-    return Raster(colour, _opacity(values[..., 3], 65535) if values.shape[-1] == 4 else None)
 
 
 def _opacity(values: NDArray[Any], full_scale: float) -> Plane | None:

@@ -88,6 +88,17 @@ class SizeSpec:
         return 1.0
 
 
+def size_for_short_side(height: int, width: int, least_px: int) -> str:
+    """Write the options that make the short side of a picture long enough: ``--size 640``.
+
+    Args:
+        height, width: of the picture, in pixels.
+        least_px: the short side that is needed.
+    """
+    side = math.ceil(max(height, width) * least_px / min(height, width))
+    return f"--size {side}" if min(height, width) >= least_px else f"--size {side} --enlarge"
+
+
 def _scaled(side: int, factor: float) -> int:
     return max(1, math.floor(side * factor + 0.5))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from PIL import Image, ImageFile
 
 from stylize.errors import OutputError, SettingError
-from stylize.images import png16, tiff16
+from stylize.images import png16, tiff
 from stylize.images.atomic import new_file
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import KEYWORD, SOFTWARE, ascii_json, check_recipe, embed
@@ -168,7 +168,7 @@ def _pillow_image(samples: Samples) -> Image.Image:
 def _encode_deep(file: BinaryIO, samples: Samples, format: str, recipe: str | None) -> None:
     if format == "tiff":
         description = None if recipe is None else ascii_json(recipe)
-        tiff16.encode(file, samples, description=description, software=SOFTWARE)
+        tiff.encode(file, samples, description=description, software=SOFTWARE)
         return
     texts = {"Software": SOFTWARE} | ({} if recipe is None else {KEYWORD: recipe})
     png16.encode(file, samples, profile=srgb_profile(), texts=texts)

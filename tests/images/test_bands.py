@@ -73,7 +73,7 @@ class TestWriting:
 
         whole = written()
         monkeypatch.setattr(bands, "BAND_PX", 100)
-        monkeypatch.setattr("stylize.images.tiff16._STRIP_BYTES", 1000)
+        monkeypatch.setattr("stylize.images.tiff._STRIP_BYTES", 1000)
         whole_picture, picture = read_picture(whole), read_picture(written())
         assert torch.equal(picture.pixels, whole_picture.pixels)
         assert (picture.alpha is None) == (alpha is None or format == "jpeg")

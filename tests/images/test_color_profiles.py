@@ -52,6 +52,19 @@ WIDE = _profile(
         b"bTRC": _curve(2.2),
     },
 )
+# The primaries of sRGB, adapted to D50, in linear light, under the name that editors give it.
+LINEAR_SRGB = _profile(
+    b"RGB ",
+    b"sRGB-elle-V2-g10.icc",
+    {
+        b"rXYZ": _xyz(0.43607, 0.22249, 0.01392),
+        b"gXYZ": _xyz(0.38515, 0.71687, 0.09708),
+        b"bXYZ": _xyz(0.14307, 0.06061, 0.7141),
+        b"rTRC": b"curv\0\0\0\0\0\0\0\0",
+        b"gTRC": b"curv\0\0\0\0\0\0\0\0",
+        b"bTRC": b"curv\0\0\0\0\0\0\0\0",
+    },
+)
 LINEAR_GREY = _profile(b"GRAY", b"Linear grey", {b"kTRC": _curve(1.0)})
 
 
@@ -88,6 +101,20 @@ def test_a_palette_is_converted_too(encoded):
     image = Image.new("P", (4, 4), 0)
     image.putpalette([200, 50, 50])
     assert _mean(read_picture(encoded(image, "PNG", icc_profile=WIDE)))[0] > 210 / 255
+
+
+def test_a_profile_is_judged_by_its_content(encoded):
+    """Half the light is 0.735 in sRGB (IEC 61966-2-1), whatever the profile is called."""
+    assert not is_srgb(LINEAR_SRGB)
+    image = Image.new("RGB", (4, 4), (128, 128, 128))
+    picture = read_picture(encoded(image, "PNG", icc_profile=LINEAR_SRGB))
+    assert _mean(picture) == pytest.approx([0.735] * 3, abs=0.005)
+
+
+def test_srgb_under_another_name_is_left_alone(encoded):
+    renamed = srgb_profile().replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
+    assert renamed != srgb_profile()
+    assert is_srgb(renamed)
 
 
 def test_linear_grey_is_brightened(encoded):

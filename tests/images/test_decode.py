@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 import struct
-import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -10,10 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image, ImageCms
+from PIL import Image
 
-from stylize.errors import MissingExtraError, PictureError
+from stylize.errors import PictureError
+from stylize.images.find import measure
 from stylize.images.read import read_picture
+from tests.images.test_color_profiles import LINEAR_GREY
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -94,89 +96,23 @@ class TestDeepGrey:
         expected = torch.tensor([0, 1, 32768, 65535]) / 65535
         torch.testing.assert_close(picture.pixels[0], expected.expand(3, 1, 4))
 
-    @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
-    def test_tiff(self, encoded, mode):
-        data = encoded(Image.new(mode, (2, 2), 32768), "TIFF")
-        assert _pixel(read_picture(data)) == _grey(32768 / 65535)
-
     def test_a_transparent_grey(self, raw_png):
         rows = b"\0" + struct.pack(">2H", 32768, 700)
         picture = read_picture(raw_png(2, 1, 16, 0, rows, (b"tRNS", struct.pack(">H", 700))))
         assert picture.alpha.tolist() == [[[[1, 0]]]]
         assert _pixel(picture, x=1) == _grey(32768 / 65535)
 
-    @pytest.mark.parametrize("value", [-1, 65536])
-    def test_32_bits_are_refused(self, encoded, value):
-        data = encoded(Image.new("I", (2, 2), value), "TIFF")
-        with pytest.raises(PictureError, match="grey values of 32 bits"):
-            read_picture(data)
-
-    def test_floats(self, encoded):
-        data = encoded(Image.new("F", (2, 2), 0.25), "TIFF")
-        assert _pixel(read_picture(data)) == _grey(0.25)
-
-    def test_floats_beyond_the_range_are_cut_off_and_told(self, encoded):
-        picture = read_picture(encoded(Image.new("F", (2, 2), 1.5), "TIFF"))
-        assert _pixel(picture) == [1, 1, 1]
-        assert picture.notes == ("values outside 0 to 1 were cut off",)
-
-    def test_floats_that_are_no_numbers(self, encoded):
-        with pytest.raises(PictureError, match="not finite"):
-            read_picture(encoded(Image.new("F", (2, 2), float("nan")), "TIFF"))
-
-    def test_a_profile_is_not_applied_and_that_is_told(self, encoded):
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-        data = encoded(Image.new("I;16", (2, 2), 32768), "TIFF", icc_profile=profile)
-        assert "not applied" in read_picture(data).notes[0]
+    def test_its_profile_is_applied(self, raw_png):
+        """Half the light of a linear picture is 0.735 in sRGB (IEC 61966-2-1)."""
+        profile = b"p\0\0" + zlib.compress(LINEAR_GREY)
+        data = raw_png(1, 1, 16, 0, b"\0" + struct.pack(">H", 32768), (b"iCCP", profile))
+        assert _pixel(read_picture(data)) == pytest.approx([0.735] * 3, abs=0.005)
 
 
 class TestDeepColour:
     def test_png_is_read_at_8_bits(self, raw_png):
         rows = b"\0" + struct.pack(">3H", 65535, 32768, 0)
         assert _pixel(read_picture(raw_png(1, 1, 16, 2, rows))) == pytest.approx([1, 128 / 255, 0])
-
-    @pytest.mark.parametrize("layout", ["contig", "separate"])
-    @pytest.mark.parametrize("byteorder", ["<", ">"])
-    def test_tiff_is_read_at_16(self, tmp_path, layout, byteorder):
-        tifffile = pytest.importorskip("tifffile")
-        values = np.arange(4 * 5 * 3, dtype=np.uint16).reshape(4, 5, 3) * 1000 + 1
-        stored = np.moveaxis(values, -1, 0) if layout == "separate" else values
-        path = tmp_path / "deep.tif"
-        tifffile.imwrite(path, stored, photometric="rgb", planarconfig=layout, byteorder=byteorder)
-        expected = torch.from_numpy(values.astype(np.float32) / 65535).permute(2, 0, 1)
-        torch.testing.assert_close(read_picture(path).pixels[0], expected)
-
-    @pytest.mark.parametrize(("kind", "red"), [("unassalpha", 40000), ("assocalpha", 20000)])
-    def test_alpha_of_a_deep_tiff(self, tmp_path, kind, red):
-        tifffile = pytest.importorskip("tifffile")
-        values = np.array([[[red, 0, 0, 32768], [0, 0, 0, 0]]], dtype=np.uint16)
-        path = tmp_path / "deep.tif"
-        tifffile.imwrite(path, values, photometric="rgb", extrasamples=[kind])
-        picture = read_picture(path)
-        torch.testing.assert_close(picture.alpha.flatten(), torch.tensor([32768 / 65535, 0]))
-        # Half transparent over the mean visible colour, which is its own.
-        assert _pixel(picture)[0] == pytest.approx(40000 / 65535, abs=2e-5)
-        assert _pixel(picture, x=1)[0] == pytest.approx(40000 / 65535, abs=2e-5)
-
-    def test_tiff_without_the_extra(self, tmp_path, monkeypatch):
-        tifffile = pytest.importorskip("tifffile")
-        path = tmp_path / "deep.tif"
-        tifffile.imwrite(path, np.zeros((2, 2, 3), np.uint16), photometric="rgb")
-        monkeypatch.setitem(sys.modules, "tifffile", None)
-        with pytest.raises(MissingExtraError, match="pip install tifffile"):
-            read_picture(path)
-
-    def test_a_compression_that_is_not_read_is_named(self, tmp_path, monkeypatch):
-        tifffile = pytest.importorskip("tifffile")
-        path = tmp_path / "deep.tif"
-        tifffile.imwrite(path, np.zeros((2, 2, 3), np.uint16), photometric="rgb")
-
-        def refuse(_):
-            raise KeyError("the codec is missing")
-
-        monkeypatch.setattr(tifffile.TiffPage, "asarray", refuse)
-        with pytest.raises(PictureError, match=r"compression NONE.*imagecodecs"):
-            read_picture(path)
 
 
 class TestTransparency:
@@ -256,16 +192,25 @@ class TestOrientation:
         torch.testing.assert_close(centres, expected, atol=0.03, rtol=0)
 
     @pytest.mark.parametrize(("orientation", "stored"), STORED)
-    def test_all_eight_in_a_deep_tiff(self, tmp_path, orientation, stored):
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+    @pytest.mark.parametrize("type_code", [1, 3, 4])  # BYTE, SHORT, LONG
+    def test_all_eight_in_a_tiff(self, tmp_path, type_code, dtype, orientation, stored):
         tifffile = pytest.importorskip("tifffile")
         path = tmp_path / "turned.tif"
-        tifffile.imwrite(
-            path,
-            stored.astype(np.uint16),
-            photometric="rgb",
-            extratags=[(274, 3, 1, orientation, True)],
-        )
-        self._check(read_picture(path), 65535, self.UPRIGHT)
+        tag = (274, type_code, 1, orientation, True)
+        tifffile.imwrite(path, stored.astype(dtype), photometric="rgb", extratags=[tag])
+        self._check(read_picture(path), np.iinfo(dtype).max, self.UPRIGHT)
+        assert measure(path) == (self.UPRIGHT.shape[:2], None)
+
+    @pytest.mark.parametrize(("orientation", "stored"), STORED)
+    def test_stored_as_a_byte(self, tmp_path, encoded, orientation, stored):
+        """Some cameras store the number as BYTE instead of SHORT; ImageMagick follows it too."""
+        directory = struct.pack("<IHHHIBxxxI", 8, 1, 274, 1, 1, orientation, 0)
+        image = Image.fromarray(np.ascontiguousarray(stored))
+        path = tmp_path / "byte.webp"
+        path.write_bytes(encoded(image, "WEBP", lossless=True, exif=b"Exif\0\0II*\0" + directory))
+        self._check(read_picture(path), 255, self.UPRIGHT)
+        assert measure(path) == (self.UPRIGHT.shape[:2], None)
 
     def test_alpha_turns_with_the_colour(self, encoded):
         exif = Image.Exif()

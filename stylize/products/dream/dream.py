@@ -19,6 +19,7 @@ from stylize.gradients.tiled import features_of
 from stylize.images.periodic import periodic_part, resize_periodic
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
+from stylize.images.sizes import size_for_short_side
 from stylize.losses.channels import BORDER_CELLS, ChannelLoss, EnergyLoss, PositionLoss
 from stylize.losses.guide import GuideLoss
 from stylize.losses.loss import Engine, Objective
@@ -464,9 +465,10 @@ def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, i
     size = noise if photo is None else result_size(settings, photo.size)
     assert size is not None
     if min(size) < LEAST_SIDE:
+        remedy = "" if photo is None else f": {size_for_short_side(*photo.size, LEAST_SIDE)}"
         raise PictureError(
             f"{'the noise' if photo is None else photo.name}: {size[1]}×{size[0]} px is too small",
-            hint=f"the network needs at least {LEAST_SIDE} px a side",
+            hint=f"the network needs at least {LEAST_SIDE} px a side{remedy}",
         )
     return size
 

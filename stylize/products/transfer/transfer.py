@@ -20,6 +20,7 @@ from stylize.gradients.canvas import Canvas
 from stylize.gradients.tiled import features_of
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
+from stylize.images.sizes import size_for_short_side
 from stylize.losses.content import ContentLoss
 from stylize.losses.edges import EdgesLoss
 from stylize.losses.loss import FeatureLoss, ImageLoss, Objective
@@ -119,9 +120,12 @@ class Transfer:
     def _require_sides(self) -> None:
         for picture, size in [(self.content, self.size), *((s, s.size) for s in self.styles)]:
             if min(size) < LEAST_SIDE:
+                remedy = ""
+                if picture is self.content:
+                    remedy = f": {size_for_short_side(*picture.size, LEAST_SIDE)}"
                 raise PictureError(
                     f"{picture.name}: {size[1]}×{size[0]} px is too small",
-                    hint=f"the network needs at least {LEAST_SIDE} px a side",
+                    hint=f"the network needs at least {LEAST_SIDE} px a side{remedy}",
                 )
 
     def _memory_need(self) -> MemoryNeed:
