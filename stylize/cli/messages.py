@@ -121,7 +121,13 @@ def echo_path(path: Path) -> None:
 def say(*lines: str) -> None:
     """Print lines on stderr; see :func:`shown`. A closed or full stderr ends no run."""
     with suppress(OSError, ValueError):
-        click.echo("\n".join(map(shown, lines)), err=True)
+        click.echo("\n".join(_within_limit(shown(line)) for line in lines), err=True)
+
+
+def _within_limit(line: str) -> str:
+    """Leave out the middle of a line that nobody reads to its end, where the remedy is."""
+    half = (MAX_LINE - 3) // 2
+    return line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 def advised(error: click.ClickException) -> str:
@@ -147,7 +153,7 @@ def explain(error: Exception, line: str, words: Sequence[str]) -> None:
     """Print the line, and the traceback with -vv."""
     if verbosity(words) > 1:
         say(*"".join(traceback.format_exception(error)).splitlines())
-    say(f"stylize: {shortened(' '.join(map(_shortened, line.split())))}")
+    say(f"stylize: {' '.join(map(_shortened, line.split()))}")
     if isinstance(error, ExpressionError):
         say(*pointed(error.expression, error.position).splitlines())
 
@@ -156,12 +162,6 @@ def _shortened(word: str) -> str:
     """A word of a message; one that no file can be called is cut in its middle."""
     half = (LONGEST_WORD - 1) // 2
     return word if len(word) <= LONGEST_WORD else f"{word[:half]}…{word[-half:]}"
-
-
-def shortened(line: str) -> str:
-    """Leave out the middle of a line that nobody reads to its end, where the remedy is."""
-    half = (MAX_LINE - 3) // 2
-    return line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}"
 
 
 def pointed(expression: str, position: int) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
+import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stylize.directories import cache_directory
+from stylize.errors import OutputError
+from stylize.images.atomic import write_atomically
 
-# Far beyond any machine's, and what costs can be divided by without leaving the floats.
-_LEAST_FIGURE, _MAX_FIGURE = 1e-6, 1e12
+# Far more than any machine's verdicts take, or reaches.
+_MOST_BYTES, _MOST = 1 << 20, 1e9
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,12 @@ def remember(key: str, verdict: Verdict) -> None:
     known = {name: each for name, each in _read().items() if name != key} | {key: verdict}
     text = json.dumps({name: asdict(each) for name, each in known.items()}, indent=1)
     path = _path()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError:
+    # A link may be another user's, in a shared cache: what it points to is not ours to replace.
+    if path.is_symlink():
         return
+    with suppress(OutputError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
 
 
 def _path() -> Path:
@@ -62,20 +64,22 @@ def _path() -> Path:
 def _read() -> dict[str, Verdict]:
     """Remembered verdicts in the order they were found; a damaged file counts as none."""
     try:
-        document = json.loads(_path().read_text())
-        verdicts = {key: Verdict(**value) for key, value in document.items()}
+        path = _path()
+        if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size > _MOST_BYTES:
+            return {}
+        document = json.loads(path.read_text("utf-8"))
+        found = {key: Verdict(**value) for key, value in document.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    return {key: verdict for key, verdict in verdicts.items() if _is_sound(verdict)}
+    return found if all(map(_is_sound, found.values())) else {}
 
 
 def _is_sound(verdict: Verdict) -> bool:
+    numbers = (verdict.gflops, verdict.speedup, verdict.cosine)
     return (
         verdict.precision in ("bf16", "fp32")
-        and all(
-            isinstance(each, int | float) and _LEAST_FIGURE <= each <= _MAX_FIGURE
-            for each in (verdict.gflops, verdict.speedup)
-        )
-        and isinstance(verdict.cosine, int | float)
-        and abs(verdict.cosine) <= 2  # of rounded figures
+        and all(type(each) in (int, float) and abs(each) < _MOST for each in numbers)
+        # Costs are divided by them, and stay floats.
+        and verdict.gflops > 1 / _MOST
+        and verdict.speedup > 1 / _MOST
     )

@@ -28,7 +28,7 @@ from tests.fuzz.mutations import ROOT
 # An input of a few kilobytes and pictures of 32 px: a run with the real network takes 250 MB.
 MAX_GROWTH_BYTES = 500_000_000
 
-MAX_LINE_LENGTH = 2000 + len("stylize: ")
+MAX_LINE_LENGTH = 2000
 
 # No file is made in the place of one of these, nor are they changed.
 BAIT = "outside/precious.txt"
