@@ -89,6 +89,18 @@ def state_folder(output: Path) -> Path:
     return output / ".stylize"
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder of a batch's state, which is never a link to another folder.
+
+    Raises:
+        OSError: the system refuses, or a link or a file is in the way.
+    """
+    for each in (folder.parent, folder) if folder.parent.name == ".stylize" else (folder,):
+        if each.is_symlink():
+            raise OSError(f"{each} is a link to another folder")
+        each.mkdir(parents=True, exist_ok=True)
+
+
 class Manifest:
     """This process's file of entries, made with the first of them.
 
@@ -111,9 +123,10 @@ class Manifest:
         """
         line = _line(entry)
         with self._writing, refusals_named(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             fresh = not self._path.exists()
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            flags |= getattr(os, "O_NOFOLLOW", 0)
             descriptor = os.open(self._path, flags, 0o666)
             try:
                 self._write(descriptor, line)

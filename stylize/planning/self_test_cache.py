@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
+import stat
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stylize.directories import cache_directory
+from stylize.errors import OutputError
+from stylize.images.atomic import write_atomically
+
+# Far more than the verdicts of any machine take.
+_MOST_BYTES = 1 << 20
 
 # Far beyond any machine's, and what costs can be divided by without leaving the floats.
 _LEAST_FIGURE, _MAX_FIGURE = 1e-6, 1e12
@@ -46,13 +52,12 @@ def remember(key: str, verdict: Verdict) -> None:
     known = {name: each for name, each in _read().items() if name != key} | {key: verdict}
     text = json.dumps({name: asdict(each) for name, each in known.items()}, indent=1)
     path = _path()
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        temporary.replace(path)
-    except OSError:
+    # A link may be another user's, in a shared cache: what it points to is not ours to replace.
+    if path.is_symlink():
         return
+    with suppress(OutputError, OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, text.encode())
 
 
 def _path() -> Path:
@@ -62,7 +67,11 @@ def _path() -> Path:
 def _read() -> dict[str, Verdict]:
     """Remembered verdicts in the order they were found; a damaged file counts as none."""
     try:
-        document = json.loads(_path().read_text())
+        path = _path()
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+            return {}
+        document = json.loads(path.read_text("utf-8"))
         verdicts = {key: Verdict(**value) for key, value in document.items()}
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
