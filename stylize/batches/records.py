@@ -326,7 +326,10 @@ class Ledger:
             return Standing("todo", wanted, sha256, attempts)
         # A link that leads nowhere is there, too: writing through it would make a file elsewhere.
         if os.path.lexists(task.target):
-            made = is_made(task.target, wanted, max_pixels=most_pixels(task))
+            # A pipe would be waited for.
+            made = os.path.isfile(task.target) and is_made(
+                task.target, wanted, max_pixels=most_pixels(task)
+            )
             state: State = "done" if made else "foreign"
             found = Standing(state, wanted, sha256)
             if state == "done" and not _says_done(past, wanted):
