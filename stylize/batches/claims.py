@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Self
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from stylize.batches.records import state_folder
+from stylize.batches.records import make_folder, state_folder
 from stylize.images.atomic import refusals_named
 
 # How file systems say that they have no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+
+_NAME = re.compile(r"(?:[0-9a-f]{32}|probe)\.lock")
 
 
 class Claim:
@@ -61,7 +64,7 @@ class Claims:
         self._held: set[Claim] = set()
         self._closed = False
         with refusals_named(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._kind = _kind_of_lock(self._folder)
 
     def take(self, target: str) -> Claim | None:
@@ -78,7 +81,7 @@ class Claims:
             raise ValueError("these claims are closed")
         name = hashlib.sha256(target.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         with refusals_named(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             lock = _acquire(self._kind, self._folder / f"{name}.lock")
         if lock is None:
             return None
@@ -88,7 +91,7 @@ class Claims:
 
     def tidy(self) -> bool:
         """Remove the lock files that no run holds; True if none is left."""
-        for path in self._folder.glob("*.lock"):
+        for path in self._files():
             with suppress(OSError):
                 lock = _acquire(self._kind, path)
                 if lock is not None:
@@ -97,7 +100,14 @@ class Claims:
                         path.unlink(missing_ok=True)
                     finally:
                         lock.release()
-        return not any(self._folder.glob("*.lock"))
+        return not self._files()
+
+    def _files(self) -> list[Path]:
+        """The lock files that have a name of ours, unless the folder is a link by now."""
+        if self._folder.is_symlink() or self._folder.parent.is_symlink():
+            return []
+        found = self._folder.glob("*.lock")
+        return [each for each in found if _NAME.fullmatch(each.name) and not each.is_symlink()]
 
     def close(self) -> None:
         """Release everything, for good. A second call does nothing."""

@@ -89,6 +89,18 @@ def state_folder(output: Path) -> Path:
     return output / ".stylize"
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder of a batch's state, which is never a link to another folder.
+
+    Raises:
+        OSError: the system refuses, or a link or a file is in the way.
+    """
+    for each in (folder.parent, folder) if folder.parent.name == ".stylize" else (folder,):
+        if each.is_symlink():
+            raise OSError(f"{each} is a link to another folder")
+        each.mkdir(parents=True, exist_ok=True)
+
+
 class Manifest:
     """This process's file of entries, made with the first of them.
 
@@ -111,9 +123,10 @@ class Manifest:
         """
         line = _line(entry)
         with self._writing, refusals_named(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             fresh = not self._path.exists()
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+            flags |= getattr(os, "O_NOFOLLOW", 0)
             descriptor = os.open(self._path, flags, 0o666)
             try:
                 self._write(descriptor, line)
@@ -313,7 +326,10 @@ class Ledger:
             return Standing("todo", wanted, sha256, attempts)
         # A link that leads nowhere is there, too: writing through it would make a file elsewhere.
         if os.path.lexists(task.target):
-            made = is_made(task.target, wanted, max_pixels=most_pixels(task))
+            # A pipe would be waited for.
+            made = os.path.isfile(task.target) and is_made(
+                task.target, wanted, max_pixels=most_pixels(task)
+            )
             state: State = "done" if made else "foreign"
             found = Standing(state, wanted, sha256)
             if state == "done" and not _says_done(past, wanted):

@@ -65,6 +65,7 @@ class Commands(LazyGroup):
         """Run and exit, as click's own, with this program's exit codes."""
         words = list(sys.argv[1:] if args is None else args)
         prepare_environment()
+        open_closed_streams()
         extra.setdefault("obj", words)
         if "_STYLIZE_COMPLETE" in os.environ:
             import stylize.cli.completion  # noqa: F401 (registers the scripts of the shells)
@@ -87,6 +88,13 @@ def prepare_environment() -> None:
     # memory, measured over a batch. One picture uses some thirty at a time.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     os.environ.setdefault("LRU_CACHE_CAPACITY", "128")
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started with a closed stdout or stderr one that goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:

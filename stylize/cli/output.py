@@ -37,6 +37,8 @@ def choose_target(
     from stylize.images.write import check_request, format_of
 
     if request.output == "-":
+        if sys.__stdout__ is None:
+            raise OutputError("stdout is closed", hint="name a file with -o")
         check_request(request.format or "png", depth=request.depth, quality=request.quality)
         return None
     if request.format:

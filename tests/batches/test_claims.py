@@ -212,3 +212,27 @@ def test_the_killed_hold_nothing(tmp_path: Path, holder: subprocess.Popen[str]) 
         assert mine.tidy() is False
     with Claims(tmp_path) as mine:
         assert mine.tidy()
+
+
+@pytest.mark.parametrize("link", [".stylize", ".stylize/claims"])
+def test_claims_are_not_taken_through_a_link_to_another_folder(tmp_path: Path, link: str) -> None:
+    other = tmp_path / "project"
+    (other / "claims").mkdir(parents=True)
+    (other / "yarn.lock").write_text("precious")
+    (other / "claims" / "yarn.lock").write_text("precious")
+    place = tmp_path / "out" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(other)
+    with pytest.raises(OutputError, match="is a link"):
+        Claims(tmp_path / "out")
+    assert sorted(each.name for each in other.rglob("*")) == ["claims", "yarn.lock", "yarn.lock"]
+
+
+def test_tidying_removes_no_lock_files_of_others(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        (tmp_path / ".stylize" / "claims" / "yarn.lock").write_text("precious")
+        taken = claims.take("a.png")
+        assert taken is not None
+        taken.release()
+        assert claims.tidy()
+    assert locks(tmp_path) == ["yarn.lock"]

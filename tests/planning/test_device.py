@@ -99,6 +99,14 @@ def test_a_damaged_cache_counts_as_none(own_cache: Path, damage: str) -> None:
     assert calibration.recall("b") == GOOD
 
 
+def test_a_verdict_is_never_written_through_a_link(own_cache: Path, tmp_path: Path) -> None:
+    own_cache.mkdir()
+    (tmp_path / "other").write_text("precious")
+    (own_cache / "machine.json").symlink_to(tmp_path / "other")
+    calibration.remember("a", GOOD)
+    assert (tmp_path / "other").read_text() == "precious"
+
+
 def test_a_cache_that_cannot_be_written_is_no_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
