@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Runs that are predicted to take longer are kept without being asked.
 LONG_S = 600.0
 
+# Of file systems in use.
+LONGEST_NAME_BYTES = 255
+
 checkpoint_options = group_of(
     [
         option(
@@ -89,12 +92,14 @@ class Checkpointing:
         return CheckpointPolicy(path, self.request, say, present=self.resumed)
 
     def _usual(self, job: Plan) -> Path | None:
+        from stylize.images.names import shortened
         from stylize.runs.checkpoint import SUFFIX
 
         seconds = job.cost().seconds
         if self.request.target is None or seconds is None or seconds <= LONG_S:
             return None
-        return Path(self.request.target + SUFFIX)
+        target = Path(self.request.target)
+        return target.with_name(shortened(target.name, LONGEST_NAME_BYTES, tail=SUFFIX))
 
 
 def read_checkpointing(

@@ -197,6 +197,7 @@ def run_job(
         stop: whether to stop after a step.
         run: paints, if not the job's own method: a part of the steps, or the rest of a run.
     """
+    pace = Pace(job) if run is None else None
     run = run or job.run
     with ExitStack() as stack:
         listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
@@ -204,11 +205,43 @@ def run_job(
             listeners.append(previews(request.output.save_steps, request.preview_every))
         if request.messages.as_json:
             listeners.append(json_steps())
+        if pace is not None:
+            listeners.append(pace)
         if policy is None:
-            return run(all_of(listeners), stop)
-        from stylize.optimize.snapshot import SnapshotHooks
+            result = run(all_of(listeners), stop)
+        else:
+            from stylize.optimize.snapshot import SnapshotHooks
 
-        return run(all_of(listeners), stop, SnapshotHooks(policy.offer))
+            result = run(all_of(listeners), stop, SnapshotHooks(policy.offer))
+    if pace is not None:
+        pace.remember()
+    return result
+
+
+# A shorter run says little about the machine's speed.
+LEAST_PACE_S = 2.0
+
+
+class Pace:
+    """Compares the time of the steps with the plan, and corrects what is known of the machine."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._pixels, self._seconds = 0, 0.0
+
+    def __call__(self, step: Step) -> None:
+        self._pixels += step.size[0] * step.size[1]
+        self._seconds = step.seconds
+
+    def remember(self) -> None:
+        """Correct the kept rate by the steps so far."""
+        from stylize.planning.cost import evaluated_px
+        from stylize.planning.self_test_cache import correct_rate
+
+        predicted, key = self._job.cost().seconds, self._job.device.key
+        if predicted is not None and key is not None and self._seconds >= LEAST_PACE_S:
+            share = self._pixels / evaluated_px(self._job.scales)
+            correct_rate(key, predicted * share / self._seconds)
 
 
 def save(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
 import torch
@@ -39,7 +40,8 @@ def resolve(execution: Execution, weights: Weights) -> Device:
     if device == "mps":
         # No bf16 convolutions to rely on, see PyTorch issues 174269 and 175190.
         return Device(device, "fp32", torch.get_num_threads())
-    return with_verdict(execution, device, verdict_for(device, weights))
+    chosen = with_verdict(execution, device, verdict_for(device, weights))
+    return dataclasses.replace(chosen, key=fingerprint(device, weights))
 
 
 def verdict_for(device: str, weights: Weights) -> Verdict:

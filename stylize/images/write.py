@@ -243,7 +243,12 @@ def write_picture(
 
 def _write_stream(target: BinaryIO, data: memoryview) -> None:
     try:
-        target.write(data)
+        # A raw stream may write less than it is given; stdout is one under PYTHONUNBUFFERED.
+        while data:
+            written = target.write(data)
+            if not written:
+                raise OutputError("cannot write the picture: the stream takes no more")
+            data = data[written:]
         target.flush()
     except OSError as error:
         raise OutputError(f"cannot write the picture: {error.strerror or error}") from error

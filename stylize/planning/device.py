@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -26,13 +26,15 @@ class Device:
         name: ``cpu``, ``cuda:0`` …
         precision: ``bf16`` or ``fp32``.
         threads: CPU threads in use.
-        gflops: what the self-test reached; None where it was not run.
+        gflops: what the self-test reached, corrected by later runs; None where it was not run.
+        key: under which the self-test's verdict is kept; None where there is none.
     """
 
     name: str
     precision: str
     threads: int
     gflops: float | None = None
+    key: str | None = field(default=None, compare=False)
 
 
 # The process that has used PyTorch's threads.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from stylize.directories import cache_directory
@@ -14,6 +14,9 @@ from stylize.images.atomic import write_atomically
 
 # Far more than any machine's verdicts take, or reaches.
 _MOST_BYTES, _MOST = 1 << 20, 1e9
+
+# Slower or faster than this is a mistake of the clock, for instance after a machine's sleep.
+_LEAST_SPEED = 0.01
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,23 @@ def remember(key: str, verdict: Verdict) -> None:
     with suppress(OutputError, OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode())
+
+
+def correct_rate(key: str, speed: float) -> None:
+    """Correct the rate of a verdict by a finished run.
+
+    A faster run shows what the machine can do. A slower one may have shared the machine with other
+    programs, so it counts by half.
+
+    Args:
+        key: of the verdict.
+        speed: predicted time over measured time.
+    """
+    verdict = recall(key)
+    if verdict is None or not _LEAST_SPEED < speed < 1 / _LEAST_SPEED:
+        return
+    factor = speed if speed > 1 else (1 + speed) / 2
+    remember(key, replace(verdict, gflops=verdict.gflops * factor))
 
 
 def _path() -> Path:

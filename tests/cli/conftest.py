@@ -125,7 +125,7 @@ class Sketch:
         self.scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
         self.notes: list[str] = []
         self.memory_plan = MemoryPlan()
-        self.device = SimpleNamespace(name="cpu", precision="fp32", threads=3)
+        self.device = SimpleNamespace(name="cpu", precision="fp32", threads=3, key=None)
         self.made.append(self)
 
     def cost(self) -> Cost:

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from stylize.cli import run as running
 from stylize.cli.progress import all_of, step_bar
 from stylize.cli.requests import Messages
+from stylize.gradients import self_test
+from stylize.planning.self_test_cache import Verdict
 from stylize.settings.schedule import Scale
-from tests.cli.conftest import Run, Sketch, complaint, iterate, listing, size_of
+from tests.cli.conftest import QUICK, Run, Sketch, complaint, done, iterate, listing, size_of
 
 Files = tuple[Path, Path]
 
@@ -145,3 +148,14 @@ def test_values_without_end_keep_the_remedy_in_sight(run: Run, tmp_path: Path) -
     assert line.startswith("stylize: endless.toml: ")
     assert line.endswith("is not a text")
     assert len(line) < 2100
+
+
+def test_a_finished_run_corrects_the_estimate(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "LEAST_PACE_S", 0.0)
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(self_test, "self_test", lambda *words: Verdict("fp32", 0.05, 1.0, 1.0))
+    done(run("transfer", *files, *QUICK[:-2]))
+    (kept,) = json.loads((tmp_path / "cache" / "machine.json").read_text()).values()
+    assert kept["gflops"] > 0.1, "no machine is as slow as the verdict says"

@@ -348,6 +348,16 @@ class TestWhenThereIsOne:
         done(run("resume", usual))
         assert not usual.exists()
 
+    def test_a_name_of_the_greatest_length(
+        self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(checkpointing, "LONG_S", 1e-9)
+        stop(run, monkeypatch, *TRANSFER, "-o", "b" * 251 + ".png")
+        (usual,) = folder.glob("*.checkpoint")
+        assert len(usual.name) == 255
+        done(run("resume", usual, "--overwrite"))
+        assert not usual.exists()
+
     @pytest.mark.parametrize("words", [("-o", "-"), ("-o", "a.png", "--no-checkpoint")])
     def test_a_long_run_without_one(
         self,

@@ -245,3 +245,27 @@ class TestRefusals:
     def test_alpha_of_another_size(self, format):
         with pytest.raises(ValueError, match="alpha is"):
             _written(SMOOTH, alpha=torch.ones(1, 1, 1, 1), format=format)
+
+
+class _Narrow(io.RawIOBase):
+    """A raw stream that takes a few bytes at a time, up to its limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.taken, self._limit = b"", limit
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:
+        part = bytes(data[: min(100, self._limit - len(self.taken))])
+        self.taken += part
+        return len(part)
+
+
+def test_short_writes_to_a_raw_stream() -> None:
+    whole = _written(SMOOTH)
+    stream = _Narrow(len(whole))
+    write_picture(stream, SMOOTH)
+    assert stream.taken == whole
+    with pytest.raises(OutputError, match="takes no more"):
+        write_picture(_Narrow(len(whole) - 1), SMOOTH)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -168,3 +169,16 @@ def test_no_more_threads_than_the_quota_allows(
         assert resolve(Execution(device="cpu"), vgg16).threads == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_kept_rate_follows_finished_runs(own_cache: Path) -> None:
+    calibration.remember("a", GOOD)
+    calibration.correct_rate("a", 2.0)
+    assert calibration.recall("a") == dataclasses.replace(GOOD, gflops=2 * GOOD.gflops)
+    calibration.correct_rate("a", 0.5)  # slower, perhaps because of other programs: half of it
+    assert calibration.recall("a") == dataclasses.replace(GOOD, gflops=1.5 * GOOD.gflops)
+    for nonsense in (0.0, -1.0, 1e9, float("nan"), float("inf")):
+        calibration.correct_rate("a", nonsense)
+    assert calibration.recall("a") == dataclasses.replace(GOOD, gflops=1.5 * GOOD.gflops)
+    calibration.correct_rate("unknown", 2.0)
+    assert calibration.recall("unknown") is None
