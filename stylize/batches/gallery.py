@@ -85,7 +85,7 @@ def write_gallery(
     page = output / "index.html"
     if os.path.lexists(page) and not _is_ours(page):
         raise OutputError(
-            f"{page} is not a gallery of stylize", hint="move it elsewhere, or leave out --gallery"
+            f"{page} was not made by stylize", hint="move it elsewhere, or leave out --gallery"
         )
     with replacing(page) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         # In chunks: a thousand pictures are about 65 MB of text.

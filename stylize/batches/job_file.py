@@ -80,7 +80,7 @@ def read_job(path: Path) -> JobFile:
         values[key] = _checked(path, key, value)
     for key in ("technique", "inputs", "output"):
         if not values.get(key):
-            raise UsageError(f"{path.name} does not say '{key}'")
+            raise UsageError(f"{path.name} has no '{key}'")
     _check_choices(path, values)
     folder = path.parent
     for key in _PATHS:
@@ -103,13 +103,13 @@ def _checked(path: Path, key: str, value: Any) -> Any:
     if key in (*_PATHS, "presets"):
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
-            raise SettingError(f"{path.name}: {key} is not a list of texts")
+            raise SettingError(f"{path.name}: {key} is not a list of strings")
         for text in texts:
             _require_no_nul(path, key, text)
         return tuple(texts)
     kind = _KINDS[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SettingError(f"{path.name}: {key} = {quoted(value)} is of the wrong kind")
+        raise SettingError(f"{path.name}: {key} = {quoted(value)} has the wrong type")
     if isinstance(value, str):
         _require_no_nul(path, key, value)
     return value
@@ -129,7 +129,7 @@ def _check_choices(path: Path, values: Mapping[str, Any]) -> None:
     if values.get("depth", 8) not in (8, 16):
         raise SettingError(f"{path.name}: depth = {values['depth']}", hint="8 or 16")
     if values["technique"] == "transfer" and not values.get("styles"):
-        raise UsageError(f"{path.name} does not say 'styles'")
+        raise UsageError(f"{path.name} has no 'styles'")
     if values["technique"] == "dream" and values.get("styles"):
         raise UsageError(f"{path.name}: a dream has no styles")
     if values["technique"] == "transfer" and len(values.get("presets", ())) > 1:

@@ -169,7 +169,7 @@ def shard(tasks: Sequence[Task], index: int, count: int) -> list[Task]:
 def _check_shard(index: int, count: int) -> None:
     if not 1 <= index <= count:
         raise SettingError(
-            f"there is no shard {index} of {count}", hint="they are counted from 1, as in 1/8"
+            f"there is no shard {index} of {count}", hint="shards are counted from 1, as in 1/8"
         )
 
 
@@ -245,6 +245,8 @@ def describe(tasks: Sequence[Task], estimate: Estimate) -> list[str]:
 
 
 def _totals(estimate: Estimate) -> str:
+    if not estimate.pictures:
+        return "nothing left to do"
     parts = [f"{estimate.pictures} picture{'' if estimate.pictures == 1 else 's'}"]
     if estimate.unreadable:
         parts.append(f"{estimate.unreadable} of them cannot be read")

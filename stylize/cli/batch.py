@@ -590,7 +590,7 @@ def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> 
     from stylize.batches.tasks import Look
 
     if len(presets) > 1 and not each:
-        raise UsageError("presets cannot be blended", hint="--each makes a picture with each")
+        raise UsageError("presets cannot be blended", hint="add --each to use each one by itself")
     found = [choose_preset("dream", wanted) for wanted in presets]
     looks = []
     for name, preset in zip(distinct([each.name for each in found]), found, strict=True):

@@ -106,7 +106,7 @@ def advice(collection: Collection) -> str | None:
     reasons = {reason for _, reason in collection.skipped}
     remedies = {
         MADE_HERE: "--include-results takes pictures made by stylize",
-        BELOW: "-r searches the folders below",
+        BELOW: "-r also searches the subfolders",
         HIDDEN: "name hidden files to take them",
         OUTPUT: "-o must name another folder",
     }

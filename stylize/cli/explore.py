@@ -362,7 +362,8 @@ def cell_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings
     settings: TransferSettings = preset.apply(overrides)
     if settings.init == "file":
         raise SettingError(
-            f"{preset.name} starts from a picture", hint="a sheet has content and styles alone"
+            f"{preset.name} starts from a picture",
+            hint="a sheet has only a photo and styles",
         )
     try:
         settings.check_styles(1)
@@ -465,7 +466,7 @@ def strip_settings(preset: str, size: str) -> TransferSettings:
     if settings.init == "file" or settings.style_weights:
         raise SettingError(
             f"the preset '{preset}' cannot be used on a strip",
-            hint="it has weights of styles, or starts from a picture",
+            hint="it sets style weights, or starts from a picture",
         )
     settings.check_styles(2)
     check_layers(settings, find_model(settings.network).architecture)

@@ -42,7 +42,9 @@ def choose_target(
         check_request(request.format or "png", depth=request.depth, quality=request.quality)
         return None
     if request.format:
-        raise SettingError("--format is for -o -", hint="a file's suffix says its format")
+        raise SettingError(
+            "--format works only with -o -", hint="a file's extension decides its format"
+        )
     context = click.get_current_context(silent=True)
     target = resolve_output(
         request.output,

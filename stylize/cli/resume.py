@@ -119,7 +119,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     set_pixel_limit(request.max_input_pixels)
     settings = settings_of(description.recipe)
     if isinstance(settings, TunnelSettings):
-        raise CheckpointError(f"{file} is of a film, which needs no checkpoint")
+        raise CheckpointError(f"{file} belongs to a film, which needs no checkpoint")
     wanted = wanted_of(description.recipe)
     paths = find_inputs(wanted, inputs, [file.parent, Path()])
     output = resolve_request(output, description, file)

@@ -62,7 +62,8 @@ def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
 
     Returns:
         ``(N, C, h // 2, w // 2)`` of ``x``'s type, and bytes of that shape: the position of the
-        cell's first maximum, counted row by row from 0, plus :data:`DEAD` if the maximum is zero.
+        cell's first maximum, counted row by row from 0, or :data:`DEAD` or more if the maximum is
+        zero.
     """
     a, b, c, d = _cells(_bits(x))
     top = _top(a)

@@ -55,7 +55,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         return _from_array(source, role)
     if callable(getattr(source, "read", None)):
         return _from_file(source, role)
-    raise PictureError(f"{role}: no picture but {type(source).__name__}", hint=f"give {_KINDS}")
+    raise PictureError(f"{role}: {type(source).__name__} is not a picture", hint=f"give {_KINDS}")
 
 
 def from_tensor(pixels: Tensor, like: Picture) -> Picture:

@@ -53,9 +53,14 @@ def animation_format(path: Path) -> str:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        what = f"suffix '{path.suffix}'" if path.suffix else "name without a suffix"
+        suffix = path.suffix
+        what = (
+            f"no animation format has the extension '{suffix}'"
+            if suffix
+            else "the extension is missing"
+        )
         raise OutputError(
-            f"{path.name}: no format of moving pictures for a {what}",
+            f"{path.name}: {what}",
             hint=f"use {' '.join(_SUFFIXES)}",
         )
     return format

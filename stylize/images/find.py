@@ -24,7 +24,7 @@ _OTHERS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".png", ".tif", ".tiff", "
 
 SUFFIXES = frozenset(_JPEG + _OTHERS)
 
-BELOW = "folder below; use -r"
+BELOW = "subfolder; use -r"
 
 HIDDEN = "hidden"
 

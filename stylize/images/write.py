@@ -54,10 +54,13 @@ def format_of(path: Path) -> str:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        what = f"suffix '{path.suffix}'" if path.suffix else "name without a suffix"
-        raise OutputError(
-            f"{path.name}: no picture format for a {what}", hint=f"use {' '.join(_SUFFIXES)}"
+        suffix = path.suffix
+        what = (
+            f"no picture format has the extension '{suffix}'"
+            if suffix
+            else "the extension is missing"
         )
+        raise OutputError(f"{path.name}: {what}", hint=f"use {' '.join(_SUFFIXES)}")
     return format
 
 

@@ -201,7 +201,7 @@ def fitted(weights: Tensor, size: tuple[int, int], name: str) -> Tensor:
         raise PictureError(
             f"{name}: a mask of {width}×{height} px does not fit a picture of"
             f" {size[1]}×{size[0]} px",
-            hint="give it the same aspect ratio",
+            hint="give the mask the aspect ratio of the photo",
         )
     return resize(weights, size).clamp(0, 1)
 
@@ -228,8 +228,7 @@ def require_some(mask: Tensor, name: str) -> None:
     if float(mask.double().sum()) < LEAST_PX:
         raise PictureError(
             f"{name} is empty: there is nothing to paint",
-            hint="a mask is white where it applies, and wider than --feather; of two, one may"
-            " cover the other",
+            hint="it needs a white area wider than --feather that no other mask covers",
         )
 
 

@@ -117,7 +117,7 @@ def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
     wanted = weights.get("sha256") if isinstance(weights, Mapping) else None
     if find_model(network).sha256 != wanted:
         raise WeightsError(
-            f"the network '{network}' has other weights than the recipe's",
+            f"the weights of the network '{network}' differ from those in the recipe",
             hint="add the right ones with 'stylize models add'",
         )
 

@@ -316,7 +316,7 @@ class TransferSettings:
             raise SettingError("--init style needs a style image for the whole picture")
         if not self.painted_layers(count or 1):
             raise SettingError(
-                "no style is left for any layer", hint="see --style-layers and the styles' parts"
+                "no style is left for any layer", hint="see --style-layers and --style-part"
             )
 
     def painted_layers(self, count: int) -> LayerWeights:

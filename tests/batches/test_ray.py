@@ -235,7 +235,7 @@ def test_a_folder_that_workers_do_not_see(head: Any, batch: Callable[..., Batch]
     with (
         cluster(head.address) as connection,
         Claims(made.output) as claims,
-        pytest.raises(ClusterError, match=r"does not see .*nowhere"),
+        pytest.raises(ClusterError, match=r"cannot see .*nowhere"),
     ):
         RayRunner(
             connection,

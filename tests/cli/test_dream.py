@@ -421,7 +421,7 @@ class TestBadInput:
             (("cat.png", "--palette", "loud"), "'loud' is not one of 'natural', 'neon'"),
             (("-", "--guide", "-"), "stdin can give only one picture"),
             (("cat.png", "-o", "-", "--json"), "-o - and --json both want stdout"),
-            (("cat.png", "--format", "png"), "--format is for -o -"),
+            (("cat.png", "--format", "png"), "--format works only with -o -"),
             (("cat.png", "--save-preset", "p.txt"), "p.txt does not end in .toml"),
         ],
     )
@@ -498,7 +498,7 @@ class TestBadInput:
         assert line == f"{out} already exists (replace it with --overwrite)"
         assert out.read_text() == "precious"
         line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "out.gif"), 1)
-        assert line.startswith("out.gif: no picture format for a suffix '.gif'")
+        assert line.startswith("out.gif: no picture format has the extension '.gif'")
         line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "gone" / "out.png"), 1)
         assert "there is no folder" in line
         done(run("dream", scene, *BRIEF, "-o", out, "--overwrite"))

@@ -178,7 +178,7 @@ class TestBadInput:
             (("--seed", "-1"), 2, "--seed: -1 is too small"),
             (("--columns", "0"), 2, "0 is not in the range"),
             (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
-            (("-o", "sheet.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("-o", "sheet.gif"), 1, "no picture format has the extension '.gif'"),
             (("--save-steps", "steps"), 2, "No such option"),
             (("--channels", "conv4_1", "--top", "400"), 2, "400 cells are too many for one sheet"),
         ],

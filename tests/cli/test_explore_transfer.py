@@ -226,7 +226,7 @@ class TestBadInput:
             (("--size", "big"), 2, "no such size: 'big'"),
             (("--size", "12"), 1, "cat.png: 12×12 px is too small"),
             (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
-            (("-o", "sheet.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("-o", "sheet.gif"), 1, "no picture format has the extension '.gif'"),
             (("--save-steps", "steps"), 2, "No such option"),
             (("gone.png",), 1, "gone.png: there is no such file"),
             (("text.png",), 1, "text.png is not a picture"),

@@ -192,7 +192,7 @@ class TestSheets:
             (("filters", "--network", "vgg18"), 2, "unknown model 'vgg18'"),
             (("filters", "--count", "0"), 2, "--count: 0 is too small (at least 1)"),
             (("filters", "--normalize", "none"), 2, "'none' is not one of"),
-            (("filters", "-o", "x.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("filters", "-o", "x.gif"), 1, "no picture format has the extension '.gif'"),
             (("filters", "-o", "-", "--json"), 2, "-o - and --json both want stdout"),
             (("activations", "gone.png", "relu1_1"), 1, "gone.png: there is no such file"),
             (("activations", "cat.png", "relu1_1 + relu1_2"), 2, "is more than one layer"),

@@ -206,8 +206,11 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
             ["--depth", "16", "-o", "a.jpg"],
             "jpeg holds 8 bits per channel, not 16 (use png or tiff)",
         ),
-        (["--format", "png"], "--format is for -o - (a file's suffix says its format)"),
-        (["--format", "png", "-o", "a.png"], "--format is for -o -"),
+        (
+            ["--format", "png"],
+            "--format works only with -o - (the extension of a file decides its format)",
+        ),
+        (["--format", "png", "-o", "a.png"], "--format works only with -o -"),
         (["-o", "-", "--json"], "-o - and --json both want stdout"),
         (["--save-preset", "mine"], "mine does not end in .toml"),
         (["--stpes", "3"], "No such option '--stpes'. (Did you mean"),

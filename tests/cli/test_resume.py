@@ -255,7 +255,7 @@ class TestRefusals:
             ("technique", "mosaic", "a recipe for 'mosaic' cannot be replayed"),
             ("settings", {"steps": -1}, "this version cannot follow the recipe"),
             ("inputs", [{"role": "content"}], "damaged recipe: input 1"),
-            ("weights", {"name": "vgg16", "sha256": "0" * 64}, "other weights than the recipe's"),
+            ("weights", {"name": "vgg16", "sha256": "0" * 64}, "differ from those in the recipe"),
             ("resolved", {"precision": "fp8"}, "damaged recipe"),
         ],
     )
@@ -287,7 +287,7 @@ class TestRefusals:
         [
             ("cat.png", "cat.png is another file of this run (name another checkpoint)"),
             ("new.png", "new.png is another file of this run"),
-            ("mask.png", "mask.png exists and is no checkpoint (name another file)"),
+            ("mask.png", "mask.png exists and is not a checkpoint (name another file)"),
             ("gone/run", "cannot write gone/run: no such file or directory"),
         ],
     )

@@ -337,7 +337,7 @@ class TestBadInput:
             ),
             (("cat.png", "-o", "-"), 2, "a film cannot go to stdout"),
             (("-", "--guide", "-"), 2, "stdin can give only one picture"),
-            (("cat.png", "-o", "film.avi"), 1, "film.avi: no format of moving pictures for a suf"),
+            (("cat.png", "-o", "film.avi"), 1, "film.avi: no animation format has the ext"),
             (("cat.png", "-o", "gone/film.gif"), 1, "there is no folder gone"),
             (("cat.png", "-o", "gone/frames"), 1, "cannot write gone/frames: no such file"),
             (("cat.png", "-o", "taken"), 1, "taken is not a folder"),

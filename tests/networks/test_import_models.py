@@ -244,7 +244,7 @@ def test_a_missing_file(tmp_path):
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "a.b", "Ä", "-x", "a b"])
 def test_names_that_cannot_be_used(save, name):
-    with pytest.raises(SettingError, match="cannot name a model"):
+    with pytest.raises(SettingError, match="cannot be the name of a model"):
         additions.add_file(save({}), name=name)
 
 
@@ -271,7 +271,7 @@ def test_adding_again_repairs(save, plain_states):
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, save):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(OutputError, match=r"cannot keep a model .*STYLIZE_DATA_DIR"):
+    with pytest.raises(OutputError, match=r"cannot save a model .*STYLIZE_DATA_DIR"):
         additions.add_file(save({}))
 
 

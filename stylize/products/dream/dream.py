@@ -461,7 +461,7 @@ def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, i
     """
     noise = settings.noise_size
     if (photo is None) == (noise is None):
-        raise SettingError("a dream begins from a picture, or else from noise")
+        raise SettingError("a dream starts either from a photo or from noise")
     size = noise if photo is None else result_size(settings, photo.size)
     assert size is not None
     if min(size) < LEAST_SIDE:

@@ -100,7 +100,7 @@ class Masks:
         self.check_room(styles)
         if not styles and (self.mask is not None or kept_part(settings) is not None):
             raise SettingError(
-                "where the style of the whole picture applies, which has none",
+                "the mask has no style, and no STYLE was given",
                 hint="name a STYLE, or give the mask a style of its own: --mask FILE=STYLE",
             )
 

@@ -115,7 +115,9 @@ class Transfer:
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
-            raise SettingError("init 'file' and a picture to start from go together")
+            raise SettingError(
+                "init='file' needs a picture to start from, and such a picture needs init='file'"
+            )
 
     def _require_sides(self) -> None:
         for picture, size in [(self.content, self.size), *((s, s.size) for s in self.styles)]:
