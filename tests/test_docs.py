@@ -55,7 +55,7 @@ def test_every_example_parses(page: str, line: str) -> None:
 
 @pytest.mark.parametrize(("page", "line"), EXAMPLES)
 def test_samples_in_examples_exist(page: str, line: str) -> None:
-    for word in shlex.split(re.split(r"[<>|]", line)[0]):
+    for word in re.split(r"[\s=<>|]+", line):
         if word.startswith("samples/"):
             assert (ROOT / word).exists(), word
 
