@@ -54,8 +54,8 @@ def header(pairs: Sequence[Pair]) -> str:
     """What was measured, where."""
     names = ", ".join(f"{pair.content.stem} × {pair.style.stem}" for pair in pairs)
     return (
-        "# Benchmarks\n\nMade with `python -m benchmarks.report PICTURES`, all figures in one run on"
-        f" one machine:\n{machine.description()}.\n\nLong side {SIZE} px. {len(pairs)} pairs:"
+        "# Benchmarks\n\nMade with `python -m benchmarks.report PICTURES`, all figures in one run"
+        f" on one machine:\n{machine.description()}.\n\nLong side {SIZE} px. {len(pairs)} pairs:"
         f" {names}. *style* and *content* are distances of the\nsaved picture, judged by a network"
         " in float32: the mean over relu1_1 … relu5_1 of the relative\nsquared error of the raw"
         " Gram matrix, and the relative squared error at relu4_2. Less is better. The\njudge is"
@@ -86,8 +86,8 @@ def speed(pair: Pair, keep: Path) -> str:
                 ("long side, px", "precision", "seconds per evaluation", "in convolutions",
                  "GFLOP/s there", "GFLOP/s of a matrix product"), rows,
             ),
-            f"Bytes per pixel (the slope of the peak resident memory of whole commands from 1 to 4 MP"
-            f" with Adam): {memory}.",
+            "Bytes per pixel (the slope of the peak resident memory of whole commands from 1 to"
+            f" 4 MP with Adam): {memory}.",
             "Whole commands, including start-up and saving:",
             table(("command", "seconds"), commands(pair, keep)),
             "Feed-forward networks need only one pass, half a second for such a picture, but their"
