@@ -58,7 +58,7 @@ class DreamSettings:
         low=16,
         high=MAX_SIDE_PX,
     )
-    steps: int = setting(10, "Iterations at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
+    steps: int = setting(10, "Steps at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
     carry: str = setting(
         "detail",
         "What an octave passes on to the next: only the detail it added (detail), or the whole "
@@ -127,7 +127,7 @@ class DreamSettings:
     )
     tileable: bool = setting(False, "Make a seamless texture: opposite edges match.")
     jitter: int = setting(
-        32, "Largest random shift before each iteration, in px.", Group.OPTIMIZER, low=0, high=4096
+        32, "Largest random shift before each step, in px.", Group.OPTIMIZER, low=0, high=4096
     )
     seed: int = setting(
         0, "Seed of the jitter and the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
@@ -176,7 +176,7 @@ class TunnelSettings(DreamSettings):
     frames: int = setting(100, "Number of frames.", Group.FILM, everyday=True, low=1, high=100_000)
     pace: float = setting(
         0.2,
-        "Share of a whole dream, in strength and iterations, that each frame adds.",
+        "Share of a whole dream, in strength and steps, that each frame adds.",
         Group.FILM,
         everyday=True,
         above=0,
