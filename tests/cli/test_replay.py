@@ -407,7 +407,7 @@ class TestBadInput:
             ({"settings": {"layers": "conv1_1:64"}}, "no channel 64"),
             ({"settings": {"wings": 2}}, "unknown setting 'wings'"),
             ({"settings": {"palette": None}}, "--palette: None is not a text"),
-            ({"settings": {"from_noise": "20x20"}}, "a dream begins from a picture, or else"),
+            ({"settings": {"from_noise": "20x20"}}, "a dream starts either from a photo"),
             ({"settings": {"network": "vgg61"}}, "the recipe's network 'vgg61' is not installed"),
             ({"settings": {"network": "../vgg16"}}, "network '../vgg16' is not installed"),
             (
@@ -485,7 +485,7 @@ class TestBadInput:
             ),
             ({"settings": {"style_layers": {"relu9_9": 1}}}, "unknown layer of vgg"),
             ({"settings": {"style_layers": 7}}, "is not a table of layers and weights"),
-            ({"settings": {"init": "file"}}, "init 'file' and a picture to start from"),
+            ({"settings": {"init": "file"}}, "init='file' needs a picture to start from"),
             ({"settings": {"style_layers": {"relu1_1": [1]}}}, "is not layers with weights"),
         ],
         ids=str,
@@ -500,7 +500,7 @@ class TestBadInput:
         done(run("dream", "--from-noise", "20x20", *BRIEF, "-o", "out.png"))
         file = forged(folder, {"settings": {"from_noise": "90000x90000"}})
         line = complaint(run("replay", file), 1)
-        assert line.startswith("the recipe begins from 90000×90000 pixels of noise (allow")
+        assert line.startswith("the recipe begins from 90000×90000 pixels of noise (raise")
 
     def test_pixels_that_are_damaged_below_a_good_recipe(
         self, run: Run, out: Path, folder: Path
