@@ -118,7 +118,7 @@ def path(name: str) -> None:
     type=click.Choice(["auto", "caffe", "torchvision"]),
     default="auto",
     help="Preprocessing that the network expects. caffe: BGR, 0 to 255, minus the mean; "
-    "torchvision: RGB, 0 to 1, normalised; auto: detected from the file.  [auto]",
+    "torchvision: RGB, 0 to 1, normalized; auto: detected from the file.  [auto]",
 )
 def add(source: str, name: str | None, preprocessing: str) -> None:
     """Add a VGG-16 or VGG-19: a FILE of weights, or the NAME of one to download.

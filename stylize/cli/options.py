@@ -132,7 +132,7 @@ def given(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
-    """What stands in a preset for what click gives."""
+    """Convert a value from click to its form in a preset."""
     if each.metadata["joined"]:
         signed = (part if part.lstrip().startswith(("+", "-")) else f"+ {part}" for part in value)
         return " ".join(signed).removeprefix("+ ")

@@ -26,7 +26,7 @@ from stylize.settings.presets import (
 )
 from stylize.settings.schedule import result_size
 
-# A usual photograph, for figures that have to stand without one.
+# A usual photo, for estimates without one.
 PHOTO = (3000, 4000)
 
 
@@ -81,7 +81,7 @@ def row(preset: Preset) -> dict[str, Any]:
 
 
 def cost_of(settings: Any) -> tuple[Cost, float]:
-    """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
+    """Cost of a 4:3 photo at the settings' own size, and that size in megapixels."""
     size = result_size(settings, PHOTO)
     known = latest()
     cost = picture_cost(

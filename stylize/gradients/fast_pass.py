@@ -155,7 +155,7 @@ class Block:
         wanted: names of the activations to keep, before or after the ReLU.
         pooling: ``"max"``, ``"avg"``, or None for the last block.
         gain: factor after an average pooling.
-        first: stands in for the first convolution where this block sees pixels.
+        first: replaces the first convolution if this block reads pixels.
     """
 
     def __init__(

@@ -217,7 +217,7 @@ def _strip(
 
 
 def _alike(cells: Cells, width: int, font: FreeTypeFont) -> set[str]:
-    """Find the labels that could not be told apart if only their beginnings were shown."""
+    """Find the labels that would look the same if only their beginnings were shown."""
     filled = [(cell_name(row, column), label) for row, column, label, _ in _filled(cells)]
     room = width - max(font.getlength(name) for name, _ in filled) - 0.6 * font.size
     labels: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Open image files: recognise the format by content, report every fault in one line. No torch."""
+"""Open image files: recognize the format by content, report every fault in one line. No torch."""
 
 from __future__ import annotations
 

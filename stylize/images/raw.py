@@ -1,4 +1,4 @@
-"""Camera raw: recognise it, and develop it with LibRaw."""
+"""Camera raw: recognize it, and develop it with LibRaw."""
 
 from __future__ import annotations
 

@@ -498,7 +498,7 @@ def _recognise(names: Sequence[str], path: Path) -> tuple[str, dict[str, str]]:
     normalised = next((name for name in names if name.endswith("running_mean")), None)
     if normalised:
         raise WeightsError(
-            f"{path} is a network with batch normalisation ({normalised[:60]})",
+            f"{path} is a network with batch normalization ({normalised[:60]})",
             hint="only VGG-16 and VGG-19 without it are supported",
         )
     candidates = [

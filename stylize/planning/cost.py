@@ -47,14 +47,14 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
     return FLOP_PER_MAC * sum(layer.channels**2 / layer.stride**2 for layer in found)
 
 
-# float32 images that the loop holds besides the one it evaluates, with its gradient: two
-# moments, the average and temporaries; points, a gradient and temporaries besides the pairs of
-# L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
+# float32 images that the loop holds in addition to the evaluated one and its gradient: two
+# moments, the average and temporaries; points, a gradient and temporaries beyond the pairs of
+# L-BFGS; the photo, its mask and the stages of the gradient's filters.
 STATE_IMAGES = {"adam": 8, "lbfgs": 6, "ascent": 8}
 
 
 def state_bytes_per_px(optimizer: str, history: int = 5) -> float:
-    """Memory of the image and of what the optimiser remembers, per pixel.
+    """Memory of the image and of the optimizer's state, per pixel.
 
     Args:
         optimizer: ``adam``, ``lbfgs`` or ``ascent``.

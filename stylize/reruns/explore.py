@@ -38,7 +38,7 @@ class Cell:
     """One picture of a sheet.
 
     Attributes:
-        label: what stands beneath it.
+        label: the text below it.
         settings: how it looks.
         style: what a transfer is painted in; None for a dream.
     """
@@ -50,7 +50,7 @@ class Cell:
 
 Rows = Sequence[Sequence[Cell]]
 
-# For what a sheet's recipe says beside its cells and inputs: weights and machine.
+# Room in a sheet's recipe for everything but cells and inputs: weights and machine.
 _HEAD_BYTES = 1000
 
 
@@ -79,7 +79,7 @@ def transfer_cells(
 ) -> list[list[Cell]]:
     """For each style a row for each row of looks, which are names and settings.
 
-    The style's name stands on the label where there are several.
+    If there are several styles, the label shows the name of the style.
     """
     return [
         [Cell(_labelled(name, style, len(styles)), settings, style) for name, settings in row]
@@ -96,7 +96,7 @@ def _labelled(name: str, style: Picture, styles: int) -> str:
 def channel_cells(
     photo: Picture, settings: DreamSettings, layer: str, count: int, device: Execution
 ) -> list[Cell]:
-    """A cell for each of the channels of one layer that a photograph excites most."""
+    """A cell for each of the channels of one layer that a photo excites most."""
     (target,) = parse_targets(layer)
     require_own_threads()
     weights = load_weights(settings.network)

@@ -165,7 +165,7 @@ class DreamSettings:
 
     @property
     def noise_size(self) -> tuple[int, int] | None:
-        """``(height, width)`` of the noise to begin from; None for a photograph."""
+        """``(height, width)`` of the noise to start from; None for a photo."""
         return None if self.from_noise is None else SizeSpec.parse(self.from_noise).box_px
 
 

@@ -15,12 +15,12 @@ from stylize.settings.transfer import TransferSettings
 def result_size(
     settings: TransferSettings | DreamSettings, size: tuple[int, int]
 ) -> tuple[int, int]:
-    """``(height, width)`` of the result for a photograph of ``size``, likewise."""
+    """``(height, width)`` of the result for a photo of ``size``, likewise."""
     return SizeSpec.parse(settings.size).fit(*size, enlarge=settings.enlarge)
 
 
 def size_notes(settings: TransferSettings | DreamSettings, size: tuple[int, int]) -> list[str]:
-    """What to tell the user of it: that a photograph of ``size`` is smaller than was asked for.
+    """A note for the user if a photo of ``size`` is smaller than the requested size.
 
     The size that holds when nobody asks for one is a bound, not a wish.
     """

@@ -200,7 +200,7 @@ def test_damaged_files(tmp_path, content, suffix):
                 "features.0.weight": torch.zeros(64, 3, 3, 3),
                 "features.1.running_mean": torch.ones(64),
             },
-            "batch normalisation",
+            "batch normalization",
         ),
         ({"conv1_1.weight": torch.zeros(64, 3, 3, 3).int()}, r"of torch\.int32"),
     ],

@@ -39,11 +39,11 @@ LEAST_LIKENESS = 0.1
 
 
 def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
-    """Strength of the reference times likeness to it: ``dot · max(0.1, cos)^power``.
+    """Strength of the reference times similarity to it: ``dot · max(0.1, cos)^power``.
 
     Args:
         features, reference: ``(1, C, h, w)`` activations.
-        power: weight of the likeness; 0 ignores it.
+        power: weight of the similarity; 0 ignores it.
 
     Returns:
         A scalar: the sum over all positions, divided by the reference's own.

@@ -277,7 +277,7 @@ def query(
         photo: the photo.
         settings: of the question.
         execution: device, precision and threads.
-        like: a picture; the response is then the photo's likeness to it at the target's layer.
+        like: a picture; the response is then the photo's similarity to it at the target's layer.
         session: keeps networks in memory and shares them between calls.
 
     Raises:
@@ -304,7 +304,7 @@ def query(
 
 @torch.no_grad()
 def likeness_to(picture: Picture, layer: str, model: Model, size: str) -> LikenessResponse:
-    """The likeness to a picture at a layer.
+    """The similarity to a picture at a layer.
 
     Raises:
         PictureError: the picture is too small.

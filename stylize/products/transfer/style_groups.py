@@ -219,7 +219,7 @@ class StyleGroups:
 
     @property
     def bytes_per_px(self) -> float:
-        """Memory for each pixel of the picture, about: of the masks, and of the terms, which hold
+        """Approximate memory per pixel: of the masks, and of the losses, which hold
         weights and indices of positions for every layer."""
         weights = 4.0 * len(self.styles)
         return 4.0 + weights + (weights + 8.0) * 4 / 3
