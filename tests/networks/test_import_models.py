@@ -160,7 +160,7 @@ def test_unknown_preprocessing(save):
 def test_a_hostile_pickle_is_not_run(tmp_path, save, models_folder):
     target = tmp_path / "opened"
     path = save({"conv1_1.weight": Trap(target)})
-    with pytest.raises(WeightsError, match="refused: it is damaged or holds other") as caught:
+    with pytest.raises(WeightsError, match="refused: it is damaged or contains") as caught:
         additions.add_file(path)
     assert "weights_only" not in str(caught.value)
     assert not target.exists()
