@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,13 +16,17 @@ from torch import Tensor
 from stylize.errors import PictureError
 from stylize.images.read import Picture, cover_hidden, decode, read_picture
 
-PictureSource = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Tensor | Picture
+PictureSource = (
+    str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any] | Tensor | Picture
+)
 
 _NAME = "picture"
 
 _KINDS = (
     "a path, bytes, a binary file, a Pillow image, a NumPy array, a tensor, or an earlier result"
 )
+
+_CHANNELS = (1, 2, 3, 4)
 
 _FULL_SCALE = {"b": 1, "f": 1}
 
@@ -43,7 +48,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
     if isinstance(source, Picture):
         # A tensor made in inference mode takes part in no gradient.
         return from_tensor(source.pixels, source) if source.pixels.is_inference() else source
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return read_picture(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
         return read_picture(bytes(source), name=_NAME)
@@ -55,7 +60,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         return _from_array(source, role)
     if callable(getattr(source, "read", None)):
         return _from_file(source, role)
-    raise PictureError(f"{role}: no picture but {type(source).__name__}", hint=f"give {_KINDS}")
+    raise PictureError(f"{role}: a {type(source).__name__} is not a picture", hint=f"give {_KINDS}")
 
 
 def from_tensor(pixels: Tensor, like: Picture) -> Picture:
@@ -74,9 +79,11 @@ def _from_file(file: Any, role: str) -> Picture:
 
 
 def _from_image(image: Image.Image, role: str) -> Picture:
+    if image.mode == "F":
+        return _from_array(np.asarray(image), role)
     notes: list[str] = []
     try:
-        copied: Any = image.copy()
+        copied: Any = image.convert("RGB") if image.mode == "HSV" else image.copy()
         digest = hashlib.sha256(f"{image.mode}{image.size}".encode() + copied.tobytes())
         if not (copied.width and copied.height):
             raise PictureError(f"{role}: the image is empty")
@@ -92,18 +99,20 @@ def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
         values = values.float()  # NumPy has no bfloat16
     if values.ndim == 4 and values.shape[0] == 1:
         values = values[0]
-    if values.ndim == 3:
+    if values.ndim == 3 and values.shape[0] in _CHANNELS:
         values = values.permute(1, 2, 0)
     elif values.ndim != 2:
         shape = tuple(tensor.shape)
-        raise PictureError(f"{role}: a tensor of shape {shape}", hint="give (C, H, W)")
+        raise PictureError(
+            f"{role}: a tensor of shape {shape}", hint="give (C, H, W), C from 1 to 4, or (H, W)"
+        )
     array: NDArray[Any] = values.numpy()
     return array
 
 
 def _from_array(array: NDArray[Any], role: str) -> Picture:
     planes = array[..., None] if array.ndim == 2 else array
-    if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4) or not planes.size:
+    if planes.ndim != 3 or planes.shape[2] not in _CHANNELS or not planes.size:
         raise PictureError(
             f"{role}: an array of shape {array.shape}", hint="give (H, W), (H, W, 3) or (H, W, 4)"
         )
