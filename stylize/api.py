@@ -28,6 +28,7 @@ from stylize.errors import (
     StylizeError,
     UnknownNameError,
     UsageError,
+    quoted,
 )
 from stylize.images.atomic import check_writable, refusals_named
 from stylize.images.convert import PictureSource, to_picture
@@ -326,6 +327,8 @@ def explore(
         >>> stylize.explore("photo.jpg", "style.jpg", vary={"content_weight": [0.01, 0.1]})
     """
     with _guarded():
+        if columns < 1:
+            raise SettingError(f"columns: {columns} is too small", hint="at least 1")
         styles = [_read(each, "style") for each in _listed(style)]
         common = _plain({**(settings or {}), "size": size})
         looks = _looks("transfer" if styles else "dream", presets, vary or {}, common)
@@ -353,7 +356,7 @@ def _looks(
         for preset in found:
             differing.setdefault(preset.apply(common), preset.name)
         return [[(name, look) for look, name in differing.items()]]
-    axes = [[(f"{name} {each}", {name: each}) for each in vary[name]] for name in vary]
+    axes = [_axis(name, values) for name, values in vary.items()]
     across, down = axes[0], axes[1] if len(axes) > 1 else [("", {})]
     return [
         [
@@ -366,6 +369,16 @@ def _looks(
         for preset in found
         for row, second in down
     ]
+
+
+def _axis(name: str, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The labels of a setting's values, and what each sets."""
+    plain = _unwrapped(values)
+    if not isinstance(plain, list):
+        raise SettingError(f"{name}: {quoted(plain)} is not a list of values")
+    if not plain:
+        raise SettingError(f"{name}: no values to compare")
+    return [(f"{name} {each}", {name: each}) for each in plain]
 
 
 def _cells(styles: Sequence[Picture], rows: list[list[tuple[str, Any]]]) -> list[list[Cell]]:
