@@ -46,7 +46,7 @@ from stylize.products.inspect.folder import open_album
 from stylize.products.inspect.result import Finding
 from stylize.products.transfer.style_groups import MaskRegion, Masks
 from stylize.products.transfer.transfer import Transfer
-from stylize.reruns.explore import Cell, Exploration, transfer_cells
+from stylize.reruns.explore import Cell, Exploration
 from stylize.reruns.replay import execution_of, job_of, recorded_steps, run_until
 from stylize.reruns.resume import check_resumable, run_rest
 from stylize.runs.checkpoint import describe
@@ -383,10 +383,12 @@ def _axis(name: str, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _cells(styles: Sequence[Picture], rows: list[list[tuple[str, Any]]]) -> list[list[Cell]]:
     """For each style all rows; rows of dreams if there is none."""
-    if len(styles) > 1:
-        return transfer_cells(styles, rows)
-    style = styles[0] if styles else None
-    return [[Cell(label, settings, style) for label, settings in row] for row in rows]
+    named = [(f" · {Path(each.name).stem}" if len(styles) > 1 else "", each) for each in styles]
+    return [
+        [Cell(label + name, settings, style) for label, settings in row]
+        for name, style in named or [("", None)]
+        for row in rows
+    ]
 
 
 @settings_shown(ExecutionKeywords, Execution())
