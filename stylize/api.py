@@ -383,7 +383,9 @@ def _axis(name: str, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
 
 def _cells(styles: Sequence[Picture], rows: list[list[tuple[str, Any]]]) -> list[list[Cell]]:
     """For each style all rows; rows of dreams if there is none."""
-    named = [(f" · {Path(each.name).stem}" if len(styles) > 1 else "", each) for each in styles]
+    named: list[tuple[str, Picture | None]] = [
+        (f" · {Path(each.name).stem}" if len(styles) > 1 else "", each) for each in styles
+    ]
     return [
         [Cell(label + name, settings, style) for label, settings in row]
         for name, style in named or [("", None)]

@@ -182,6 +182,21 @@ def test_a_sheet_without_a_style_is_of_dreams(files: Files) -> None:
     assert len(labels) == 4
 
 
+def test_a_sheet_of_several_styles_has_rows_for_each(files: Files) -> None:
+    labels: list[str] = []
+    sheet = stylize.explore(
+        files[0],
+        [files[1], files[0]],
+        presets=["bold"],
+        settings={"steps": 1, "min_size": 32},
+        size=32,
+        progress=labels.append,
+        **FP32,
+    )
+    assert labels == ["bold · strokes", "bold · photo"]
+    assert [each["role"] for each in sheet.recipe["inputs"]] == ["content", "style", "style"]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
