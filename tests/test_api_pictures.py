@@ -60,6 +60,9 @@ ARRAYS: dict[str, tuple[np.ndarray, np.ndarray]] = {
     "grey": (GREY, grey_of(GREY / 255)),
     "grey with one channel": (GREY[..., None], grey_of(GREY / 255)),
     "bool": (GREY > 99, grey_of((GREY > 99).astype(float))),
+    "a batch of one": (LEVELS[None], LEVELS / 255),
+    "a subclass": (GREY.view(np.memmap), grey_of(GREY / 255)),
+    "floats rounded up": (LEVELS / LEVELS.max() * (1 + 1e-7), LEVELS / LEVELS.max()),
     "mirrored view": (LEVELS[:, ::-1], LEVELS[:, ::-1] / 255),
     "every other pixel": (LEVELS[::2, ::2], LEVELS[::2, ::2] / 255),
     "Fortran order": (np.asfortranarray(LEVELS), LEVELS / 255),
@@ -89,6 +92,17 @@ def test_the_last_of_two_or_four_channels_is_opacity(colour: np.ndarray) -> None
     assert to_picture(opaque).alpha is None
 
 
+class Unreadable:
+    """A file whose reading fails, or gives no bytes."""
+
+    def __init__(self, answer: Exception | None) -> None:
+        self._answer = answer
+
+    def read(self) -> None:
+        if self._answer is not None:
+            raise self._answer
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [
@@ -113,6 +127,18 @@ def test_the_last_of_two_or_four_channels_is_opacity(colour: np.ndarray) -> None
         (torch.zeros(40, 48, 3), r"source: a tensor of shape \(40, 48, 3\)"),
         (Image.new("LAB", (4, 4)), "source is of colour mode LAB"),
         (Image.new("F", (4, 4), 200), "floats go from 0 to 1"),
+        (np.ma.masked_less(GREY, 9), r"source: a masked array \(give array\.filled"),
+        (torch.empty(3, 4, 4, device="meta"), "source: a tensor that is not dense"),
+        (torch.ones(4, 4).to_sparse(), "source: a tensor that is not dense"),
+        (torch.ones(4, 4, dtype=torch.long), "source: an array of int64"),
+        (b"", "empty"),
+        (b"no picture", "not a picture"),
+        ("", "is a folder"),
+        ("a\0b", "cannot be read"),
+        (Image.new("RGB", (0, 5)), "source: the image is empty"),
+        (Unreadable(OSError(5, "broken")), "source: the file cannot be read: .*broken"),
+        (Unreadable(ValueError("closed")), "source: the file cannot be read: closed"),
+        (Unreadable(None), "source: the file gives a NoneType instead of bytes"),
         (io.StringIO("text"), 'source: the file is open as text.*mode "rb"'),
     ],
 )
@@ -211,6 +237,12 @@ def test_all_kinds_of_one_picture_give_one_result(files: Files) -> None:
         ]
         found = [dream(each, **QUICK).pixels for each in kinds]
     assert all(torch.allclose(each, found[0], atol=1e-5) for each in found)
+
+
+def test_a_file_is_read_from_its_start(files: Files) -> None:
+    with files[0].open("rb") as file:
+        first = shown(file)
+        assert np.array_equal(shown(file), first)
 
 
 def test_styles_guides_masks_and_starts_may_be_of_any_kind(files: Files) -> None:

@@ -198,6 +198,7 @@ def python(code: str, *, check: bool = True) -> subprocess.CompletedProcess[str]
         ("never without --enlarge.", "never without enlarge=True."),
         ("--enlarge: 3 is not true or false", "enlarge: 3 is not true or false"),
         ("--class cannot be combined with --at", "category cannot be combined with at"),
+        ("at least 16 px: --size 16 --enlarge", "at least 16 px: size=16 enlarge=True"),
         ("a file--name.png", "a file--name.png"),
     ],
 )

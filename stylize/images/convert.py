@@ -26,6 +26,9 @@ _KINDS = (
     "a path, bytes, a binary file, a Pillow image, a NumPy array, a tensor, or an earlier result"
 )
 
+# How far computed values may leave the range from 0 to 1.
+_ROUNDING = 1e-3
+
 _CHANNELS = (1, 2, 3, 4)
 
 _FULL_SCALE = {"b": 1, "f": 1}
@@ -56,8 +59,10 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         return _from_image(source, role)
     if isinstance(source, Tensor):
         return _from_array(_channels_last(source, role), role)
+    if isinstance(source, np.ma.MaskedArray):
+        raise PictureError(f"{role}: a masked array", hint="give array.filled(0)")
     if isinstance(source, np.ndarray):
-        return _from_array(source, role)
+        return _from_array(np.asarray(source), role)
     if callable(getattr(source, "read", None)):
         return _from_file(source, role)
     raise PictureError(f"{role}: a {type(source).__name__} is not a picture", hint=f"give {_KINDS}")
@@ -71,11 +76,19 @@ def from_tensor(pixels: Tensor, like: Picture) -> Picture:
 
 
 def _from_file(file: Any, role: str) -> Picture:
-    data = file.read()
-    if not isinstance(data, bytes):
+    """Read a file from its start, as Pillow does."""
+    try:
+        if callable(getattr(file, "seekable", None)) and file.seekable():
+            file.seek(0)
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{role}: the file cannot be read: {error}") from error
+    if isinstance(data, str):
         raise PictureError(f"{role}: the file is open as text", hint='open it with mode "rb"')
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise PictureError(f"{role}: the file gives a {type(data).__name__} instead of bytes")
     name = getattr(file, "name", None)
-    return read_picture(data, name=name if isinstance(name, str) else _NAME)
+    return read_picture(bytes(data), name=name if isinstance(name, str) else _NAME)
 
 
 def _from_image(image: Image.Image, role: str) -> Picture:
@@ -94,6 +107,8 @@ def _from_image(image: Image.Image, role: str) -> Picture:
 
 
 def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise PictureError(f"{role}: a tensor that is not dense", hint="give tensor.to_dense()")
     values = tensor.detach().cpu()
     if values.is_floating_point():
         values = values.float()  # NumPy has no bfloat16
@@ -111,6 +126,8 @@ def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
 
 
 def _from_array(array: NDArray[Any], role: str) -> Picture:
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
     planes = array[..., None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[2] not in _CHANNELS or not planes.size:
         raise PictureError(
@@ -139,12 +156,14 @@ def _in_range(array: NDArray[Any], role: str) -> NDArray[np.float32]:
             f"{role}: an array of {array.dtype}", hint="give uint8, uint16, or floats from 0 to 1"
         )
     # Not within both bounds also where a value is no number.
-    if kind == "f" and not (array.min() >= 0 and array.max() <= 1):
+    if kind == "f" and not (array.min() >= -_ROUNDING and array.max() <= 1 + _ROUNDING):
         raise PictureError(
             f"{role}: values from {array.min():g} to {array.max():g}",
             hint="floats go from 0 to 1; convert others to uint8",
         )
     values: NDArray[np.float32] = array.astype(np.float32) / np.float32(scale)
+    if kind == "f":
+        values = values.clip(0, 1)
     return values
 
 

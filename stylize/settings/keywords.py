@@ -125,15 +125,18 @@ _SWITCHES = {
     if each.type == "bool"
 } | {"--overwrite", "--substitute", "--include-results", "--retry-failed"}
 
-_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*(?=(:?))")
+# An option, and what follows it: a colon, or a number as its value.
+_OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)(?:(?=(:))|( )(?=\d))?")
 
 
 def in_python(text: str) -> str:
     """Replace the options in a text by the parameters of the Python functions."""
 
     def parameter(option: re.Match[str]) -> str:
-        name = _NAMES.get(option[0], option[0].removeprefix("--").replace("-", "_"))
-        return f"{name}=True" if option[0] in _SWITCHES and not option[1] else name
+        name = _NAMES.get(option[1], option[1].removeprefix("--").replace("-", "_"))
+        if option[3]:
+            return f"{name}="
+        return f"{name}=True" if option[1] in _SWITCHES and not option[2] else name
 
     return _OPTION.sub(parameter, text)
 
