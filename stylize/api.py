@@ -139,8 +139,7 @@ def transfer(
         parts: regions with their own styles, in addition to ``mask`` and ``keep``.
         progress: True shows a bar on stderr; a function is called with every :class:`Step`.
         stop: asked after every step; True ends the run with the picture so far.
-        settings: fields of :class:`stylize.TransferSettings`, which beat the preset, and of
-            :class:`stylize.Execution`: ``device``, ``threads`` …
+        settings: see below; they beat the preset.
 
     Raises:
         StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
@@ -498,12 +497,9 @@ def inspect(
         like: a photo, for ``saliency`` and ``occlude``: explain the similarity to it.
         direction: photos, for ``feature``: show more of what they have in common.
         recursive: also search the subfolders of a folder.
-        progress: True shows a bar on stderr; a function is called with the number of steps done
-            and of all.
-        stop: asked after every step; True ends the run, with the picture so far where there is
-            one.
-        settings: those of the question, listed below, and fields of :class:`stylize.Execution`
-            except ``max_memory``.
+        progress: True shows a bar; a function is called with the number of steps done and of all.
+        stop: asked after every step; True ends the run.
+        settings: those of the question, listed below; ``device``, ``precision`` and ``threads``.
 
     Returns:
         A picture with ``numbers``, ``notes``, ``recipe``, ``save``, ``to_pil`` and ``pixels``.
@@ -522,15 +518,21 @@ def inspect(
         aids: dict[str, Any] = {"like": like, "direction": _listed(direction) or None}
         kind, place = INSPECTIONS[question]
         wanted = _checked(kind, said, aids)
-        module, name = place.split(":")
-        function = getattr(import_module(f"stylize.products.inspect.{module}"), name)
+        function = _function(place)
         known = signature(function).parameters.keys()
         arguments = _opened(question, known, {"photo": photo, **aids}, recursive=recursive)
         with _counter(progress, None, "step", lambda done, total: done) as on_step:
             options = {"execution": execution, "stop": stop, "on_step": on_step}
             options = {key: value for key, value in options.items() if key in known}
-            finding: Finding = function(settings=wanted, **arguments, **options)
-        return finding
+            return function(settings=wanted, **arguments, **options)
+
+
+def _function(place: str) -> Callable[..., Finding]:
+    module, name = place.split(":")
+    function: Callable[..., Finding] = getattr(
+        import_module(f"stylize.products.inspect.{module}"), name
+    )
+    return function
 
 
 def _checked(
@@ -608,10 +610,8 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         suffix: format of the results: ``png``, ``jpg``, ``webp``, ``avif`` or ``tiff``.
         overwrite: make finished pictures again.
         retry_failed: try failed pictures again.
-        progress: True shows a bar on stderr; a function is called with every :class:`Outcome`,
-            from any thread.
+        progress: True shows a bar; a function is called with every outcome, from any thread.
         stop: asked after every step; True drops the current picture and ends the batch.
-        execution: fields of :class:`stylize.Execution`.
 
     Returns:
         What became of each picture: ``status``, ``error``, ``task.source``, ``task.target`` …
@@ -623,18 +623,24 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         look = _batch_look(tuple(map(Path, _listed(style))), preset, _plain(settings or {}))
         folder, inputs = Path(output), [os.fspath(each) for each in _listed(photos)]
         format_of(Path(f"a.{suffix}"))  # refuses what is no format
-        found = collect(inputs, output=folder, recursive=recursive, include_results=include_results)
-        tasks = make_plan(found.found, [look], folder, suffix=f".{suffix}")
+        found = collect(
+            inputs, recursive=recursive, output=folder, include_results=include_results
+        ).found
+        tasks = make_plan(found, [look], folder, suffix=f".{suffix}")
         if not tasks:
             raise UsageError("there are no pictures among the photos")
         painter = BatchPainter(Execution(**_plain(execution)))
         common = {look.name: painter.inputs(look)}
-        with refusals_named(folder):
-            (folder / ".stylize").mkdir(parents=True, exist_ok=True)
-        save_plan(folder, tasks, inputs)
+        _prepare(folder, tasks, inputs)
         ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
         with _counter(progress, len(tasks), "picture") as report, Claims(folder) as claims:
             return _made(tasks, painter, ledger, claims, report, stop)
+
+
+def _prepare(folder: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> None:
+    with refusals_named(folder):
+        (folder / ".stylize").mkdir(parents=True, exist_ok=True)
+    save_plan(folder, tasks, inputs)
 
 
 def _made(
