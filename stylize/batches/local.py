@@ -47,7 +47,7 @@ AFFECTS_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
 _AHEAD = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """The outcome of a task.
 
@@ -64,6 +64,10 @@ class Outcome:
     error: str | None = None
     remembered: bool = False
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        remark = f": {self.error}" if self.error else ""
+        return f"<Outcome {self.task.target} {self.status}{remark}>"
 
 
 @dataclass(frozen=True)

@@ -101,12 +101,13 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
         stream.flush()
         return None
     try:
-        return result.save(target, depth=depth, quality=quality, overwrite=request.overwrite)
+        overwrite = request.overwrite
+        return result.save(target, depth=depth, quality=quality, overwrite=overwrite, numbered=True)
     except OutputError as error:
         try:
             # A new folder with an unpredictable name that no one else can write to.
             refuge = Path(tempfile.mkdtemp(prefix="stylize-")) / target.name
-            result.save(refuge, depth=depth, quality=quality, overwrite=False)
+            result.save(refuge, depth=depth, quality=quality)
         except (OutputError, OSError):
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from stylize.errors import OutputError
 from stylize.images.contact_sheet import BACKGROUND
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
-from stylize.products.inspect.folder import write_inventory
+from stylize.products.inspect.folder import inventory_path, write_inventory
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result
 from stylize.settings.fields import to_document
@@ -27,7 +31,7 @@ Stop = Callable[[], bool]
 GAP_PX = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """The result of an inspection.
 
@@ -43,6 +47,50 @@ class Finding:
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def pixels(self) -> Tensor:
+        """The picture, ``(1, 3, H, W)`` float32 RGB in [0, 1]."""
+        return self.result.pixels
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe of the picture."""
+        return self.result.recipe
+
+    def save(self, target: str | Path, *, overwrite: bool = False, quality: int = 95) -> Path:
+        """Write the picture, its recipe, and the files that go next to it.
+
+        Args:
+            target: a file; its suffix decides the format.
+            overwrite: replace existing files.
+            quality: 1 to 100, for the lossy formats.
+
+        Raises:
+            OutputError: a name is taken, or the system refuses.
+        """
+        path = Path(target)
+        for each in self.companions(path):
+            if os.path.lexists(each) and not overwrite:
+                raise OutputError(f"{each} already exists", hint="overwrite=True replaces it")
+        self.result.save(path, overwrite=overwrite, quality=quality)
+        self.save_companions(path)
+        return path
+
+    def to_pil(self) -> Image.Image:
+        """Make a Pillow image."""
+        return self.result.to_pil()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return ``(H, W, 3)`` float32 in [0, 1]."""
+        return self.result.__array__(dtype, copy)
+
+    def _repr_png_(self) -> bytes:
+        return self.result._repr_png_()
+
+    def companions(self, target: Path) -> list[Path]:
+        """List the files that :meth:`save_companions` writes."""
+        return [inventory_path(target)] if self.digests else []
+
     def save_companions(self, target: Path) -> None:
         """Write the files that go next to the picture ``target``.
 
@@ -51,6 +99,10 @@ class Finding:
         """
         if self.digests:
             write_inventory(target, self.digests)
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[-2:]
+        return f"<{type(self).__name__} of {self.recipe['technique']}, {width}×{height} px>"
 
 
 def with_recipe(
