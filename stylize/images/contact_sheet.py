@@ -156,7 +156,7 @@ def contact_sheet(
 
 
 def _draw_margins(sheet: Tensor, grid: _Grid, margins: Margins) -> None:
-    height, width = grid.cell
+    width = grid.cell[1]
     for row, pictures in enumerate(margins.inputs):
         for column, each in enumerate(pictures):
             if each is not None:
@@ -169,10 +169,11 @@ def _draw_margins(sheet: Tensor, grid: _Grid, margins: Margins) -> None:
         top, left = grid.corner(0, column)
         strip = _strip([(text, TITLE)], width, grid.label_font, both_ends=text in alike)
         _paste(sheet, _as_tensor(strip, sheet), top - strip.height, left)
-    alike = _alike(margins.rows, height, grid.label_font)
+    length = grid.pitch[0] - grid.gap
+    alike = _alike(margins.rows, length, grid.label_font)
     for row, text in enumerate(margins.rows):
         top, left = grid.corner(row, 0)
-        strip = _strip([(text, TITLE)], height, grid.label_font, both_ends=text in alike)
+        strip = _strip([(text, TITLE)], length, grid.label_font, both_ends=text in alike)
         upwards = strip.transpose(Image.Transpose.ROTATE_90)
         _paste(sheet, _as_tensor(upwards, sheet), top, left - upwards.width)
 
