@@ -502,6 +502,13 @@ class TransferSheet:
             UsageError: no such preset, one that cannot be on a sheet, or an invalid value.
         """
         across, down = axes(self.varied)
+        for _, values in (*across, *down):
+            if values.get("init") == "file" or "style_weights" in values:
+                name = "init=file" if "init" in values else "style_weights"
+                raise SettingError(
+                    f"--vary: {name} makes no sense on a sheet",
+                    hint="each cell is painted from the photo and one style image",
+                )
         usual = [DEFAULTS["transfer"]] if self.varied else preset_names("transfer")
         names = self.presets or usual
         presets = named_presets([(name, choose_preset("transfer", name)) for name in names])

@@ -188,7 +188,9 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
     steps = recorded_steps(request.recipe)
     with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, run) as film:
         result = run_job(job, run, None, stop, partial(run_until, job, steps), film)
-        if not request.messages.quiet and not request.cell:
+        # The first frame of a film is not the picture that the recipe makes.
+        comparable = not request.cell and not request.recipe.get("film")
+        if not request.messages.quiet and comparable:
             say(comparison(request.file, result))
         return save(result, run, stop, film=film)
 

@@ -96,7 +96,7 @@ class RunFilm:
             self._frames,
             fps=STEPS_FPS,
             hold_s=HOLD_S,
-            recipe=to_text(result.recipe),
+            recipe=to_text({**result.recipe, "film": True}),
             quality=quality,
             overwrite=overwrite,
         )
