@@ -156,7 +156,7 @@ def contact_sheet(
 
 
 def _draw_margins(sheet: Tensor, grid: _Grid, margins: Margins) -> None:
-    width = grid.cell[1]
+    height, width = grid.cell
     for row, pictures in enumerate(margins.inputs):
         for column, each in enumerate(pictures):
             if each is not None:
@@ -169,12 +169,15 @@ def _draw_margins(sheet: Tensor, grid: _Grid, margins: Margins) -> None:
         top, left = grid.corner(0, column)
         strip = _strip([(text, TITLE)], width, grid.label_font, both_ends=text in alike)
         _paste(sheet, _as_tensor(strip, sheet), top - strip.height, left)
-    length = grid.pitch[0] - grid.gap
-    alike = _alike(margins.rows, length, grid.label_font)
+    # A long title may go on past the label below the picture.
+    alike = _alike(margins.rows, grid.pitch[0] - grid.gap, grid.label_font)
     for row, text in enumerate(margins.rows):
-        top, left = grid.corner(row, 0)
+        drawable, lettering = _drawable(text, grid.label_font)
+        fits = lettering.length(drawable) <= height
+        length = height if fits else grid.pitch[0] - grid.gap
         strip = _strip([(text, TITLE)], length, grid.label_font, both_ends=text in alike)
         upwards = strip.transpose(Image.Transpose.ROTATE_90)
+        top, left = grid.corner(row, 0)
         _paste(sheet, _as_tensor(upwards, sheet), top, left - upwards.width)
 
 

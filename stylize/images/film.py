@@ -217,13 +217,13 @@ def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
     sequence = count()
     # Limited so that both parts fit into 16 bits.
     delay = 1 / Fraction(film.fps).limit_denominator(255)
-    last_delay = (delay + Fraction(film.hold_s)).limit_denominator(255)
+    held = (delay + Fraction(film.hold_s)).limit_denominator(255) if film.hold_s else delay
     with partial.open("wb") as file:
         for index, picture in enumerate(pictures):
             chunks = _png_chunks(picture, film.recipe)
             if index == 0:
                 _write_png_head(file, chunks, film.length)
-            shown = last_delay if index == film.length - 1 else delay
+            shown = held if index == film.length - 1 else delay
             times = (shown.numerator, shown.denominator)
             control = struct.pack(">5I2H2x", next(sequence), *film.size, 0, 0, *times)
             file.write(chunk(b"fcTL", control))

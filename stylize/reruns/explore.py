@@ -62,7 +62,7 @@ class Titles:
     Attributes:
         columns: one for each column; without them each cell shows its own label.
         rows: one for each row.
-        styles: labels of the style images, in the order of the rows.
+        styles: labels of the style images, in the order of the rows; by default their names.
     """
 
     columns: Sequence[str] = ()
@@ -299,10 +299,9 @@ class Exploration:
         if self.photo is None:
             return rows
         photo = ("photo", PurePath(self.photo.name).stem, self.photo.pixels)
-        styles = [
-            ("style", name, style.pixels)
-            for name, style in zip(self.titles.styles, self._style_images, strict=True)
-        ]
+        images = list(self._style_images)
+        names = self.titles.styles or [PurePath(style.name).stem for style in images]
+        styles = [("style", name, style.pixels) for name, style in zip(names, images, strict=True)]
         rows[0] = [photo]
         if len(rows) == 1:
             rows[0] += styles

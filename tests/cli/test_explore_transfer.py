@@ -30,6 +30,8 @@ from tests.conftest import cat, save, strokes
 pytestmark = pytest.mark.usefixtures("network")
 FAST = ("--size", 16, "--precision", "fp32")
 Make = Callable[..., str]
+# Of sheets: plain, with what a shell acts on, like an option, and with control characters.
+NAMES = ["out.png", 'it\'s $HOME; `x` "q".png', "-out.png", "a\tb\n.png"]
 
 
 @pytest.fixture
@@ -218,7 +220,7 @@ class TestSheets:
         line = done(run("explore", "transfer", *words, "-v")).stderr.splitlines()[0]
         assert line == "2 cells" or line.startswith("2 cells, about ")
 
-    @pytest.mark.parametrize(("asked", "cells"), [(3, 1), (5, 1), (6, 2)])
+    @pytest.mark.parametrize(("asked", "cells"), [(3, 1), (5, 1)])
     def test_stopped_early(
         self, run: Run, folder: Path, make: Make, stop_after: StopAfter, asked: int, cells: int
     ) -> None:
@@ -333,7 +335,7 @@ class TestBadInput:
         presets = ",".join(make(f"p{n}", smoothness=n / 10) for n in range(43))
         words = ("long.png", "fine.png", "--presets", presets, "--size", "384", "-o", "out.webp")
         line = complaint(run("explore", "transfer", *words, "--precision", "fp32"), 1)
-        assert line.startswith("webp holds at most 16383 pixels per side, the picture is 16864×")
+        assert line.startswith("webp holds at most 16383 pixels per side, the picture is 17648×")
         assert not (folder / "out.webp").exists()
 
     def test_nothing_to_paint_in(self, run: Run, folder: Path) -> None:

@@ -328,7 +328,7 @@ def test_titles_and_inputs_around_the_cells():
     above = full[..., : head + GAP, side:]
     assert lit(above[..., : above.shape[3] // 2]).any()
     assert lit(above[..., above.shape[3] // 2 :]).any()
-    between = full[..., head + GAP :, GAP + 128 : side + GAP]
+    between = full[..., head + GAP :, 2 * GAP + 128 - 1 : side + GAP]
     assert lit(between[..., :96, :]).any()
     assert lit(between[..., between.shape[2] // 2 :, :]).any()
     pitch = (bare.shape[2] - GAP) // 2
