@@ -214,7 +214,7 @@ def explore() -> None:
     \b
     Examples:
       stylize explore transfer photo.jpg painting.jpg
-      stylize explore transfer photo.jpg painting.jpg --vary style_size=128,256,512
+      stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
       stylize replay photo-sheet.png --cell B3 --size 1024
     """
 
@@ -291,7 +291,7 @@ def explore_dream(photo: str, **options: Any) -> int:
     Examples:
       stylize explore dream photo.jpg
       stylize explore dream photo.jpg --layer conv3_3 --layer conv4_2
-      stylize explore dream photo.jpg --vary strength=30,60,120 --vary octaves=1,3,5
+      stylize explore dream photo.jpg --vary strength=30,60 --vary octaves=1,3
 
     The sheet shows all presets, or one row for each --layer, or the --channels of a layer, or the
     values of one or two settings. To make a cell large: 'stylize replay SHEET.png --cell B3
@@ -453,11 +453,10 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
       stylize explore transfer photo.jpg painting.jpg
       stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
       stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
-      stylize explore transfer photo.jpg a.jpg --vary content_weight=0.01,0.2 --vary edges=0,0.1
 
     Columns are presets, or the values of the first --vary; rows are styles, and the values of the
-    second --vary. Any setting can vary: see 'stylize help transfer --all'. Presets that give the
-    same picture share a column. To make a cell large: 'stylize replay SHEET.png --cell B3
+    second --vary. Any setting can vary, such as content_weight, style_size or color: see 'stylize
+    help transfer --all'. Presets that give the same picture share a column. To make a cell large: 'stylize replay SHEET.png --cell B3
     --size 2048'.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)

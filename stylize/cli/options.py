@@ -191,7 +191,6 @@ film_option = option(
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     group=Group.OUTPUT,
-    everyday=True,
     help="Also save a film of the picture as it grows: FILE.webp, .gif or .mp4.",
 )
 
