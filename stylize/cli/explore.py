@@ -294,8 +294,7 @@ def explore_dream(photo: str, **options: Any) -> int:
       stylize explore dream photo.jpg --vary strength=30,60 --vary octaves=1,3
 
     The sheet shows all presets, or one row for each --layer, or the --channels of a layer, or the
-    values of one or two settings. To make a cell large: 'stylize replay SHEET.png --cell B3
-    --size 1024'.
+    values of one or two settings. The last line printed is the command that makes a cell large.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
@@ -456,8 +455,8 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
 
     Columns are presets, or the values of the first --vary; rows are styles, and the values of the
     second --vary. Any setting can vary, such as content_weight, style_size or color: see 'stylize
-    help transfer --all'. Presets that give the same picture share a column. To make a cell large: 'stylize replay SHEET.png --cell B3
-    --size 2048'.
+    help transfer --all'. Presets that give the same picture share a column. The last line printed
+    is the command that makes a cell large.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
