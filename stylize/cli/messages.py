@@ -5,6 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import shlex
+import string
+import subprocess
 import sys
 import traceback
 import unicodedata
@@ -35,6 +38,9 @@ _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 # Replacements for characters that an encoding lacks; all others become question marks.
 _SPELLED = {"…": "...", "×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "·": "*", "≥": ">="}
+
+# Characters without a meaning inside $'…', which bash, zsh and ksh understand.
+_PLAIN = frozenset(string.digits + string.ascii_letters + "_-+=.,:/@% ")
 
 _ASCII, _LENIENT = "stylize_ascii", "stylize_lenient"
 
@@ -128,6 +134,20 @@ def _within_limit(line: str) -> str:
     """Leave out the middle of a line that nobody reads to its end, where the remedy is."""
     half = (MAX_LINE - 3) // 2
     return line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}"
+
+
+def command_line(*words: str) -> str:
+    """Quote a command for the shell; unprintable bytes are escaped, so that it can be copied."""
+    if os.name == "nt":
+        return subprocess.list2cmdline(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(plain)}'"
 
 
 def advised(error: click.ClickException) -> str:

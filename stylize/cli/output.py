@@ -18,6 +18,7 @@ from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError, SettingError
 
 if TYPE_CHECKING:
+    from stylize.runs.film import RunFilm
     from stylize.runs.result import Result
 
 
@@ -56,7 +57,36 @@ def choose_target(
     )
     check_request(format_of(target), depth=request.depth, quality=request.quality)
     check_writable(target)
+    check_film(request, [*files, target])
     return target
+
+
+def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
+    """Check before the run that the film of a run can be written, if one is asked for.
+
+    Raises:
+        OutputError: unknown suffix, another file of the run, or an existing file.
+        MissingExtraError: mp4 without PyAV.
+    """
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+    from stylize.images.film import STEPS_FPS, check_animation
+
+    film = request.film
+    if film is None:
+        return
+    check_animation(film, fps=STEPS_FPS, quality=request.quality)
+    if os.path.realpath(film) in map(os.path.realpath, taken):
+        raise OutputError(f"{film} is another file of this run", hint="name another film")
+    resolve_output(
+        film,
+        content=None,
+        suffix_words="",
+        overwrite=request.overwrite,
+        inputs=taken,
+        suffix=film.suffix,
+    )
+    check_writable(film)
 
 
 def check_fits(size: tuple[int, int], target: Path | None, request: OutputRequest) -> None:
@@ -112,6 +142,17 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
+
+
+def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages: Messages) -> None:
+    """Write the film of a run, complete or not, and say where it is."""
+    assert request.film is not None, "there is one only where it is asked for"
+    target, quality = request.film, request.quality
+    saved = film.save(result, target, quality=quality, overwrite=request.overwrite)
+    if messages.as_json:
+        emit("film", output=str(saved), frames=film.length)
+    elif not messages.quiet:
+        say(f"saved {saved} (a film of {film.length} frames)")
 
 
 def report(

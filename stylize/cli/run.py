@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,9 +14,17 @@ from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
 from stylize.cli.messages import say
 from stylize.cli.options import check_new_preset, check_streams, save_preset
-from stylize.cli.output import check_fits, choose_target, deliver, make_folder, report
+from stylize.cli.output import (
+    check_fits,
+    choose_target,
+    deliver,
+    deliver_film,
+    make_folder,
+    report,
+)
 from stylize.cli.progress import (
     PREVIEW_EVERY,
+    Listener,
     Stop,
     all_of,
     json_steps,
@@ -25,6 +33,7 @@ from stylize.cli.progress import (
     stop_on_interrupt,
 )
 from stylize.cli.requests import Messages, OutputRequest
+from stylize.errors import OutputError
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from stylize.planning.device import Device
     from stylize.planning.memory import MemoryPlan
     from stylize.runs.checkpoint import CheckpointPolicy
+    from stylize.runs.film import RunFilm
     from stylize.runs.result import Result
     from stylize.settings.schedule import Scale
 
@@ -156,9 +166,9 @@ def load_torch() -> None:
 def paint(job: Job, request: RunRequest) -> int:
     """Run a job and save its result; the exit code."""
     policy = begin(job, request)
-    with stop_on_interrupt(quiet=request.messages.quiet) as stop:
-        result = run_job(job, request, policy, stop)
-        return save(result, request, stop, policy)
+    with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, request) as film:
+        result = run_job(job, request, policy, stop, film=film)
+        return save(result, request, stop, policy, film)
 
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
@@ -187,6 +197,7 @@ def run_job(
     policy: CheckpointPolicy | None,
     stop: Stop,
     run: Callable[..., Result] | None = None,
+    film: RunFilm | None = None,
 ) -> Result:
     """Paint, with a bar, previews and JSON lines as requested.
 
@@ -196,6 +207,7 @@ def run_job(
         policy: the checkpoint.
         stop: whether to stop after a step.
         run: paints, if not the job's own method: a part of the steps, or the rest of a run.
+        film: see :func:`film_of`.
     """
     pace = Pace(job) if run is None else None
     run = run or job.run
@@ -203,6 +215,8 @@ def run_job(
         listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
         if request.output.save_steps is not None:
             listeners.append(previews(request.output.save_steps, request.preview_every))
+        if film is not None:
+            listeners.append(frames_for(film))
         if request.messages.as_json:
             listeners.append(json_steps())
         if pace is not None:
@@ -244,18 +258,52 @@ class Pace:
             correct_rate(key, predicted * share / self._seconds)
 
 
+def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | None]:
+    """The film of a run, if it was asked for; its frames are removed at the end."""
+    if request.output.film is None:
+        return nullcontext()
+    from stylize.runs.film import RunFilm
+
+    return RunFilm(job.scales)
+
+
+def frames_for(film: RunFilm) -> Listener:
+    """Take the frames of a film; a full disk ends the film, not the run."""
+    failed = False
+
+    def listen(event: Step) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            film.on_step(event)
+        except OutputError as error:
+            failed = True
+            say(f"{error}; the run continues, the film ends here")
+
+    return listen
+
+
 def save(
-    result: Result, request: RunRequest, stop: Stop, policy: CheckpointPolicy | None = None
+    result: Result,
+    request: RunRequest,
+    stop: Stop,
+    policy: CheckpointPolicy | None = None,
+    film: RunFilm | None = None,
 ) -> int:
-    """Write the result and say where it is; the exit code.
+    """Write the result and its film and say where they are; the exit code.
 
     It runs under :func:`stop_on_interrupt`, so that a signal does not cost the picture.
     """
     saved = deliver(result, request.target, request.output)
     seconds = time.perf_counter() - request.started
-    report(result, saved, seconds, request.messages, wanted=request.target)
-    if policy is not None:
-        conclude(policy, result, quiet=request.messages.quiet)
+    try:
+        if film is not None:
+            deliver_film(film, result, request.output, request.messages)
+    finally:  # the picture is there, whatever becomes of the film
+        report(result, saved, seconds, request.messages, wanted=request.target)
+        if policy is not None:
+            conclude(policy, result, quiet=request.messages.quiet)
     return stop.exit_code if result.interrupted else 0
 
 

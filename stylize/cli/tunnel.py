@@ -340,7 +340,7 @@ def choose_replayed_film(
     from stylize.images.film import check_animation
 
     _refuse_stdout(output.output)
-    for name in ("format", "save_steps"):
+    for name in ("format", "save_steps", "film"):
         if getattr(output, name):
             raise SettingError(f"--{name.replace('_', '-')} is not for films")
     target = resolve_output(

@@ -244,7 +244,7 @@ class TestOptions:
         execution = {each.name for each in dataclasses.fields(Execution)}
         own = {p.name for p in dream.params} - TYPED.keys() - execution
         plumbing = "photo guide mask preset save_preset as_json quiet verbose max_input_pixels"
-        files = "output overwrite format depth quality save_steps save_mask"
+        files = "output overwrite format depth quality save_steps film save_mask"
         safety = "checkpoint no_checkpoint checkpoint_every help_all"
         assert own == {*plumbing.split(), *files.split(), *safety.split()}
 

@@ -127,7 +127,7 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     """A new option belongs into the settings, or into this list and a test of its own."""
     own = {p.name for p in transfer.params} - {case.values[1].name for case in FIELDS}
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
-    files = "output overwrite format depth quality save_steps"
+    files = "output overwrite format depth quality save_steps film"
     # Of these, tests/commands/test_masking.py.
     masks = "masks segments colours save_mask"
     # Of these, tests/commands/test_resume.py.
