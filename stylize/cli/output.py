@@ -20,6 +20,8 @@ from stylize.errors import OutputError, SettingError
 if TYPE_CHECKING:
     from stylize.runs.result import Result
 
+PAGE_SUFFIXES = (".html", ".htm")
+
 
 def choose_target(
     content: str | None, files: Sequence[Path], words: str, request: OutputRequest
@@ -53,6 +55,33 @@ def choose_target(
         reservations=context.with_resource(ExitStack()) if context else None,
     )
     check_request(format_of(target), depth=request.depth, quality=request.quality)
+    check_writable(target)
+    return target
+
+
+def choose_page(
+    photo: str | None, files: Sequence[Path], words: str, request: OutputRequest
+) -> Path | None:
+    """The HTML file to write, checked to be writable; see :func:`choose_target`."""
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+
+    if request.output == "-":
+        if sys.__stdout__ is None:
+            raise OutputError("stdout is closed", hint="name a file with -o")
+        return None
+    context = click.get_current_context(silent=True)
+    target = resolve_output(
+        request.output,
+        content=Path(photo) if photo and photo != "-" else None,
+        suffix_words=words,
+        overwrite=request.overwrite,
+        inputs=files,
+        suffix=PAGE_SUFFIXES[0],
+        reservations=context.with_resource(ExitStack()) if context else None,
+    )
+    if target.suffix.lower() not in PAGE_SUFFIXES:
+        raise OutputError(f"{target} is not the name of a page", hint="end it in .html")
     check_writable(target)
     return target
 
