@@ -315,9 +315,8 @@ def _occlusion(asked: Query, settings: ReportSettings, step: _Progress) -> Secti
     patch = Patch(settings.patch, settings.step)
     found = occlude(asked.vgg, asked.response, asked.image, patch, on_step=step.counter())
     drops = drop_map(found, _size(asked.image), settings.patch).clamp_min(0).to(asked.image)
-    caption = (
-        f"the response is {figure(found.whole)}, at worst {figure(float(found.responses.min()))}"
-    )
+    least = float(found.responses.min())
+    caption = f"response {figure(found.whole)}; with the patch at least {figure(least)}"
     lowers = float(found.drops.max()) > 0
     return Section(
         f"Occlusion of {_subject(settings)}",

@@ -134,8 +134,8 @@ def smooth_gradient(
 def grad_cam(response: Response, features: Features) -> Tensor:
     """Class activation map by gradients (Selvaraju et al., ICCV 2017), ``(1, 1, h, w)``.
 
-    The rectified sum of the layer's channels, each times the mean of the response's gradient over
-    its positions. For a single channel this is its own map.
+    The rectified sum of the layer's rectified channels, each times the mean of the response's
+    gradient over its positions. For a single channel this is its own map.
 
     Args:
         response: reads one layer.
@@ -153,7 +153,7 @@ def grad_cam(response: Response, features: Features) -> Tensor:
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(response({layer: maps}).sum(), maps)
     weights = gradient.mean((2, 3), keepdim=True)
-    return (weights * maps.detach()).sum(1, keepdim=True).clamp_min(0)
+    return (weights * maps.detach().clamp_min(0)).sum(1, keepdim=True).clamp_min(0)
 
 
 def attribution(
