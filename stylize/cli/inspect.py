@@ -185,28 +185,6 @@ COMMANDS: dict[str, Command] = {
         companions=("stylize.products.inspect.folder:inventory_path",),
         resumable=True,
     ),
-    "report": Command(
-        "Explain a photo on one HTML page, for a class.",
-        ReportSettings,
-        f"{PRODUCTS}.report:show_report",
-        lambda settings: "report",
-        """Make one HTML page that explains what the network sees in PHOTO.
-
-        \b
-        Examples:
-          stylize inspect report photo.jpg
-          stylize inspect report photo.jpg conv5_3:286 -o lesson.html
-          stylize inspect report photo.jpg --network vgg16-imagenet
-
-        The page shows the strongest channels of each block, the saliency of TARGET by all methods,
-        what hiding parts of the photo does to it, and the photo reconstructed from five layers. A
-        network with classes adds its five best classes with Grad-CAM. The page needs no other file
-        and no connection. It takes about a minute on two cores. TARGET is a layer, a channel or a
-        sum of them; the default is the deepest layer.""",
-        {"photo": "PHOTO", "target": "[TARGET]"},
-        unit="step",
-        page=True,
-    ),
     "feature": Command(
         "Make the picture that excites a channel most.",
         FeatureSettings,
@@ -343,6 +321,28 @@ COMMANDS: dict[str, Command] = {
         note if the result is uncertain. Needs OpenCV (pip
         install opencv-python-headless).""",
         {"photo": "PHOTO"},
+    ),
+    "report": Command(
+        "Explain a photo on one HTML page, for a class.",
+        ReportSettings,
+        f"{PRODUCTS}.report:show_report",
+        lambda settings: "report",
+        """Make one HTML page that explains what the network sees in PHOTO.
+
+        \b
+        Examples:
+          stylize inspect report photo.jpg
+          stylize inspect report photo.jpg conv5_3:286 -o lesson.html
+          stylize inspect report photo.jpg --network vgg16-imagenet
+
+        The page shows the strongest channels of each block, the saliency of TARGET by all methods,
+        what hiding parts of the photo does to it, and the photo reconstructed from five layers. A
+        network with classes adds its five best classes with Grad-CAM. The page needs no other file
+        and no connection. It takes about a minute on two cores. TARGET is a layer, a channel or a
+        sum of them; the default is the deepest layer.""",
+        {"photo": "PHOTO", "target": "[TARGET]"},
+        unit="step",
+        page=True,
     ),
 }
 
