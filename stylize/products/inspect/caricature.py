@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from stylize.images.read import Picture
+from stylize.images.views import view
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.growth import (
     Course,
@@ -19,7 +20,6 @@ from stylize.products.inspect.growth import (
     Grown,
     Views,
     ascend,
-    seen,
     size_of,
 )
 from stylize.products.inspect.model import Model
@@ -84,8 +84,8 @@ def caricature(
     def evaluate(pictures: Tensor) -> tuple[Tensor, Tensor]:
         matrix = views.matrix(size_of(pictures), generator)
         with torch.no_grad():
-            reference = vgg(seen(photo, matrix))[layer]
-        value = exaggeration(vgg(seen(pictures, matrix))[layer], reference, power)
+            reference = vgg(view(photo, matrix))[layer]
+        value = exaggeration(vgg(view(pictures, matrix))[layer], reference, power)
         return value[None], value
 
     return ascend(image, evaluate, course)
