@@ -405,14 +405,11 @@ class Dream:
         """Dream.
 
         Args:
-            on_step: called after every step.
-            stop: asked after every step; True ends the run with the picture so far.
-            snapshots: called with snapshots, and where to resume.
+            on_step, stop, snapshots: see :class:`stylize.optimize.loop.Descent`.
 
         Raises:
-            NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: the state to continue from belongs to another run.
+            StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
         found = self._dreamer.dream(
             starting_pixels(self.photo, self.settings, self.size),

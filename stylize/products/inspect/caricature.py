@@ -103,17 +103,13 @@ def show_caricature(
     """A picture that exaggerates what a layer sees in a photo.
 
     Args:
-        photo: the photo.
+        photo, execution, session: see :func:`stylize.products.inspect.response.query`.
         settings: of the layer and of the optimization.
-        execution: device, precision and threads.
         on_step, stop: see :class:`stylize.products.inspect.growth.Course`.
-        session: keeps networks in memory and shares them between calls.
 
     Raises:
-        UnknownNameError: the network has no such layer.
-        PictureError: the photo is too small for it.
         NumericalError: the exaggeration is not finite.
-        StylizeError: the network or the device is not available.
+        StylizeError: the photo, the layer, the network or the device cannot be used.
     """
     model = Model(settings.network, execution, session)
     grown = _grown(

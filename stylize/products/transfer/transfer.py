@@ -172,14 +172,11 @@ class Transfer:
         """Paint.
 
         Args:
-            on_step: called after every step.
-            stop: asked after every step; True ends the run with the picture so far.
-            snapshots: called with snapshots, and where to resume.
+            on_step, stop, snapshots: see :class:`stylize.optimize.loop.Descent`.
 
         Raises:
-            NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: the state to continue from belongs to another run.
+            StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
         optimizer = self._build_optimizer()
         descent = Descent(
