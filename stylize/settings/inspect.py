@@ -446,17 +446,17 @@ class ReportSettings(PhotoSettings):
         6, "Number of channels shown of each layer, the strongest first.", low=1, high=64
     )
     samples: int = setting(
-        10, "Number of noisy copies (smoothgrad).", Group.OPTIMIZER, low=1, high=10_000
+        8, "Number of noisy copies (smoothgrad).", Group.OPTIMIZER, low=1, high=10_000
     )
     patch: int = setting(48, "Side of the patch that hides the photo, in px.", low=1, high=4096)
     step: int = setting(
         32, "Distance in px that the patch moves each time; at most --patch.", low=1, high=4096
     )
     steps: int = setting(
-        30, "Number of steps of each inversion.", Group.OPTIMIZER, low=1, high=100_000
+        20, "Number of steps of each inversion.", Group.OPTIMIZER, low=1, high=100_000
     )
     seed: int = setting(0, "Seed of the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1)
-    size: str = setting("256", PHOTO_SIZE_HELP, everyday=True)
+    size: str = setting("224", PHOTO_SIZE_HELP, everyday=True)
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect report"
