@@ -96,7 +96,6 @@ def test_replaces_nothing(run: Run, photo: Path) -> None:
     [
         (("-o", "x.png"), 1, "is not the name of a page (end it in .html)"),
         (("--step", 49), 2, "--step: 49 is too large (at most --patch)"),
-        (("conv6_1",), 2, "conv6_1"),
         (("--size", 8), 1, "is too small for"),
         (("--class", 3), 1, "the model 'vgg16' has no classifier"),
         (("--quality", 3), 2, "--quality"),
