@@ -25,7 +25,7 @@ from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
-from stylize.cli.output import choose_target, deliver
+from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver
 from stylize.cli.progress import bar, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
@@ -43,6 +43,7 @@ from stylize.settings.inspect import (
     MapSettings,
     OcclusionSettings,
     PatchesSettings,
+    ReportSettings,
     SaliencySettings,
     SegmentSettings,
 )
@@ -77,6 +78,7 @@ class Command:
         on_interrupt: the message after the first Ctrl-C; None if it ends the run at once.
         companions: functions, named likewise, from a result's path to that of a file next to it.
         resumable: whether the function keeps its state in a file.
+        page: whether the result is an HTML page instead of a picture.
     """
 
     summary: str
@@ -91,6 +93,7 @@ class Command:
     on_interrupt: str | None = None
     companions: tuple[str, ...] = ()
     resumable: bool = False
+    page: bool = False
 
     def takes_several(self, name: str) -> bool:
         """Whether an option takes several pictures."""
@@ -319,6 +322,28 @@ COMMANDS: dict[str, Command] = {
         install opencv-python-headless).""",
         {"photo": "PHOTO"},
     ),
+    "report": Command(
+        "Explain a photo on one HTML page, for a class.",
+        ReportSettings,
+        f"{PRODUCTS}.report:show_report",
+        lambda settings: "report",
+        """Make one HTML page that explains what the network sees in PHOTO.
+
+        \b
+        Examples:
+          stylize inspect report photo.jpg
+          stylize inspect report photo.jpg conv5_3:286 -o lesson.html
+          stylize inspect report photo.jpg --network vgg16-imagenet
+
+        The page shows the strongest channels of each block, the saliency of TARGET by all methods,
+        what hiding parts of the photo does to it, and the photo reconstructed from five layers. A
+        network with classes adds its five best classes with Grad-CAM. The page needs no other file
+        and no connection. It takes about a minute on two cores. TARGET is a layer, a channel or a
+        sum of them; the default is the deepest layer.""",
+        {"photo": "PHOTO", "target": "[TARGET]"},
+        unit="step",
+        page=True,
+    ),
 }
 
 
@@ -391,7 +416,7 @@ def click_command(name: str, entry: Command) -> click.Command:
         *_options(entry.pictures),
         *(_options([recursive_option]) if "folder" in entry.arguments else []),
         *fields(entry.settings, *entry.arguments),
-        *_options([result_options]),
+        *_result_options(entry),
         *(device if entry.on_device else []),
         *_options([number_options]),
     ]
@@ -412,6 +437,11 @@ def click_command(name: str, entry: Command) -> click.Command:
         help=entry.text,
         short_help=entry.summary,
     )
+
+
+def _result_options(entry: Command) -> list[click.Option]:
+    every = _options([result_options])
+    return [each for each in every if not entry.page or each.name in ("output", "overwrite")]
 
 
 def _options(decorators: Iterable[Callable[[Any], Any]]) -> list[click.Option]:
@@ -494,7 +524,8 @@ class InspectRequest:
             files = [Path(name) for name in names if name != "-"]
             require_files(files)
             photo = next(iter(self.pictures.get("photo", ())), None)
-            return choose_target(photo, files, words, self.output)
+            choose = choose_page if self.entry.page else choose_target
+            return choose(photo, files, words, self.output)
         # The current folder, for instance, has a name only as an absolute path.
         folder = os.path.normpath(self.album.folder)
         named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
@@ -583,5 +614,6 @@ def report(finding: Finding, target: Path | None, seconds: float, messages: Mess
         click.echo(json.dumps(document | finding.numbers | {"recipe": result.recipe}, indent=2))
     elif target is not None and not messages.quiet:
         height, width = result.pixels.shape[2:]
+        size = "" if target.suffix.lower() in PAGE_SUFFIXES else f"{width}×{height}, "
         state = "stopped early, saved" if result.interrupted else "saved"
-        say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")
+        say(f"{state} {target} ({size}{seconds:.1f} s)")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stylize.runs.film import RunFilm
     from stylize.runs.result import Result
 
+PAGE_SUFFIXES = (".html", ".htm")
+
 
 def choose_target(
     content: str | None, files: Sequence[Path], words: str, request: OutputRequest
@@ -87,6 +89,33 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
         suffix=film.suffix,
     )
     check_writable(film)
+
+
+def choose_page(
+    photo: str | None, files: Sequence[Path], words: str, request: OutputRequest
+) -> Path | None:
+    """The HTML file to write, checked to be writable; see :func:`choose_target`."""
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+
+    if request.output == "-":
+        if sys.__stdout__ is None:
+            raise OutputError("stdout is closed", hint="name a file with -o")
+        return None
+    context = click.get_current_context(silent=True)
+    target = resolve_output(
+        request.output,
+        content=Path(photo) if photo and photo != "-" else None,
+        suffix_words=words,
+        overwrite=request.overwrite,
+        inputs=files,
+        suffix=PAGE_SUFFIXES[0],
+        reservations=context.with_resource(ExitStack()) if context else None,
+    )
+    if target.suffix.lower() not in PAGE_SUFFIXES:
+        raise OutputError(f"{target} is not the name of a page", hint="end it in .html")
+    check_writable(target)
+    return target
 
 
 def check_fits(size: tuple[int, int], target: Path | None, request: OutputRequest) -> None:

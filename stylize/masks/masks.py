@@ -12,13 +12,10 @@ from torch import Tensor
 
 from stylize.errors import PictureError, SettingError
 from stylize.images.blur import separable
+from stylize.images.luma import LUMA
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.networks.architecture import find_layer
-
-# Weights of red and blue in Rec. 601 luma, by which image programs convert to grey; green has the
-# rest.
-_RED, _BLUE = 0.299, 0.114
 
 _COLOUR_FORM = "for example '#ff0000', '#f00' or red"
 
@@ -183,7 +180,7 @@ def mask_weights(mask: Picture, size: tuple[int, int]) -> Tensor:
     """
     red, green, blue = (mask.pixels[:, index : index + 1] for index in range(3))
     # By differences, so that grey keeps its exact value.
-    weights = green + _RED * (red - green) + _BLUE * (blue - green)
+    weights = green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
     if mask.alpha is not None:
         weights = weights * mask.alpha
     return fitted(weights, size, mask.name)

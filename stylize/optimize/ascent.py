@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stylize.images.blur import blur, map_bands
+from stylize.images.luma import luma
 from stylize.images.periodic import wrap
 from stylize.losses.loss import Evaluation
 from stylize.optimize.snapshot import State
@@ -103,9 +104,6 @@ def conditioning(palette: str, smoothing: str, *, periodic: bool = False) -> Con
     return condition
 
 
-# Weights of the luma that keeps its colours (ITU-R BT.601, as in JPEG).
-_LUMA = (0.299, 0.587, 0.114)
-
 # Share of the range at each end where values are compressed instead of clipped.
 _SHOULDER = 0.08
 
@@ -172,8 +170,7 @@ def with_colours_of(base: Tensor, image: Tensor) -> Tensor:
         base: ``(1, 3, H, W)`` in [0, 1], gives the colours.
         image: of the same shape, gives the brightness.
     """
-    luma = torch.tensor(_LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-    change = ((image - base) * luma).sum(1, keepdim=True)
+    change = luma(image - base)
     darkest, brightest = -base.amin(1, keepdim=True), 1 - base.amax(1, keepdim=True)
     return base + change.clamp(darkest, brightest)
 

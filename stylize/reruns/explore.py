@@ -39,11 +39,7 @@ class Cell:
     """One picture of a sheet.
 
     Attributes:
-<<<<<<< HEAD
         label: the text below it.
-=======
-        label: tells it from the others.
->>>>>>> w-sheets
         settings: how it looks.
         style: the style image of a transfer; None for a dream.
     """
@@ -55,9 +51,6 @@ class Cell:
 
 Rows = Sequence[Sequence[Cell]]
 
-<<<<<<< HEAD
-# Room in a sheet's recipe for everything but cells and inputs: weights and machine.
-=======
 # A title, and the settings of each column with theirs.
 Look = tuple[str, Sequence[tuple[str, TransferSettings]]]
 
@@ -77,8 +70,7 @@ class Titles:
     styles: Sequence[str] = ()
 
 
-# For what a sheet's recipe says beside its cells and inputs: weights and machine.
->>>>>>> w-sheets
+# Room in a sheet's recipe for everything but cells and inputs: weights and machine.
 _HEAD_BYTES = 1000
 
 
@@ -107,9 +99,6 @@ def transfer_cells(
 ) -> tuple[list[list[Cell]], Titles]:
     """Make a row for each look in each style.
 
-<<<<<<< HEAD
-    If there are several styles, the label shows the name of the style.
-=======
     Args:
         styles: the style images.
         looks: titles of rows, with the titles and settings of their columns.
@@ -117,7 +106,6 @@ def transfer_cells(
 
     Returns:
         The cells, whose labels name the style where there are several; and the titles.
->>>>>>> w-sheets
     """
     several = len(styles) > 1
     rows = [

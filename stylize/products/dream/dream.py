@@ -37,7 +37,7 @@ from stylize.runs.masks import requested_mask, subject_notes
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
 from stylize.runs.session import Session
-from stylize.settings.dream import DreamSettings
+from stylize.settings.dream import BaseDreamSettings, DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
 from stylize.settings.layers import amplified_layer, dream_layers
@@ -81,7 +81,7 @@ class Dreamer:
 
     def __init__(
         self,
-        settings: DreamSettings,
+        settings: BaseDreamSettings,
         weights: Weights,
         device: Device,
         guide: Picture | None = None,
@@ -405,14 +405,11 @@ class Dream:
         """Dream.
 
         Args:
-            on_step: called after every step.
-            stop: called after every step; True ends the run with the picture so far.
-            snapshots: receives snapshots, and says where to resume.
+            on_step, stop, snapshots: see :class:`stylize.optimize.loop.Descent`.
 
         Raises:
-            NumericalError: the objective is not finite.
-            InterruptedRunError: stopped before the end of the first step.
-            CheckpointError: the state to continue from belongs to another run.
+            InterruptedRunError: stopped before the first step was done.
+            StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
         found = self._dreamer.dream(
             starting_pixels(self.photo, self.settings, self.size),
@@ -452,7 +449,7 @@ class Dream:
         )
 
 
-def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, int]:
+def picture_size(photo: Picture | None, settings: BaseDreamSettings) -> tuple[int, int]:
     """``(height, width)`` of the result.
 
     Raises:
@@ -474,7 +471,7 @@ def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, i
 
 
 def starting_pixels(
-    photo: Picture | None, settings: DreamSettings, size: tuple[int, int]
+    photo: Picture | None, settings: BaseDreamSettings, size: tuple[int, int]
 ) -> Tensor:
     """The picture before the dream, ``(1, 3, *size)``: the photo resized, or noise."""
     if photo is not None:

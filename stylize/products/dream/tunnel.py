@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import InterruptedRunError
 from stylize.gradients.self_test import resolve
 from stylize.images.read import Picture
+from stylize.images.views import view, view_matrix
 from stylize.networks.models import load_weights
 from stylize.planning.cost import Cost
 from stylize.planning.device import budget_bytes, require_own_threads
@@ -47,24 +46,14 @@ class Camera:
 
         Beyond its edges the picture is mirrored.
         """
-        height, width = image.shape[2:]
-        angle = math.radians(self.rotate)
-        cosine, sine = math.cos(angle) / self.zoom, math.sin(angle) / self.zoom
-        # Maps places in the new view to places in the old one, both in [-1, 1]. The aspect ratio
-        # keeps a rotation from becoming a shear.
-        matrix = torch.tensor(
-            [
-                [cosine, -sine * height / width, 2 * self.pan_x],
-                [sine * width / height, cosine, 2 * self.pan_y],
-            ],
-            dtype=image.dtype,
-            device=image.device,
+        matrix = view_matrix(
+            (image.shape[2], image.shape[3]),
+            degrees=self.rotate,
+            zoom=self.zoom,
+            across=self.pan_x,
+            down=self.pan_y,
         )
-        grid = F.affine_grid(matrix[None], [1, *image.shape[1:]], align_corners=False)
-        moved = F.grid_sample(
-            image, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-        )
-        return moved.clamp(0, 1)
+        return view(image, matrix, "bicubic").clamp(0, 1)
 
 
 # Contrast may grow up to this standard deviation, or to the first frame's; a dream from faint

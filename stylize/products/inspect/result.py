@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stylize.errors import OutputError
 from stylize.images.contact_sheet import BACKGROUND
+from stylize.images.luma import luma
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
 from stylize.products.inspect.folder import inventory_path, write_inventory
@@ -172,8 +173,6 @@ COOL = (
     (0.85, 0.98, 0.99),
 )
 
-LUMA = (0.299, 0.587, 0.114)
-
 
 def heat(values: Tensor) -> Tensor:
     """Values ``(n, 1, h, w)`` in [-1, 1] as colours ``(n, 3, h, w)``; 0 is black."""
@@ -193,8 +192,7 @@ def overlay(values: Tensor, photo: Tensor) -> Tensor:
         values: ``(n, 1, h, w)`` in [-1, 1].
         photo: ``(1, 3, h, w)`` in [0, 1].
     """
-    luma = torch.tensor(LUMA, dtype=photo.dtype, device=photo.device).view(1, 3, 1, 1)
-    grey = 0.7 * (photo * luma).sum(1, keepdim=True)
+    grey = 0.7 * luma(photo)
     return torch.lerp(grey, heat(values), 0.8 * values.abs().clamp(0, 1).sqrt())
 
 

@@ -174,14 +174,11 @@ class Transfer:
         """Paint.
 
         Args:
-            on_step: called after every step.
-            stop: called after every step; True ends the run with the picture so far.
-            snapshots: receives snapshots, and says where to resume.
+            on_step, stop, snapshots: see :class:`stylize.optimize.loop.Descent`.
 
         Raises:
-            NumericalError: the objective is not finite.
-            InterruptedRunError: stopped before the end of the first step.
-            CheckpointError: the state to continue from belongs to another run.
+            InterruptedRunError: stopped before the first step was done.
+            StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
         optimizer = self._build_optimizer()
         descent = Descent(
