@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import click
 from stylize.cli.completion import FILE, layers, parts_of_lists, preset_names_of
 from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.messages import say
+from stylize.cli.messages import emit, say
 from stylize.cli.options import (
     check_streams,
     choose_preset,
@@ -24,9 +25,9 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import check_fits, choose_target
-from stylize.cli.progress import bar, emit, stop_on_interrupt
+from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, load_torch, save
+from stylize.cli.run import RunRequest, emit_start, load_torch, save
 from stylize.errors import SettingError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
@@ -389,19 +390,25 @@ def make_sheet(exploration: Exploration, request: RunRequest) -> int:
     seconds = exploration.estimate()
     if messages.verbose:
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
+    if messages.as_json:
+        height, width = exploration.size
+        plan = {"size": [width, height], "cells": exploration.count}
+        emit_start(request.target, plan, {"seconds": seconds and round(seconds, 1)})
     with (
         stop_on_interrupt(quiet=messages.quiet) as stop,
-        bar(exploration.count, "cell", messages) as shown,
+        Meter(messages, exploration.count, estimate_s=seconds) as meter,
     ):
+        numbers = itertools.count(1)
 
         def on_cell(label: str) -> None:
-            shown.update()
-            shown.set_postfix_str(label)
+            number = next(numbers)
+            place = f"cell {number} of {exploration.count}"
+            meter.advance(number, f"{place}: {label}", place)
             if messages.as_json:
                 emit("cell", label=label, cells=exploration.count)
 
         sheet = exploration.run(on_cell, stop)
-        shown.close()
+        meter.close()
         return save(sheet, request, stop)
 
 
