@@ -61,7 +61,8 @@ def show_plan(
         for task in tasks:
             emit("task", source=str(task.source), target=str(task.target), look=task.look.name)
         counts = {"finished": others["done"], "failed": others["failed"] + others["foreign"]}
-        emit("plan", **asdict(cost), **counts, left_out=len(collection.skipped))
+        numbers = asdict(cost) | {"peak_bytes": round(cost.peak_bytes)}
+        emit("plan", **numbers, **counts, left_out=len(collection.skipped))
         return
     for text in describe(tasks, cost):
         line(text)

@@ -390,14 +390,14 @@ def make_sheet(exploration: Exploration, request: RunRequest) -> int:
     seconds = exploration.estimate()
     if messages.verbose:
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
-    if messages.as_json:
-        height, width = exploration.size
-        plan = {"size": [width, height], "cells": exploration.count}
-        emit_start(request.target, plan, {"seconds": seconds and round(seconds, 1)})
     with (
         stop_on_interrupt(quiet=messages.quiet) as stop,
         Meter(messages, exploration.count, estimate_s=seconds) as meter,
     ):
+        if messages.as_json:
+            height, width = exploration.size
+            plan = {"size": [width, height], "cells": exploration.count}
+            emit_start(request.target, plan, {"seconds": seconds and round(seconds, 1)})
         numbers = itertools.count(1)
 
         def on_cell(label: str) -> None:

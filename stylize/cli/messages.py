@@ -161,10 +161,11 @@ def message_and_hint(error: Exception) -> tuple[str, str | None]:
     if not isinstance(error, click.ClickException):
         return unforeseen(error), None
     line = error.format_message().rstrip(".")
+    # click's own words are a sentence, or are in brackets if there are several.
+    if guess := re.fullmatch(r"(.*?)\.? \(?Did you mean (.*?)\)?", line, re.DOTALL):
+        return guess[1], f"did you mean {guess[2]}"
     context = error.ctx if isinstance(error, click.UsageError) else None
-    if context is None or "Did you mean" in line:
-        return line, None
-    return line, f"see '{context.command_path} --help'"
+    return line, None if context is None else f"see '{context.command_path} --help'"
 
 
 def advised(error: click.ClickException) -> str:

@@ -150,7 +150,7 @@ class Meter:
         now = time.perf_counter()
         share = min(1.0, done / self.total) if self.total else None
         left = self._left(done, now - self._started)
-        figures = "" if share is None else f"{100 * share:.0f} %  {left}".rstrip()
+        figures = "" if share is None else f"{100 * share:3.0f} %  {left}".rstrip()
         if self._as_bar:
             if now - self._shown >= SECONDS_BETWEEN_DRAWINGS or share == 1:
                 self._shown = now
@@ -162,7 +162,7 @@ class Meter:
         ):
             return
         self._tenths, self._shown = tenths, now
-        say("  ".join(filter(None, [labels[0], figures, detail])))
+        say("  ".join(filter(None, [labels[0], figures.strip(), detail])))
 
     def skip(self, work: float) -> None:
         """Take work as done that took no time."""
@@ -170,7 +170,7 @@ class Meter:
 
     def _left(self, done: float, elapsed_s: float) -> str:
         """The time left: as estimated at first, then more and more by this run's own speed."""
-        if not self.total:
+        if not self.total or done >= self.total:
             return ""
         worked = done - (self._before or 0.0)
         if self._estimate_s:
@@ -195,7 +195,7 @@ class Meter:
             if room >= LEAST_BAR:
                 break
         else:
-            right = figures if disp_len(figures) <= columns else figures.partition("  ")[0]
+            right = figures if disp_len(figures) <= columns else figures[:5]
         width, has_bar = min(MOST_BAR, room), share is not None
         parts = [label, f"{{bar:{width}}}" if has_bar and width >= LEAST_BAR else "", right]
         escaped = [part if part.startswith("{bar:") else _escaped(part) for part in parts]

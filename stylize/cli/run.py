@@ -177,8 +177,6 @@ def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
         assert job.area is not None
         write_picture(request.save_mask, job.area.pixels, overwrite=request.output.overwrite)
     announce(job, request.messages)
-    if request.messages.as_json:
-        emit_start(request.target, plan_of(job), estimate_of(job.cost()), job.notes)
     policy = None
     if request.checkpointing is not None:
         policy = request.checkpointing.begin(job, quiet=request.messages.quiet)
@@ -208,12 +206,16 @@ def run_job(
     """
     pace = Pace(job) if run is None else None
     run = run or job.run
+    cost = job.cost()
+    # Under stop_on_interrupt: a program that reads it may stop the run at once.
+    if request.messages.as_json:
+        emit_start(request.target, plan_of(job), estimate_of(cost), job.notes)
     with ExitStack() as stack:
         meter = step_meter(
             job.scales,
             request.messages,
             doing=DOING[job.settings.TECHNIQUE],
-            estimate_s=job.cost().seconds,
+            estimate_s=cost.seconds,
         )
         listeners = [stack.enter_context(meter)]
         if request.output.save_steps is not None:

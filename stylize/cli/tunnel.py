@@ -253,13 +253,13 @@ def shoot(job: Tunnel, request: TunnelRequest) -> int:
     announce(job, messages)
     cost = job.cost()
     reel = open_reel(job, output)
-    if messages.as_json:
-        plan = plan_of(job) | {"frames": job.settings.frames}
-        emit_start(output.name, plan, estimate_of(cost), job.notes)
     with (
         stop_on_interrupt(quiet=messages.quiet, action="stopping after this frame") as stop,
         Meter(messages, job.raw_frames, estimate_s=cost.seconds) as meter,
     ):
+        if messages.as_json:
+            plan = plan_of(job) | {"frames": job.settings.frames}
+            emit_start(output.name, plan, estimate_of(cost), job.notes)
 
         def on_frame(number: int) -> None:
             place = f"frame {number} of {job.raw_frames}"

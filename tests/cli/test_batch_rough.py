@@ -191,7 +191,8 @@ def test_a_reader_that_goes(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["status"] == "done"
+        assert json.loads(process.stdout.readline())["event"] == "start"
+        assert json.loads(process.stdout.readline())["status"] == "finished"
         process.stdout.close()
         assert process.stderr.read() == ("stdout: broken pipe; the run continues without events\n")
     assert process.returncode == 0
