@@ -123,7 +123,7 @@ def require_whole(output: Path, count: int) -> None:
         (f"{number}.png", "done"): 1 for number in range(count)
     }
     own = {path.name for path in (output / ".stylize").iterdir()}
-    assert {name for name in own if not name.startswith("manifest-")} <= {"claims"}
+    assert {name for name in own if not name.startswith(("manifest-", "plan-"))} <= {"claims"}
 
 
 def test_killed_ten_times(zygote: Zygote, tmp_path: Path) -> None:

@@ -41,10 +41,12 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
 
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-        with os.fdopen(theirs, "w", encoding=encoding, errors="replace") as stderr:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(sys, "stderr", stderr)
-                draw()
+        with (
+            os.fdopen(theirs, "w", encoding=encoding, errors="replace") as stderr,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(sys, "stderr", stderr)
+            draw()
         received = b""
         with suppress(OSError):  # Linux says so when the last writer has gone
             while block := os.read(ours, 1 << 16):
