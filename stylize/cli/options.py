@@ -271,7 +271,8 @@ message_options = group_of(
             "--verbose",
             count=True,
             everyday=True,
-            help="Print the device, the sizes, an estimate of the time, and the losses; -vv adds tracebacks.",
+            help="Print the device, the sizes, an estimate of the time, and the losses; -vv adds"
+            " tracebacks.",
         ),
     ]
 )
