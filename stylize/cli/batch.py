@@ -335,7 +335,7 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     action = "stopping; the current picture is dropped"
     with (
         stop_on_interrupt(quiet=request.messages.quiet, action=action) as stop,
-        Report(tasks, request.messages) as report,
+        Report(tasks, request.output, request.messages) as report,
         Claims(request.output) as claims,
     ):
         saving = Saving(request.depth, request.quality)

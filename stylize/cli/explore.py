@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem
 from stylize.cli.completion import FILE, layers, parts_of_lists, preset_names_of
 from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.messages import command_line, say
+from stylize.cli.messages import command_line, emit, say
 from stylize.cli.options import (
     check_streams,
     choose_preset,
@@ -30,9 +30,9 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import check_fits, choose_target, deliver, report
-from stylize.cli.progress import bar, emit, stop_on_interrupt
+from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, load_torch
+from stylize.cli.run import RunRequest, emit_start, load_torch
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
@@ -601,17 +601,23 @@ def make_sheet(
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
     with (
         stop_on_interrupt(quiet=messages.quiet) as stop,
-        bar(exploration.count, "cell", messages) as shown,
+        Meter(messages, exploration.count, estimate_s=seconds) as meter,
     ):
+        if messages.as_json:
+            height, width = exploration.size
+            plan = {"size": [width, height], "cells": exploration.count}
+            emit_start(request.target, plan, {"seconds": seconds and round(seconds, 1)})
+        numbers = itertools.count(1)
 
         def on_cell(label: str) -> None:
-            shown.update()
-            shown.set_postfix_str(label)
+            number = next(numbers)
+            place = f"cell {number} of {exploration.count}"
+            meter.advance(number, f"{place}: {label}", place)
             if messages.as_json:
                 emit("cell", label=label, cells=exploration.count)
 
         sheet = exploration.run(on_cell, stop)
-        shown.close()
+        meter.close()
         saved = deliver(sheet, request.target, request.output)
         seconds = time.perf_counter() - request.started
         report(sheet, saved, seconds, messages, wanted=request.target)

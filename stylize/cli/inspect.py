@@ -26,7 +26,7 @@ from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
 from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver
-from stylize.cli.progress import bar, stop_on_interrupt
+from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
 from stylize.errors import OutputError
@@ -587,11 +587,11 @@ def look(request: InspectRequest, target: Path | None) -> Finding:
             stop = stop_on_interrupt(quiet=messages.quiet, action=entry.on_interrupt)
             named["stop"] = stack.enter_context(stop)
         if entry.unit is not None:
-            shown = stack.enter_context(bar(None, entry.unit, messages))
+            meter = stack.enter_context(Meter(messages, None))
 
             def on_step(done: int, total: int) -> None:
-                shown.total = total
-                shown.update(done - shown.n)
+                meter.total = total
+                meter.advance(done, f"{entry.unit} {done} of {total}")
 
             named["on_step"] = on_step
         return function(*positional, **named)
@@ -610,7 +610,7 @@ def report(finding: Finding, target: Path | None, seconds: float, messages: Mess
         for note in finding.notes:
             say(note)
     if messages.as_json:
-        document = {"output": None if target is None else str(target), "seconds": round(seconds, 3)}
+        document = {"file": None if target is None else str(target), "seconds": round(seconds, 3)}
         click.echo(json.dumps(document | finding.numbers | {"recipe": result.recipe}, indent=2))
     elif target is not None and not messages.quiet:
         height, width = result.pixels.shape[2:]

@@ -279,7 +279,8 @@ message_options = group_of(
             "--verbose",
             count=True,
             everyday=True,
-            help="Print the device, the sizes and an estimate of the time; -vv adds tracebacks.",
+            help="Print the device, the sizes, an estimate of the time, and the losses; -vv adds"
+            " tracebacks.",
         ),
     ]
 )

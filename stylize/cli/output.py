@@ -8,12 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.messages import say
-from stylize.cli.progress import PREVIEW_NAMES, emit
+from stylize.cli.messages import emit, say
+from stylize.cli.progress import PREVIEW_NAMES
 from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError, SettingError
 
@@ -201,11 +201,22 @@ def report(
         messages: what is said.
         wanted: the file it was meant for, if that may differ.
     """
+    height, width = result.pixels.shape[2:]
     if messages.as_json:
-        name = None if saved is None else str(saved)
-        emit("done", output=name, seconds=round(seconds, 3), recipe=result.recipe)
+        emit_done(
+            saved,
+            size=[width, height],
+            seconds=round(seconds, 3),
+            interrupted=result.interrupted,
+            notes=list(result.notes),
+            recipe=result.recipe,
+        )
     elif saved is not None and not messages.quiet:
         state = "stopped early, saved" if result.interrupted else "saved"
-        height, width = result.pixels.shape[2:]
         taken = f"; {wanted.name} exists now" if wanted and wanted.name != saved.name else ""
         say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s{taken})")
+
+
+def emit_done(saved: Path | None, **values: Any) -> None:
+    """Print the event that a run is over."""
+    emit("done", file=None if saved is None else str(saved), **values)

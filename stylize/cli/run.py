@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import click
+
 from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
-from stylize.cli.messages import say
+from stylize.cli.messages import emit, say
 from stylize.cli.options import check_new_preset, check_streams, save_preset
 from stylize.cli.output import (
     check_fits,
@@ -29,13 +31,14 @@ from stylize.cli.progress import (
     all_of,
     json_steps,
     previews,
-    step_bar,
+    step_meter,
     stop_on_interrupt,
 )
 from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError
 
 if TYPE_CHECKING:
+    from stylize.batches.plan import Estimate
     from stylize.images.read import Picture
     from stylize.optimize.loop import Step
     from stylize.optimize.snapshot import SnapshotHooks
@@ -46,6 +49,10 @@ if TYPE_CHECKING:
     from stylize.runs.film import RunFilm
     from stylize.runs.result import Result
     from stylize.settings.schedule import Scale
+
+
+# What a product does, for people.
+DOING = {"transfer": "painting", "dream": "dreaming"}
 
 
 class Plan(Protocol):
@@ -211,8 +218,18 @@ def run_job(
     """
     pace = Pace(job) if run is None else None
     run = run or job.run
+    cost = job.cost()
+    # Under stop_on_interrupt: a program that reads it may stop the run at once.
+    if request.messages.as_json:
+        emit_start(request.target, plan_of(job), estimate_of(cost), job.notes)
     with ExitStack() as stack:
-        listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
+        meter = step_meter(
+            job.scales,
+            request.messages,
+            doing=DOING[job.settings.TECHNIQUE],
+            estimate_s=cost.seconds,
+        )
+        listeners = [stack.enter_context(meter)]
         if request.output.save_steps is not None:
             listeners.append(previews(request.output.save_steps, request.preview_every))
         if film is not None:
@@ -305,6 +322,40 @@ def save(
         if policy is not None:
             conclude(policy, result, quiet=request.messages.quiet)
     return stop.exit_code if result.interrupted else 0
+
+
+def emit_start(
+    target: Path | None,
+    plan: dict[str, Any],
+    estimate: dict[str, Any],
+    notes: Sequence[str] = (),
+) -> None:
+    """Print the event that a run begins."""
+    _, _, command = click.get_current_context().command_path.partition(" ")
+    file = None if target is None else str(target)
+    emit("start", command=command, file=file, plan=plan, estimate=estimate, notes=list(notes))
+
+
+def plan_of(plan: Plan) -> dict[str, Any]:
+    """What was decided, for programs."""
+    last = plan.scales[-1]
+    return {
+        "size": [last.width, last.height],
+        "scales": [[each.width, each.height, each.steps] for each in plan.scales],
+        "device": plan.device.name,
+        "precision": plan.device.precision,
+        "threads": plan.device.threads,
+        "tile_px": plan.memory_plan.tile_px,
+    }
+
+
+def estimate_of(cost: Cost | Estimate) -> dict[str, Any]:
+    """What a run will cost, for programs."""
+    return {
+        "seconds": None if cost.seconds is None else round(cost.seconds, 1),
+        "tflop": round(cost.tflop, 3),
+        "peak_bytes": round(cost.peak_bytes),
+    }
 
 
 def announce(plan: Plan, messages: Messages) -> None:

@@ -52,14 +52,19 @@ class NewFile:
 
 
 def write_atomically(
-    target: Path, data: bytes, *, overwrite: bool = True, token: str | None = None
+    target: Path,
+    data: bytes,
+    *,
+    overwrite: bool = True,
+    numbered: bool = True,
+    token: str | None = None,
 ) -> Path:
     """Write a file; see :func:`new_file`.
 
     Returns:
         Where it was written.
     """
-    with new_file(target, overwrite=overwrite, token=token) as file:
+    with new_file(target, overwrite=overwrite, numbered=numbered, token=token) as file:
         file.partial.write_bytes(data)
     return file.final
 

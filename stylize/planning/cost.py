@@ -215,13 +215,21 @@ def picture_cost(
         "precision": precision,
         "gflops": gflops,
     }
+    scales = picture_scales(settings, size, architecture)
     if isinstance(settings, DreamSettings):
         layers = dream_layers(settings, architecture)
-        scales: Sequence[Scale] = dream_octaves(settings, size, architecture).scales
         margin_px = frame_px(architecture, layers) if settings.tileable else 0
         return dream_cost(layers, scales, margin_px=margin_px, **device)
-    scales = transfer_scales(settings, size)
     return transfer_cost(settings, scales, **device)
+
+
+def picture_scales(
+    settings: TransferSettings | DreamSettings, size: tuple[int, int], architecture: str
+) -> Sequence[Scale]:
+    """The sizes and steps of a picture of ``(height, width)``, coarse to fine."""
+    if isinstance(settings, DreamSettings):
+        return dream_octaves(settings, size, architecture).scales
+    return transfer_scales(settings, size)
 
 
 def frame_px(architecture: str, layers: Iterable[str]) -> int:

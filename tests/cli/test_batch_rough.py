@@ -123,7 +123,7 @@ def require_whole(output: Path, count: int) -> None:
         (f"{number}.png", "done"): 1 for number in range(count)
     }
     own = {path.name for path in (output / ".stylize").iterdir()}
-    assert {name for name in own if not name.startswith("manifest-")} <= {"claims"}
+    assert {name for name in own if not name.startswith(("manifest-", "plan-"))} <= {"claims"}
 
 
 def test_killed_ten_times(zygote: Zygote, tmp_path: Path) -> None:
@@ -191,7 +191,8 @@ def test_a_reader_that_goes(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["status"] == "done"
+        assert json.loads(process.stdout.readline())["event"] == "start"
+        assert json.loads(process.stdout.readline())["status"] == "finished"
         process.stdout.close()
         assert process.stderr.read() == ("stdout: broken pipe; the run continues without events\n")
     assert process.returncode == 0

@@ -167,7 +167,8 @@ class TestMessages:
         result = done(run("dream", scene, *BRIEF, *words))
         assert result.stderr == ""
         events = [json.loads(line) for line in result.stdout.splitlines()]
-        assert [each["event"] for each in events] == ["step"] * 4 + ["done"]
+        assert [each["event"] for each in events] == ["start", *["step"] * 4, "done"]
+        events = events[1:]
         places = [
             (each["scale"], each["scales"], each["step"], each["size"]) for each in events[:4]
         ]
@@ -179,7 +180,7 @@ class TestMessages:
         ]
         assert all(each["losses"].keys() == {"dream conv2_2"} for each in events[:4])
         assert events[1]["total"] > events[0]["total"], "what is wanted grows"
-        assert events[4]["output"] == str(out)
+        assert events[4]["file"] == str(out)
         assert events[4]["recipe"] == load_recipe(out)
 
     def test_the_plan(self, run: Run, scene: Path, tmp_path: Path) -> None:

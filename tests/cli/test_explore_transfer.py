@@ -212,8 +212,8 @@ class TestSheets:
             json.loads(line)
             for line in done(run("explore", "transfer", *words)).stdout.split("\n")[:-1]
         ]
-        assert events[0] == {"event": "cell", "label": "a", "cells": 1}
-        assert events[1]["recipe"] == load_recipe(folder / "out.png")
+        assert events[1] == {"event": "cell", "label": "a", "cells": 1}
+        assert events[2]["recipe"] == load_recipe(folder / "out.png")
 
     def test_what_is_decided(self, run: Run, make: Make) -> None:
         words = ("cat.png", "fine.png", "wide.png", "--presets", make("a"), *FAST)

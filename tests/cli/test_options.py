@@ -213,7 +213,7 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         (["--format", "png", "-o", "a.png"], "--format works only with -o -"),
         (["-o", "-", "--json"], "-o - and --json both want stdout"),
         (["--save-preset", "mine"], "mine does not end in .toml"),
-        (["--stpes", "3"], "No such option '--stpes'. (Did you mean"),
+        (["--stpes", "3"], "No such option '--stpes' (did you mean"),
     ],
 )
 def test_requests_that_make_no_sense(

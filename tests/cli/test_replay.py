@@ -526,8 +526,8 @@ class TestMessages:
 
     def test_json_lines(self, run: Run, out: Path) -> None:
         events = done(run("replay", "out.png", "--json", "-q")).stdout.splitlines()
-        assert [json.loads(line)["event"] for line in events] == ["step", "done"]
-        assert json.loads(events[-1])["output"] == "out-replay.png"
+        assert [json.loads(line)["event"] for line in events] == ["start", "step", "done"]
+        assert json.loads(events[-1])["file"] == "out-replay.png"
 
     def test_pictures_on_the_way(self, run: Run, out: Path, folder: Path) -> None:
         done(run("replay", out, "--save-steps", folder / "steps"))

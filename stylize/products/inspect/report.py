@@ -78,6 +78,7 @@ class Page(Result):
         quality: int = 95,
         token: str | None = None,
         overwrite: bool = False,
+        numbered: bool = False,
     ) -> Path | None:
         """Write the page; see :meth:`stylize.runs.result.Result.save`.
 
@@ -85,15 +86,17 @@ class Page(Result):
             target: a file, or a stream that is open for binary writing.
             format, depth, quality: of pictures; a page ignores them.
             token: gives the temporary file a predictable name.
-            overwrite: replace an existing file. Otherwise the page is saved as ``NAME-2``,
-                ``NAME-3`` … if the name is taken.
+            overwrite: replace an existing file.
+            numbered: save the page as ``NAME-2``, ``NAME-3`` … if the name is taken.
 
         Raises:
             OutputError: the system refuses; an existing file is then unchanged.
         """
         data = self.html.encode()
         if isinstance(target, str | Path):
-            return write_atomically(Path(target), data, overwrite=overwrite, token=token)
+            return write_atomically(
+                Path(target), data, overwrite=overwrite, numbered=numbered, token=token
+            )
         target.write(data)
         return None
 
