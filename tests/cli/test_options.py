@@ -208,7 +208,7 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         ),
         (
             ["--format", "png"],
-            "--format works only with -o - (the extension of a file decides its format)",
+            "--format works only with -o - (a file's extension decides its format)",
         ),
         (["--format", "png", "-o", "a.png"], "--format works only with -o -"),
         (["-o", "-", "--json"], "-o - and --json both want stdout"),
