@@ -39,6 +39,7 @@ from stylize.images.read import Picture
 from stylize.images.write import format_of
 from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
+from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.film import Reel, develop
 from stylize.products.dream.tunnel import Tunnel
@@ -107,9 +108,6 @@ INSPECTIONS: dict[str, tuple[type[Any], str]] = {
     "map": (MapSettings, "map:show_map"),
     "segment": (SegmentSettings, "segment:show_subject"),
 }
-
-_used = False
-_forked = False
 
 
 @settings_shown(TransferKeywords, _TRANSFER, Execution())
@@ -741,14 +739,7 @@ def _size(size: Any) -> Any:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Run with gradients on; leave torch's state as it was; name parameters in errors."""
-    global _used  # noqa: PLW0603
-    if _forked:
-        raise StylizeError(
-            "this process was forked after stylize had run, and PyTorch's threads do not survive"
-            " a fork",
-            hint='start workers with multiprocessing.get_context("spawn")',
-        )
-    _used = True
+    require_own_threads()
     threads = torch.get_num_threads()
     try:
         with torch.inference_mode(False), torch.enable_grad():
@@ -791,12 +782,3 @@ def _counter(
             bar.update(1 if done is None else done(*event) - bar.n)
 
         yield move
-
-
-def _after_fork() -> None:
-    global _forked  # noqa: PLW0603
-    _forked = _used
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
