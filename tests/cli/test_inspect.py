@@ -31,7 +31,8 @@ from tests.strategies import values
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
-    from stylize.products.inspect.result import Finding, OnStep
+    from stylize.products.inspect import Question
+from stylize.products.inspect.result import Finding, OnStep
 
 KINDS = (FiltersSettings, ActivationsSettings, PatchesSettings, MapSettings)
 FAST = ("--precision", "fp32")
@@ -83,8 +84,7 @@ class TestGroup:
     ) -> None:
         entry = Command(
             "Show the photo darker.",
-            DarkerSettings,
-            f"{__name__}:show_darker",
+            Question(DarkerSettings, f"{__name__}:show_darker"),
             lambda settings: "darker",
             "Show PHOTO darker.",
             {"photo": "PHOTO"},
