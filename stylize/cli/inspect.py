@@ -1,8 +1,7 @@
 """``stylize inspect``: a table of commands, and one function that runs them.
 
 A new command needs a settings class, a function and a line of the table QUESTIONS in
-``stylize/products/inspect``, and an entry in
-:data:`COMMANDS`.
+``stylize/products/inspect``, and an entry in :data:`COMMANDS`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stylize.cli.inspect import COMMANDS, Command
 from stylize.errors import SettingError
+from stylize.products.inspect import Question
 from stylize.runs.recipe import load_recipe
 from stylize.settings.fields import from_document, setting, to_document
 from stylize.settings.inspect import (
@@ -31,8 +32,7 @@ from tests.strategies import values
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
-    from stylize.products.inspect import Question
-from stylize.products.inspect.result import Finding, OnStep
+    from stylize.products.inspect.result import Finding, OnStep
 
 KINDS = (FiltersSettings, ActivationsSettings, PatchesSettings, MapSettings)
 FAST = ("--precision", "fp32")
