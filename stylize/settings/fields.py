@@ -185,6 +185,9 @@ def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None
         if key not in fields:
             raise UnknownNameError("setting", key, fields)
         values[key] = _from_plain(fields[key], value)
+    for name, other in getattr(kind, "ALTERNATIVES", {}).items():
+        if values.get(name) is not None:
+            values.setdefault(other, None)
     return dataclasses.replace(base if base is not None else kind(), **values)
 
 

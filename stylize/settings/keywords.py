@@ -44,7 +44,8 @@ class TransferKeywords(ExecutionKeywords, total=False):
     style_loss: str
     style_layers: Layers
     content_layers: Layers
-    content_weight: float
+    strength: float | None
+    content_weight: float | None
     smoothness: float
     edges: float
     color: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -72,6 +72,24 @@ def painted_layers(
     )
 
 
+DEFAULT_STRENGTH = 50.0
+
+# Weight of the content loss at the default strength, and how fast it falls; both chosen by eye.
+_MIDDLE_WEIGHT, _STEEPNESS = 0.012, 1.5
+
+
+def content_weight_of(strength: float) -> float:
+    """The weight of the content loss, falling from the largest to 0.
+
+    Args:
+        strength: 0 (the photo) to 100 (all paint).
+    """
+    if strength == 0:
+        return MAX_WEIGHT
+    odds = (100 - strength) / strength
+    return float(min(MAX_WEIGHT, _MIDDLE_WEIGHT * odds**_STEEPNESS))
+
+
 # What the recipe in the picture has room for, with all their names and hashes.
 MAX_STYLES = 40
 
@@ -114,14 +132,14 @@ class TransferSettings:
         option="--style-part",
     )
     style_loss: str = setting(
-        "moments",
-        "How styles are compared. moments: mean and covariance of the activations. gram: as "
-        "in Gatys et al. wasserstein: also matches faint features.",
+        "wasserstein",
+        "How styles are compared. wasserstein: distributions of activations, for pure colours. "
+        "moments: mean and covariance, for busier strokes. gram: as in Gatys et al.",
         Group.STYLE,
-        choices=("moments", "gram", "wasserstein"),
+        choices=("wasserstein", "moments", "gram"),
     )
     style_layers: LayerWeights = setting(
-        (("relu1_1", 16), ("relu2_1", 8), ("relu3_1", 4), ("relu4_1", 2), ("relu5_1", 0.3)),
+        (("relu1_1", 256), ("relu2_1", 41), ("relu3_1", 16), ("relu4_1", 6), ("relu5_1", 2)),
         "Layers that describe the style, with relative weights.",
         Group.STYLE,
         low=0,
@@ -134,10 +152,18 @@ class TransferSettings:
         low=0,
         high=MAX_WEIGHT,
     )
-    content_weight: float = setting(
-        0.05,
-        "How much of the photo to keep: 0.01 gives more style, 0.2 more photo.",
+    strength: float | None = setting(
+        None,
+        "How much style: 0 is the photo, 100 is all paint. Try 30 for faces.  [50]",
         everyday=True,
+        low=0,
+        high=100,
+    )
+    content_weight: float | None = setting(
+        None,
+        "Weight of the content loss, instead of --strength: 0.003 gives more style, 0.06 more "
+        "photo.  [set by --strength]",
+        Group.NETWORK,
         low=0,
         high=MAX_WEIGHT,
     )
@@ -269,6 +295,12 @@ class TransferSettings:
 
     TECHNIQUE: ClassVar[str] = "transfer"
 
+    # Two ways to say the same: a value of one replaces the other's in a preset or a recipe.
+    ALTERNATIVES: ClassVar[Mapping[str, str]] = {
+        "strength": "content_weight",
+        "content_weight": "strength",
+    }
+
     def __post_init__(self) -> None:
         check_fields(self)
         SizeSpec.parse(self.size)
@@ -277,6 +309,13 @@ class TransferSettings:
                 raise SettingError(f"{option_name(each)} needs a layer with a weight above 0")
         if self.dream is not None:
             parse_dream(self.dream)
+        if self.strength is None and self.content_weight is None:
+            object.__setattr__(self, "strength", DEFAULT_STRENGTH)
+        if self.strength is not None and self.content_weight is not None:
+            raise SettingError(
+                "--strength and --content-weight exclude each other",
+                hint="--strength sets the content weight",
+            )
         if self.style_weights and not any(self.style_weights):
             raise SettingError("--style-weight: all are 0", hint="give one style a weight above 0")
 
@@ -322,6 +361,13 @@ class TransferSettings:
     def painted_layers(self, count: int) -> LayerWeights:
         """The layers of the style, of those that any of so many styles is asked for."""
         return painted_layers(self.style_layers, self.style_parts, self.style_weights, count)
+
+    @property
+    def content_share(self) -> float:
+        """The weight of the content loss: as given, or as the strength implies."""
+        if self.strength is not None:
+            return content_weight_of(self.strength)
+        return self.content_weight or 0.0
 
     @property
     def steps_at_the_end(self) -> int:

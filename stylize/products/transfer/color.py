@@ -32,10 +32,10 @@ def finished(
         A tensor of the painting's shape; the painting itself with default settings.
     """
     lent = settings.color in ("luminance", "palette")
-    if settings.blend == 1 and not lent:
+    if settings.blend == 1 and settings.strength != 0 and not lent:
         return painted
     original = resize(photo.pixels, (painted.shape[2], painted.shape[3])).clamp(0, 1).cpu()
-    if settings.blend == 0:
+    if settings.blend == 0 or settings.strength == 0:
         return original.contiguous()
     if lent:
         colours = original

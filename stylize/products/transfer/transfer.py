@@ -270,7 +270,10 @@ class Transfer:
             to_document(self.settings),
             self._inputs(),
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
-            resolved=resolution(self.device, self.size, outcomes, memory_plan),
+            resolved={
+                **resolution(self.device, self.size, outcomes, memory_plan),
+                "content_weight": self.settings.content_share,
+            },
             losses=outcomes[-1].losses,
             interrupted=interrupted,
             preset=self._preset,
@@ -295,7 +298,7 @@ class Transfer:
         """The losses of one scale."""
         settings = self.settings
         features = [*self._style_losses(max(scale.size) / max(self.size), canvas)]
-        if settings.content_weight:
+        if settings.content_share:
             features += self._content_losses(canvas)
         if settings.dream:
             features += dream_losses(self._vgg, self._photo(canvas), settings)
@@ -328,7 +331,7 @@ class Transfer:
         names = [name for name, _ in content_shares(self.settings)]
         features = features_of(self._vgg, self._photo(canvas), names)
         return [
-            ContentLoss(name, features[name], weight * self.settings.content_weight)
+            ContentLoss(name, features[name], weight * self.settings.content_share)
             for name, weight in content_shares(self.settings)
         ]
 
