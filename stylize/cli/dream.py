@@ -13,12 +13,14 @@ from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_optional
 from stylize.cli.masks import check_one_mask, save_mask_option
 from stylize.cli.options import (
+    changed_words,
     choose_preset,
     given,
     group_of,
     guide_option,
     input_options,
     message_options,
+    note_idle,
     output_options,
     preset_options,
     settings_options,
@@ -109,8 +111,23 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
     sources = [each for each in (photo, guide, mask) if each]
-    words = preset.name if photo else f"noise-{preset.name}"
-    run = check_run(photo, sources, words, settings, output, messages, options, preview_every=1)
+    note_idle(
+        settings, said, messages, guide=bool(guide), masks=bool(mask), photo=photo is not None
+    )
+    words = "-".join(
+        [*([] if photo else ["noise"]), preset.name, *changed_words(DreamSettings, said)]
+    )
+    run = check_run(
+        photo,
+        sources,
+        words,
+        settings,
+        output,
+        messages,
+        options,
+        preview_every=1,
+        names={"preset": preset.name},
+    )
     return DreamRequest(photo, guide, mask, preset.recorded, settings, execution, run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import click
 
 from stylize.cli.completion import FIELDS, FILE, names_or_files, preset_names_of
 from stylize.cli.help import Decorated, Option, option
-from stylize.cli.messages import is_closed
+from stylize.cli.messages import is_closed, say
+from stylize.cli.requests import Messages
 from stylize.errors import OutputError, SettingError
-from stylize.settings.fields import Group, option_name
+from stylize.settings.fields import Group, idle_settings, option_name
 from stylize.settings.presets import (
     DEFAULTS,
     Preset,
@@ -330,6 +331,41 @@ def preset_options(product: str) -> Callable[[Decorated], Decorated]:
             ),
         ]
     )
+
+
+def note_idle(settings: Any, said: Collection[str], messages: Messages, **facts: bool) -> None:
+    """Say which options have no effect.
+
+    Args:
+        settings: the whole settings.
+        said: names of the settings that the user gave.
+        messages: what is said.
+        facts: see :data:`stylize.settings.fields.FACTS`, with ``_`` for a space.
+    """
+    if not messages.quiet:
+        known = {name.replace("_", " "): value for name, value in facts.items()}
+        for line in idle_settings(settings, said, known):
+            say(line)
+
+
+def changed_words(kind: type[Any], said: Mapping[str, Any]) -> list[str]:
+    """Words for file names that tell variants apart: ``seed-2``, ``content-weight-0.01``."""
+    words = []
+    for each in dataclasses.fields(kind):
+        if each.name not in said or not each.metadata["everyday"] or each.name in _UNNAMED:
+            continue
+        value, name = said[each.name], each.name.replace("_", "-")
+        values = value if isinstance(value, list | tuple) else [value]
+        if isinstance(value, bool):
+            words.append(name if value else f"no-{name}")
+        else:
+            shown = "-".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+            words.append(f"{name}-{shown}")
+    return words
+
+
+# A larger picture is no other variant.
+_UNNAMED = ("size", "enlarge", "from_noise")
 
 
 def choose_preset(product: str, wanted: str) -> Preset:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def choose_target(
-    content: str | None, files: Sequence[Path], words: str, request: OutputRequest
+    content: str | None,
+    files: Sequence[Path],
+    words: str,
+    request: OutputRequest,
+    values: Mapping[str, Any] | None = None,
 ) -> Path | None:
     """The file to write, checked to be writable; None for stdout. Nothing has been read yet.
 
@@ -31,9 +35,10 @@ def choose_target(
         files: all inputs, which are never written to.
         words: added to the photo's name.
         request: the output options.
+        values: of the placeholders in ``-o``, besides ``{photo}``.
     """
     from stylize.images.atomic import check_writable
-    from stylize.images.destinations import resolve_output
+    from stylize.images.destinations import fill_template, resolve_output
     from stylize.images.write import check_request, format_of
 
     if request.output == "-":
@@ -44,8 +49,12 @@ def choose_target(
     if request.format:
         raise SettingError("--format is for -o -", hint="a file's suffix says its format")
     context = click.get_current_context(silent=True)
+    wanted = request.output
+    if wanted is not None:
+        photo = Path(content).stem if content and content != "-" else "stdin"
+        wanted = fill_template(wanted, {"photo": photo, **(values or {})})
     target = resolve_output(
-        request.output,
+        wanted,
         content=Path(content) if content and content != "-" else None,
         suffix_words=words,
         overwrite=request.overwrite,

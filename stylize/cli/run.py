@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,7 @@ def check_run(
     options: dict[str, Any],
     *,
     preview_every: int = PREVIEW_EVERY,
+    names: Mapping[str, str] | None = None,
 ) -> RunRequest:
     """Check inputs and outputs of a transfer or a dream; takes what is left of the options.
 
@@ -125,11 +127,17 @@ def check_run(
         photo: names the result where no output is named.
         sources: all inputs, files or ``-``.
         words: added to the photo's name.
+        names: of the preset and the style, for the placeholders in ``-o``.
     """
     files = files_among(sources)
     check_streams(output.output, sources, as_json=messages.as_json)
     require_files(files)
-    target = choose_target(photo, files, words, output)
+    values = {
+        each.name: getattr(settings, each.name)
+        for each in dataclasses.fields(settings)
+        if not isinstance(getattr(settings, each.name), tuple)
+    }
+    target = choose_target(photo, files, words, output, {**(names or {}), **values})
     save_mask = take_save_mask(settings, files, target, overwrite=output.overwrite, options=options)
     checkpointing = read_checkpointing(target, files, output, options)
     preset_file: Path | None = options.pop("save_preset")

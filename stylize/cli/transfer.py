@@ -16,10 +16,12 @@ from stylize.cli.help import Command
 from stylize.cli.inputs import open_optional, open_picture
 from stylize.cli.masks import MasksRequest, region_options, take_masks
 from stylize.cli.options import (
+    changed_words,
     choose_preset,
     given,
     input_options,
     message_options,
+    note_idle,
     output_options,
     preset_options,
     settings_options,
@@ -105,10 +107,25 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
     sources = [content, *styles, *([start] if start else []), *masks.sources]
-    words = "-".join(
+    note_idle(
+        settings,
+        said,
+        messages,
+        several_styles=len(styles) > 1,
+        masks=bool(masks.sources),
+    )
+    named = "-".join(
         Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
     )
-    run = check_run(content, sources, words, settings, output, messages, options)
+    words = "-".join(
+        [
+            named,
+            *([preset.name] if preset.recorded else []),
+            *changed_words(TransferSettings, said),
+        ]
+    )
+    names = {"style": named, "preset": preset.name}
+    run = check_run(content, sources, words, settings, output, messages, options, names=names)
     return TransferRequest(content, styles, start, masks, preset.recorded, settings, execution, run)
 
 
