@@ -114,9 +114,8 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     note_idle(
         settings, said, messages, guide=bool(guide), masks=bool(mask), photo=photo is not None
     )
-    words = "-".join(
-        [*([] if photo else ["noise"]), preset.name, *changed_words(DreamSettings, said)]
-    )
+    changed = changed_words(DreamSettings, said)
+    words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
     run = check_run(
         photo,
         sources,
