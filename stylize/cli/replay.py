@@ -145,6 +145,7 @@ class ReplayRequest:
         paths: where each was found.
         overrides: of the recipe's execution.
         changes: words for the file name; none for the same picture again.
+        altered: whether more is changed than the size.
     """
 
     file: Path
@@ -156,6 +157,7 @@ class ReplayRequest:
     substitute: bool
     overrides: Mapping[str, Any]
     changes: Sequence[str]
+    altered: bool
     output: OutputRequest
     messages: Messages
     started: float = field(default_factory=time.perf_counter)
@@ -208,6 +210,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         substitute=substitute,
         overrides=overrides,
         changes=changes,
+        altered=bool(said or any(replaced.values())),
         output=output,
         messages=messages,
     )
@@ -298,9 +301,7 @@ def prepare(request: ReplayRequest) -> Any:
         request.wanted, request.paths, request.messages, substitute=request.substitute
     )
     execution = execution_of(request.recipe, request.overrides)
-    return job_of(
-        request.recipe, pictures, request.settings, execution, changed=bool(request.changes)
-    )
+    return job_of(request.recipe, pictures, request.settings, execution, changed=request.altered)
 
 
 def paint_again(job: Any, request: ReplayRequest) -> int:
@@ -312,10 +313,10 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
     target = choose_target(str(request.file), files, words, request.output)
     run = RunRequest(target, files, request.output, request.messages, started=request.started)
     begin(job, run)
-    steps = None if request.changes else recorded_steps(request.recipe)
+    steps = None if request.altered else recorded_steps(request.recipe)
     with stop_on_interrupt(quiet=request.messages.quiet) as stop:
         result = run_job(job, run, None, stop, partial(run_until, job, steps))
-        if not request.messages.quiet and not request.changes:
+        if not request.messages.quiet and not request.cell and not request.altered:
             say(comparison(request.file, result))
         return save(result, run, stop)
 
