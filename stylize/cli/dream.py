@@ -15,6 +15,7 @@ from stylize.cli.masks import check_one_mask, save_mask_option
 from stylize.cli.options import (
     changed_words,
     choose_preset,
+    each_variant,
     given,
     group_of,
     guide_option,
@@ -24,9 +25,10 @@ from stylize.cli.options import (
     output_options,
     preset_options,
     settings_options,
+    variants_option,
 )
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint
+from stylize.cli.run import RunRequest, check_run, load_torch, paint_all
 from stylize.errors import UsageError
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
@@ -78,6 +80,7 @@ class DreamRequest:
 @output_options
 @checkpoint_options
 @preset_options("dream")
+@variants_option
 @picture_options
 @settings_options(DreamSettings)
 @settings_options(Execution)
@@ -94,9 +97,9 @@ def dream(photo: str | None, **options: Any) -> int:
 
     'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
-    request = read_request(photo, options)
+    requests = [read_request(photo, each) for each in each_variant(options, (photo or "",))]
     load_torch()
-    return paint(prepare(request), request.run)
+    return paint_all((prepare(request), request.run) for request in requests)
 
 
 def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:

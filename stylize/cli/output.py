@@ -108,7 +108,7 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
         stream.flush()
         return None
     try:
-        return result.save(target, depth=depth, quality=quality, overwrite=request.overwrite)
+        saved = result.save(target, depth=depth, quality=quality, overwrite=request.overwrite)
     except OutputError as error:
         try:
             # A new folder with an unpredictable name that no one else can write to.
@@ -118,6 +118,9 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
+    if request.show and click.launch(os.path.abspath(saved)):
+        say(f"no viewer was found to open {saved}")
+    return saved
 
 
 def report(

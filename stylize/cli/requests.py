@@ -41,6 +41,7 @@ class OutputRequest:
         depth: bits per channel.
         quality: of JPEG, WebP and AVIF.
         save_steps: a folder for pictures of the steps.
+        show: open the picture in the desktop's viewer.
     """
 
     output: str | None = None
@@ -49,6 +50,7 @@ class OutputRequest:
     depth: int = 8
     quality: int = 95
     save_steps: Path | None = None
+    show: bool = False
 
 
 def take(kind: type[Kind], options: dict[str, Any]) -> Kind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,6 +167,15 @@ def paint(job: Job, request: RunRequest) -> int:
     with stop_on_interrupt(quiet=request.messages.quiet) as stop:
         result = run_job(job, request, policy, stop)
         return save(result, request, stop, policy)
+
+
+def paint_all(jobs: Iterable[tuple[Job, RunRequest]]) -> int:
+    """Run jobs one after the other until one is stopped; the exit code."""
+    for job, request in jobs:
+        code = paint(job, request)
+        if code:
+            return code
+    return 0
 
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
