@@ -118,7 +118,7 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
-    if request.show and click.launch(os.path.abspath(saved)):
+    if request.show and saved is not None and click.launch(os.path.abspath(saved)):
         say(f"no viewer was found to open {saved}")
     return saved
 

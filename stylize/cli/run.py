@@ -171,8 +171,9 @@ def paint(job: Job, request: RunRequest) -> int:
 
 def paint_all(jobs: Iterable[tuple[Job, RunRequest]]) -> int:
     """Run jobs one after the other until one is stopped; the exit code."""
-    for job, request in jobs:
-        code = paint(job, request)
+    for number, (job, request) in enumerate(jobs):
+        clock = {"started": time.perf_counter()} if number else {}
+        code = paint(job, dataclasses.replace(request, **clock))
         if code:
             return code
     return 0
