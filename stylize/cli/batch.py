@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -52,7 +52,7 @@ from stylize.errors import (
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
+from stylize.settings.fields import Group, idle_settings
 from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text, find_preset
 from stylize.settings.transfer import TransferSettings
 
@@ -528,6 +528,7 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     execution = Execution(**given(Execution, options))
     preset = choose_preset("transfer", options["preset"])
     looks = transfer_looks(preset, said, paths, each=options["each"])
+    note_looks(looks, said, options)
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
 
@@ -561,8 +562,24 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
     looks = dream_looks(presets or (DEFAULTS["dream"],), said, each=options["each"])
+    note_looks(looks, said, options)
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
+
+
+def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Say which options have no effect on any picture of the batch."""
+    messages = Messages(quiet=options["quiet"])
+    several = any(len(look.styles) > 1 for look in looks)
+    idle = [
+        idle_settings(
+            look.settings, said, {"several styles": several, "guide": False, "masks": False}
+        )
+        for look in looks
+    ]
+    for line in idle[0] if idle and not messages.quiet else ():
+        if all(line in lines for lines in idle):
+            say(line)
 
 
 def transfer_looks(

@@ -13,18 +13,22 @@ from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_optional
 from stylize.cli.masks import check_one_mask, save_mask_option
 from stylize.cli.options import (
+    changed_words,
     choose_preset,
+    each_variant,
     given,
     group_of,
     guide_option,
     input_options,
     message_options,
+    note_idle,
     output_options,
     preset_options,
     settings_options,
+    variants_option,
 )
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint
+from stylize.cli.run import RunRequest, check_run, load_torch, paint_all
 from stylize.errors import UsageError
 from stylize.networks.models import find_model
 from stylize.settings.dream import BaseDreamSettings, DreamSettings
@@ -76,6 +80,7 @@ class DreamRequest:
 @output_options
 @checkpoint_options
 @preset_options("dream")
+@variants_option
 @picture_options
 @settings_options(DreamSettings)
 @settings_options(Execution)
@@ -92,9 +97,9 @@ def dream(photo: str | None, **options: Any) -> int:
 
     'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
-    request = read_request(photo, options)
+    requests = [read_request(photo, each) for each in each_variant(options, (photo or "",))]
     load_torch()
-    return paint(prepare(request), request.run)
+    return paint_all((prepare(request), request.run) for request in requests)
 
 
 def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
@@ -111,8 +116,22 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
     sources = [each for each in (photo, guide, mask) if each]
-    words = preset.name if photo else f"noise-{preset.name}"
-    run = check_run(photo, sources, words, settings, output, messages, options, preview_every=1)
+    note_idle(
+        settings, said, messages, guide=bool(guide), masks=bool(mask), photo=photo is not None
+    )
+    changed = changed_words(DreamSettings, said)
+    words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
+    run = check_run(
+        photo,
+        sources,
+        words,
+        settings,
+        output,
+        messages,
+        options,
+        preview_every=1,
+        names={"preset": preset.name},
+    )
     return DreamRequest(photo, guide, mask, preset.recorded, settings, execution, run)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import click
 
 from stylize.cli.completion import FIELDS, FILE, names_or_files, preset_names_of
 from stylize.cli.help import Decorated, Option, option
-from stylize.cli.messages import is_closed
+from stylize.cli.messages import is_closed, say
+from stylize.cli.requests import Messages
 from stylize.errors import OutputError, SettingError
-from stylize.settings.fields import Group, option_name
+from stylize.settings.fields import Group, idle_settings, option_name
 from stylize.settings.presets import (
     DEFAULTS,
     Preset,
@@ -204,9 +205,18 @@ result_options = group_of(
             metavar="FILE",
             group=Group.OUTPUT,
             everyday=True,
-            help="File or folder to write to, or - for stdout.  [next to the photo]",
+            help="File or folder to write to, or - for stdout; {photo}, {style}, {preset} and "
+            "settings are filled in.  [next to the photo]",
         ),
         overwrite_option,
+        option(
+            "--open",
+            "show",
+            is_flag=True,
+            group=Group.OUTPUT,
+            everyday=True,
+            help="Open the result in the desktop's viewer.",
+        ),
         option(
             "--format",
             type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
@@ -339,6 +349,85 @@ def preset_options(product: str) -> Callable[[Decorated], Decorated]:
             ),
         ]
     )
+
+
+def note_idle(settings: Any, said: Collection[str], messages: Messages, **facts: bool) -> None:
+    """Say which options have no effect.
+
+    Args:
+        settings: the whole settings.
+        said: names of the settings that the user gave.
+        messages: what is said.
+        facts: see :data:`stylize.settings.fields.FACTS`, with ``_`` for a space.
+    """
+    if not messages.quiet:
+        known = {name.replace("_", " "): value for name, value in facts.items()}
+        context = click.get_current_context(silent=True)
+        heard: set[str] = context.meta.setdefault(_HEARD, set()) if context else set()
+        for line in idle_settings(settings, said, known):
+            if line not in heard:
+                say(line)
+            heard.add(line)
+
+
+# Key in a context's meta: what was said before about another variant.
+_HEARD = "stylize.heard"
+
+
+def changed_words(kind: type[Any], said: Mapping[str, Any]) -> list[str]:
+    """Words for file names that tell variants apart: ``seed-2``, ``content-weight-0.01``."""
+    words = []
+    for each in dataclasses.fields(kind):
+        if each.name not in said or not each.metadata["everyday"] or each.name in _UNNAMED:
+            continue
+        value, name = said[each.name], each.name.replace("_", "-")
+        values = value if isinstance(value, list | tuple) else [value]
+        if isinstance(value, bool):
+            words.append(name if value else f"no-{name}")
+        else:
+            shown = "-".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+            words.append(f"{name}-{shown}")
+    return words
+
+
+# A larger picture is no other variant.
+_UNNAMED = ("size", "enlarge", "from_noise")
+
+
+variants_option = option(
+    "--variants",
+    type=click.IntRange(1, 100),
+    default=1,
+    metavar="N",
+    group=Group.LOOK,
+    everyday=True,
+    help="Make N pictures that differ by their seed, from --seed or 1 on.  [1]",
+)
+
+
+def each_variant(options: dict[str, Any], sources: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The options of each picture that ``--variants`` asks for.
+
+    Raises:
+        SettingError: another option allows only one picture.
+    """
+    count: int = options.pop("variants")
+    if count == 1:
+        yield options
+        return
+    for name in ("save_steps", "save_preset", "save_mask"):
+        if options.get(name) is not None:
+            option_of = f"--{name.replace('_', '-')}"
+            raise SettingError(f"{option_of} cannot be combined with --variants")
+    if options["output"] == "-" or "-" in sources:
+        raise SettingError("--variants needs files, not stdin or stdout")
+    first = 1 if options["seed"] is None else options["seed"]
+    for seed in range(first, first + count):
+        output = options["output"]
+        if output and "{seed}" not in output and not os.path.isdir(output):
+            stem, suffix = os.path.splitext(output)
+            output = f"{stem}-seed-{seed}{suffix}" if suffix else output
+        yield {**options, "seed": seed, "output": output}
 
 
 def choose_preset(product: str, wanted: str) -> Preset:

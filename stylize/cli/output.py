@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,11 @@ PAGE_SUFFIXES = (".html", ".htm")
 
 
 def choose_target(
-    content: str | None, files: Sequence[Path], words: str, request: OutputRequest
+    content: str | None,
+    files: Sequence[Path],
+    words: str,
+    request: OutputRequest,
+    values: Mapping[str, Any] | None = None,
 ) -> Path | None:
     """The file to write, checked to be writable; None for stdout. Nothing has been read yet.
 
@@ -34,9 +38,10 @@ def choose_target(
         files: all inputs, which are never written to.
         words: added to the photo's name.
         request: the output options.
+        values: of the placeholders in ``-o``, besides ``{photo}``.
     """
     from stylize.images.atomic import check_writable
-    from stylize.images.destinations import resolve_output
+    from stylize.images.destinations import fill_template, resolve_output
     from stylize.images.write import check_request, format_of
 
     if request.output == "-":
@@ -49,8 +54,12 @@ def choose_target(
             "--format works only with -o -", hint="a file's extension decides its format"
         )
     context = click.get_current_context(silent=True)
+    wanted = request.output
+    if wanted is not None:
+        photo = Path(content).stem if content and content != "-" else "stdin"
+        wanted = fill_template(wanted, {"photo": photo, **(values or {})})
     target = resolve_output(
-        request.output,
+        wanted,
         content=Path(content) if content and content != "-" else None,
         suffix_words=words,
         overwrite=request.overwrite,
@@ -161,7 +170,7 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
         return None
     try:
         overwrite = request.overwrite
-        return result.save(target, depth=depth, quality=quality, overwrite=overwrite, numbered=True)
+        saved = result.save(target, depth=depth, quality=quality, overwrite=overwrite, numbered=True)
     except OutputError as error:
         try:
             # A new folder with an unpredictable name that no one else can write to.
@@ -171,6 +180,9 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
+    if request.show and saved is not None and click.launch(os.path.abspath(saved)):
+        say(f"no viewer was found to open {saved}")
+    return saved
 
 
 def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages: Messages) -> None:

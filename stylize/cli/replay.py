@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.completion import complete_cell
+from stylize.cli.completion import FILE, complete_cell
 from stylize.cli.help import Command, option
-from stylize.cli.inputs import open_picture
+from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import say
 from stylize.cli.options import (
     check_streams,
@@ -22,6 +22,8 @@ from stylize.cli.options import (
     given,
     input_options,
     message_options,
+    note_idle,
+    option_for,
     output_options,
     settings_options,
 )
@@ -30,10 +32,12 @@ from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.errors import PictureError, RecipeError
+from stylize.errors import PictureError, RecipeError, SettingError, UnknownNameError, UsageError
+from stylize.networks.models import find_model
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
+from stylize.settings.fields import Group, option_name
+from stylize.settings.presets import check_layers
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -74,6 +78,33 @@ if TYPE_CHECKING:
     shell_complete=complete_cell,
     help="Cell of a contact sheet to make large.",
 )
+@option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    group=Group.LOOK,
+    everyday=True,
+    help="Change a setting of the recipe, such as content_weight=0.2. Repeatable.",
+)
+@option(
+    "--content",
+    type=FILE,
+    metavar="PHOTO",
+    group=Group.INPUT,
+    everyday=True,
+    help="Use this photo instead of that in the recipe.",
+)
+@option(
+    "--style",
+    "styles",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    group=Group.INPUT,
+    everyday=True,
+    help="Use this style image instead of those in the recipe. Repeatable.",
+)
 @settings_options(Execution)
 @input_options
 @message_options
@@ -82,8 +113,8 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 
     \b
     Examples:
-      stylize replay painting.png
       stylize replay painting.png --size 2048 -o poster.png
+      stylize replay painting.png --set content_weight=0.2 --content other.jpg
       stylize replay sheet.png --cell B3 --size 1024
 
     Inputs are found by their content: among the --input files, next to FILE, in the current
@@ -113,6 +144,8 @@ class ReplayRequest:
         wanted: the recipe's inputs.
         paths: where each was found.
         overrides: of the recipe's execution.
+        changes: words for the file name; none for the same picture again.
+        altered: whether more is changed than the size.
     """
 
     file: Path
@@ -123,6 +156,8 @@ class ReplayRequest:
     paths: Sequence[Path]
     substitute: bool
     overrides: Mapping[str, Any]
+    changes: Sequence[str]
+    altered: bool
     output: OutputRequest
     messages: Messages
     started: float = field(default_factory=time.perf_counter)
@@ -146,12 +181,25 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
             f"{file.name} was made by 'stylize {technique}', which is not replayed",
             hint=f"run that command again; 'stylize info {file}' shows its settings",
         )
-    settings = settings_of(recipe, options["size"])
+    settings, said = changed_settings(settings_of(recipe, options["size"]), options["assignments"])
     if options["enlarge"]:
         settings = dataclasses.replace(settings, enlarge=True)
-    wanted = wanted_of(recipe)
+    replaced = {
+        "content": [options["content"]] if options["content"] else [],
+        "style": list(options["styles"]),
+    }
+    require_files([Path(path) for paths in replaced.values() for path in paths])
+    kept = kept_inputs(wanted_of(recipe), replaced)
     substitute: bool = options["substitute"]
-    paths = find_sources(wanted, given=inputs, folders=(file.parent, Path()), substitute=substitute)
+    found = find_sources(kept, given=inputs, folders=(file.parent, Path()), substitute=substitute)
+    wanted, paths = with_replaced(kept, found, replaced)
+    note_changes(settings, said, [each.role for each in wanted], messages)
+    changes = [
+        *([options["cell"]] if options["cell"] else []),
+        *(Path(path).stem for paths in replaced.values() for path in paths),
+        *(f"{name.replace('_', '-')}-{value}" for name, value in said.items()),
+        *([f"size-{options['size']}"] if options["size"] else []),
+    ]
     return ReplayRequest(
         file=file,
         cell=options["cell"],
@@ -161,9 +209,88 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         paths=paths,
         substitute=substitute,
         overrides=overrides,
+        changes=changes,
+        altered=bool(said or any(replaced.values())),
         output=output,
         messages=messages,
     )
+
+
+def changed_settings(settings: Any, assignments: Sequence[str]) -> tuple[Any, dict[str, str]]:
+    """The settings under ``--set``, and what was set, by the names of the fields.
+
+    Raises:
+        UsageError: no such setting, or a value that its option would not take.
+    """
+    fields = {each.name: each for each in dataclasses.fields(settings)}
+    spelled = {option_name(each).removeprefix("--"): name for name, each in fields.items()}
+    said: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        name = spelled.get(name.strip().removeprefix("--").replace("_", "-"), name.strip())
+        if not equals:
+            raise SettingError(
+                f"--set: '{assignment}' is not NAME=VALUE", hint="for instance content_weight=0.2"
+            )
+        if name not in fields:
+            raise UnknownNameError("setting", name, fields)
+        said[name] = text.strip()
+        values[name] = value_of(fields[name], text.strip())
+    if not values:
+        return settings, said
+    changed = dataclasses.replace(settings, **values)
+    check_layers(changed, find_model(changed.network).architecture)
+    return changed, said
+
+
+def value_of(each: dataclasses.Field[Any], text: str) -> Any:
+    """A setting's value from text, read as its option reads it; ``none`` where it may be None."""
+    if text == "none" and "None" in str(each.type):
+        return None
+    taken = option_for(each)
+    if not taken.multiple or each.metadata["joined"]:
+        return taken.type.convert(text, taken, None)
+    return tuple(taken.type.convert(part.strip(), taken, None) for part in text.split(","))
+
+
+def note_changes(
+    settings: Any, said: Mapping[str, str], roles: Sequence[str], messages: Messages
+) -> None:
+    """Say which of the settings that were set have no effect."""
+    note_idle(
+        settings,
+        said,
+        messages,
+        several_styles=roles.count("style") > 1,
+        guide="guide" in roles,
+        photo="content" in roles,
+        masks=bool(set(roles) - {"content", "style", "start", "guide"}),
+    )
+
+
+def kept_inputs(wanted: Sequence[Wanted], replaced: Mapping[str, Sequence[str]]) -> list[Wanted]:
+    """The recipe's inputs that are not replaced.
+
+    Raises:
+        UsageError: the recipe has no input of that role.
+    """
+    for role, paths in replaced.items():
+        if paths and all(each.role != role for each in wanted):
+            noun = "photo" if role == "content" else "style image"
+            raise UsageError(f"--{role}: the recipe has no {noun} to replace")
+    return [each for each in wanted if not replaced.get(each.role)]
+
+
+def with_replaced(
+    kept: Sequence[Wanted], found: Sequence[Path], replaced: Mapping[str, Sequence[str]]
+) -> tuple[list[Wanted], list[Path]]:
+    """All inputs, the new ones first, with their files."""
+    from stylize.runs.inputs import Wanted, digest
+
+    new = [(role, Path(path)) for role, paths in replaced.items() for path in paths]
+    wanted = [Wanted(role, path.name, digest(path)) for role, path in new]
+    return [*wanted, *kept], [*(path for _, path in new), *found]
 
 
 def prepare(request: ReplayRequest) -> Any:
@@ -174,7 +301,7 @@ def prepare(request: ReplayRequest) -> Any:
         request.wanted, request.paths, request.messages, substitute=request.substitute
     )
     execution = execution_of(request.recipe, request.overrides)
-    return job_of(request.recipe, pictures, request.settings, execution)
+    return job_of(request.recipe, pictures, request.settings, execution, changed=request.altered)
 
 
 def paint_again(job: Any, request: ReplayRequest) -> int:
@@ -182,15 +309,16 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
     from stylize.reruns.replay import recorded_steps, run_until
 
     files = [request.file, *request.paths]
-    target = choose_target(str(request.file), files, "replay", request.output)
+    words = "-".join(request.changes) or "replay"
+    target = choose_target(str(request.file), files, words, request.output)
     run = RunRequest(target, files, request.output, request.messages, started=request.started)
     begin(job, run)
-    steps = recorded_steps(request.recipe)
+    steps = None if request.altered else recorded_steps(request.recipe)
     with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, run) as film:
         result = run_job(job, run, None, stop, partial(run_until, job, steps), film)
         # The first frame of a film is not the picture that the recipe makes.
-        comparable = not request.cell and not request.recipe.get("film")
-        if not request.messages.quiet and comparable:
+        same = not request.cell and not request.altered and not request.recipe.get("film")
+        if not request.messages.quiet and same:
             say(comparison(request.file, result))
         return save(result, run, stop, film=film)
 

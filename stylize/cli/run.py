@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,6 +136,7 @@ def check_run(
     options: dict[str, Any],
     *,
     preview_every: int = PREVIEW_EVERY,
+    names: Mapping[str, str] | None = None,
 ) -> RunRequest:
     """Check inputs and outputs of a transfer or a dream; takes what is left of the options.
 
@@ -142,11 +144,17 @@ def check_run(
         photo: names the result where no output is named.
         sources: all inputs, files or ``-``.
         words: added to the photo's name.
+        names: of the preset and the style, for the placeholders in ``-o``.
     """
     files = files_among(sources)
     check_streams(output.output, sources, as_json=messages.as_json)
     require_files(files)
-    target = choose_target(photo, files, words, output)
+    values = {
+        each.name: getattr(settings, each.name)
+        for each in dataclasses.fields(settings)
+        if not isinstance(getattr(settings, each.name), tuple)
+    }
+    target = choose_target(photo, files, words, output, {**(names or {}), **values})
     save_mask = take_save_mask(settings, files, target, overwrite=output.overwrite, options=options)
     checkpointing = read_checkpointing(target, files, output, options)
     preset_file: Path | None = options.pop("save_preset")
@@ -176,6 +184,16 @@ def paint(job: Job, request: RunRequest) -> int:
     with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, request) as film:
         result = run_job(job, request, policy, stop, film=film)
         return save(result, request, stop, policy, film)
+
+
+def paint_all(jobs: Iterable[tuple[Job, RunRequest]]) -> int:
+    """Run jobs one after the other until one is stopped; the exit code."""
+    for number, (job, request) in enumerate(jobs):
+        clock = {"started": time.perf_counter()} if number else {}
+        code = paint(job, dataclasses.replace(request, **clock))
+        if code:
+            return code
+    return 0
 
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:

@@ -16,16 +16,20 @@ from stylize.cli.help import Command
 from stylize.cli.inputs import open_optional, open_picture
 from stylize.cli.masks import MasksRequest, region_options, take_masks
 from stylize.cli.options import (
+    changed_words,
     choose_preset,
+    each_variant,
     given,
     input_options,
     message_options,
+    note_idle,
     output_options,
     preset_options,
     settings_options,
+    variants_option,
 )
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint
+from stylize.cli.run import RunRequest, check_run, load_torch, paint_all
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.models import find_model
 from stylize.settings.execution import Execution
@@ -66,6 +70,7 @@ class TransferRequest:
 @output_options
 @checkpoint_options
 @preset_options("transfer")
+@variants_option
 @region_options
 @settings_options(TransferSettings)
 @settings_options(Execution)
@@ -83,9 +88,11 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     Several styles are blended. If you give every --mask or --region its own style, you can omit
     STYLE: the rest of the photo then stays unchanged. The file name - reads from stdin.
     """
-    request = read_request(content, styles, options)
+    requests = [
+        read_request(content, styles, each) for each in each_variant(options, (content, *styles))
+    ]
     load_torch()
-    return paint(prepare(request), request.run)
+    return paint_all((prepare(request), request.run) for request in requests)
 
 
 def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any]) -> TransferRequest:
@@ -105,10 +112,25 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
     sources = [content, *styles, *([start] if start else []), *masks.sources]
-    words = "-".join(
+    note_idle(
+        settings,
+        said,
+        messages,
+        several_styles=len(styles) > 1,
+        masks=bool(masks.sources),
+    )
+    named = "-".join(
         Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
     )
-    run = check_run(content, sources, words, settings, output, messages, options)
+    words = "-".join(
+        [
+            named,
+            *([preset.name] if preset.recorded else []),
+            *changed_words(TransferSettings, said),
+        ]
+    )
+    names = {"style": named, "preset": preset.name}
+    run = check_run(content, sources, words, settings, output, messages, options, names=names)
     return TransferRequest(content, styles, start, masks, preset.recorded, settings, execution, run)
 
 

@@ -18,12 +18,14 @@ from stylize.cli.help import Command, option
 from stylize.cli.inputs import files_among, open_optional, require_files
 from stylize.cli.messages import emit, say
 from stylize.cli.options import (
+    changed_words,
     check_streams,
     choose_preset,
     given,
     guide_option,
     input_options,
     message_options,
+    note_idle,
     preset_option,
     settings_options,
 )
@@ -33,7 +35,7 @@ from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
 from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
-from stylize.settings.dream import TunnelSettings
+from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, from_document
 
@@ -164,9 +166,17 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
         options["output"],
         photo=photo,
         files=files,
-        words=f"tunnel-{preset.name}",
+        words="-".join(["tunnel", preset.name, *changed_words(DreamSettings, said)]),
         settings=settings,
         look=FilmLook(options["quality"], options["overwrite"], options["keep_frames"]),
+    )
+    note_idle(
+        settings,
+        said,
+        messages,
+        guide=bool(guide),
+        photo=photo is not None,
+        film=film.film is not None,
     )
     return TunnelRequest(photo, guide, preset.recorded, settings, execution, film, messages)
 

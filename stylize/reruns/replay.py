@@ -48,6 +48,8 @@ def job_of(
     inputs: Sequence[tuple[str, Picture]],
     settings: Any,
     execution: Execution,
+    *,
+    changed: bool = False,
 ) -> Transfer | Dream | Tunnel:
     """The job that makes the picture again.
 
@@ -56,12 +58,14 @@ def job_of(
         inputs: pictures with the part each plays.
         settings: as :func:`stylize.runs.recipe.settings_of` gives them.
         execution: as :func:`execution_of` gives it.
+        changed: whether the settings or the inputs are not all those of the recipe.
 
     Raises:
         WeightsError: the network's weights are not those of the recipe.
         StylizeError: the job cannot be carried out.
     """
-    _check_weights(recipe, settings.network)
+    if not changed or settings.network == recipe["settings"].get("network"):
+        _check_weights(recipe, settings.network)
     parts: dict[str, list[Picture]] = {}
     for role, picture in inputs:
         parts.setdefault(role, []).append(picture)
@@ -69,6 +73,8 @@ def job_of(
     try:
         job = _job(parts, settings, execution, preset if isinstance(preset, str) else None)
     except UsageError as error:
+        if changed:
+            raise
         raise not_followed(recipe, error) from error
     job.memory_plan = _memory_plan(recipe["resolved"], job)
     return job

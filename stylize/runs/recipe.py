@@ -42,6 +42,10 @@ _MAX_LEVELS = 16
 # Seeds have 64; a float holds integers up to 1024.
 _MAX_BITS = 1000
 
+# Their seeds have always had an effect. That of a transfer varies its start only if the recipe says
+# "seeded": earlier versions recorded a seed that nothing but noise used.
+_OTHER_SEEDS = ("dream", "tunnel")
+
 _REQUIRED = {"schema": int, "technique": str, "settings": dict, "inputs": list, "resolved": dict}
 
 
@@ -75,6 +79,7 @@ def compose(
         "technique": technique,
         **({"preset": printable(preset)} if preset else {}),
         "settings": dict(settings),
+        **({"seeded": True} if "seed" in settings and technique not in _OTHER_SEEDS else {}),
         "inputs": [_described(role, picture) for role, picture in inputs],
         "weights": dict(weights),
         "resolved": dict(resolved),
@@ -222,7 +227,7 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
     if not isinstance(technique, str) or technique not in KINDS:
         raise RecipeError(f"a recipe for '{technique}' cannot be replayed")
     try:
-        settings = from_document(KINDS[technique], recipe["settings"])
+        settings = from_document(KINDS[technique], effective_settings(recipe))
         check_layers(settings, _architecture(settings.network))
     except UsageError as error:
         raise not_followed(recipe, error) from error
@@ -230,6 +235,16 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
         settings = _resized(settings, size)
     _check_noise(settings)
     return settings
+
+
+def effective_settings(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The settings without a seed that had no effect when the picture was made."""
+    document: Mapping[str, Any] = recipe["settings"]
+    if recipe["technique"] in _OTHER_SEEDS or recipe.get("seeded") or "seed" not in document:
+        return document
+    if document.get("init") == "noise" and document["seed"] != 0:
+        return document
+    return {key: value for key, value in document.items() if key != "seed"}
 
 
 def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:

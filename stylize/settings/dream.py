@@ -21,7 +21,12 @@ class BaseDreamSettings:
         "original. Never larger than the photo without --enlarge.",
         everyday=True,
     )
-    enlarge: bool = setting(False, "Let the result be larger than the photo.", everyday=True)
+    enlarge: bool = setting(
+        False,
+        "Let the result be larger than the photo.",
+        everyday=True,
+        needs={"photo": ()},
+    )
     from_noise: str | None = setting(
         None,
         "Dream without a photo, on noise of this size, such as 640x480.",
@@ -50,13 +55,18 @@ class BaseDreamSettings:
         4, "Number of sizes at which to dream, from small to large.", low=1, high=32
     )
     octave_scale: float = setting(
-        1.4, "Ratio between the sizes of two successive octaves.", low=1.05, high=4
+        1.4,
+        "Ratio between the sizes of two successive octaves.",
+        low=1.05,
+        high=4,
+        needs={"several_octaves": ()},
     )
     min_octave: int | None = setting(
         None,
         "Short side of the smallest octave in px.  [what the layer needs]",
         low=16,
         high=MAX_SIDE_PX,
+        needs={"several_octaves": ()},
     )
     steps: int = setting(10, "Steps at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
     carry: str = setting(
@@ -65,6 +75,7 @@ class BaseDreamSettings:
         "picture (rescale).",
         Group.OPTIMIZER,
         choices=("detail", "rescale"),
+        needs={"several_octaves": ()},
     )
     palette: str = setting(
         "natural",
@@ -85,12 +96,14 @@ class BaseDreamSettings:
         "How --guide works. match: amplify the best-matching feature at each place. channels: "
         "amplify the channels that are strong in the guide.",
         choices=("match", "channels"),
+        needs={"guide": ()},
     )
     guide_size: int = setting(
         224,
         "Long side to which the guide is scaled, in px; smaller gives coarser features.",
         low=32,
         high=4096,
+        needs={"guide": ()},
     )
     keep_colors: bool = setting(
         False,
@@ -106,7 +119,12 @@ class BaseDreamSettings:
         32, "Largest random shift before each step, in px.", Group.OPTIMIZER, low=0, high=4096
     )
     seed: int = setting(
-        0, "Seed of the jitter and the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
+        0,
+        "Seed of the jitter and the noise.",
+        Group.OPTIMIZER,
+        low=0,
+        high=2**63 - 1,
+        needs={"jitter": (), "from_noise": ()},
     )
     pooling: str = setting(
         "max", "Pooling between the blocks of the network.", Group.NETWORK, choices=("max", "avg")
@@ -131,6 +149,11 @@ class BaseDreamSettings:
             ExpressionError: the network has no such layer or channel.
         """
         check_targets(self.layers, parse_targets(self.layers), architecture)
+
+    @property
+    def several_octaves(self) -> bool:
+        """Whether the dream passes through more than one size."""
+        return self.octaves > 1
 
     @property
     def floor(self) -> str:
@@ -219,7 +242,11 @@ class TunnelSettings(BaseDreamSettings):
     )
     fps: float = setting(15.0, "Frames per second.", Group.FILM, everyday=True, low=1, high=120)
     loop: bool = setting(
-        False, "Make an endless loop: fade the end into the start.", Group.FILM, everyday=True
+        False,
+        "Make an endless loop: fade the end into the start.",
+        Group.FILM,
+        everyday=True,
+        needs={"film": ()},
     )
 
     TECHNIQUE: ClassVar[str] = "tunnel"
