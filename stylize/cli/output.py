@@ -170,7 +170,9 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
         return None
     try:
         overwrite = request.overwrite
-        saved = result.save(target, depth=depth, quality=quality, overwrite=overwrite, numbered=True)
+        saved = result.save(
+            target, depth=depth, quality=quality, overwrite=overwrite, numbered=True
+        )
     except OutputError as error:
         try:
             # A new folder with an unpredictable name that no one else can write to.

@@ -189,8 +189,8 @@ def paint(job: Job, request: RunRequest) -> int:
 def paint_all(jobs: Iterable[tuple[Job, RunRequest]]) -> int:
     """Run jobs one after the other until one is stopped; the exit code."""
     for number, (job, request) in enumerate(jobs):
-        clock = {"started": time.perf_counter()} if number else {}
-        code = paint(job, dataclasses.replace(request, **clock))
+        started = time.perf_counter() if number else request.started
+        code = paint(job, dataclasses.replace(request, started=started))
         if code:
             return code
     return 0

@@ -193,6 +193,7 @@ class DreamSettings(BaseDreamSettings):
         Group.MASKS,
         low=0,
         high=MAX_SIDE_PX,
+        needs={"masks": (), "subject": (), "background": ()},
     )
 
     TECHNIQUE: ClassVar[str] = "dream"

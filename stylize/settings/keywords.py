@@ -55,7 +55,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     subject: str | None
     background: str | None
     feather: int
-    seed: int
+    seed: int | None
     optimizer: str
     steps: int
     final_steps: int | None

@@ -194,10 +194,10 @@ class TestChanged:
         done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
         result = done(run("replay", "out.png", "--size", 24))
         assert result.stderr.startswith(
-            "not compared: out.png has another size\nsaved out-replay.png (24×24"
+            "not compared: out.png has another size\nsaved out-size-24.png (24×24"
         )
         done(run("dream", "cat.png", *BRIEF, "--size", 24, "-o", "large.png"))
-        assert torch.equal(pixels_of(folder / "large.png"), pixels_of(folder / "out-replay.png"))
+        assert torch.equal(pixels_of(folder / "large.png"), pixels_of(folder / "out-size-24.png"))
 
     def test_larger_than_the_photo_where_that_is_asked_for(self, run: Run, folder: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
@@ -211,15 +211,15 @@ class TestChanged:
     def test_the_size_of_noise(self, run: Run, folder: Path) -> None:
         done(run("dream", "--from-noise", "32x20", *BRIEF, "-o", "out.png"))
         done(run("replay", "out.png", "--size", 64))
-        assert size_of(folder / "out-replay.png") == (64, 40)
+        assert size_of(folder / "out-size-64.png") == (64, 40)
 
     def test_cells(self, run: Run, folder: Path) -> None:
         words = ("--layer", "conv1_1", "--layer", "conv1_2", "--size", 16, "--precision", "fp32")
         words += ("--strength", 5, "--strength", 50, "-o", "sheet.png")
         done(run("explore", "dream", "cat.png", *words))
         result = done(run("replay", "sheet.png", "--cell", "b2", "--size", 32))
-        assert result.stderr.splitlines()[-1].startswith("saved sheet-replay.png (32×32, ")
-        recipe = load_recipe(folder / "sheet-replay.png")
+        assert result.stderr.splitlines()[-1].startswith("saved sheet-b2-size-32.png (32×32, ")
+        recipe = load_recipe(folder / "sheet-b2-size-32.png")
         assert (recipe["technique"], recipe["settings"]["layers"]) == ("dream", "conv1_2")
         assert recipe["settings"]["strength"] == 50
         for words, code, said in [
@@ -228,7 +228,7 @@ class TestChanged:
             (("--cell", "3B"), 2, "no such cell: '3B' (use the column's letter and the row's"),
         ]:
             assert complaint(run("replay", "sheet.png", *words), code).startswith(said)
-        line = complaint(run("replay", "sheet-replay.png", "--cell", "A1"), 1)
+        line = complaint(run("replay", "sheet-b2-size-32.png", "--cell", "A1"), 1)
         assert line == "the picture is not a contact sheet (leave --cell out)"
 
     def test_the_cell_of_a_sheet_that_was_stopped(
@@ -247,7 +247,46 @@ class TestChanged:
         done(
             run("dream", "cat.png", "--layer", "conv1_1", "--strength", 30, *words[2:-1], "one.png")
         )
-        assert torch.equal(pixels_of(folder / "one.png"), pixels_of(folder / "sheet-replay.png"))
+        assert torch.equal(pixels_of(folder / "one.png"), pixels_of(folder / "sheet-A1.png"))
+
+    def test_settings(self, run: Run, folder: Path) -> None:
+        """The picture is the one that the options make."""
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        words = ("--set", "content_weight=0.2", "--set", "seed=3")
+        result = done(run("replay", "out.png", *words))
+        assert result.stderr.startswith("saved out-content-weight-0.2-seed-3.png (")
+        direct = ("--content-weight", 0.2, "--seed", 3, "-o", "direct.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, *direct))
+        again = folder / "out-content-weight-0.2-seed-3.png"
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(again))
+        assert load_recipe(again)["settings"]["content_weight"] == 0.2
+        for assignment, said in [
+            ("content_weight", "--set: 'content_weight' is not NAME=VALUE"),
+            ("contentweight=1", "no such setting: 'contentweight'"),
+            ("content_weight=much", "'much' is not a valid float"),
+            ("blend=7", "--blend: "),
+        ]:
+            assert said in complaint(run("replay", "out.png", "--set", assignment), 2)
+
+    def test_other_inputs(self, run: Run, folder: Path) -> None:
+        save(photo(32, 32), folder / "other.png")
+        save(strokes(40, 40).flip(-1), folder / "sea.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        done(run("replay", "out.png", "--content", "other.png", "--style", "sea.png"))
+        done(run("transfer", "other.png", "sea.png", *QUICK, "-o", "direct.png"))
+        again = folder / "out-other-sea.png"
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(again))
+        assert load_recipe(again)["inputs"] == load_recipe(folder / "direct.png")["inputs"]
+        (folder / "cat.png").unlink()
+        done(run("replay", "out.png", "--content", "other.png", "-o", "more.png"))
+        done(run("dream", "other.png", *BRIEF, "-o", "dream.png"))
+        line = complaint(run("replay", "dream.png", "--style", "sea.png"), 2)
+        assert line == "--style: the recipe has no style image to replace"
+
+    def test_a_setting_without_effect_is_named(self, run: Run, folder: Path) -> None:
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        result = done(run("replay", "out.png", "--set", "feather=4"))
+        assert result.stderr.startswith("--feather has no effect without a mask or --subject")
 
     def test_substitute(self, run: Run, folder: Path, tmp_path: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "-o", "out.png"))
