@@ -210,6 +210,7 @@ def estimate(
         gflops: reached in convolutions by this machine at this precision, if known.
     """
     settings = {task.look.name: task.look.settings for task in tasks}
+    styles = {task.look.name: max(1, len(task.look.styles)) for task in tasks}
     counts: Counter[tuple[str, tuple[int, int]]] = Counter()
     for task in tasks:
         if task.size:
@@ -219,7 +220,14 @@ def estimate(
     def cost(name: str, size: tuple[int, int]) -> Cost:
         found = settings[name]
         network = architecture if isinstance(architecture, str) else architecture[found.network]
-        return picture_cost(found, size, architecture=network, precision=precision, gflops=gflops)
+        return picture_cost(
+            found,
+            size,
+            architecture=network,
+            precision=precision,
+            gflops=gflops,
+            styles=styles[name],
+        )
 
     costs = [(count, cost(*kind)) for kind, count in counts.items()]
     return Estimate(

@@ -200,6 +200,7 @@ def picture_cost(
     architecture: str,
     precision: str,
     gflops: float | None,
+    styles: int = 1,
 ) -> Cost:
     """What a picture will cost, by its settings alone.
 
@@ -209,6 +210,7 @@ def picture_cost(
         architecture: of the network.
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
+        styles: how many style images a transfer has, at least 1.
     """
     device: dict[str, Any] = {
         "architecture": architecture,
@@ -220,7 +222,7 @@ def picture_cost(
         layers = dream_layers(settings, architecture)
         margin_px = frame_px(architecture, layers) if settings.tileable else 0
         return dream_cost(layers, scales, margin_px=margin_px, **device)
-    return transfer_cost(settings, scales, **device)
+    return transfer_cost(settings, scales, styles=styles, **device)
 
 
 def picture_scales(
