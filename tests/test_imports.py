@@ -81,14 +81,14 @@ def test_nothing_but_painting_needs_torch(tmp_path: Path) -> None:
         "dream": "2",
         "dream,--layer,conv9_9,a.png": "2",
         f"dream,{tmp_path}/gone.png": "1",
-        f"dream,{here},-o,{tmp_path}/gone/out.png": "1",
-        f"tunnel,{here},-o,{tmp_path}/gone/out.gif": "1",
+        f"dream,{here},-o,{here}/gone/out.png": "1",
+        f"tunnel,{here},-o,{here}/gone/out.gif": "1",
         f"explore,dream,{here},--layer,conv4_3 +": "2",
         f"explore,transfer,{here},{here},--presets,blod": "2",
         f"replay,{tmp_path}/gone.png": "1",
         f"replay,{here}": "1",
         f"resume,{here}": "1",
-        f"transfer,{here},{here},-o,{tmp_path}/gone/out.png": "1",
+        f"transfer,{here},{here},-o,{here}/gone/out.png": "1",
     }
     assert loaded(("torch",), *commands) == list(commands.values())
 

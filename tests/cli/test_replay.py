@@ -262,7 +262,7 @@ class TestChanged:
         assert load_recipe(again)["settings"]["content_weight"] == 0.2
         for assignment, said in [
             ("content_weight", "--set: 'content_weight' is not NAME=VALUE"),
-            ("contentweight=1", "no such setting: 'contentweight'"),
+            ("contentweight=1", "unknown setting 'contentweight' (did you mean content_weight"),
             ("content_weight=much", "'much' is not a valid float"),
             ("blend=7", "--blend: "),
         ]:
