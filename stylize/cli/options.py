@@ -380,7 +380,7 @@ def changed_words(kind: type[Any], said: Mapping[str, Any]) -> list[str]:
     for each in dataclasses.fields(kind):
         if each.name not in said or not each.metadata["everyday"] or each.name in _UNNAMED:
             continue
-        value, name = said[each.name], each.name.replace("_", "-")
+        value, name = said[each.name], option_name(each).removeprefix("--")
         values = value if isinstance(value, list | tuple) else [value]
         if isinstance(value, bool):
             words.append(name if value else f"no-{name}")

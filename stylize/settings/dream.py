@@ -241,13 +241,20 @@ class TunnelSettings(BaseDreamSettings):
     pan_y: float = setting(
         0.0, "Movement down per frame, in percent of the height.", Group.FILM, low=-50, high=50
     )
-    fps: float = setting(15.0, "Frames per second.", Group.FILM, everyday=True, low=1, high=120)
+    fps: float = setting(
+        15.0,
+        "Frames per second.",
+        Group.FILM,
+        everyday=True,
+        low=1,
+        high=120,
+        needs={"film": ()},
+    )
     loop: bool = setting(
         False,
         "Make an endless loop: fade the end into the start.",
         Group.FILM,
         everyday=True,
-        needs={"film": ()},
     )
 
     TECHNIQUE: ClassVar[str] = "tunnel"

@@ -81,7 +81,7 @@ FACTS = {
     "guide": "--guide",
     "masks": "a mask",
     "photo": "a photo",
-    "film": "a film as the output",
+    "film": "a film file as the output",
 }
 
 

@@ -83,6 +83,7 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
     if each.default in (None, ()):
         assert shown in (
             "size of the result",
+            "no change",
             "equal",
             "all",
             "paint all",
@@ -123,11 +124,46 @@ def test_nothing_said_means_the_defaults(
     assert sketch.made[-1].execution == Execution()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--style-weight", 2), "--style-weight has no effect without several style images"),
+        (("--learning-rate", 0.1), "--learning-rate has no effect without --optimizer adam"),
+        (("--learning-rate", 0.1, "--optimizer", "adam"), ""),
+        (("--feather", 3), "--feather has no effect without a mask or --subject or --background"),
+        (("--feather", 3, "--quiet"), ""),
+    ],
+)
+def test_options_without_effect_are_named(
+    run: Run,
+    sketch: type[Sketch],
+    files: tuple[Path, Path],
+    words: tuple[object, ...],
+    said: str,
+) -> None:
+    result = run("transfer", *files, *words)
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "no effect" in line] == (
+        [said] if said else []
+    )
+
+
+def test_variants_are_named_by_their_seed(
+    run: Run, sketch: type[Sketch], files: tuple[Path, Path]
+) -> None:
+    words = ("--variants", 2, "--seed", 7, "-o", "{photo}-{seed}.png")
+    result = run("transfer", *files, *words)
+    assert result.exit_code == 0, result.stderr
+    assert [each.settings.seed for each in sketch.made] == [7, 8]
+    for seed in (7, 8):
+        assert f"saved {files[0].stem}-{seed}.png" in result.stderr
+
+
 def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     """A new option belongs into the settings, or into this list and a test of its own."""
     own = {p.name for p in transfer.params} - {case.values[1].name for case in FIELDS}
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
-    files = "output overwrite format depth quality save_steps film"
+    files = "output overwrite format depth quality save_steps film show variants"
     # Of these, tests/commands/test_masking.py.
     masks = "masks segments colours save_mask"
     # Of these, tests/commands/test_resume.py.
@@ -208,7 +244,7 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         ),
         (
             ["--format", "png"],
-            "--format works only with -o - (the extension of a file decides its format)",
+            "--format works only with -o - (a file's extension decides its format)",
         ),
         (["--format", "png", "-o", "a.png"], "--format works only with -o -"),
         (["-o", "-", "--json"], "-o - and --json both want stdout"),
