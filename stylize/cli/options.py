@@ -378,7 +378,8 @@ def changed_words(kind: type[Any], said: Mapping[str, Any]) -> list[str]:
     """Words for file names that tell variants apart: ``seed-2``, ``content-weight-0.01``."""
     words = []
     for each in dataclasses.fields(kind):
-        if each.name not in said or not each.metadata["everyday"] or each.name in _UNNAMED:
+        named = each.metadata["everyday"] or each.name == "seed"
+        if each.name not in said or not named or each.name in _UNNAMED:
             continue
         value, name = said[each.name], option_name(each).removeprefix("--")
         values = value if isinstance(value, list | tuple) else [value]
@@ -415,7 +416,7 @@ def each_variant(options: dict[str, Any], sources: Sequence[str]) -> Iterator[di
     if count == 1:
         yield options
         return
-    for name in ("save_steps", "save_preset", "save_mask"):
+    for name in ("film", "save_steps", "save_preset", "save_mask", "checkpoint"):
         if options.get(name) is not None:
             option_of = f"--{name.replace('_', '-')}"
             raise SettingError(f"{option_of} cannot be combined with --variants")

@@ -89,6 +89,7 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
     check_animation(film, fps=STEPS_FPS, quality=request.quality)
     if os.path.realpath(film) in map(os.path.realpath, taken):
         raise OutputError(f"{film} is another file of this run", hint="name another film")
+    context = click.get_current_context(silent=True)
     resolve_output(
         film,
         content=None,
@@ -96,6 +97,7 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
         overwrite=request.overwrite,
         inputs=taken,
         suffix=film.suffix,
+        reservations=context.with_resource(ExitStack()) if context else None,
     )
     check_writable(film)
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,6 +212,8 @@ def choose_film(
             check_animation(folder, fps=settings.fps)  # says which suffixes there are
         _check_folder(folder)
         return FilmOutput(None, folder, look)
+    context = click.get_current_context(silent=True)
+    # A name of our own is not reserved: the same command continues the film.
     target = resolve_output(
         wanted,
         content=Path(photo) if photo and photo != "-" else None,
@@ -218,6 +221,7 @@ def choose_film(
         overwrite=look.overwrite,
         inputs=files,
         suffix=".webp",
+        reservations=context.with_resource(ExitStack()) if context and wanted else None,
     )
     check_animation(target, fps=settings.fps, quality=look.quality)
     return _film_at(target, look)

@@ -151,12 +151,12 @@ def test_options_without_effect_are_named(
 def test_variants_are_named_by_their_seed(
     run: Run, sketch: type[Sketch], files: tuple[Path, Path]
 ) -> None:
-    words = ("--variants", 2, "--seed", 7, "-o", "{photo}-{seed}.png")
+    words = ("--variants", 2, "--seed", 7, "-o", files[0].parent / "new" / "{photo}-{seed}.png")
     result = run("transfer", *files, *words)
     assert result.exit_code == 0, result.stderr
     assert [each.settings.seed for each in sketch.made] == [7, 8]
     for seed in (7, 8):
-        assert f"saved {files[0].stem}-{seed}.png" in result.stderr
+        assert (files[0].parent / "new" / f"{files[0].stem}-{seed}.png").exists()
 
 
 def test_no_option_beside_the_settings_goes_unnoticed() -> None:
