@@ -125,7 +125,7 @@ class Unreadable:
         (torch.zeros(3), r"source: a tensor of shape \(3,\)"),
         (torch.zeros(2, 3, 4, 4), r"source: a tensor of shape \(2, 3, 4, 4\)"),
         (torch.zeros(40, 48, 3), r"source: a tensor of shape \(40, 48, 3\)"),
-        (Image.new("LAB", (4, 4)), "source is of colour mode LAB"),
+        (Image.new("LAB", (4, 4)), "source has the unsupported colour mode LAB"),
         (Image.new("F", (4, 4), 200), "floats go from 0 to 1"),
         (np.ma.masked_less(GREY, 9), r"source: a masked array \(give array\.filled"),
         (torch.empty(3, 4, 4, device="meta"), "source: a tensor that is not dense"),

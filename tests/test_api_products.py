@@ -243,7 +243,11 @@ def test_a_run_that_was_stopped_is_resumed(files: Files, tmp_path: Path) -> None
     assert checkpoint.exists()
 
 
-def test_a_run_is_not_resumed_without_its_inputs(files: Files, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_without_its_inputs(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Other tests have opened pictures with the same content.
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     stopped(files, folder / "out.checkpoint")

@@ -692,7 +692,7 @@ class TestTruth:
         (tmp_path / "deep").mkdir()
         painted.rename(tmp_path / "deep" / "painted")
         below = run("batch", "dream", tmp_path / "deep", "-o", tmp_path / "new", *DREAM)
-        assert "-r searches the folders below" in last_line(below)
+        assert "-r also searches the subfolders" in last_line(below)
 
     @POSIX
     @pytest.mark.parametrize("kind", ["mkfifo", "socket"])

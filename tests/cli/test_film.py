@@ -120,8 +120,8 @@ def test_nothing_is_left_in_the_temporary_folder(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--film", "steps.avi"], 1, "no format of moving pictures for a suffix '.avi' (use .gif"),
-        (["--film", "steps"], 1, "no format of moving pictures for a name without a suffix"),
+        (["--film", "steps.avi"], 1, "no animation format has the extension '.avi' (use .gif"),
+        (["--film", "steps"], 1, "steps: the extension is missing"),
         (["--film", "old.gif"], 1, "old.gif already exists (replace it with --overwrite)"),
         (["--film", "cat.png/steps.gif"], 1, "cat.png is not a folder"),
         (["--film", "cat.png", "--overwrite"], 1, "cat.png is another file of this run"),

@@ -213,7 +213,7 @@ class TestInspection:
         document = json.loads(done(run(*words, *small)).stdout)
         assert [each["class"] for each in document["classes"]] == [DISC, STRIPES]
         assert sum(each["probability"] for each in document["classes"]) == pytest.approx(1)
-        page = Path(document["output"]).read_text(encoding="utf-8")
+        page = Path(document["file"]).read_text(encoding="utf-8")
         assert "1. 0 · " in page
         assert "2. 1 · " in page
         assert "Saliency of class 0" in page

@@ -54,7 +54,7 @@ def photo(tmp_path: Path) -> Path:
 def test_the_page(run: Run, photo: Path) -> None:
     result = done(run("inspect", "report", photo, "conv5_3:100", *FAST, "--json"))
     document = json.loads(result.stdout)
-    target = Path(document["output"])
+    target = Path(document["file"])
     assert target == photo.with_name(f"{photo.stem}-report.html")
     page = Reader(target.read_text(encoding="utf-8"))
     # The photo; five layers with two channels; six methods; one occlusion; the photo and five
