@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from importlib import import_module
 from inspect import cleandoc, signature
 from pathlib import Path
 from typing import Any, Unpack
@@ -39,9 +38,11 @@ from stylize.images.read import Picture
 from stylize.images.write import format_of
 from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
+from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.film import Reel, develop
 from stylize.products.dream.tunnel import Tunnel
+from stylize.products.inspect import QUESTIONS
 from stylize.products.inspect.folder import open_album
 from stylize.products.inspect.result import Finding
 from stylize.products.transfer.style_groups import MaskRegion, Masks
@@ -57,17 +58,7 @@ from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
 from stylize.settings.inspect import (
-    ActivationsSettings,
-    CaricatureSettings,
-    FeatureSettings,
-    FiltersSettings,
     InspectSettings,
-    InversionSettings,
-    MapSettings,
-    OcclusionSettings,
-    PatchesSettings,
-    SaliencySettings,
-    SegmentSettings,
 )
 from stylize.settings.keywords import (
     DreamKeywords,
@@ -93,23 +84,6 @@ _DREAM: DreamSettings = find_preset("dream", DEFAULTS["dream"]).apply()
 _TUNNEL: TunnelSettings = from_document(
     TunnelSettings, find_preset("dream", DEFAULTS["dream"]).settings
 )
-
-# The questions of :func:`inspect`: their settings, and the function that answers each.
-INSPECTIONS: dict[str, tuple[type[Any], str]] = {
-    "filters": (FiltersSettings, "filters:show_filters"),
-    "activations": (ActivationsSettings, "activations:show_activations"),
-    "patches": (PatchesSettings, "patches:show_patches"),
-    "feature": (FeatureSettings, "feature:show_feature"),
-    "saliency": (SaliencySettings, "saliency:show_saliency"),
-    "occlude": (OcclusionSettings, "occlude:show_occlusion"),
-    "invert": (InversionSettings, "invert:show_inversion"),
-    "caricature": (CaricatureSettings, "caricature:show_caricature"),
-    "map": (MapSettings, "map:show_map"),
-    "segment": (SegmentSettings, "segment:show_subject"),
-}
-
-_used = False
-_forked = False
 
 
 @settings_shown(TransferKeywords, _TRANSFER, Execution())
@@ -491,7 +465,7 @@ def inspect(
 
     Args:
         question: ``filters``, ``activations``, ``patches``, ``feature``, ``saliency``,
-            ``occlude``, ``invert``, ``caricature``, ``map`` or ``segment``.
+            ``occlude``, ``invert``, ``caricature``, ``map``, ``segment`` or ``report``.
         photo: see :func:`transfer`; a folder for ``patches`` and ``map``; nothing for
             ``filters`` and ``feature``.
         like: a photo, for ``saliency`` and ``occlude``: explain the similarity to it.
@@ -512,27 +486,18 @@ def inspect(
         >>> found.numbers["peak"]
     """
     with _guarded():
-        if question not in INSPECTIONS:
-            raise UnknownNameError("question", question, INSPECTIONS)
+        if question not in QUESTIONS:
+            raise UnknownNameError("question", question, QUESTIONS)
         said, execution = _split(settings)
         aids: dict[str, Any] = {"like": like, "direction": _listed(direction) or None}
-        kind, place = INSPECTIONS[question]
-        wanted = _checked(kind, said, aids)
-        function = _function(place)
+        wanted = _checked(QUESTIONS[question].settings, said, aids)
+        function: Callable[..., Finding] = QUESTIONS[question].function
         known = signature(function).parameters.keys()
         arguments = _opened(question, known, {"photo": photo, **aids}, recursive=recursive)
         with _counter(progress, None, "step", lambda done, total: done) as on_step:
             options = {"execution": execution, "stop": stop, "on_step": on_step}
             options = {key: value for key, value in options.items() if key in known}
             return function(settings=wanted, **arguments, **options)
-
-
-def _function(place: str) -> Callable[..., Finding]:
-    module, name = place.split(":")
-    function: Callable[..., Finding] = getattr(
-        import_module(f"stylize.products.inspect.{module}"), name
-    )
-    return function
 
 
 def _checked(
@@ -574,8 +539,8 @@ def _opened(
 inspect.__doc__ = "\n".join(
     [cleandoc(inspect.__doc__ or "")]
     + [
-        f"\nSettings of '{question}':\n{described(kind())}"
-        for question, (kind, _) in INSPECTIONS.items()
+        f"\nSettings of '{question}':\n{described(each.settings())}"
+        for question, each in QUESTIONS.items()
     ]
 )
 
@@ -741,14 +706,7 @@ def _size(size: Any) -> Any:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Run with gradients on; leave torch's state as it was; name parameters in errors."""
-    global _used  # noqa: PLW0603
-    if _forked:
-        raise StylizeError(
-            "this process was forked after stylize had run, and PyTorch's threads do not survive"
-            " a fork",
-            hint='start workers with multiprocessing.get_context("spawn")',
-        )
-    _used = True
+    require_own_threads()
     threads = torch.get_num_threads()
     try:
         with torch.inference_mode(False), torch.enable_grad():
@@ -791,12 +749,3 @@ def _counter(
             bar.update(1 if done is None else done(*event) - bar.n)
 
         yield move
-
-
-def _after_fork() -> None:
-    global _forked  # noqa: PLW0603
-    _forked = _used
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -16,7 +16,6 @@ from click.testing import Result as Invocation
 from PIL import Image
 
 import stylize
-from stylize.api import INSPECTIONS
 from stylize.cli.inspect import COMMANDS
 from stylize.cli.main import cli
 from stylize.errors import (
@@ -32,6 +31,7 @@ from stylize.errors import (
 from stylize.images.read import read_picture
 from stylize.optimize.loop import Step
 from stylize.optimize.snapshot import SnapshotHooks, TakeSnapshot
+from stylize.products.inspect import QUESTIONS
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.checkpoint import Request
 from stylize.runs.checkpoint import save as save_checkpoint
@@ -259,11 +259,14 @@ def test_a_run_is_not_resumed_without_its_inputs(
         stylize.resume(files[0])
 
 
-@pytest.mark.parametrize("name", INSPECTIONS)
-def test_questions_are_those_of_the_command_line(name: str) -> None:
-    kind, place = INSPECTIONS[name]
-    assert COMMANDS[name].settings is kind
-    assert COMMANDS[name].function == f"stylize.products.inspect.{place}"
+def test_python_asks_what_the_commands_ask() -> None:
+    assert list(QUESTIONS) == list(COMMANDS)
+
+
+def test_a_report_is_a_page(files: Files, tmp_path: Path) -> None:
+    found = stylize.inspect("report", files[0], size=64, steps=1, samples=1, channels=1, **FP32)
+    assert found.save(tmp_path / "lesson.html") == tmp_path / "lesson.html"
+    assert (tmp_path / "lesson.html").read_text("utf-8").startswith("<!doctype html>")
 
 
 def test_saliency_is_what_the_command_says(files: Files, tmp_path: Path) -> None:

@@ -390,7 +390,7 @@ if __name__ == "__main__":
     process.join()
 """
     shown = python(code.replace("multiprocessing, warnings", "multiprocessing")).stdout
-    assert 'multiprocessing.get_context("spawn")' in shown
+    assert "multiprocessing.get_context('spawn')" in shown
     assert shown.count("\n") == 1
 
 

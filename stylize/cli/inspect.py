@@ -1,7 +1,7 @@
 """``stylize inspect``: a table of commands, and one function that runs them.
 
-A new command needs a settings class, a function in ``stylize/products/inspect``, and an entry in
-:data:`COMMANDS`.
+A new command needs a settings class, a function and a line of the table QUESTIONS in
+``stylize/products/inspect``, and an entry in :data:`COMMANDS`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,32 +30,16 @@ from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
 from stylize.errors import OutputError
 from stylize.networks.models import find_model
+from stylize.products.inspect import QUESTIONS, Question, load_function
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
 from stylize.settings.inspect import (
-    ActivationsSettings,
-    CaricatureSettings,
-    FeatureSettings,
-    FiltersSettings,
     InspectSettings,
-    InversionSettings,
-    MapSettings,
-    OcclusionSettings,
-    PatchesSettings,
-    ReportSettings,
-    SaliencySettings,
-    SegmentSettings,
 )
 
 if TYPE_CHECKING:
     from stylize.products.inspect.folder import Album
     from stylize.products.inspect.result import Finding
-
-
-def load_function(name: str) -> Any:
-    """The function with the name ``module:name``, imported now."""
-    module, function = name.split(":")
-    return getattr(import_module(module), function)
 
 
 @dataclass(frozen=True)
@@ -65,9 +48,8 @@ class Command:
 
     Attributes:
         summary: its line in the list of commands.
-        settings: the settings class; each field is an option or an argument.
-        function: ``module:name`` of the function, imported when it runs. It gets the input, the
-            settings and the execution, and returns a :class:`Finding`.
+        question: the settings class, each field of which is an option or an argument, and the
+            function that answers.
         file_words: the words of the result's default name.
         text: the help text.
         arguments: metavars by name. ``photo`` and ``folder`` are inputs, others are fields of
@@ -76,14 +58,13 @@ class Command:
         on_device: whether a network runs, so that there are options for the device.
         unit: what the progress bar counts; None for no bar.
         on_interrupt: the message after the first Ctrl-C; None if it ends the run at once.
-        companions: functions, named likewise, from a result's path to that of a file next to it.
+        companions: ``module:name`` of functions from a result's path to that of a file next to it.
         resumable: whether the function keeps its state in a file.
         page: whether the result is an HTML page instead of a picture.
     """
 
     summary: str
-    settings: type[Any]
-    function: str
+    question: Question
     file_words: Callable[[Any], str]
     text: str
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -125,13 +106,10 @@ TARGET_TEXT = """\
         TARGET is a layer, a channel or a sum of them, as in 'stylize dream --layer'; the default
         is the deepest layer."""
 
-PRODUCTS = "stylize.products.inspect"
-
 COMMANDS: dict[str, Command] = {
     "filters": Command(
         "Show the kernels of a layer.",
-        FiltersSettings,
-        f"{PRODUCTS}.filters:show_filters",
+        QUESTIONS["filters"],
         lambda settings: f"filters-{settings.layer}",
         """Show the kernels of a layer. Zero is middle grey; brighter is positive.
 
@@ -148,8 +126,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "activations": Command(
         "Show the activations of each channel of a layer.",
-        ActivationsSettings,
-        f"{PRODUCTS}.activations:show_activations",
+        QUESTIONS["activations"],
         lambda settings: f"activations-{settings.layer}",
         """Show the activations of each channel of LAYER for PHOTO, the strongest channels first.
 
@@ -165,8 +142,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "patches": Command(
         "Find the patches of many photos that excite a channel most.",
-        PatchesSettings,
-        f"{PRODUCTS}.patches:show_patches",
+        QUESTIONS["patches"],
         lambda settings: f"patches-{settings.channels}",
         """Find the patches of the photos in FOLDER that excite channels most, a row per channel.
 
@@ -187,8 +163,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "feature": Command(
         "Make the picture that excites a channel most.",
-        FeatureSettings,
-        f"{PRODUCTS}.feature:show_feature",
+        QUESTIONS["feature"],
         lambda settings: f"feature-{settings.category or settings.target}",
         """Make the picture that excites TARGET most: a channel, several channels, or a layer.
 
@@ -207,8 +182,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "saliency": Command(
         "Show which pixels a response depends on.",
-        SaliencySettings,
-        f"{PRODUCTS}.saliency:show_saliency",
+        QUESTIONS["saliency"],
         lambda settings: f"saliency-{settings.method}",
         f"""Show which pixels of PHOTO the response of TARGET depends on.
 
@@ -226,8 +200,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "occlude": Command(
         "Show how a response drops when a patch hides part of the photo.",
-        OcclusionSettings,
-        f"{PRODUCTS}.occlude:show_occlusion",
+        QUESTIONS["occlude"],
         lambda settings: "occlusion",
         f"""Hide parts of PHOTO with a grey patch and show where the response drops.
 
@@ -245,8 +218,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "invert": Command(
         "Reconstruct a photo from the activations of a layer.",
-        InversionSettings,
-        f"{PRODUCTS}.invert:show_inversion",
+        QUESTIONS["invert"],
         lambda settings: "inversions" if settings.strip else f"inversion-{settings.layer}",
         """Reconstruct PHOTO from the activations of one layer.
 
@@ -264,8 +236,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "caricature": Command(
         "Exaggerate what a layer sees in a photo.",
-        CaricatureSettings,
-        f"{PRODUCTS}.caricature:show_caricature",
+        QUESTIONS["caricature"],
         lambda settings: f"caricature-{settings.layer}",
         """Make a picture that exaggerates what a layer sees at each place of PHOTO.
 
@@ -282,8 +253,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "map": Command(
         "Arrange many photos on a plane, similar ones side by side.",
-        MapSettings,
-        f"{PRODUCTS}.map:show_map",
+        QUESTIONS["map"],
         lambda settings: "map",
         """Arrange the photos in FOLDER on a plane, similar ones side by side.
 
@@ -305,8 +275,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "segment": Command(
         "Find the subject of a photo and save it as a mask.",
-        SegmentSettings,
-        f"{PRODUCTS}.segment:show_subject",
+        QUESTIONS["segment"],
         lambda settings: f"{'background' if settings.invert else 'subject'}-{settings.view}",
         """Find the subject of PHOTO and save it as a mask.
 
@@ -324,8 +293,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "report": Command(
         "Explain a photo on one HTML page, for a class.",
-        ReportSettings,
-        f"{PRODUCTS}.report:show_report",
+        QUESTIONS["report"],
         lambda settings: "report",
         """Make one HTML page that explains what the network sees in PHOTO.
 
@@ -415,7 +383,7 @@ def click_command(name: str, entry: Command) -> click.Command:
     parameters = [
         *_options(entry.pictures),
         *(_options([recursive_option]) if "folder" in entry.arguments else []),
-        *fields(entry.settings, *entry.arguments),
+        *fields(entry.question.settings, *entry.arguments),
         *_result_options(entry),
         *(device if entry.on_device else []),
         *_options([number_options]),
@@ -487,8 +455,8 @@ class InspectRequest:
         from stylize.products.inspect.folder import open_album
 
         output, messages = take(OutputRequest, options), take(Messages, options)
-        given, execution = _given(entry.settings, options), _given(Execution, options)
-        settings = entry.settings(**given)
+        given, execution = _given(entry.question.settings, options), _given(Execution, options)
+        settings = entry.question.settings(**given)
         settings.check_layers(find_model(settings.network).architecture)
         album = None
         if "folder" in entry.arguments:
@@ -581,7 +549,7 @@ def look(request: InspectRequest, target: Path | None) -> Finding:
         named["on_skip"] = _ignore if messages.quiet else say
     if entry.resumable:
         named["state"] = None if target is None else state_path(target)
-    function: Callable[..., Finding] = load_function(entry.function)
+    function: Callable[..., Finding] = entry.question.function
     with ExitStack() as stack:
         if entry.on_interrupt is not None:
             stop = stop_on_interrupt(quiet=messages.quiet, action=entry.on_interrupt)

@@ -195,7 +195,7 @@ def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages
     target, quality = request.film, request.quality
     saved = film.save(result, target, quality=quality, overwrite=request.overwrite)
     if messages.as_json:
-        emit("film", output=str(saved), frames=film.length)
+        emit("film", file=str(saved), frames=film.length)
     elif not messages.quiet:
         say(f"saved {saved} (a film of {film.length} frames)")
 

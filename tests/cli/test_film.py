@@ -70,6 +70,7 @@ def test_a_dream_as_mp4(run: Run, folder: Path) -> None:
     assert np.abs(pictures[-1].astype(float) - pictures[0]).mean() > 1
 
 
+@pytest.mark.slow
 def test_a_long_run_and_a_large_picture_have_a_film_of_bounded_size(run: Run, folder: Path) -> None:
     save(cat(32).repeat(1, 1, 1, 30), folder / "wide.png")
     words = ("--size", "original", "--octaves", 1, "--steps", 310, "--layer", "conv1_1")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stylize.cli.inspect import COMMANDS, Command
 from stylize.errors import SettingError
+from stylize.products.inspect import Question
 from stylize.runs.recipe import load_recipe
 from stylize.settings.fields import from_document, setting, to_document
 from stylize.settings.inspect import (
@@ -83,8 +84,7 @@ class TestGroup:
     ) -> None:
         entry = Command(
             "Show the photo darker.",
-            DarkerSettings,
-            f"{__name__}:show_darker",
+            Question(DarkerSettings, f"{__name__}:show_darker"),
             lambda settings: "darker",
             "Show PHOTO darker.",
             {"photo": "PHOTO"},

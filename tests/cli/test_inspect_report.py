@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from stylize.settings.inspect import SALIENCY_METHODS
-from tests.cli.conftest import Run, complaint, done, listing
+from tests.cli.conftest import Run, complaint, done, listing, program
 from tests.conftest import cat, save
 
 FAST = ("--size", 64, "--steps", 1, "--samples", 1, "--step", 48, "--channels", 2)
@@ -108,10 +107,8 @@ def test_refusals(run: Run, photo: Path, words: tuple[object, ...], code: int, s
 
 
 def test_on_stdout(photo: Path) -> None:
-    words = [str(word) for word in ("inspect", "report", photo, "conv2_1:3", *FAST, "-o", "-")]
-    found = subprocess.run(
-        [sys.executable, "-m", "stylize", *words], capture_output=True, check=True
-    )
+    call = program("inspect", "report", photo, "conv2_1:3", *FAST, "-o", "-")
+    found = subprocess.run(**call, capture_output=True, check=True)
     assert found.stdout.startswith(b"<!doctype html>")
     assert found.stdout.rstrip().endswith(b"</html>")
 

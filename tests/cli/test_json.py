@@ -64,6 +64,7 @@ class TestCommandsThatPaint:
         [
             (PAINT, ["start", "step", "step", "done"], [32, 32]),
             (DREAM, ["start", "step", "done"], [32, 32]),
+            ((*DREAM, "--film", "f.gif"), ["start", "step", "film", "done"], [32, 32]),
             (
                 ("tunnel", *DREAM[1:], "--frames", 2, "-o", "film.gif"),
                 ["start", "frame", "frame", "done"],

@@ -412,6 +412,7 @@ LONG = {
 STEPS = {"transfer": ("--steps", 80), "dream": ("--octaves", 2, "--min-octave", 32)}
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("technique", LONG)
 def test_killed_at_random_moments(run: Run, folder: Path, technique: str) -> None:

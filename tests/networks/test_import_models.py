@@ -413,6 +413,7 @@ def test_no_such_download():
         additions.download("vgg16_imagenet")
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(published, models_folder):
     program = (
         "import sys; from stylize.networks import import_models as additions\n"
