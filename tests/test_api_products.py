@@ -110,6 +110,43 @@ def test_a_replay_gives_the_same_pixels_and_may_have_another_size(
     assert larger.pixels.shape == (1, 3, 48, 48)
 
 
+def test_a_replay_may_have_other_settings_and_inputs(files: Files, tmp_path: Path) -> None:
+    stylize.transfer(files[0], files[1], **STYLED).save(tmp_path / "out.png")
+    changed = stylize.replay(tmp_path / "out.png", content_weight=np.float32(0.5), seed=2)
+    direct = stylize.transfer(files[0], files[1], content_weight=0.5, seed=2, **STYLED)
+    assert torch.equal(changed.pixels, direct.pixels)
+    assert changed.recipe == direct.recipe
+    other = np.asarray(Image.open(files[1]))[:, ::-1]
+    swapped = stylize.replay(tmp_path / "out.png", content=files[1], style=[files[0], other])
+    direct = stylize.transfer(files[1], [files[0], other], **STYLED)
+    assert torch.equal(swapped.pixels, direct.pixels)
+    for changes, words in [
+        ({"strength": 3}, "unknown setting 'strength'"),
+        ({"content_weight": -1}, "^content_weight: -1 is too small"),
+        ({"threads": 0}, "^threads: 0"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            stylize.replay(tmp_path / "out.png", **changes)
+    stylize.dream(files[0], **QUICK).save(tmp_path / "dream.png")
+    with pytest.raises(UsageError, match=r"^style: the recipe has no style image"):
+        stylize.replay(tmp_path / "dream.png", style=files[1])
+
+
+def test_a_result_is_a_preset(files: Files, tmp_path: Path) -> None:
+    stylize.transfer(files[0], files[1], content_weight=0.5, **STYLED).save(tmp_path / "out.png")
+    found = stylize.transfer(files[1], files[0], preset=tmp_path / "out.png", **FP32)
+    direct = stylize.transfer(files[1], files[0], content_weight=0.5, **STYLED)
+    assert torch.equal(found.pixels, direct.pixels)
+    noise = {"from_noise": "40x32", "octaves": 1, "layers": "conv1_2", "steps": 1, **FP32}
+    stylize.dream(**noise).save(tmp_path / "noise.png")
+    dreamt = stylize.dream(files[0], preset=str(tmp_path / "noise.png"), **QUICK)
+    assert dreamt.recipe["settings"]["octaves"] == 1
+    with pytest.raises(UsageError, match=r"preset: noise\.png was not made by 'stylize transfer'"):
+        stylize.transfer(files[0], files[1], preset=str(tmp_path / "noise.png"))
+    with pytest.raises(RecipeError, match="carries no recipe"):
+        stylize.dream(files[0], preset=str(files[1]))
+
+
 def test_a_replay_says_what_it_lacks(files: Files, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="recipe"):
         stylize.replay(files[0])

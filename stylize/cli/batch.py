@@ -34,10 +34,12 @@ from stylize.cli.options import (
     group_of,
     input_options,
     message_options,
+    note,
     preset_option,
     saving_options,
     settings_options,
 )
+from stylize.cli.output import note_quality
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, take
 from stylize.cli.run import load_torch
@@ -53,7 +55,7 @@ from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, idle_settings
-from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text, find_preset
+from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
@@ -569,7 +571,6 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
 
 def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Say which options have no effect on any picture of the batch."""
-    messages = Messages(quiet=options["quiet"])
     several = any(len(look.styles) > 1 for look in looks)
     idle = [
         idle_settings(
@@ -577,9 +578,10 @@ def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[
         )
         for look in looks
     ]
-    for line in idle[0] if idle and not messages.quiet else ():
+    for line in idle[0] if idle else ():
         if all(line in lines for lines in idle):
-            say(line)
+            note(line)
+    note_quality([options["suffix"]])
 
 
 def transfer_looks(
@@ -666,7 +668,7 @@ def batch_run(job: Path, **options: Any) -> int:
     if found.technique == "dream":
         looks = dream_looks(found.presets or (DEFAULTS["dream"],), said, each=found.each)
     else:
-        preset = find_preset("transfer", (found.presets or (DEFAULTS["transfer"],))[0])
+        preset = choose_preset("transfer", (found.presets or (DEFAULTS["transfer"],))[0])
         looks = transfer_looks(
             preset, said, [Path(style) for style in found.styles], each=found.each
         )

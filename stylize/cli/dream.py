@@ -31,7 +31,7 @@ from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, check_run, load_torch, paint_all
 from stylize.errors import UsageError
 from stylize.networks.models import find_model
-from stylize.settings.dream import BaseDreamSettings, DreamSettings
+from stylize.settings.dream import BaseDreamSettings, DreamSettings, with_photo
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
 from stylize.settings.masks import kept_part
@@ -109,16 +109,14 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     execution = Execution(**given(Execution, options))
     preset = choose_preset("dream", options.pop("preset"))
     guide, mask = options.pop("guide"), options.pop("mask")
-    settings: DreamSettings = preset.apply(said)
+    settings: DreamSettings = preset.apply(with_photo(photo, said))
     check_beginning(photo, settings, sized="size" in said)
     if settings.from_noise is not None and kept_part(settings) is not None:
         raise UsageError("--subject and --background need a photo", hint="noise has no subject")
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
     sources = [each for each in (photo, guide, mask) if each]
-    note_idle(
-        settings, said, messages, guide=bool(guide), masks=bool(mask), photo=photo is not None
-    )
+    note_idle(settings, said, guide=bool(guide), masks=bool(mask), photo=photo is not None)
     changed = changed_words(DreamSettings, said)
     words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
     run = check_run(

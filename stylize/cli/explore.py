@@ -581,7 +581,7 @@ def check_sheet(
     files = files_among(sources)
     check_streams(output.output, sources, as_json=messages.as_json)
     require_files(files)
-    return RunRequest(choose_target(photo, files, words, output), files, output, messages)
+    return RunRequest(choose_target(photo, files, words, output, {}), files, output, messages)
 
 
 def make_sheet(

@@ -13,7 +13,7 @@ import click
 from stylize.cli.completion import FILE
 from stylize.cli.help import option
 from stylize.cli.inputs import open_picture
-from stylize.cli.options import group_of
+from stylize.cli.options import group_of, make_parents
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError
 from stylize.settings.fields import Group
@@ -193,6 +193,7 @@ def take_save_mask(
     taken = [*inputs, *([target] if target is not None else [])]
     if target is not None and os.path.realpath(path) == os.path.realpath(target):
         raise UsageError(f"{path} is the result's own file", hint="name another with --save-mask")
+    make_parents(path)
     found = resolve_output(
         path, content=None, suffix_words="mask", overwrite=overwrite, inputs=taken
     )

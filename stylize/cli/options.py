@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from stylize.cli.completion import FIELDS, FILE, names_or_files, preset_names_of
 from stylize.cli.help import Decorated, Option, option
 from stylize.cli.messages import is_closed, say
-from stylize.cli.requests import Messages
 from stylize.errors import OutputError, SettingError
 from stylize.settings.fields import Group, idle_settings, option_name
 from stylize.settings.presets import (
     DEFAULTS,
     Preset,
     changes,
-    find_preset,
-    preset_names,
     to_toml,
 )
 
@@ -179,6 +179,15 @@ overwrite_option = option(
     help="Replace an existing file.",
 )
 
+open_option = option(
+    "--open",
+    "show",
+    is_flag=True,
+    group=Group.OUTPUT,
+    everyday=True,
+    help="Open the result in the desktop's viewer.",
+)
+
 save_steps_option = option(
     "--save-steps",
     type=click.Path(file_okay=False, path_type=Path),
@@ -209,14 +218,7 @@ result_options = group_of(
             "settings are filled in.  [next to the photo]",
         ),
         overwrite_option,
-        option(
-            "--open",
-            "show",
-            is_flag=True,
-            group=Group.OUTPUT,
-            everyday=True,
-            help="Open the result in the desktop's viewer.",
-        ),
+        open_option,
         option(
             "--format",
             type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
@@ -351,48 +353,80 @@ def preset_options(product: str) -> Callable[[Decorated], Decorated]:
     )
 
 
-def note_idle(settings: Any, said: Collection[str], messages: Messages, **facts: bool) -> None:
+def note(line: str) -> None:
+    """Say once what a user may want to know about the options; the event "start" repeats it."""
+    context = click.get_current_context()
+    notes: list[str] = context.meta.setdefault(_NOTES, [])
+    if line not in notes:
+        notes.append(line)
+        if not context.params.get("quiet"):
+            say(line)
+
+
+def notes_on_options() -> Sequence[str]:
+    """What :func:`note` has said during this command."""
+    notes: Sequence[str] = click.get_current_context().meta.get(_NOTES, ())
+    return notes
+
+
+_NOTES = "stylize.notes"
+
+
+def note_idle(settings: Any, said: Collection[str], prefix: str = "--", **facts: bool) -> None:
     """Say which options have no effect.
 
     Args:
         settings: the whole settings.
         said: names of the settings that the user gave.
-        messages: what is said.
+        prefix: what was typed before the name.
         facts: see :data:`stylize.settings.fields.FACTS`, with ``_`` for a space.
     """
-    if not messages.quiet:
-        known = {name.replace("_", " "): value for name, value in facts.items()}
-        context = click.get_current_context(silent=True)
-        heard: set[str] = context.meta.setdefault(_HEARD, set()) if context else set()
-        for line in idle_settings(settings, said, known):
-            if line not in heard:
-                say(line)
-            heard.add(line)
+    known = {name.replace("_", " "): value for name, value in facts.items()}
+    several = click.get_current_context().params.get("variants", 1) > 1
+    for line in idle_settings(settings, said, known):
+        note(re.sub("^--seed ", "--variants ", line) if several else re.sub("^--", prefix, line))
 
 
-# Key in a context's meta: what was said before about another variant.
-_HEARD = "stylize.heard"
+def is_typed(name: str) -> bool:
+    """Whether the user gave the option whose parameter has this name."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
-def changed_words(kind: type[Any], said: Mapping[str, Any]) -> list[str]:
-    """Words for file names that tell variants apart: ``seed-2``, ``content-weight-0.01``."""
+def changed_words(
+    kind: type[Any], said: Mapping[str, Any], *, of_recipe: bool = False
+) -> list[str]:
+    """Words for file names that tell variants apart: ``seed-2``, ``content-weight-0.01``.
+
+    Args:
+        kind: the settings class.
+        said: what the user set.
+        of_recipe: name every change of a recipe, also that of the size.
+    """
     words = []
     for each in dataclasses.fields(kind):
-        named = each.metadata["everyday"] or each.name == "seed"
-        if each.name not in said or not named or each.name in _UNNAMED:
+        unnamed = ("enlarge",) if of_recipe else _UNNAMED
+        named = of_recipe or each.metadata["everyday"] or each.name == "seed"
+        if each.name not in said or not named or each.name in unnamed:
             continue
         value, name = said[each.name], option_name(each).removeprefix("--")
-        values = value if isinstance(value, list | tuple) else [value]
         if isinstance(value, bool):
             words.append(name if value else f"no-{name}")
         else:
-            shown = "-".join(f"{v:g}" if isinstance(v, float) else str(v) for v in values)
-            words.append(f"{name}-{shown}")
+            words.append(f"{name}-{_in_words(value)}")
     return words
 
 
 # A larger picture is no other variant.
 _UNNAMED = ("size", "enlarge", "from_noise")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "-".join(f"{name}-{weight:g}" for name, weight in value.items())
+    if isinstance(value, list | tuple):
+        return "-".join(map(_in_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 variants_option = option(
@@ -432,25 +466,10 @@ def each_variant(options: dict[str, Any], sources: Sequence[str]) -> Iterator[di
 
 
 def choose_preset(product: str, wanted: str) -> Preset:
-    """Find a preset by name or file; a picture made by stylize serves as one, by its recipe.
+    """See :func:`stylize.runs.recipe.choose_preset`, which help does not wait for."""
+    from stylize.runs import recipe
 
-    Raises:
-        UsageError: there is no such preset, or the picture was made by another command.
-        RecipeError: the picture has no recipe.
-    """
-    path = Path(wanted)
-    if wanted in preset_names(product) or path.suffix == ".toml" or not path.is_file():
-        return find_preset(product, wanted)
-    from stylize.runs.recipe import load_recipe, settings_of
-
-    recipe = load_recipe(path)
-    if recipe["technique"] != product:
-        raise SettingError(
-            f"--preset: {path.name} was not made by 'stylize {product}'",
-            hint=f"'stylize info {path}' shows how it was made",
-        )
-    name = str(recipe.get("preset") or DEFAULTS[product])
-    return Preset(name, product, f"From {path.name}", changes(settings_of(recipe)))
+    return recipe.choose_preset(product, wanted)
 
 
 def check_new_preset(path: Path, *, overwrite: bool) -> None:
@@ -461,7 +480,15 @@ def check_new_preset(path: Path, *, overwrite: bool) -> None:
         raise SettingError(f"--save-preset: {path} does not end in .toml")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+    make_parents(path)
     check_writable(path)
+
+
+def make_parents(path: Path) -> None:
+    """Make the folders that a file needs; those that stay empty go when the command ends."""
+    from stylize.images.destinations import make_folder
+
+    make_folder(path.parent, click.get_current_context().with_resource(ExitStack()))
 
 
 def save_preset(path: Path, settings: Any, *, overwrite: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import say
 from stylize.cli.options import (
+    changed_words,
     check_streams,
     found_inputs_option,
     given,
@@ -27,17 +28,16 @@ from stylize.cli.options import (
     output_options,
     settings_options,
 )
-from stylize.cli.output import choose_target
+from stylize.cli.output import choose_target, placeholders
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.errors import PictureError, RecipeError, SettingError, UnknownNameError, UsageError
-from stylize.networks.models import find_model
+from stylize.errors import PictureError, RecipeError, SettingError, UnknownNameError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, option_name
-from stylize.settings.presets import check_layers
+from stylize.settings.presets import DEFAULTS
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -125,7 +125,8 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     load_torch()
     job = prepare(request)
     if isinstance(request.settings, TunnelSettings):
-        film = choose_replayed_film(file, request.settings, request.paths, request.output)
+        words = "-".join(request.changes) or "replay"
+        film = choose_replayed_film(file, request.settings, request.paths, words, request.output)
         tunnel = TunnelRequest(
             None, None, None, request.settings, Execution(), film, request.messages, request.started
         )
@@ -165,8 +166,8 @@ class ReplayRequest:
 
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:
     """Read the recipe, find the inputs, and check the options."""
-    from stylize.runs.inputs import find_sources, wanted_of
-    from stylize.runs.recipe import load_recipe, of_cell, settings_of
+    from stylize.runs.inputs import find_sources, kept_inputs
+    from stylize.runs.recipe import changed_settings, load_recipe, of_cell, settings_of
 
     messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
@@ -181,25 +182,18 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
             f"{file.name} was made by 'stylize {technique}', which is not replayed",
             hint=f"run that command again; 'stylize info {file}' shows its settings",
         )
-    settings, said = changed_settings(settings_of(recipe, options["size"]), options["assignments"])
-    if options["enlarge"]:
-        settings = dataclasses.replace(settings, enlarge=True)
-    replaced = {
-        "content": [options["content"]] if options["content"] else [],
-        "style": list(options["styles"]),
-    }
-    require_files([Path(path) for paths in replaced.values() for path in paths])
-    kept = kept_inputs(wanted_of(recipe), replaced)
+    said = said_of(settings_of(recipe), options)
+    settings = changed_settings(recipe, said, len(options["styles"]) or None)
+    new = [("style", Path(style)) for style in options["styles"]]
+    if options["content"]:
+        new.insert(0, ("content", Path(options["content"])))
+    require_files([path for _, path in new])
+    kept = kept_inputs(recipe, settings, [role for role, _ in new])
     substitute: bool = options["substitute"]
     found = find_sources(kept, given=inputs, folders=(file.parent, Path()), substitute=substitute)
-    wanted, paths = with_replaced(kept, found, replaced)
-    note_changes(settings, said, [each.role for each in wanted], messages)
-    changes = [
-        *([options["cell"]] if options["cell"] else []),
-        *(Path(path).stem for paths in replaced.values() for path in paths),
-        *(f"{name.replace('_', '-')}-{value}" for name, value in said.items()),
-        *([f"size-{options['size']}"] if options["size"] else []),
-    ]
+    wanted, paths = with_new(new, kept, found)
+    more = said.keys() - {"size", "enlarge"}
+    note_changes(settings, more, [each.role for each in wanted])
     return ReplayRequest(
         file=file,
         cell=options["cell"],
@@ -209,24 +203,27 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         paths=paths,
         substitute=substitute,
         overrides=overrides,
-        changes=changes,
-        altered=bool(said or any(replaced.values())),
+        changes=[
+            *([options["cell"]] if options["cell"] else []),
+            *(path.stem for _, path in new),
+            *changed_words(type(settings), said, of_recipe=True),
+        ],
+        altered=bool(more or new),
         output=output,
         messages=messages,
     )
 
 
-def changed_settings(settings: Any, assignments: Sequence[str]) -> tuple[Any, dict[str, str]]:
-    """The settings under ``--set``, and what was set, by the names of the fields.
+def said_of(settings: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``--set``, ``--size`` and ``--enlarge`` change, as plain data by field.
 
     Raises:
         UsageError: no such setting, or a value that its option would not take.
     """
     fields = {each.name: each for each in dataclasses.fields(settings)}
     spelled = {option_name(each).removeprefix("--"): name for name, each in fields.items()}
-    said: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    for assignment in assignments:
+    said: dict[str, Any] = {}
+    for assignment in options["assignments"]:
         name, equals, text = assignment.partition("=")
         name = spelled.get(name.strip().removeprefix("--").replace("_", "-"), name.strip())
         if not equals:
@@ -235,13 +232,10 @@ def changed_settings(settings: Any, assignments: Sequence[str]) -> tuple[Any, di
             )
         if name not in fields:
             raise UnknownNameError("setting", name, fields)
-        said[name] = text.strip()
-        values[name] = value_of(fields[name], text.strip())
-    if not values:
-        return settings, said
-    changed = dataclasses.replace(settings, **values)
-    check_layers(changed, find_model(changed.network).architecture)
-    return changed, said
+        said[name] = value_of(fields[name], text.strip())
+    if options["size"]:
+        said["size"] = options["size"]
+    return said | ({"enlarge": True} if options["enlarge"] else {})
 
 
 def value_of(each: dataclasses.Field[Any], text: str) -> Any:
@@ -249,19 +243,18 @@ def value_of(each: dataclasses.Field[Any], text: str) -> Any:
     if text == "none" and "None" in str(each.type):
         return None
     taken = option_for(each)
-    if not taken.multiple or each.metadata["joined"]:
-        return taken.type.convert(text, taken, None)
-    return tuple(taken.type.convert(part.strip(), taken, None) for part in text.split(","))
+    if taken.multiple and not each.metadata["joined"]:
+        return [taken.type.convert(part.strip(), taken, None) for part in text.split(",")]
+    value = taken.type.convert(text, taken, None)
+    return dict(value) if each.type == "LayerWeights" else value
 
 
-def note_changes(
-    settings: Any, said: Mapping[str, str], roles: Sequence[str], messages: Messages
-) -> None:
+def note_changes(settings: Any, said: Collection[str], roles: Sequence[str]) -> None:
     """Say which of the settings that were set have no effect."""
     note_idle(
         settings,
         said,
-        messages,
+        "--set ",
         several_styles=roles.count("style") > 1,
         guide="guide" in roles,
         photo="content" in roles,
@@ -269,26 +262,12 @@ def note_changes(
     )
 
 
-def kept_inputs(wanted: Sequence[Wanted], replaced: Mapping[str, Sequence[str]]) -> list[Wanted]:
-    """The recipe's inputs that are not replaced.
-
-    Raises:
-        UsageError: the recipe has no input of that role.
-    """
-    for role, paths in replaced.items():
-        if paths and all(each.role != role for each in wanted):
-            noun = "photo" if role == "content" else "style image"
-            raise UsageError(f"--{role}: the recipe has no {noun} to replace")
-    return [each for each in wanted if not replaced.get(each.role)]
-
-
-def with_replaced(
-    kept: Sequence[Wanted], found: Sequence[Path], replaced: Mapping[str, Sequence[str]]
+def with_new(
+    new: Sequence[tuple[str, Path]], kept: Sequence[Wanted], found: Sequence[Path]
 ) -> tuple[list[Wanted], list[Path]]:
-    """All inputs, the new ones first, with their files."""
+    """All inputs with their files, the new ones first."""
     from stylize.runs.inputs import Wanted, digest
 
-    new = [(role, Path(path)) for role, paths in replaced.items() for path in paths]
     wanted = [Wanted(role, path.name, digest(path)) for role, path in new]
     return [*wanted, *kept], [*(path for _, path in new), *found]
 
@@ -310,7 +289,12 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
 
     files = [request.file, *request.paths]
     words = "-".join(request.changes) or "replay"
-    target = choose_target(str(request.file), files, words, request.output)
+    names = {"preset": str(request.recipe.get("preset") or DEFAULTS[request.recipe["technique"]])}
+    styles = [each.name for each in request.wanted if each.role == "style"]
+    if styles:
+        names["style"] = "-".join(Path(style).stem for style in styles)
+    values = {**names, **placeholders(request.settings)}
+    target = choose_target(str(request.file), files, words, request.output, values)
     run = RunRequest(target, files, request.output, request.messages, started=request.started)
     begin(job, run)
     steps = None if request.altered else recorded_steps(request.recipe)

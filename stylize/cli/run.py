@@ -16,13 +16,14 @@ from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
 from stylize.cli.messages import emit, say
-from stylize.cli.options import check_new_preset, check_streams, save_preset
+from stylize.cli.options import check_new_preset, check_streams, notes_on_options, save_preset
 from stylize.cli.output import (
     check_fits,
     choose_target,
     deliver,
     deliver_film,
     make_folder,
+    placeholders,
     report,
 )
 from stylize.cli.progress import (
@@ -149,12 +150,8 @@ def check_run(
     files = files_among(sources)
     check_streams(output.output, sources, as_json=messages.as_json)
     require_files(files)
-    values = {
-        each.name: getattr(settings, each.name)
-        for each in dataclasses.fields(settings)
-        if not isinstance(getattr(settings, each.name), tuple)
-    }
-    target = choose_target(photo, files, words, output, {**(names or {}), **values})
+    values = {**(names or {}), **placeholders(settings)}
+    target = choose_target(photo, files, words, output, values)
     save_mask = take_save_mask(settings, files, target, overwrite=output.overwrite, options=options)
     checkpointing = read_checkpointing(target, files, output, options)
     preset_file: Path | None = options.pop("save_preset")
@@ -351,7 +348,8 @@ def emit_start(
     """Print the event that a run begins."""
     _, _, command = click.get_current_context().command_path.partition(" ")
     file = None if target is None else str(target)
-    emit("start", command=command, file=file, plan=plan, estimate=estimate, notes=list(notes))
+    notes = [*notes_on_options(), *notes]
+    emit("start", command=command, file=file, plan=plan, estimate=estimate, notes=notes)
 
 
 def plan_of(plan: Plan) -> dict[str, Any]:

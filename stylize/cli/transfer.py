@@ -112,13 +112,7 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
     sources = [content, *styles, *([start] if start else []), *masks.sources]
-    note_idle(
-        settings,
-        said,
-        messages,
-        several_styles=len(styles) > 1,
-        masks=bool(masks.sources),
-    )
+    note_idle(settings, said, several_styles=len(styles) > 1, masks=bool(masks.sources))
     named = "-".join(
         Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
     )

@@ -25,18 +25,22 @@ from stylize.cli.options import (
     given,
     guide_option,
     input_options,
+    is_typed,
+    make_parents,
     message_options,
+    note,
     note_idle,
+    open_option,
     preset_option,
     settings_options,
 )
-from stylize.cli.output import emit_done
+from stylize.cli.output import emit_done, filled, open_viewer, placeholders
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
 from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
-from stylize.settings.dream import DreamSettings, TunnelSettings
+from stylize.settings.dream import DreamSettings, TunnelSettings, with_photo
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, from_document
 
@@ -55,11 +59,13 @@ class FilmLook:
         quality: of WebP and mp4.
         overwrite: replace an existing film, or frames of another one.
         keep_frames: keep the frames next to the film.
+        show: open the film in the desktop's viewer.
     """
 
     quality: int
     overwrite: bool
     keep_frames: bool = False
+    show: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,7 @@ class TunnelRequest:
     group=Group.OUTPUT,
     help="Quality for WebP and mp4, 1 to 100.  [90]",
 )
+@open_option
 @option("--keep-frames", is_flag=True, group=Group.OUTPUT, help="Keep the frames next to the film.")
 @preset_option("dream")
 @guide_option
@@ -152,9 +159,11 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
     messages = take(Messages, options)
     said = given(TunnelSettings, options)
     execution = Execution(**given(Execution, options))
-    preset = choose_preset("dream", options["preset"])
+    preset = choose_preset("tunnel", options["preset"])
     settings: TunnelSettings = from_document(
-        TunnelSettings, said, from_document(TunnelSettings, preset.settings)
+        TunnelSettings,
+        with_photo(photo, said),
+        from_document(TunnelSettings, preset.settings),
     )
     check_beginning(photo, settings, sized="size" in said)
     settings.check_layers(find_model(settings.network).architecture)
@@ -164,21 +173,21 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
     files = files_among(sources)
     require_files(files)
     film = choose_film(
-        options["output"],
+        filled(options["output"], photo, {"preset": preset.name, **placeholders(settings)}),
         photo=photo,
         files=files,
         words="-".join(["tunnel", preset.name, *changed_words(DreamSettings, said)]),
         settings=settings,
-        look=FilmLook(options["quality"], options["overwrite"], options["keep_frames"]),
+        look=FilmLook(
+            options["quality"], options["overwrite"], options["keep_frames"], options["show"]
+        ),
     )
-    note_idle(
-        settings,
-        said,
-        messages,
-        guide=bool(guide),
-        photo=photo is not None,
-        film=film.film is not None,
-    )
+    one_file = film.film is not None
+    note_idle(settings, said, guide=bool(guide), photo=photo is not None, film=one_file)
+    if is_typed("quality") and film.name.suffix.lower() not in (".webp", ".mp4"):
+        note("--quality has no effect without a .webp or .mp4 film")
+    if is_typed("keep_frames") and not one_file:
+        note("--keep-frames has no effect without a film file as the output")
     return TunnelRequest(photo, guide, preset.recorded, settings, execution, film, messages)
 
 
@@ -250,12 +259,13 @@ def _check_folder(folder: Path) -> None:
     elif os.path.lexists(folder):
         raise OutputError(f"{folder} is not a folder")
     else:
+        make_parents(folder)
         check_writable(folder)
 
 
 def _made(folder: Path) -> Path:
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {(error.strerror or '').lower()}") from error
     return folder
@@ -346,10 +356,16 @@ def report_film(job: Tunnel, reel: Reel, request: TunnelRequest, *, complete: bo
         else:
             done = f"{len(reel.numbers())} of {job.raw_frames} frames in {reel.folder}"
             say(f"stopped after {done}; the same command continues")
+    if complete and output.look.show:
+        open_viewer(output.name)
 
 
 def choose_replayed_film(
-    file: Path, settings: TunnelSettings, inputs: Sequence[Path], output: OutputRequest
+    file: Path,
+    settings: TunnelSettings,
+    inputs: Sequence[Path],
+    words: str,
+    output: OutputRequest,
 ) -> FilmOutput:
     """Where ``stylize replay`` writes a film.
 
@@ -357,6 +373,7 @@ def choose_replayed_film(
         file: the film, or one of its frames.
         settings: of the film.
         inputs: the pictures.
+        words: added to the file's name.
         output: the options of ``stylize replay``.
     """
     from stylize.images.destinations import resolve_output
@@ -367,12 +384,12 @@ def choose_replayed_film(
         if getattr(output, name):
             raise SettingError(f"--{name.replace('_', '-')} is not for films")
     target = resolve_output(
-        output.output,
+        filled(output.output, str(file), placeholders(settings)),
         content=file,
-        suffix_words="replay",
+        suffix_words=words,
         overwrite=output.overwrite,
         inputs=[file, *inputs],
         suffix=file.suffix if file.suffix.lower() in FILM_SUFFIXES else ".webp",
     )
     check_animation(target, fps=settings.fps, quality=output.quality)
-    return _film_at(target, FilmLook(output.quality, output.overwrite))
+    return _film_at(target, FilmLook(output.quality, output.overwrite, show=output.show))

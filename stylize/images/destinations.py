@@ -9,12 +9,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from stylize.errors import OutputError, SettingError
+from stylize.errors import OutputError, UnknownNameError
 from stylize.images.atomic import check_writable, numbered_names, reserved
 from stylize.images.names import safe_name
 from stylize.images.write import format_of
 
-__all__ = ["check_writable", "resolve_output"]
+__all__ = ["check_writable", "fill_template", "make_folder", "resolve_output"]
 
 # File systems allow 255 bytes for a name, including the number and the suffix.
 _MAX_STEM_BYTES, _MAX_WORDS_BYTES = 150, 80
@@ -55,12 +55,12 @@ def resolve_output(
         return _free(folder, content, suffix_words, overwrite, inputs, suffix, reservations)
     path = Path(requested)
     if os.path.isdir(path) or os.fspath(requested).endswith(("/", os.sep)):
-        _make_folder(path, reservations)
+        make_folder(path, reservations)
         return _free(path, content, suffix_words, overwrite, inputs, suffix, reservations)
     if suffix is None:
         format_of(path)
     accepted = _accepted(path, overwrite, inputs)
-    _make_folder(path.parent, reservations)
+    make_folder(path.parent, reservations)
     return accepted
 
 
@@ -68,30 +68,29 @@ def fill_template(requested: str, values: Mapping[str, Any]) -> str:
     """Fill in the placeholders of a requested file name, such as ``{photo}-{style}.png``.
 
     Args:
-        requested: with ``{{`` and ``}}`` for braces.
+        requested: with ``{{`` and ``}}`` for braces; ``{2}``, which names nothing, is kept.
         values: by placeholder. What file systems cannot hold is replaced: a value never leads to
             another folder.
 
     Raises:
-        SettingError: an unknown placeholder.
+        UnknownNameError: an unknown placeholder.
     """
 
     def value_of(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
             return found[0][0]
         if found[1] not in values:
-            raise SettingError(
-                f"-o: there is no placeholder {found[0]}",
-                hint=f"use {', '.join(f'{{{name}}}' for name in values)}; write {{{{ for a brace",
-            )
+            raise UnknownNameError("placeholder in -o", found[1], values)
         value = values[found[1]]
-        text = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+        if isinstance(value, str):
+            text = value
         return _clipped(safe_name(text), _MAX_WORDS_BYTES)
 
-    return re.sub(r"\{\{|\}\}|\{([^{}]*)\}", value_of, requested)
+    return re.sub(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}", value_of, requested)
 
 
-def _make_folder(folder: Path, reservations: ExitStack | None) -> None:
+def make_folder(folder: Path, reservations: ExitStack | None) -> None:
     """Make a folder and those above it; ``reservations`` removes them in the end if empty."""
     missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
     if missing and reservations is not None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.layer_expressions import check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, setting
+
+
+def with_photo(photo: object | None, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to what the user set that a photo replaces the noise that a preset starts from."""
+    return {**({} if photo is None else {"from_noise": None}), **said}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -105,7 +105,9 @@ def idle_settings(settings: Any, given: Collection[str], facts: Mapping[str, boo
         remedies = [
             words for name, values in needs.items() for words in _remedies(fields, name, values)
         ]
-        lines.append(f"{option_name(each)} has no effect without {' or '.join(remedies)}")
+        *others, last = remedies
+        either = f"{', '.join(others)} or {last}" if others else last
+        lines.append(f"{option_name(each)} has no effect without {either}")
     return lines
 
 

@@ -130,8 +130,18 @@ def test_nothing_said_means_the_defaults(
         (("--style-weight", 2), "--style-weight has no effect without several style images"),
         (("--learning-rate", 0.1), "--learning-rate has no effect without --optimizer adam"),
         (("--learning-rate", 0.1, "--optimizer", "adam"), ""),
-        (("--feather", 3), "--feather has no effect without a mask or --subject or --background"),
+        (("--feather", 3), "--feather has no effect without a mask, --subject or --background"),
         (("--feather", 3, "--quiet"), ""),
+        (
+            ("--detail", 0, "--init", "noise"),
+            "--detail has no effect without --init content or --init file",
+        ),
+        (
+            ("--content-layers", "relu3_2", "--content-weight", 0),
+            "--content-layers has no effect without --content-weight above 0",
+        ),
+        (("--quality", 80), "--quality has no effect on PNG"),
+        (("--quality", 80, "--film", "steps.webp"), ""),
     ],
 )
 def test_options_without_effect_are_named(

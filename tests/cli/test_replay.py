@@ -285,8 +285,30 @@ class TestChanged:
 
     def test_a_setting_without_effect_is_named(self, run: Run, folder: Path) -> None:
         done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
-        result = done(run("replay", "out.png", "--set", "feather=4"))
-        assert result.stderr.startswith("--feather has no effect without a mask or --subject")
+        result = done(run("replay", "out.png", "--set", "feather=4", "--json"))
+        line = "--set feather has no effect without a mask, --subject or --background"
+        assert result.stderr.splitlines() == [line]
+        assert json.loads(result.stdout.splitlines()[0])["notes"] == [line]
+
+    def test_other_styles_drop_the_weights_and_another_start_its_picture(
+        self, run: Run, folder: Path
+    ) -> None:
+        words = ("--style-weight", 3, "--style-weight", 1, "--init", "mask.png")
+        done(run("transfer", "cat.png", "strokes.png", "mask.png", *QUICK, *words, "-o", "out.png"))
+        done(run("replay", "out.png", "--style", "strokes.png", "-o", "one.png"))
+        words = ("--init", "mask.png", "-o", "direct.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, *words))
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(folder / "one.png"))
+        done(run("replay", "one.png", "--set", "init=noise", "--set", "seed=2"))
+        recipe = load_recipe(folder / "one-init-noise-seed-2.png")
+        assert [each["role"] for each in recipe["inputs"]] == ["content", "style"]
+        (folder / "mask.png").unlink()
+        done(run("replay", "one-seed-2-init-noise.png"))
+
+    def test_a_film_is_named_after_the_change(self, run: Run, folder: Path) -> None:
+        done(run("tunnel", "cat.png", *BRIEF, "--frames", 2, "-o", "film.gif"))
+        done(run("replay", "film.gif", "--set", "strength=30", "--set", "fps=5"))
+        assert load_recipe(folder / "film-strength-30-fps-5.gif")["settings"]["fps"] == 5
 
     def test_substitute(self, run: Run, folder: Path, tmp_path: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "-o", "out.png"))
@@ -301,6 +323,31 @@ class TestChanged:
         assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(folder / "out-replay.png"))
         recipe = load_recipe(folder / "out-replay.png")
         assert recipe["inputs"][0]["name"] == "other.png", "it says what it was made of"
+
+
+class TestSeeds:
+    """A seed varies what is made now, and nothing that was made earlier."""
+
+    def test_an_earlier_recipe_gives_the_same_pixels(self, run: Run, folder: Path) -> None:
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        earlier = forged(folder, {"settings": {"seed": 7}})
+        assert "every pixel" in done(run("replay", earlier)).stderr
+        noise = ("--init", "noise", "-o", "noise.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, *noise, "--seed", 7))
+        recipe = load_recipe(folder / "noise.png")
+        del recipe["seeded"]
+        write_picture(
+            folder / "earlier.png", pixels_of(folder / "noise.png"), recipe=json.dumps(recipe)
+        )
+        assert "every pixel" in done(run("replay", "earlier.png")).stderr
+
+    def test_a_cell_of_a_sheet_of_seeds(self, run: Run, folder: Path) -> None:
+        words = ("--vary", "seed=1,2", "--size", 32, "-o", "sheet.png", "--precision", "fp32")
+        done(run("explore", "transfer", "cat.png", "strokes.png", *words))
+        done(run("replay", "sheet.png", "--cell", "B1", "-o", "cell.png"))
+        words = ("--seed", 2, "--size", 32, "--precision", "fp32", "-o", "direct.png")
+        done(run("transfer", "cat.png", "strokes.png", *words))
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(folder / "cell.png"))
 
 
 class TestInputs:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.errors import OutputError, SettingError
+from stylize.errors import OutputError, UnknownNameError
 from stylize.images.destinations import fill_template, resolve_output
 
 
@@ -152,5 +152,14 @@ class TestTemplates:
         assert found.endswith("-{x}.png")
 
     def test_an_unknown_placeholder_names_the_known_ones(self) -> None:
-        with pytest.raises(SettingError, match=r"\{fhoto\}.*\{photo\}, \{style\}"):
+        with pytest.raises(UnknownNameError, match=r"'fhoto' \(did you mean photo"):
             fill_template("{fhoto}.png", {"photo": "a", "style": "b"})
+
+    def test_braces_around_anything_else_are_part_of_the_name(self) -> None:
+        assert fill_template("{}{2}{{a}}.png", {"a": 1}) == "{}{2}{a}.png"
+
+    @pytest.mark.parametrize(
+        ("value", "text"), [(0.05, "0.05"), (1.0, "1"), (None, "none"), (True, "true"), ("A", "A")]
+    )
+    def test_values_are_written_as_options_are(self, value: object, text: str) -> None:
+        assert fill_template("{x}.png", {"x": value}) == f"{text}.png"
