@@ -31,7 +31,7 @@ from stylize.errors import (
 )
 from stylize.images.atomic import check_writable, refusals_named
 from stylize.images.convert import PictureSource, to_picture
-from stylize.images.film import check_animation
+from stylize.images.film import STEPS_FPS, check_animation
 from stylize.images.find import collect
 from stylize.images.mosaic import in_rows
 from stylize.images.read import Picture
@@ -51,6 +51,7 @@ from stylize.reruns.explore import Cell, Exploration
 from stylize.reruns.replay import execution_of, job_of, recorded_steps, run_until
 from stylize.reruns.resume import check_resumable, run_rest
 from stylize.runs.checkpoint import describe
+from stylize.runs.film import RunFilm
 from stylize.runs.inputs import Wanted, find_sources, kept_inputs, wanted_of
 from stylize.runs.recipe import (
     changed_settings,
@@ -94,7 +95,7 @@ _TUNNEL: TunnelSettings = from_document(
 
 
 @settings_shown(TransferKeywords, _TRANSFER, Execution())
-def transfer(
+def transfer(  # noqa: PLR0913 (what a painting can be asked for)
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike],
     *,
@@ -103,6 +104,8 @@ def transfer(
     mask: PictureLike | None = None,
     keep: PictureLike | None = None,
     parts: Masks | None = None,
+    film: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress = False,
     stop: Stop | None = None,
     **settings: Unpack[TransferKeywords],
@@ -118,6 +121,9 @@ def transfer(
         mask: white where the photo is painted.
         keep: white where the photo stays as it is.
         parts: regions with their own styles, in addition to ``mask`` and ``keep``.
+        film: also save a film of the picture as it grows, a ``.webp``, ``.gif``, ``.apng`` or
+            ``.mp4`` file.
+        overwrite: replace an existing film.
         progress: True shows a bar on stderr; a function is called with every :class:`Step`.
         stop: asked after every step; True ends the run with the picture so far.
         settings: see below; they beat the preset.
@@ -129,6 +135,7 @@ def transfer(
         >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, content_weight=0.1)
     """
     with _guarded():
+        target = _free_film(film, overwrite=overwrite)
         look = choose_preset("transfer", preset)
         said, execution = _split(settings)
         if start is not None:
@@ -142,8 +149,7 @@ def transfer(
             parts=_masks(parts, mask, keep),
             preset=look.recorded,
         )
-        with _listener(progress, job) as on_step:
-            return job.run(on_step, stop)
+        return _filmed(job, target, progress, stop, overwrite=overwrite)
 
 
 @settings_shown(DreamKeywords, _DREAM, Execution())
@@ -153,6 +159,8 @@ def dream(
     preset: str | Path = DEFAULTS["dream"],
     guide: PictureLike | None = None,
     mask: PictureLike | None = None,
+    film: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress = False,
     stop: Stop | None = None,
     **settings: Unpack[DreamKeywords],
@@ -164,7 +172,7 @@ def dream(
         preset: a name (``stylize presets list``), or the path of a preset file or of a result.
         guide: a picture whose motifs the dream uses.
         mask: white where the dream shows, black where the photo stays.
-        progress, stop: see :func:`transfer`.
+        film, overwrite, progress, stop: see :func:`transfer`.
         settings: fields of :class:`stylize.DreamSettings`, which beat the preset, and of
             :class:`stylize.Execution`.
 
@@ -175,6 +183,7 @@ def dream(
         >>> stylize.dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90)
     """
     with _guarded():
+        target = _free_film(film, overwrite=overwrite)
         look = choose_preset("dream", preset)
         said, execution = _split(settings)
         job = Dream(
@@ -185,8 +194,45 @@ def dream(
             mask=_optional(mask, "mask"),
             preset=look.recorded,
         )
-        with _listener(progress, job) as on_step:
-            return job.run(on_step, stop)
+        return _filmed(job, target, progress, stop, overwrite=overwrite)
+
+
+def _free_film(film: str | Path | None, *, overwrite: bool) -> Path | None:
+    """The file of a film, checked to be writable; None for no film."""
+    if film is None:
+        return None
+    target = Path(film)
+    check_animation(target, fps=STEPS_FPS)
+    _require_free(target, overwrite=overwrite)
+    return target
+
+
+def _filmed(
+    job: Transfer | Dream,
+    target: Path | None,
+    progress: Progress,
+    stop: Stop | None,
+    *,
+    overwrite: bool,
+) -> Result:
+    """Run a job; a film that cannot be written does not lose the picture."""
+    with _listener(progress, job) as listener:
+        if target is None:
+            return job.run(listener, stop)
+        with RunFilm(job.scales) as film:
+
+            def on_step(step: Step) -> None:
+                film.on_step(step)
+                if listener is not None:
+                    listener(step)
+
+            result = job.run(on_step, stop)
+            fault = film.fault
+            try:
+                film.save(result, target, quality=90, overwrite=overwrite)
+            except OutputError as error:
+                fault = error
+        return result if fault is None else replace(result, notes=(*result.notes, f"film: {fault}"))
 
 
 @settings_shown(TunnelKeywords, _TUNNEL, Execution())

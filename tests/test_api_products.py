@@ -69,6 +69,34 @@ def test_a_tunnel_writes_a_film_and_keeps_no_frames(files: Files, tmp_path: Path
     assert stylize.tunnel(files[0], film, overwrite=True, **FILM | {"seed": 1}) == film
 
 
+def test_a_picture_has_a_film_of_its_growth(files: Files, tmp_path: Path) -> None:
+    film, steps = tmp_path / "steps.gif", []
+    result = stylize.transfer(*files, film=film, progress=steps.append, **STYLED)
+    with Image.open(film) as image:
+        assert (image.n_frames, image.size) == (len(steps) + 1, (32, 32))
+    assert load_recipe(film)["settings"] == result.recipe["settings"]
+    assert torch.equal(result.pixels, stylize.transfer(*files, **STYLED).pixels)
+    with pytest.raises(OutputError, match=r"steps.gif already exists \(overwrite=True replaces it"):
+        stylize.dream(files[0], film=film, **QUICK)
+    stylize.dream(files[0], film=str(film), overwrite=True, **QUICK | {"octaves": 1})
+    with Image.open(film) as image:
+        assert image.n_frames == 2
+    with pytest.raises(OutputError, match="no animation format"):
+        stylize.dream(files[0], film="steps.avi", **QUICK)
+
+
+def test_a_film_that_fails_does_not_lose_the_picture(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+
+    def remove(step: Step) -> None:
+        if folder.exists():
+            folder.rmdir()
+
+    result = stylize.dream(files[0], film=folder / "steps.gif", progress=remove, **QUICK)
+    assert result.notes[-1].startswith(f"film: cannot write {folder / 'steps.gif'}")
+
+
 def test_a_tunnel_that_was_stopped_goes_on_where_it_was(files: Files, tmp_path: Path) -> None:
     whole = stylize.tunnel(files[0], tmp_path / "whole.apng", **FILM)
     done: list[int] = []

@@ -37,7 +37,6 @@ from stylize.cli.progress import (
     stop_on_interrupt,
 )
 from stylize.cli.requests import Messages, OutputRequest
-from stylize.errors import OutputError
 
 if TYPE_CHECKING:
     from stylize.batches.plan import Estimate
@@ -301,17 +300,12 @@ def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | 
 
 def frames_for(film: RunFilm) -> Listener:
     """Take the frames of a film; a full disk ends the film, not the run."""
-    failed = False
 
     def listen(event: Step) -> None:
-        nonlocal failed
-        if failed:
-            return
-        try:
-            film.on_step(event)
-        except OutputError as error:
-            failed = True
-            say(f"{error}; the run continues, the film ends here")
+        before = film.fault
+        film.on_step(event)
+        if film.fault is not before:
+            say(f"{film.fault}; the run continues, the film ends here")
 
     return listen
 

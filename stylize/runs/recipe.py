@@ -278,7 +278,7 @@ def changed_settings(
     settings = settings_of(recipe, None if size is None else str(size))
     more = {key: value for key, value in said.items() if key != "size"}
     before = [each.role for each in wanted_of(recipe)].count("style")
-    if styles is not None and styles != before:
+    if before and styles not in (None, before):
         # They were meant for the other style images.
         more = {"style_weights": [], "style_parts": []} | more
     if not more:

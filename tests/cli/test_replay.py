@@ -303,7 +303,7 @@ class TestChanged:
         recipe = load_recipe(folder / "one-init-noise-seed-2.png")
         assert [each["role"] for each in recipe["inputs"]] == ["content", "style"]
         (folder / "mask.png").unlink()
-        done(run("replay", "one-seed-2-init-noise.png"))
+        done(run("replay", "one-init-noise-seed-2.png"))
 
     def test_a_film_is_named_after_the_change(self, run: Run, folder: Path) -> None:
         done(run("tunnel", "cat.png", *BRIEF, "--frames", 2, "-o", "film.gif"))
