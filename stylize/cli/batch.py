@@ -578,8 +578,8 @@ def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[
         )
         for look in looks
     ]
-    for line in idle[0] if idle else ():
-        if all(line in lines for lines in idle):
+    for name, line in idle[0].items() if idle else ():
+        if all(name in lines for lines in idle):
             note(line)
     note_quality([options["suffix"]])
 

@@ -372,19 +372,23 @@ def notes_on_options() -> Sequence[str]:
 _NOTES = "stylize.notes"
 
 
-def note_idle(settings: Any, said: Collection[str], prefix: str = "--", **facts: bool) -> None:
-    """Say which options have no effect.
+def note_idle(
+    settings: Any, said: Mapping[str, Any], prefix: str = "--", **facts: bool
+) -> dict[str, Any]:
+    """Say which options have no effect; return those that have one.
 
     Args:
         settings: the whole settings.
-        said: names of the settings that the user gave.
+        said: the settings that the user gave.
         prefix: what was typed before the name.
         facts: see :data:`stylize.settings.fields.FACTS`, with ``_`` for a space.
     """
     known = {name.replace("_", " "): value for name, value in facts.items()}
     several = click.get_current_context().params.get("variants", 1) > 1
-    for line in idle_settings(settings, said, known):
+    idle = idle_settings(settings, said, known)
+    for line in idle.values():
         note(re.sub("^--seed ", "--variants ", line) if several else re.sub("^--", prefix, line))
+    return {name: value for name, value in said.items() if name not in idle}
 
 
 def is_typed(name: str) -> bool:

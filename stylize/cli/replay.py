@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -192,7 +192,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     substitute: bool = options["substitute"]
     found = find_sources(kept, given=inputs, folders=(file.parent, Path()), substitute=substitute)
     wanted, paths = with_new(new, kept, found)
-    more = said.keys() - {"size", "enlarge"}
+    more = {name: value for name, value in said.items() if name not in ("size", "enlarge")}
     note_changes(settings, more, [each.role for each in wanted])
     return ReplayRequest(
         file=file,
@@ -249,7 +249,7 @@ def value_of(each: dataclasses.Field[Any], text: str) -> Any:
     return dict(value) if each.type == "LayerWeights" else value
 
 
-def note_changes(settings: Any, said: Collection[str], roles: Sequence[str]) -> None:
+def note_changes(settings: Any, said: Mapping[str, Any], roles: Sequence[str]) -> None:
     """Say which of the settings that were set have no effect."""
     note_idle(
         settings,

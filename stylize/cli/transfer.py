@@ -112,7 +112,7 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
     sources = [content, *styles, *([start] if start else []), *masks.sources]
-    note_idle(settings, said, several_styles=len(styles) > 1, masks=bool(masks.sources))
+    heeded = note_idle(settings, said, several_styles=len(styles) > 1, masks=bool(masks.sources))
     named = "-".join(
         Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
     )
@@ -120,7 +120,7 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
         [
             named,
             *([preset.name] if preset.recorded else []),
-            *changed_words(TransferSettings, said),
+            *changed_words(TransferSettings, heeded),
         ]
     )
     names = {"style": named, "preset": preset.name}

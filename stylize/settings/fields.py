@@ -85,8 +85,10 @@ FACTS = {
 }
 
 
-def idle_settings(settings: Any, given: Collection[str], facts: Mapping[str, bool]) -> list[str]:
-    """Say which of the given settings have no effect, in a line each.
+def idle_settings(
+    settings: Any, given: Collection[str], facts: Mapping[str, bool]
+) -> dict[str, str]:
+    """Say which of the given settings have no effect: a line for the name of each.
 
     Args:
         settings: the whole settings.
@@ -95,7 +97,7 @@ def idle_settings(settings: Any, given: Collection[str], facts: Mapping[str, boo
             true.
     """
     fields = {each.name: each for each in dataclasses.fields(settings)}
-    lines = []
+    lines = {}
     for each in fields.values():
         needs = each.metadata["needs"]
         if each.name not in given or not needs:
@@ -107,7 +109,7 @@ def idle_settings(settings: Any, given: Collection[str], facts: Mapping[str, boo
         ]
         *others, last = remedies
         either = f"{', '.join(others)} or {last}" if others else last
-        lines.append(f"{option_name(each)} has no effect without {either}")
+        lines[each.name] = f"{option_name(each)} has no effect without {either}"
     return lines
 
 
