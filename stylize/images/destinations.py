@@ -80,7 +80,7 @@ def fill_template(requested: str, values: Mapping[str, Any]) -> str:
         if found[0] in ("{{", "}}"):
             return found[0][0]
         if found[1] not in values:
-            raise UnknownNameError("placeholder in -o", found[1], values)
+            raise UnknownNameError("placeholder", found[1], values)
         value = values[found[1]]
         text = f"{value:g}" if isinstance(value, float) else str(value).lower()
         if isinstance(value, str):

@@ -368,9 +368,9 @@ def _not_found(search: _Search) -> RecipeError:
         other = differing.get(each.sha256)
         lines.append(f"{each}" if other is None else f"{each}, whose content {other} does not have")
     advice = "name the file with --input PATH"
-    roles = {each.role for each in search.missing()}
-    if others := [f"--{role}" for role in ("content", "style") if role in roles]:
-        advice += f", or another picture with {' or '.join(others)}"
     if any(each.sha256 in differing for each in search.missing()):
         advice += "; --substitute accepts one that differs"
+    roles = {each.role for each in search.missing()}
+    if others := [f"--{role}" for role in ("content", "style") if role in roles]:
+        advice += f"; {' or '.join(others)} names another picture"
     return RecipeError(f"cannot find the recipe's {'; '.join(lines)}", hint=advice)

@@ -439,7 +439,7 @@ class TestWhatIsMissing:
             f" style 'stdin' ({sha(b'2')[:8]}…); init 'one.png' ({sha(b'1')[:8]}…)"
         )
         assert raised.value.hint == (
-            "name the file with --input PATH, or another picture with --content or --style"
+            "name the file with --input PATH; --content or --style names another picture"
         )
 
     def test_a_file_of_that_name_but_other_content(self, tmp_path: Path) -> None:
