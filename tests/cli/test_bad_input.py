@@ -128,7 +128,6 @@ def test_nothing_on_stdin(run: Run, sketch: type[Sketch], files: Files) -> None:
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("gone/out.png", "(create it first, or name another)"),
         ("photo.png/out.png", "photo.png is not a folder"),
         ("out.gif", "no picture format has the extension '.gif' (use .png"),
         ("out", "the extension is missing"),
