@@ -150,7 +150,9 @@ def test_options_without_effect_are_named(
     files: tuple[Path, Path],
     words: tuple[object, ...],
     said: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(files[0].parent)
     result = run("transfer", *files, *words)
     assert result.exit_code == 0
     assert [line for line in result.stderr.splitlines() if "no effect" in line] == (
