@@ -170,7 +170,7 @@ def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
 
 
 def resume_command(path: Path) -> str:
-    """What to type to continue."""
+    """Return the command that continues a run."""
     return f"stylize resume {shlex.quote(str(path))}"
 
 

@@ -312,7 +312,7 @@ def explore_dream(photo: str, **options: Any) -> int:
 
 @dataclass(frozen=True)
 class DreamSheet:
-    """What goes onto a sheet of dreams: layers, channels, values of settings, or all presets."""
+    """A sheet of dreams: of layers, channels, values of settings, or all presets."""
 
     layers: tuple[str, ...]
     strengths: tuple[float, ...]
@@ -542,7 +542,7 @@ def named_presets(presets: Sequence[tuple[str, Preset]]) -> list[Preset]:
 
 
 def different(presets: list[Preset], overrides: dict[str, Any], messages: Messages) -> list[Preset]:
-    """Those presets that look different under ``overrides``; says which are left out."""
+    """Leave out presets that look the same under ``overrides``, and say which."""
     columns: list[tuple[Preset, TransferSettings]] = []
     for preset in presets:
         settings = cell_settings(preset, overrides)

@@ -22,7 +22,7 @@ def files_among(sources: Iterable[str | None]) -> list[Path]:
 
 
 def open_optional(source: str | None, messages: Messages) -> Picture | None:
-    """The same for an input that may be left out."""
+    """Open a picture that may be left out."""
     return None if source is None else open_picture(source, messages)
 
 

@@ -109,7 +109,7 @@ class MasksRequest:
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """Those of the regions, each once."""
+        """The style images of the regions, each once."""
         return tuple(dict.fromkeys(each.style for each in self.regions if each.style))
 
     @property

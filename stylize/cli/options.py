@@ -364,7 +364,7 @@ def note(line: str) -> None:
 
 
 def notes_on_options() -> Sequence[str]:
-    """What :func:`note` has said during this command."""
+    """List the lines that :func:`note` has said during this command."""
     notes: Sequence[str] = click.get_current_context().meta.get(_NOTES, ())
     return notes
 

@@ -1,4 +1,4 @@
-"""What a command line asks for, as frozen values: parsed once, then passed on."""
+"""Requests of the command line as frozen values: parsed once, then passed on."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ DOING = {"transfer": "painting", "dream": "dreaming"}
 
 
 class Plan(Protocol):
-    """What a job will do."""
+    """The plan of a job."""
 
     @property
     def settings(self) -> Any:
@@ -77,10 +77,10 @@ class Plan(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a user may want to know of the plan."""
+        """Remarks on the plan for the user."""
 
     def cost(self) -> Cost:
-        """What the run will cost."""
+        """Estimate the cost of the run."""
 
 
 class Job(Plan, Protocol):
@@ -88,7 +88,7 @@ class Job(Plan, Protocol):
 
     @property
     def area(self) -> Picture | None:
-        """The mask of what changes; None for everything."""
+        """A mask, white where the photo changes; None for everywhere."""
 
     def run(
         self,
@@ -347,7 +347,7 @@ def emit_start(
 
 
 def plan_of(plan: Plan) -> dict[str, Any]:
-    """What was decided, for programs."""
+    """Describe a plan for programs."""
     last = plan.scales[-1]
     return {
         "size": [last.width, last.height],
@@ -360,7 +360,7 @@ def plan_of(plan: Plan) -> dict[str, Any]:
 
 
 def estimate_of(cost: Cost | Estimate) -> dict[str, Any]:
-    """What a run will cost, for programs."""
+    """Describe the cost of a run for programs."""
     return {
         "seconds": None if cost.seconds is None else round(cost.seconds, 1),
         "tflop": round(cost.tflop, 3),
@@ -379,7 +379,7 @@ def announce(plan: Plan, messages: Messages) -> None:
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
-    """What was decided, a line each."""
+    """Describe a plan, one line for each decision."""
     device, cost = plan.device, plan.cost()
     threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
     yield f"device {device.name}, {device.precision}, {threads}"

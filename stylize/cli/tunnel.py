@@ -84,7 +84,7 @@ class FilmOutput:
 
     @property
     def name(self) -> Path:
-        """What the user gets."""
+        """The file or folder that the user gets."""
         return self.film or self.folder
 
 

@@ -14,7 +14,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 @cache
 def _function(name: str) -> Any:
-    """What the C library has of that name; None where it is not the GNU one."""
+    """Find a function of the C library; None if it is not the GNU one."""
     if not sys.platform.startswith("linux"):
         return None
     with suppress(OSError, AttributeError):

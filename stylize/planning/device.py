@@ -86,7 +86,7 @@ def with_verdict(execution: Execution, device: str, verdict: Verdict) -> Device:
 
 
 def budget_bytes(execution: Execution, device: Device) -> float | None:
-    """Memory that a run may plan with: what was allowed, or most of what is free now.
+    """Return the memory that a run may plan with: the limit, or most of the free memory.
 
     None where nothing is known.
     """
@@ -124,7 +124,7 @@ def available_devices() -> list[str]:
 
 
 def fingerprint(device: str, weights: Weights) -> str:
-    """What a verdict depends on: processor, torch, threads, device, weights."""
+    """Name everything that a verdict depends on: processor, torch, threads, device, weights."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     parts = (name, device, torch.__version__, torch.get_num_threads(), weights.sha256)
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What the system allows this process: memory and processors. No torch."""
+"""Limits that the system sets for this process: memory and processors. No torch."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _limit() -> tuple[str, float] | None:
 
 
 def _address_space() -> tuple[float, float] | None:
-    """What a limit leaves of the address space, and what is resident; None without a limit."""
+    """Return how much address space is left and how much is resident; None without a limit."""
     limit = _limit()
     if limit is None:
         return None

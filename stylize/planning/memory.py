@@ -18,7 +18,7 @@ from stylize.planning.limits import more_memory
 from stylize.planning.tiles import deepest_stride, halo_px, spans
 from stylize.settings.schedule import Scale
 
-# Sides of what a tile owns, to choose from; smaller ones spend most of their work on the halo.
+# Sides of the area that a tile owns; smaller ones spend most of their work on the halo.
 TILES_PX = (2048, 1536, 1024, 768, 512, 256)
 
 # Pairs of the L-BFGS history: fewer where memory is short. Ten or twenty gain nothing over five.
@@ -37,7 +37,7 @@ class MemoryPlan:
     """How a picture of any size is held in memory.
 
     Attributes:
-        tile_px: side of what a tile owns at most; None for no tiles.
+        tile_px: longest side of the area that a tile owns; None for no tiles.
         history: pairs that L-BFGS keeps.
     """
 

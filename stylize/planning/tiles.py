@@ -29,7 +29,7 @@ class Span:
 
     Attributes:
         start, stop: of the window.
-        first, last: of what it owns, ``last`` excluded.
+        first, last: bounds of the area that it owns, ``last`` excluded.
     """
 
     start: int
@@ -121,7 +121,7 @@ def tiles_of(
     Args:
         strides: of the layers that are read.
         size: ``(height, width)`` of the picture.
-        tile_px: side of what a tile owns at most.
+        tile_px: longest side of the area that a tile owns.
         halo: pixels around that, as :func:`halo_px` says.
     """
     deepest = max(strides.values())

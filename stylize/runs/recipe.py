@@ -175,7 +175,7 @@ def check_recipe(document: Mapping[str, Any], name: str) -> None:
 
 
 def _fault(value: Any) -> str | None:
-    """What no recipe of ours contains and JSON does: NaN, numbers beyond floats, deep nesting."""
+    """Name what JSON allows and no recipe contains: NaN, huge numbers, deep nesting."""
     level = [value]
     for _ in range(_MAX_LEVELS):
         if any(isinstance(each, float) and not math.isfinite(each) for each in level):
