@@ -104,7 +104,7 @@ def work_of(tasks: Sequence[Task]) -> dict[Path, float]:
 
 
 def left_out(collection: Collection) -> list[str]:
-    """How many files were left out, a line for each reason."""
+    """Count the files that were left out, one line for each reason."""
     from stylize.images.find import MADE_HERE
 
     hints = {MADE_HERE: f"{MADE_HERE}; --include-results takes them"}

@@ -176,7 +176,7 @@ def take_save_mask(
     overwrite: bool,
     options: dict[str, Any],
 ) -> Path | None:
-    """Where the mask that is found will be written; removes the option from ``options``.
+    """Choose the file for the mask that is found; remove the option from ``options``.
 
     Raises:
         UsageError: no mask will be found.

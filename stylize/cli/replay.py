@@ -265,7 +265,7 @@ def note_changes(settings: Any, said: Mapping[str, Any], roles: Sequence[str]) -
 def with_new(
     new: Sequence[tuple[str, Path]], kept: Sequence[Wanted], found: Sequence[Path]
 ) -> tuple[list[Wanted], list[Path]]:
-    """All inputs with their files, the new ones first."""
+    """List all inputs with their files, the new ones first."""
     from stylize.runs.inputs import Wanted, digest
 
     wanted = [Wanted(role, path.name, digest(path)) for role, path in new]
@@ -319,7 +319,7 @@ def open_inputs(
 
 
 def comparison(file: Path, result: Result) -> str:
-    """How the new picture differs from the old one, in words."""
+    """Say how the new picture differs from the old one."""
     from stylize.images.read import read_picture
     from stylize.reruns.replay import difference
 

@@ -206,7 +206,7 @@ def require_next_to(target: Path, file: Path) -> None:
 
 
 def resolve_request(asked: OutputRequest, description: Description, file: Path) -> OutputRequest:
-    """How the picture is written: as the run was asked for, unless another output is named."""
+    """Write the picture as the first run asked for, unless another output is named."""
     kept = description.request
     output = asked.output or kept.target or "-"
     unfinished = is_unfinished(Path(output), description.recipe)

@@ -61,7 +61,7 @@ class Plan(Protocol):
 
     @property
     def settings(self) -> Any:
-        """How the result looks."""
+        """The settings of the product."""
 
     @property
     def scales(self) -> Sequence[Scale]:
@@ -69,7 +69,7 @@ class Plan(Protocol):
 
     @property
     def device(self) -> Device:
-        """Where the work is done."""
+        """The device that does the work."""
 
     @property
     def memory_plan(self) -> MemoryPlan:
@@ -101,7 +101,7 @@ class Job(Plan, Protocol):
 
 @dataclass(frozen=True)
 class RunRequest:
-    """All of a painting command that is not about the look.
+    """The part of a painting command that does not change the look.
 
     Attributes:
         target: the file to write, checked to be writable; None for stdout.

@@ -53,7 +53,7 @@ FILM_SUFFIXES = (".gif", ".apng", ".png", ".webp", ".mp4")
 
 @dataclass(frozen=True)
 class FilmLook:
-    """How a film is written.
+    """Options for writing a film.
 
     Attributes:
         quality: of WebP and mp4.
@@ -70,7 +70,7 @@ class FilmLook:
 
 @dataclass(frozen=True)
 class FilmOutput:
-    """Where a film goes.
+    """The files of a film.
 
     Attributes:
         film: one file for all; None for a folder of frames.
@@ -367,7 +367,7 @@ def choose_replayed_film(
     words: str,
     output: OutputRequest,
 ) -> FilmOutput:
-    """Where ``stylize replay`` writes a film.
+    """Choose the file to which ``stylize replay`` writes a film.
 
     Args:
         file: the film, or one of its frames.

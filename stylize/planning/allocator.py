@@ -1,4 +1,4 @@
-"""How the C library holds memory between the buffers of two steps, and between two pictures."""
+"""Let the C library keep memory from step to step, and from picture to picture."""
 
 from __future__ import annotations
 

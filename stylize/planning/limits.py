@@ -69,7 +69,7 @@ def out_of_memory() -> str:
 
 
 def more_memory() -> str:
-    """How to get more memory."""
+    """Say how to get more memory."""
     limit = _limit()
     if limit is None:
         return "close other programs or raise --max-memory"

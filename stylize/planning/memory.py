@@ -34,7 +34,7 @@ USABLE = 0.85
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a picture of any size is held in memory.
+    """A plan for holding a picture of any size in memory.
 
     Attributes:
         tile_px: longest side of the area that a tile owns; None for no tiles.
@@ -46,7 +46,7 @@ class MemoryPlan:
 
     @property
     def name(self) -> str:
-        """For people and recipes."""
+        """The name of the plan for people and recipes."""
         return "whole" if self.tile_px is None else "tiles"
 
     def whole(self, size: tuple[int, int], halo: int) -> bool:
@@ -93,7 +93,7 @@ class MemoryNeed:
         return size[0] * size[1] * passed + network_bytes(*network, sides[0] * sides[1])
 
     def work(self, size: tuple[int, int], memory_plan: MemoryPlan, *, passes: int) -> float:
-        """How many times the work of a whole picture this takes.
+        """Return the work in tiles as a multiple of the work without.
 
         Args:
             size: ``(height, width)`` of the picture.

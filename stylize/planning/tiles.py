@@ -1,4 +1,4 @@
-"""Where tiles lie, and how much they see beyond what they own. Pure arithmetic.
+"""Places of tiles, and how far they see beyond the area that they own. Pure arithmetic.
 
 Every position of a feature map is *owned* by one tile. A tile's *window* is what it owns and a
 halo that holds all pixels that an owned position sees: so its activations there are exactly those

@@ -81,7 +81,7 @@ def job_of(
 
 
 def _memory_plan(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) -> MemoryPlan:
-    """As the recipe resolved it, where the size is the same and the memory allows."""
+    """Follow the recipe's memory plan if the size is the same and the memory allows it."""
     tile, history = resolved.get("tile_px"), resolved.get("history")
     chosen = job.memory_plan
     same = resolved.get("size") == [job.size[1], job.size[0]]
@@ -129,7 +129,7 @@ def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
 
 
 def recorded_steps(recipe: Mapping[str, Any]) -> int | None:
-    """How many steps an interrupted run had done; None for a complete one.
+    """Return the number of steps of an interrupted run; None for a complete one.
 
     Raises:
         RecipeError: the recipe does not say.
