@@ -80,9 +80,9 @@ class DreamRequest:
 @output_options
 @checkpoint_options
 @preset_options("dream")
-@variants_option
 @picture_options
 @settings_options(DreamSettings)
+@variants_option
 @settings_options(Execution)
 @input_options
 @message_options

@@ -184,7 +184,6 @@ open_option = option(
     "show",
     is_flag=True,
     group=Group.OUTPUT,
-    everyday=True,
     help="Open the result in the desktop's viewer.",
 )
 

@@ -70,9 +70,9 @@ class TransferRequest:
 @output_options
 @checkpoint_options
 @preset_options("transfer")
-@variants_option
 @region_options
 @settings_options(TransferSettings)
+@variants_option
 @settings_options(Execution)
 @input_options
 @message_options

@@ -218,7 +218,6 @@ class TransferSettings:
     seed: int | None = setting(
         None,
         "Make a variant: each seed changes the start a little, and so the strokes.  [no change]",
-        everyday=True,
         low=0,
         high=2**63 - 1,
     )
