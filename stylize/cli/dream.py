@@ -116,8 +116,8 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
     sources = [each for each in (photo, guide, mask) if each]
-    facts = {"guide": bool(guide), "masks": bool(mask), "photo": photo is not None}
-    changed = changed_words(DreamSettings, note_idle(settings, said, **facts))
+    heeded = note_idle(settings, said, guide=bool(guide), masks=bool(mask), photo=photo is not None)
+    changed = changed_words(DreamSettings, heeded)
     words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
     run = check_run(
         photo,
