@@ -30,9 +30,10 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import check_fits, choose_target, deliver, report
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, emit_start, load_torch
+from stylize.cli.run import RunRequest, emit_start
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model

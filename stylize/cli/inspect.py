@@ -25,9 +25,9 @@ from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
 from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import load_torch
 from stylize.errors import OutputError
 from stylize.networks.models import find_model
 from stylize.products.inspect import QUESTIONS, Question, load_function

@@ -26,9 +26,10 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import choose_target
+from stylize.cli.process import load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
+from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError
 from stylize.settings.dream import TunnelSettings

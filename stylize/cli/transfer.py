@@ -24,8 +24,9 @@ from stylize.cli.options import (
     preset_options,
     settings_options,
 )
+from stylize.cli.process import load_torch
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint
+from stylize.cli.run import RunRequest, check_run, paint
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.models import find_model
 from stylize.settings.execution import Execution

@@ -28,9 +28,10 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import emit_done
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
+from stylize.cli.run import announce, emit_start, estimate_of, plan_of
 from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
 from stylize.settings.dream import TunnelSettings
