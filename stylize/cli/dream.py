@@ -94,7 +94,7 @@ def dream(photo: str | None, **options: Any) -> int:
     'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
     request = read_request(photo, options)
-    load_torch()
+    load_torch(request.run.files)
     return paint(prepare(request), request.run)
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from stylize.cli.inputs import decoding
 
 # What users may set to decide how the threads of OpenMP wait, in the runtimes of GNU and LLVM.
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
@@ -32,9 +36,14 @@ def prepare_environment() -> None:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
-def load_torch() -> None:
-    """Import torch, late, so that errors in the arguments do not wait for it."""
-    _import_torch()
+def load_torch(pictures: Sequence[Path] = ()) -> None:
+    """Import torch, late, so that errors in the arguments do not wait for it.
+
+    Args:
+        pictures: files to decode at the same time.
+    """
+    with decoding(pictures):
+        _import_torch()
     import torch
 
     from stylize.planning.allocator import keep_buffers

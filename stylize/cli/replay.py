@@ -92,7 +92,7 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     every pixel is the same; otherwise the difference is printed.
     """
     request = read_request(file, inputs, options)
-    load_torch()
+    load_torch(request.paths)
     job = prepare(request)
     if isinstance(request.settings, TunnelSettings):
         film = choose_replayed_film(file, request.settings, request.paths, request.output)

@@ -78,7 +78,7 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     an uninterrupted run.
     """
     request = read_request(file, inputs, options)
-    load_torch()
+    load_torch(request.paths)
     job = prepare(request)
     return paint_rest(job, request)
 

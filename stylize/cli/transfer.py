@@ -85,7 +85,7 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     STYLE: the rest of the photo then stays unchanged. The file name - reads from stdin.
     """
     request = read_request(content, styles, options)
-    load_torch()
+    load_torch(request.run.files)
     return paint(prepare(request), request.run)
 
 

@@ -140,7 +140,7 @@ def tunnel(photo: str | None, **options: Any) -> int:
     stopped, run the same command again. mp4 needs PyAV (pip install av).
     """
     request = read_request(photo, options)
-    load_torch()
+    load_torch(files_among((request.photo, request.guide)))
     job = prepare(request)
     return shoot(job, request)
 
