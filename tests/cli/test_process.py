@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import program
+from tests.cli.conftest import QUICK, program
 
 POLICIES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
 
@@ -41,6 +43,16 @@ def test_threads_of_the_program_sleep_while_they_wait() -> None:
 )
 def test_what_the_user_says_about_waiting_stays(given: str) -> None:
     assert variables(COMMAND, "--version", given=dict([given.split("=")])) == [given]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux has affinities")
+def test_no_more_threads_than_the_affinity_allows(files: tuple[Path, Path], tmp_path: Path) -> None:
+    code = "import os\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})" + COMMAND
+    words = ["transfer", *files, "-o", tmp_path / "out.png", "--json", *QUICK]
+    call = program()
+    call["args"] = [sys.executable, "-c", code, *map(str, words)]
+    events = [json.loads(line) for line in subprocess.check_output(**call).splitlines()]
+    assert events[0]["plan"]["threads"] == 1
 
 
 def test_a_library_leaves_the_threads_of_its_host_alone(files: tuple[Path, Path]) -> None:
