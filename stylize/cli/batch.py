@@ -40,9 +40,9 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import note_quality
+from stylize.cli.process import VARIABLES, load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, take
-from stylize.cli.run import load_torch
 from stylize.cli.transfer import take_parts
 from stylize.errors import (
     MissingExtraError,
@@ -86,13 +86,6 @@ runner_options = [
 ]
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
-
-# What a worker's torch reads when it is loaded; see the program's entry.
-_PASSED_ON = (
-    "THP_MEM_ALLOC_ENABLE",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
-    "LRU_CACHE_CAPACITY",
-)
 
 
 @dataclass(frozen=True)
@@ -370,7 +363,7 @@ def run_on_ray(
     from stylize.batches.ray import RayRunner
 
     # A cluster on this machine inherits them.
-    names = _PASSED_ON if request.runner.address else ()
+    names = VARIABLES if request.runner.address else ()
     environment = {name: os.environ[name] for name in names if name in os.environ}
     runner = RayRunner(
         ray,

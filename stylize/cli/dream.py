@@ -27,8 +27,9 @@ from stylize.cli.options import (
     settings_options,
     variants_option,
 )
+from stylize.cli.process import load_torch
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint_all
+from stylize.cli.run import RunRequest, check_run, paint_all
 from stylize.errors import UsageError
 from stylize.networks.models import find_model
 from stylize.settings.dream import BaseDreamSettings, DreamSettings, with_photo
@@ -98,7 +99,7 @@ def dream(photo: str | None, **options: Any) -> int:
     'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
     requests = [read_request(photo, each) for each in each_variant(options, (photo or "",))]
-    load_torch()
+    load_torch(requests[0].run.files)
     return paint_all((prepare(request), request.run) for request in requests)
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,13 @@ import click
 from stylize.cli import help as grouped
 from stylize.cli.completion import FIELDS, FILE
 from stylize.cli.help import CommandGroup, option
-from stylize.cli.inputs import open_picture, require_files
+from stylize.cli.inputs import files_among, open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
 from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver, placeholders
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import load_torch
 from stylize.errors import OutputError
 from stylize.networks.models import find_model
 from stylize.products.inspect import QUESTIONS, Question, load_function
@@ -524,7 +525,7 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     request.settings.check_request(request.given, request.pictures)
     target = request.choose_target()
     started = time.perf_counter()
-    load_torch()
+    load_torch(files_among(chain.from_iterable(request.pictures.values())))
     finding = look(request, target)
     target = deliver(finding.result, target, request.output)
     if target is not None:

@@ -120,13 +120,13 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
         OutputError: unknown suffix, another file of the run, or an existing file.
         MissingExtraError: mp4 without PyAV.
     """
+    film = request.film
+    if film is None:
+        return
     from stylize.images.atomic import check_writable
     from stylize.images.destinations import resolve_output
     from stylize.images.film import STEPS_FPS, check_animation
 
-    film = request.film
-    if film is None:
-        return
     check_animation(film, fps=STEPS_FPS, quality=request.quality)
     if os.path.realpath(film) in map(os.path.realpath, taken):
         raise OutputError(f"{film} is another file of this run", hint="name another film")

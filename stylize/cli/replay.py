@@ -29,9 +29,10 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import choose_target, placeholders
+from stylize.cli.process import load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
+from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError, SettingError, UnknownNameError
 from stylize.settings.dream import TunnelSettings
@@ -122,7 +123,7 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     every pixel is the same; otherwise the difference is printed.
     """
     request = read_request(file, inputs, options)
-    load_torch()
+    load_torch(request.paths)
     job = prepare(request)
     if isinstance(request.settings, TunnelSettings):
         words = "-".join(request.changes) or "replay"

@@ -161,19 +161,6 @@ def check_run(
     )
 
 
-def load_torch() -> None:
-    """Import torch, late, so that errors in the arguments do not wait for it."""
-    import torch
-
-    from stylize.planning.allocator import keep_buffers
-    from stylize.planning.limits import require_address_space
-
-    require_address_space()
-    # Gradients can fade into denormal numbers, which are slow (PyTorch issue 67797).
-    torch.set_flush_denormal(True)
-    keep_buffers()
-
-
 def paint(job: Job, request: RunRequest) -> int:
     """Run a job and save its result; the exit code."""
     policy = begin(job, request)

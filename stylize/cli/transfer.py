@@ -28,8 +28,9 @@ from stylize.cli.options import (
     settings_options,
     variants_option,
 )
+from stylize.cli.process import load_torch
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint_all
+from stylize.cli.run import RunRequest, check_run, paint_all
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.models import find_model
 from stylize.settings.execution import Execution
@@ -91,7 +92,7 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     requests = [
         read_request(content, styles, each) for each in each_variant(options, (content, *styles))
     ]
-    load_torch()
+    load_torch(requests[0].run.files)
     return paint_all((prepare(request), request.run) for request in requests)
 
 

@@ -35,9 +35,10 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import emit_done, filled, open_viewer, placeholders
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
+from stylize.cli.run import announce, emit_start, estimate_of, plan_of
 from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings, TunnelSettings, with_photo
@@ -149,7 +150,7 @@ def tunnel(photo: str | None, **options: Any) -> int:
     stopped, run the same command again. mp4 needs PyAV (pip install av).
     """
     request = read_request(photo, options)
-    load_torch()
+    load_torch(files_among((request.photo, request.guide)))
     job = prepare(request)
     return shoot(job, request)
 

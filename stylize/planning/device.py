@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -133,9 +134,12 @@ def fingerprint(device: str, weights: Weights) -> str:
 def processor() -> str:
     """Name and instruction sets of the processor, as far as the system tells."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        with Path("/proc/cpuinfo").open() as file:
+            # Only the first: the system asks each processor for its frequency when it is read.
+            lines = list(takewhile(str.strip, file))
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
-    fields = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
+    named = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
     return " ".join((named.get("model name", platform.machine()), named.get("flags", "")))

@@ -68,6 +68,11 @@ def out_of_memory() -> str:
     return f"this process may use only {limit[1] / 1e9:.1f} GB of memory ({more_memory()})"
 
 
+def has_memory_limit() -> bool:
+    """Whether a limit such as ``ulimit -v`` is in force, under which threads take their share."""
+    return _limit() is not None
+
+
 def more_memory() -> str:
     """Say how to get more memory."""
     limit = _limit()

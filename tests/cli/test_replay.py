@@ -414,10 +414,14 @@ class TestInputs:
     ) -> None:
         from stylize.runs import inputs
 
-        def late(path: Path, sha256: str) -> None:
-            save(photo(32, 32), folder / "strokes.png")
+        find = inputs.find_sources
 
-        monkeypatch.setattr(inputs, "remember", late)
+        def found(*args: Any, **options: Any) -> list[Path]:
+            paths = find(*args, **options)
+            save(photo(32, 32), folder / "strokes.png")
+            return paths
+
+        monkeypatch.setattr(inputs, "find_sources", found)
         line = complaint(run("replay", picture), 1)
         assert line == "strokes.png has changed since it was found"
 
