@@ -46,4 +46,11 @@ def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
 
 def objects(kind: type[Any]) -> st.SearchStrategy[Any]:
     """Settings, any that are allowed."""
-    return st.builds(kind, **{each.name: values(each) for each in dataclasses.fields(kind)})
+
+    def one_of_two(**values: Any) -> Any:
+        for name, other in getattr(kind, "ALTERNATIVES", {}).items():
+            if values[name] is not None:
+                values[other] = None
+        return kind(**values)
+
+    return st.builds(one_of_two, **{each.name: values(each) for each in dataclasses.fields(kind)})

@@ -328,6 +328,14 @@ def effective_settings(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in document.items() if key != "seed"}
 
 
+def _former_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that recipes of transfers left to defaults which have changed since."""
+    steps = recipe["settings"].get("steps")
+    if recipe["technique"] != TransferSettings.TECHNIQUE or "content_weight" in recipe["resolved"]:
+        return {}
+    return {"final_steps": max(1, round(steps / 2))} if isinstance(steps, int) else {}
+
+
 def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:
     """Report an invalid setting as a fault of the recipe, not of the user's request."""
     return RecipeError(

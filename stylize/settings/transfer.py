@@ -84,9 +84,7 @@ def content_weight_of(strength: float) -> float:
     Args:
         strength: 0 (the photo) to 100 (all paint).
     """
-    if strength == 0:
-        return MAX_WEIGHT
-    odds = (100 - strength) / strength
+    odds = (100 - strength) / max(strength, 1e-6)
     return float(min(MAX_WEIGHT, _MIDDLE_WEIGHT * odds**_STEEPNESS))
 
 
@@ -170,7 +168,7 @@ class TransferSettings:
         high=MAX_WEIGHT,
     )
     smoothness: float = setting(
-        0.5,
+        0.4,
         "Weight of the total variation: larger is smoother, with less fine detail.",
         low=0,
         high=MAX_WEIGHT,
@@ -251,7 +249,7 @@ class TransferSettings:
         "lbfgs", "Optimization method.", Group.OPTIMIZER, choices=("lbfgs", "adam")
     )
     steps: int = setting(
-        28,
+        160,
         "Steps at the smallest size; fewer at each larger size, down to --final-steps.",
         Group.OPTIMIZER,
         low=1,
@@ -259,7 +257,7 @@ class TransferSettings:
     )
     final_steps: int | None = setting(
         None,
-        "Steps at the full size.  [half of --steps]",
+        "Steps at the full size.  [10, or a sixteenth of --steps if that is more]",
         Group.OPTIMIZER,
         low=1,
         high=1_000_000,
@@ -381,7 +379,7 @@ class TransferSettings:
     @property
     def steps_at_the_end(self) -> int:
         """Steps at the finest scale."""
-        return self.final_steps or max(1, round(self.steps / 2))
+        return self.final_steps or min(self.steps, max(10, round(self.steps / 16)))
 
 
 MAX_DREAM_WEIGHT = 1000.0

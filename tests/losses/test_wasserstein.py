@@ -22,7 +22,6 @@ def covariance(seed: int, channels: int = 6, positions: int = 40) -> Tensor:
 @pytest.fixture
 def sharp(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without what makes the distance fast and finite: every direction, no blur."""
-    monkeypatch.setattr(bures, "_SHARE", 1.0)
     monkeypatch.setattr(bures, "_BLUR", 1e-12)
 
 
@@ -59,6 +58,7 @@ def test_the_slope_is_that_of_the_value(
 ) -> None:
     """Also of a covariance that lacks directions, of fewer positions than channels."""
     monkeypatch.setattr(bures, "_SHARE", share)
+    monkeypatch.setattr(bures, "_MOST_WHOLE", 0)
     distance, at = Bures(covariance(1)), covariance(2, positions=positions)
     slope = distance(at)[1]
     torch.testing.assert_close(slope, slope.T)
@@ -77,8 +77,9 @@ def test_directions_without_variance_have_a_bounded_slope() -> None:
     assert float(slope[3, 3]) < -5  # there shall be more
 
 
-def test_the_rest_counts_as_one_amount() -> None:
+def test_the_rest_counts_as_one_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turned about within the faint directions nothing changes; made stronger, it does."""
+    monkeypatch.setattr(bures, "_MOST_WHOLE", 0)
     target = torch.diag(torch.tensor([100.0, 90, 80, 1, 1, 1]).double())
     distance = Bures(target)
     turned = target.clone()
@@ -100,3 +101,13 @@ def test_what_is_not_finite_is_not_made_so() -> None:
     value, slope = Bures(covariance(0))(covariance(1) * torch.inf)
     assert torch.isnan(value)
     assert slope.isnan().all()
+
+
+def test_faint_directions_count_in_shallow_layers() -> None:
+    """A direction with a millionth of the variance, such as the hue of a nearly grey style."""
+    target = torch.diag(torch.tensor([1e3, 1e3, 1e-3]).double())
+    spotted = torch.diag(torch.tensor([1e3, 1e3, 1.0]).double())
+    found = float(Bures(target)(spotted)[0])
+    blur = bures._BLUR * float(target.trace()) / 3
+    assert found == pytest.approx(((1 + blur) ** 0.5 - (1e-3 + blur) ** 0.5) ** 2)
+    assert found > 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 from typing import Any
@@ -164,7 +165,7 @@ def test_weights_that_are_all_zero() -> None:
 def test_the_final_steps(steps: int, final: int | None) -> None:
     found = TransferSettings(steps=steps, final_steps=final).steps_at_the_end
     assert found >= 1
-    assert found == (final or max(1, round(steps / 2)))
+    assert found == (final or min(steps, max(10, round(steps / 16))))
 
 
 @pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings, Execution])
@@ -283,3 +284,20 @@ def test_a_film_dreams_as_a_picture_does() -> None:
     assert film.items() > picture.items()
     with pytest.raises(UnknownNameError, match="unknown setting 'subject'"):
         from_document(TunnelSettings, {"subject": "keep"})
+
+
+def test_strength_sets_the_content_weight() -> None:
+    weights = [TransferSettings(strength=each).content_share for each in range(101)]
+    assert all(one > other for one, other in itertools.pairwise(weights))
+    assert weights[100] == 0
+    assert TransferSettings().content_share == weights[50]
+    assert TransferSettings(content_weight=0.3).content_share == 0.3
+    with pytest.raises(SettingError, match="exclude each other"):
+        TransferSettings(strength=50, content_weight=0.3)
+
+
+def test_strength_and_content_weight_replace_each_other() -> None:
+    strong = from_document(TransferSettings, {"strength": 90})
+    heavy = from_document(TransferSettings, {"content_weight": 0.3}, strong)
+    assert (heavy.strength, heavy.content_weight) == (None, 0.3)
+    assert from_document(TransferSettings, {"strength": 90}, heavy) == strong
