@@ -71,7 +71,6 @@ class TransferKeywords(ExecutionKeywords, total=False):
 class _DreamsOnly(TypedDict, total=False):
     from_noise: str | None
     layers: str
-    strength: float
     octaves: int
     octave_scale: float
     min_octave: int | None
@@ -89,6 +88,7 @@ class _DreamsOnly(TypedDict, total=False):
 class _DreamKeywords(ExecutionKeywords, _DreamsOnly, total=False):
     size: Size
     enlarge: bool
+    strength: float
     steps: int
     seed: int
     pooling: str

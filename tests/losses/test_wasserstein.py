@@ -63,7 +63,7 @@ def test_the_slope_is_that_of_the_value(
     slope = distance(at)[1]
     torch.testing.assert_close(slope, slope.T)
     for seed in range(3):
-        step = 1e-4 * covariance(seed + 5)
+        step = 1e-6 * covariance(seed + 5)
         change = distance(at + step)[0] - distance(at)[0]
         middle = distance(at + step / 2)[1]
         assert float(change) == pytest.approx(float((middle * step).sum()), rel=1e-2)
