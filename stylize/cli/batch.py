@@ -330,6 +330,10 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     common = {look.name: painter.inputs(look) for look in request.looks}
     # Only now, so that a request that fails leaves no folder behind.
     make_folder(request.output)
+    if request.gallery:
+        from stylize.batches.gallery import check_gallery
+
+        check_gallery(request.output)
     save_plan(request.output, plan, [*request.inputs, *request.listed])
     ledger = Ledger(request.output, common, retry=request.retry_failed, overwrite=request.overwrite)
     action = "stopping; the current picture is dropped"
@@ -486,7 +490,7 @@ run_options = [
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Also write index.html with all pictures and failures.",
+        help="Also write index.html with all pictures and failures, in place of an earlier gallery.",
     ),
     *runner_options,
 ]

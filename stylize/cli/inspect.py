@@ -499,12 +499,14 @@ class InspectRequest:
         folder = os.path.normpath(self.album.folder)
         named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
         target = choose_target(named, [each.path for each in self.album.photos], words, self.output)
-        for path in (
-            [load_function(name)(target) for name in self.entry.companions] if target else []
-        ):
+        for path in self.companions(target) if target else []:
             if os.path.lexists(path) and not self.output.overwrite:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
         return target
+
+    def companions(self, target: Path) -> list[Path]:
+        """The files that go next to a picture."""
+        return [load_function(name)(target) for name in self.entry.companions]
 
 
 def _given(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -527,7 +529,10 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     finding = look(request, target)
     target = deliver(finding.result, target, request.output)
     if target is not None:
-        finding.save_companions(target)
+        overwrite = request.output.overwrite
+        for path in finding.save_companions(target, overwrite=overwrite):
+            if path not in request.companions(target) and not request.messages.quiet:
+                say(f"saved {path}; the usual name is taken now")
     report(finding, target, time.perf_counter() - started, request.messages)
     return INTERRUPTED if finding.result.interrupted else 0
 

@@ -221,13 +221,18 @@ def _publish(partial: Path, final: Path, *, overwrite: bool) -> Path:
         return final
     for free in numbered(final):
         with suppress(FileExistsError):
-            _move_without_replacing(partial, free)
+            move_without_replacing(partial, free)
             return free
     raise AssertionError("unreachable: numbers do not end")
 
 
-def _move_without_replacing(source: Path, target: Path) -> None:
-    """Rename a file, failing with FileExistsError if the target exists, whatever it is."""
+def move_without_replacing(source: Path, target: Path) -> None:
+    """Rename a file within its file system.
+
+    Raises:
+        FileExistsError: the target exists, whatever it is.
+        OSError: the system refuses.
+    """
     try:
         os.link(source, target, follow_symlinks=False)
     except NotImplementedError:

@@ -108,10 +108,12 @@ def page_path(target: Path) -> Path:
     return target.with_suffix(".html")
 
 
-def write_inventory(target: Path, digests: Mapping[str, str]) -> None:
-    """Write the inventory next to a picture.
+def write_inventory(target: Path, digests: Mapping[str, str], *, overwrite: bool = False) -> Path:
+    """Write the inventory next to a picture; return its path.
+
+    Without ``overwrite`` it takes the next free name if a file has its own.
 
     Raises:
         OutputError: the system refuses.
     """
-    write_atomically(inventory_path(target), inventory(digests))
+    return write_atomically(inventory_path(target), inventory(digests), overwrite=overwrite)

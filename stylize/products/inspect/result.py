@@ -43,14 +43,17 @@ class Finding:
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def save_companions(self, target: Path) -> None:
-        """Write the files that go next to the picture ``target``.
+    def save_companions(self, target: Path, *, overwrite: bool) -> list[Path]:
+        """Write the files that go next to the picture ``target``; return their paths.
+
+        Without ``overwrite`` they replace nothing, but take the next free names.
 
         Raises:
             OutputError: the system refuses.
         """
-        if self.digests:
-            write_inventory(target, self.digests)
+        if not self.digests:
+            return []
+        return [write_inventory(target, self.digests, overwrite=overwrite)]
 
 
 def with_recipe(
