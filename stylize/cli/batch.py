@@ -490,7 +490,7 @@ run_options = [
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Also write index.html with all pictures and failures, in place of an earlier gallery.",
+        help="Also write index.html with all pictures and failures; replaces an earlier one.",
     ),
     *runner_options,
 ]

@@ -39,7 +39,8 @@ checkpoint_options = group_of(
             metavar="FILE",
             group=Group.EXECUTION,
             help="Save the progress to FILE, so that 'stylize resume FILE' can continue the run."
-            "  [OUTPUT.checkpoint, for runs over 10 minutes]",
+            "  [OUTPUT.checkpoint, for runs over 10 minutes, and for others that SIGTERM or SIGHUP"
+            " ends after a minute]",
         ),
         option(
             "--no-checkpoint",
@@ -79,17 +80,31 @@ class Checkpointing:
         from stylize.runs.checkpoint import CheckpointPolicy
 
         path = self.path or self._usual(job)
-        if path is None or not self.wanted:
+        if not self.wanted:
             return None
+        if path is None:
+            return self._for_termination()
         if self.path is None:
+            hold(path)
+        if not self.resumed:
+            # Again for a named file, which may have appeared while the network was loaded.
             check_free(path, self.files, overwrite=self.request.overwrite)
-            if not quiet:
-                say(f"long run: checkpoints go to {path} (--no-checkpoint turns them off)")
+        if self.path is None and not quiet:
+            say(f"long run: checkpoints go to {path} (--no-checkpoint turns them off)")
         if not self.resumed:
             # So that the state of an older run is never resumed by mistake.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         return CheckpointPolicy(path, self.request, say, present=self.resumed)
+
+    def _for_termination(self) -> CheckpointPolicy | None:
+        """The checkpoint of a run that needs one only if the system terminates it."""
+        from stylize.runs.checkpoint import SUFFIX, CheckpointPolicy
+
+        if self.request.target is None:
+            return None
+        path = Path(self.request.target + SUFFIX)
+        return CheckpointPolicy(path, self.request, say, only_terminated=True)
 
     def _usual(self, job: Plan) -> Path | None:
         from stylize.images.names import shortened
@@ -128,6 +143,7 @@ def read_checkpointing(
         )
     taken = [*files, *([] if target is None else [target])]
     if path is not None:
+        hold(path)
         check_free(path, taken, overwrite=output.overwrite)
     request = Request(
         target=None if target is None else os.path.abspath(target),
@@ -139,6 +155,22 @@ def read_checkpointing(
         minutes=minutes,
     )
     return Checkpointing(request, path, not without, files=files)
+
+
+def hold(path: Path) -> None:
+    """Keep a checkpoint from all other runs until the command ends.
+
+    Raises:
+        OutputError: another run has it.
+    """
+    from stylize.images.atomic import reserved
+
+    context = click.get_current_context(silent=True)
+    if context is not None and not context.with_resource(reserved(Path(os.path.realpath(path)))):
+        raise OutputError(
+            f"{path} is the checkpoint of a run that is not finished yet",
+            hint="wait for its end, or name another file with --checkpoint",
+        )
 
 
 def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:

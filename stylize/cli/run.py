@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
-from stylize.cli.messages import say
+from stylize.cli.messages import TERMINATED, say
 from stylize.cli.options import check_new_preset, check_streams, save_preset
 from stylize.cli.output import check_fits, choose_target, deliver, make_folder, report
 from stylize.cli.progress import (
@@ -212,6 +212,7 @@ def run_job(
         else:
             from stylize.optimize.snapshot import SnapshotHooks
 
+            policy.is_terminated = lambda: stop.exit_code == TERMINATED
             result = run(all_of(listeners), stop, SnapshotHooks(policy.offer))
     if pace is not None:
         pace.remember()

@@ -90,7 +90,7 @@ def new_file(target: Path, *, overwrite: bool, token: str | None = None) -> Iter
         created = partial.open("xb")
         stack.callback(_discard, partial)
         stack.callback(created.close)
-        if _lock(created.fileno()) is None:
+        if lock(created.fileno()) is None:
             created.close()
         file = NewFile(partial, target)
         yield file
@@ -140,7 +140,7 @@ def remove_leftovers(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                _remove_if_unlocked(Path(entry.path))
+                remove_if_unlocked(Path(entry.path))
 
 
 @contextmanager
@@ -154,17 +154,33 @@ def reserved(path: Path) -> Iterator[bool]:
     lock_file = path.parent / f".stylize-{_digest(path.name)}.lock"
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(lock_file, flags, 0o666)
+        descriptor, locked = _open_locked(lock_file, flags)
     except OSError:
         yield True
         return
-    locked = _lock(descriptor)
     try:
         yield locked is not False
     finally:
         if locked:
             _discard(lock_file)
         os.close(descriptor)
+
+
+def _open_locked(lock_file: Path, flags: int) -> tuple[int, bool | None]:
+    while True:
+        descriptor = os.open(lock_file, flags, 0o666)
+        locked = lock(descriptor)
+        # The last owner may have removed the file since it was opened.
+        if not locked or _is_at(descriptor, lock_file):
+            return descriptor, locked
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:
@@ -298,7 +314,7 @@ def _discard(path: Path) -> None:
         path.unlink()
 
 
-def _lock(descriptor: int) -> bool | None:
+def lock(descriptor: int) -> bool | None:
     """Lock an open file: True if it is ours now, False if another has it, None if it cannot be."""
     if _FCNTL is None:
         return None
@@ -311,11 +327,16 @@ def _lock(descriptor: int) -> bool | None:
     return True
 
 
-def _remove_if_unlocked(path: Path) -> None:
+def remove_if_unlocked(path: Path) -> None:
+    """Remove a file or a folder that no running program has locked; links are not followed."""
+    if _FCNTL is None:
+        return
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if _lock(descriptor):
+            if lock(descriptor) and stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            elif lock(descriptor):
                 path.unlink()
         finally:
             os.close(descriptor)

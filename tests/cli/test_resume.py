@@ -17,6 +17,7 @@ import torch
 
 from stylize.cli import checkpoints as checkpointing
 from stylize.errors import OutputError
+from stylize.images.atomic import reserved
 from stylize.images.read import read_picture
 from stylize.runs import checkpoint as container
 from stylize.runs.checkpoint import describe
@@ -441,3 +442,20 @@ def kill(call: dict[str, Any], number: int, wait_s: float) -> None:
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == (143 if number == signal.SIGTERM else -number)
+
+
+@POSIX
+@pytest.mark.parametrize("is_resume", [False, True])
+def test_a_checkpoint_has_one_run(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, is_resume: bool
+) -> None:
+    words: tuple[object, ...] = (*TRANSFER, "-o", "other.png", *KEPT, "--overwrite")
+    if is_resume:
+        stop(run, monkeypatch, *TRANSFER, "-o", "out.png", *KEPT)
+        words = ("resume", "run.checkpoint", "-o", "other.png")
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    with reserved(folder / "run.checkpoint"):
+        result = run(*words)
+    assert result.exit_code == 1
+    assert "is the checkpoint of a run that is not finished yet" in str(result.exception)
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before

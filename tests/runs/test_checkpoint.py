@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -264,9 +265,11 @@ def snapshot(loss: float = 0.1, **changes: Any) -> Snapshot:
 class Watch:
     """A clock that stands still unless it is set, and a list of warnings."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **changes: Any) -> None:
         self.seconds, self.said = 0.0, []
-        self.policy = CheckpointPolicy(path, REQUEST, self.said.append, clock=lambda: self.seconds)
+        self.policy = CheckpointPolicy(
+            path, REQUEST, self.said.append, clock=lambda: self.seconds, **changes
+        )
 
     def offered(self, seconds: float, found: Snapshot | None = None, last: bool = False) -> bool:
         """Whether a snapshot was taken at that time."""
@@ -438,3 +441,57 @@ def test_a_file_that_goes_away(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(CheckpointError):
         load(path, description, SCALES)
+
+
+def test_a_file_that_appears_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    watch = Watch(path)
+    watch.offered(120)
+    path.unlink()
+    path.write_bytes(b"theirs")
+    watch.offered(240)
+    assert watch.policy.path == tmp_path / "run-2.checkpoint"
+    assert describe(watch.policy.path).seconds == 12.5
+    watch.policy.discard()
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "terminated", "last", "kept"),
+    [(61, True, True, True), (59, True, True, False), (61, False, True, False),
+     (1000, True, False, False)],
+)  # fmt: skip
+def test_a_terminated_run_is_kept_if_it_is_worth_it(
+    tmp_path: Path, seconds: float, terminated: bool, last: bool, kept: bool
+) -> None:
+    watch = Watch(tmp_path / "run.checkpoint", only_terminated=True)
+    watch.policy.is_terminated = lambda: terminated
+    assert watch.offered(seconds, last=last) is kept
+    assert watch.policy.path.exists() is kept
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such locks there")
+def test_remains_of_others_stay(tmp_path: Path) -> None:
+    """Locked ones, links, and names that only resemble ours."""
+    path = tmp_path / "run.checkpoint"
+    mark = hashlib.sha256(path.name.encode()).hexdigest()[:16]
+    begin = tmp_path / f".stylize-checkpoint-{mark}-"
+    theirs, link = Path(f"{begin}notes.part"), Path(f"{begin}7.part")
+    locked, free = Path(f"{begin}8.part"), Path(f"{begin}9.part")
+    for each in (theirs, locked, free):
+        each.touch()
+    (tmp_path / "kept").touch()
+    link.symlink_to(tmp_path / "kept")
+    folder = Path(f"{begin}8abcdefgh.part")
+    folder.mkdir()
+    fcntl = pytest.importorskip("fcntl")
+    handles = [os.open(each, os.O_RDONLY) for each in (locked, folder)]
+    for handle in handles:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    remove_remains(path)
+    assert set(tmp_path.iterdir()) == {theirs, link, locked, folder, tmp_path / "kept"}
+    for handle in handles:
+        os.close(handle)
+    remove_remains(path)
+    assert set(tmp_path.iterdir()) == {theirs, link, tmp_path / "kept"}
