@@ -388,7 +388,7 @@ class TestWhenThereIsOne:
     def test_a_full_disk_is_told_once(
         self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(*_: object) -> None:
+        def full(*_: object, **__: object) -> None:
             raise OutputError("cannot write run.checkpoint: no space left on device")
 
         monkeypatch.setattr("stylize.runs.checkpoint.save", full)
@@ -457,5 +457,5 @@ def test_a_checkpoint_has_one_run(
     with reserved(folder / "run.checkpoint"):
         result = run(*words)
     assert result.exit_code == 1
-    assert "is the checkpoint of a run that is not finished yet" in str(result.exception)
+    assert "is the checkpoint of a run that is not finished yet" in result.stderr
     assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
