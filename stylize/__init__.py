@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 from stylize.version import __version__
 
 if TYPE_CHECKING:
-    from stylize.api import dream, replay, transfer, tunnel
+    from stylize.api import (
+        batch,
+        dream,
+        explore,
+        inspect,
+        replay,
+        resume,
+        transfer,
+        tunnel,
+    )
     from stylize.errors import StylizeError
     from stylize.runs.result import Result
     from stylize.settings.dream import DreamSettings
@@ -27,8 +36,12 @@ __all__ = [
     "StylizeError",
     "TransferSettings",
     "__version__",
+    "batch",
     "dream",
+    "explore",
+    "inspect",
     "replay",
+    "resume",
     "transfer",
     "tunnel",
 ]
@@ -39,8 +52,12 @@ _HOMES = {
     "Result": "stylize.runs.result",
     "StylizeError": "stylize.errors",
     "TransferSettings": "stylize.settings.transfer",
+    "batch": "stylize.api",
     "dream": "stylize.api",
+    "explore": "stylize.api",
+    "inspect": "stylize.api",
     "replay": "stylize.api",
+    "resume": "stylize.api",
     "transfer": "stylize.api",
     "tunnel": "stylize.api",
 }

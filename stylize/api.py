@@ -3,62 +3,90 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from inspect import cleandoc, signature
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Unpack
 
 import numpy as np
 import torch
 
-from stylize.errors import InterruptedRunError, RecipeError, StylizeError
+from stylize.batches.claims import Claims
+from stylize.batches.local import BatchContext, LocalRunner, Outcome, Saving, sweep
+from stylize.batches.painter import BatchPainter
+from stylize.batches.plan import make_plan, save_plan
+from stylize.batches.records import Ledger
+from stylize.batches.tasks import Look, Task
+from stylize.errors import (
+    InterruptedRunError,
+    OutputError,
+    RecipeError,
+    SettingError,
+    StylizeError,
+    UnknownNameError,
+    UsageError,
+    quoted,
+)
+from stylize.images.atomic import check_writable, refusals_named
 from stylize.images.convert import PictureSource, to_picture
 from stylize.images.film import check_animation
+from stylize.images.find import collect
+from stylize.images.mosaic import in_rows
 from stylize.images.read import Picture
+from stylize.images.write import format_of
+from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
+from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.film import Reel, develop
 from stylize.products.dream.tunnel import Tunnel
+from stylize.products.inspect import QUESTIONS
+from stylize.products.inspect.folder import open_album
+from stylize.products.inspect.result import Finding
 from stylize.products.transfer.style_groups import MaskRegion, Masks
 from stylize.products.transfer.transfer import Transfer
+from stylize.reruns.explore import Cell, Exploration
 from stylize.reruns.replay import execution_of, job_of, recorded_steps, run_until
+from stylize.reruns.resume import check_resumable, run_rest
+from stylize.runs.checkpoint import describe
 from stylize.runs.inputs import find_sources, wanted_of
 from stylize.runs.recipe import load_recipe, of_cell, settings_of
 from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import from_document, option_name
+from stylize.settings.fields import from_document
+from stylize.settings.inspect import (
+    InspectSettings,
+)
 from stylize.settings.keywords import (
     DreamKeywords,
     ExecutionKeywords,
     Size,
     TransferKeywords,
     TunnelKeywords,
+    described,
+    in_python,
+    settings_shown,
 )
-from stylize.settings.presets import DEFAULTS, find_preset
+from stylize.settings.presets import DEFAULTS, check_layers, find_preset, preset_names
 from stylize.settings.transfer import TransferSettings
 
-PictureLike = PictureSource | Result
+PictureLike = PictureSource | Result | Finding
 Progress = bool | Callable[[Step], None]
 Stop = Callable[[], bool]
 
 _EXECUTION = {each.name for each in fields(Execution)}
 
-_PARAMETERS = {
-    option_name(each): each.name
-    for kind in (TransferSettings, TunnelSettings, DreamSettings, Execution)
-    for each in fields(kind)
-} | {"--substitute": "substitute", "--cell": "cell", "--input": "inputs"}
-
-_OPTION = re.compile(r"--[a-z][a-z-]*")
-
-_used = False
-_forked = False
+_TRANSFER: TransferSettings = find_preset("transfer", DEFAULTS["transfer"]).apply()
+_DREAM: DreamSettings = find_preset("dream", DEFAULTS["dream"]).apply()
+_TUNNEL: TunnelSettings = from_document(
+    TunnelSettings, find_preset("dream", DEFAULTS["dream"]).settings
+)
 
 
+@settings_shown(TransferKeywords, _TRANSFER, Execution())
 def transfer(
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike],
@@ -85,8 +113,7 @@ def transfer(
         parts: regions with their own styles, in addition to ``mask`` and ``keep``.
         progress: True shows a bar on stderr; a function is called with every :class:`Step`.
         stop: asked after every step; True ends the run with the picture so far.
-        settings: fields of :class:`stylize.TransferSettings`, which beat the preset, and of
-            :class:`stylize.Execution`: ``device``, ``threads`` …
+        settings: see below; they beat the preset.
 
     Raises:
         StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
@@ -112,6 +139,7 @@ def transfer(
             return job.run(on_step, stop)
 
 
+@settings_shown(DreamKeywords, _DREAM, Execution())
 def dream(
     photo: PictureLike | None = None,
     *,
@@ -154,6 +182,7 @@ def dream(
             return job.run(on_step, stop)
 
 
+@settings_shown(TunnelKeywords, _TUNNEL, Execution())
 def tunnel(
     photo: PictureLike | None,
     film: str | Path,
@@ -162,19 +191,23 @@ def tunnel(
     guide: PictureLike | None = None,
     quality: int = 90,
     overwrite: bool = False,
-    progress: Callable[[int], None] | None = None,
+    progress: bool | Callable[[int], None] = False,
     stop: Stop | None = None,
     **settings: Unpack[TunnelKeywords],
 ) -> Path:
     """Make a film that dreams its way into a photo; return the file that was written.
+
+    The frames are kept in the folder ``FILM.frames`` until the film is complete: the same call
+    continues a film that was stopped.
 
     Args:
         photo: see :func:`transfer`; None with ``from_noise="640x480"``.
         film: a ``.webp``, ``.gif``, ``.apng`` or ``.mp4`` file.
         preset, guide: see :func:`dream`.
         quality: 1 to 100, for WebP and mp4.
-        overwrite: see :meth:`Result.save`.
-        progress: called with the number of every finished frame.
+        overwrite: replace an existing film, and the frames of another one.
+        progress: True shows a bar on stderr; a function is called with the number of every
+            finished frame.
         stop: asked after every step; True ends the run without a film.
         settings: fields of :class:`stylize.settings.dream.TunnelSettings` and
             :class:`stylize.Execution`.
@@ -183,20 +216,157 @@ def tunnel(
         InterruptedRunError: ``stop`` ended the run.
         StylizeError: anything else the caller can mend.
     """
-    with _guarded(), TemporaryDirectory(prefix="stylize-") as folder:
+    target = Path(film)
+    with _guarded():
         look = find_preset("dream", preset)
         said, execution = _split(settings)
         base = from_document(TunnelSettings, look.settings)
         wanted: TunnelSettings = from_document(TunnelSettings, said, base)
-        check_animation(Path(film), fps=wanted.fps, quality=quality)
+        check_animation(target, fps=wanted.fps, quality=quality)
+        _require_free(target, overwrite=overwrite)
         beginning, motif = _optional(photo, "photo"), _optional(guide, "guide")
         job = Tunnel(beginning, wanted, execution, guide=motif, preset=look.recorded)
-        reel = Reel(Path(folder))
-        if not reel.shoot(job, progress, stop):
-            raise InterruptedRunError("stopped before the film was complete")
-        return develop(job, reel, Path(film), quality=quality, overwrite=overwrite)
+        with _counter(progress, job.raw_frames, "frame", lambda number: number) as on_frame:
+            reel = _shot(job, target, on_frame, stop, overwrite=overwrite)
+        saved = develop(job, reel, target, quality=quality, overwrite=overwrite)
+        reel.clear()
+        return saved
 
 
+def _require_free(target: Path, *, overwrite: bool) -> None:
+    check_writable(target)
+    if os.path.lexists(target) and not overwrite:
+        raise OutputError(f"{target} already exists", hint="overwrite=True replaces it")
+
+
+def _shot(
+    job: Tunnel,
+    target: Path,
+    on_frame: Callable[[int], None] | None,
+    stop: Stop | None,
+    *,
+    overwrite: bool,
+) -> Reel:
+    """All frames of a film, dreamt from the last one that is there."""
+    reel = Reel(target.with_name(f"{target.name}.frames"))
+    if overwrite and not reel.is_of(job):
+        reel.clear()
+    reel.require(job)
+    with refusals_named(reel.folder):
+        reel.folder.mkdir(exist_ok=True)
+    if not reel.shoot(job, on_frame, stop):
+        done = f"stopped after {len(reel.numbers())} of {job.raw_frames} frames"
+        raise InterruptedRunError(done, hint="the same call continues")
+    return reel
+
+
+@settings_shown(ExecutionKeywords, Execution())
+def explore(
+    photo: PictureLike,
+    style: PictureLike | Sequence[PictureLike] = (),
+    *,
+    vary: Mapping[str, Sequence[Any]] | None = None,
+    presets: Sequence[str] = (),
+    settings: TransferKeywords | DreamKeywords | None = None,
+    size: Size = 256,
+    columns: int = 5,
+    progress: bool | Callable[[str], None] = False,
+    stop: Stop | None = None,
+    **execution: Unpack[ExecutionKeywords],
+) -> Result:
+    """Make a contact sheet to choose from: paintings with a style image, dreams without one.
+
+    Save the sheet, then make a cell large with ``replay("sheet.png", cell="B3", size=1024)``.
+
+    Args:
+        photo: see :func:`transfer`.
+        style: one style image or several, each with rows of its own.
+        vary: one or two settings with the values to compare: the first gives the columns, the
+            second the rows.
+        presets: names to compare; with ``vary``, rows for each. By default all presets, with
+            ``vary`` the default preset.
+        settings: settings of all cells.
+        size: size of the picture in a cell.
+        columns: cells per row on a sheet of presets.
+        progress: True shows a bar on stderr; a function is called with the label of every
+            finished cell.
+        stop: asked after every step; True ends the sheet with the cells so far.
+        execution: fields of :class:`stylize.Execution`.
+
+    Raises:
+        StylizeError: anything the caller can mend.
+
+    Example:
+        >>> stylize.explore("photo.jpg", "style.jpg", vary={"content_weight": [0.01, 0.1]})
+    """
+    with _guarded():
+        if columns < 1:
+            raise SettingError(f"columns: {columns} is too small", hint="at least 1")
+        styles = [_read(each, "style") for each in _listed(style)]
+        common = _plain({**(settings or {}), "size": size})
+        looks = _looks("transfer" if styles else "dream", presets, vary or {}, common)
+        cells = _cells(styles, looks if vary else in_rows(looks[0], columns))
+        picture = _read(photo, "photo")
+        sheet = Exploration(picture, cells, Execution(**_plain(execution)))
+        sheet.estimate()  # prepares every cell: one that cannot be made is found now
+        with _counter(progress, sheet.count, "cell") as on_cell:
+            return sheet.run(on_cell, stop)
+
+
+def _looks(
+    product: str,
+    presets: Sequence[str],
+    vary: Mapping[str, Sequence[Any]],
+    common: Mapping[str, Any],
+) -> list[list[tuple[str, Any]]]:
+    """Rows of labels and settings; a single row of presets that differ if nothing varies."""
+    if len(vary) > 2:
+        raise SettingError(f"vary: {len(vary)} settings", hint="give one or two")
+    names = presets or (preset_names(product) if not vary else (DEFAULTS[product],))
+    found = [find_preset(product, each) for each in names]
+    if not vary:
+        differing: dict[Any, str] = {}
+        for preset in found:
+            differing.setdefault(preset.apply(common), preset.name)
+        return [[(name, look) for look, name in differing.items()]]
+    axes = [_axis(name, values) for name, values in vary.items()]
+    across, down = axes[0], axes[1] if len(axes) > 1 else [("", {})]
+    return [
+        [
+            (
+                " · ".join(filter(None, (preset.name if len(found) > 1 else "", column, row))),
+                preset.apply({**common, **_plain(first), **_plain(second)}),
+            )
+            for column, first in across
+        ]
+        for preset in found
+        for row, second in down
+    ]
+
+
+def _axis(name: str, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
+    """The labels of a setting's values, and what each sets."""
+    plain = _unwrapped(values)
+    if not isinstance(plain, list):
+        raise SettingError(f"{name}: {quoted(plain)} is not a list of values")
+    if not plain:
+        raise SettingError(f"{name}: no values to compare")
+    return [(f"{name} {each}", {name: each}) for each in plain]
+
+
+def _cells(styles: Sequence[Picture], rows: list[list[tuple[str, Any]]]) -> list[list[Cell]]:
+    """For each style all rows; rows of dreams if there is none."""
+    named: list[tuple[str, Picture | None]] = [
+        (f" · {Path(each.name).stem}" if len(styles) > 1 else "", each) for each in styles
+    ]
+    return [
+        [Cell(label + name, settings, style) for label, settings in row]
+        for name, style in named or [("", None)]
+        for row in rows
+    ]
+
+
+@settings_shown(ExecutionKeywords, Execution())
 def replay(
     file: str | Path,
     *,
@@ -226,11 +396,7 @@ def replay(
         path, overrides = Path(file), _plain(execution)
         recipe = of_cell(load_recipe(path), cell)
         settings = settings_of(recipe, None if size is None else str(_size(size)))
-        wanted, given = wanted_of(recipe), [Path(each) for each in inputs]
-        places = (path.parent, Path())
-        paths = find_sources(wanted, given=given, folders=places, substitute=substitute)
-        roles = [each.role for each in wanted]
-        pictures = [(role, to_picture(each)) for role, each in zip(roles, paths, strict=True)]
+        pictures = _sources(recipe, inputs, path.parent, substitute=substitute)
         job = job_of(recipe, pictures, settings, execution_of(recipe, overrides))
         if isinstance(job, Tunnel):
             raise RecipeError("the file is a film", hint="use the command 'stylize replay'")
@@ -238,12 +404,254 @@ def replay(
             return run_until(job, recorded_steps(recipe), on_step, stop)
 
 
+@settings_shown(ExecutionKeywords, Execution())
+def resume(
+    file: str | Path,
+    *,
+    inputs: Sequence[str | Path] = (),
+    progress: Progress = False,
+    stop: Stop | None = None,
+    **execution: Unpack[ExecutionKeywords],
+) -> Result:
+    """Continue a run of the command line that was stopped, from its checkpoint.
+
+    The checkpoint is left as it is.
+
+    Args:
+        file: the checkpoint, such as ``poster.png.checkpoint``.
+        inputs: files or folders with the run's inputs, which are found by their content.
+        progress, stop: see :func:`transfer`.
+        execution: fields of :class:`stylize.Execution`, which beat those of the run.
+
+    Raises:
+        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+    """
+    with _guarded():
+        path = Path(file)
+        description = describe(path)
+        recipe = description.recipe
+        settings = settings_of(recipe)
+        pictures = _sources(recipe, inputs, path.parent, substitute=False)
+        job = job_of(recipe, pictures, settings, execution_of(recipe, _plain(execution)))
+        if isinstance(job, Tunnel):
+            raise RecipeError("the checkpoint is of a film, which needs none")
+        check_resumable(job, path, description)
+        with _listener(progress, job) as on_step:
+            return run_rest(job, path, description, on_step, stop)
+
+
+def _sources(
+    recipe: Mapping[str, Any], inputs: Sequence[str | Path], folder: Path, *, substitute: bool
+) -> list[tuple[str, Picture]]:
+    """The pictures that a recipe names, with their roles."""
+    wanted, given = wanted_of(recipe), [Path(each) for each in inputs]
+    places = (folder, Path())
+    paths = find_sources(wanted, given=given, folders=places, substitute=substitute)
+    return [(each.role, to_picture(path)) for each, path in zip(wanted, paths, strict=True)]
+
+
+def inspect(
+    question: str,
+    photo: PictureLike | None = None,
+    *,
+    like: PictureLike | None = None,
+    direction: PictureLike | Sequence[PictureLike] = (),
+    recursive: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    stop: Stop | None = None,
+    **settings: Any,
+) -> Finding:
+    """See what a network sees: a picture and its numbers.
+
+    Args:
+        question: ``filters``, ``activations``, ``patches``, ``feature``, ``saliency``,
+            ``occlude``, ``invert``, ``caricature``, ``map``, ``segment`` or ``report``.
+        photo: see :func:`transfer`; a folder for ``patches`` and ``map``; nothing for
+            ``filters`` and ``feature``.
+        like: a photo, for ``saliency`` and ``occlude``: explain the similarity to it.
+        direction: photos, for ``feature``: show more of what they have in common.
+        recursive: also search the subfolders of a folder.
+        progress: True shows a bar; a function is called with the number of steps done and of all.
+        stop: asked after every step; True ends the run.
+        settings: those of the question, listed below; ``device``, ``precision`` and ``threads``.
+
+    Returns:
+        A picture with ``numbers``, ``notes``, ``recipe``, ``save``, ``to_pil`` and ``pixels``.
+
+    Raises:
+        StylizeError: anything the caller can mend.
+
+    Example:
+        >>> found = stylize.inspect("saliency", "photo.jpg", method="guided", size=320)
+        >>> found.numbers["peak"]
+    """
+    with _guarded():
+        if question not in QUESTIONS:
+            raise UnknownNameError("question", question, QUESTIONS)
+        said, execution = _split(settings)
+        aids: dict[str, Any] = {"like": like, "direction": _listed(direction) or None}
+        wanted = _checked(QUESTIONS[question].settings, said, aids)
+        function: Callable[..., Finding] = QUESTIONS[question].function
+        known = signature(function).parameters.keys()
+        arguments = _opened(question, known, {"photo": photo, **aids}, recursive=recursive)
+        with _counter(progress, None, "step", lambda done, total: done) as on_step:
+            options = {"execution": execution, "stop": stop, "on_step": on_step}
+            options = {key: value for key, value in options.items() if key in known}
+            return function(settings=wanted, **arguments, **options)
+
+
+def _checked(
+    kind: type[InspectSettings], said: Mapping[str, Any], aids: Mapping[str, Any]
+) -> InspectSettings:
+    """The settings of a question."""
+    wanted: InspectSettings = from_document(kind, said)
+    wanted.check_layers(find_model(wanted.network).architecture)
+    given = {name: [name] for name, aid in aids.items() if aid is not None}
+    wanted.check_request(said.keys(), given)
+    return wanted
+
+
+def _opened(
+    question: str, known: Collection[str], pictures: Mapping[str, Any], *, recursive: bool
+) -> dict[str, Any]:
+    """The pictures that a question needs, by parameter.
+
+    Raises:
+        UsageError: it needs another one, or none.
+    """
+    photo = "album" if "album" in known else "photo"
+    given = {photo if name == "photo" else name: each for name, each in pictures.items()}
+    given = {name: each for name, each in given.items() if each is not None}
+    for name in given.keys() - known:
+        raise UsageError(f"'{question}' takes no {name}")
+    if photo == "album":
+        if not isinstance(given.get("album"), str | os.PathLike):
+            raise UsageError(f"'{question}' needs a folder of photos")
+        return {"album": open_album(Path(given["album"]), recursive=recursive)}
+    if "photo" in known and "photo" not in given:
+        raise UsageError(f"'{question}' needs a photo")
+    return {
+        name: [_read(one, name) for one in each] if name == "direction" else _read(each, name)
+        for name, each in given.items()
+    }
+
+
+inspect.__doc__ = "\n".join(
+    [cleandoc(inspect.__doc__ or "")]
+    + [
+        f"\nSettings of '{question}':\n{described(each.settings())}"
+        for question, each in QUESTIONS.items()
+    ]
+)
+
+
+@settings_shown(ExecutionKeywords, Execution())
+def batch(  # noqa: PLR0913 (what a batch can be asked for)
+    photos: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    style: str | Path | Sequence[str | Path] = (),
+    preset: str | None = None,
+    settings: TransferKeywords | DreamKeywords | None = None,
+    recursive: bool = False,
+    include_results: bool = False,
+    suffix: str = "png",
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    progress: bool | Callable[[Outcome], None] = False,
+    stop: Stop | None = None,
+    **execution: Unpack[ExecutionKeywords],
+) -> list[Outcome]:
+    """Process whole folders of photos. The same call continues a batch that was stopped.
+
+    Args:
+        photos: files, folders or patterns.
+        output: folder for the results, with the subfolders of the inputs.
+        style: files of one style image or several, which are blended; dreams without one.
+        preset: a name, or the path of a preset file.
+        settings: see :func:`transfer` or :func:`dream`; without masks.
+        recursive: also search the subfolders.
+        include_results: also take pictures made by stylize.
+        suffix: format of the results: ``png``, ``jpg``, ``webp``, ``avif`` or ``tiff``.
+        overwrite: make finished pictures again.
+        retry_failed: try failed pictures again.
+        progress: True shows a bar; a function is called with every outcome, from any thread.
+        stop: asked after every step; True drops the current picture and ends the batch.
+
+    Returns:
+        What became of each picture: ``status``, ``error``, ``task.source``, ``task.target`` …
+
+    Raises:
+        StylizeError: no picture can be made. A photo that fails is an outcome, not an error.
+    """
+    with _guarded():
+        look = _batch_look(tuple(map(Path, _listed(style))), preset, _plain(settings or {}))
+        folder, inputs = Path(output), [os.fspath(each) for each in _listed(photos)]
+        format_of(Path(f"a.{suffix}"))  # refuses what is no format
+        found = collect(
+            inputs, recursive=recursive, output=folder, include_results=include_results
+        ).found
+        tasks = make_plan(found, [look], folder, suffix=f".{suffix}")
+        if not tasks:
+            raise UsageError("there are no pictures among the photos")
+        painter = BatchPainter(Execution(**_plain(execution)))
+        common = {look.name: painter.inputs(look)}
+        _prepare(folder, tasks, inputs)
+        ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
+        with _counter(progress, len(tasks), "picture") as report, Claims(folder) as claims:
+            return _made(tasks, painter, ledger, claims, report, stop)
+
+
+def _prepare(folder: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> None:
+    with refusals_named(folder):
+        (folder / ".stylize").mkdir(parents=True, exist_ok=True)
+    save_plan(folder, tasks, inputs)
+
+
+def _made(
+    tasks: Sequence[Task],
+    painter: BatchPainter,
+    ledger: Ledger,
+    claims: Claims,
+    on_picture: Callable[[Outcome], None] | None,
+    stop: Stop | None,
+) -> list[Outcome]:
+    """Make the pictures of a batch that need work."""
+    outcomes: list[Outcome] = []
+
+    def report(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        if on_picture is not None:
+            on_picture(outcome)
+
+    context = BatchContext(ledger, claims, report, stop or (lambda: False), Saving())
+    LocalRunner(painter, context).run(tasks)
+    sweep(tasks, ledger, claims)
+    ledger.settle()
+    claims.tidy()
+    return outcomes
+
+
+def _batch_look(styles: tuple[Path, ...], preset: str | None, said: Mapping[str, Any]) -> Look:
+    product = "transfer" if styles else "dream"
+    found = find_preset(product, preset or DEFAULTS[product])
+    settings: TransferSettings | DreamSettings = found.apply(said)
+    if isinstance(settings, TransferSettings):
+        if settings.init == "file":
+            raise SettingError("a batch starts from content, noise or style")
+        settings.check_styles(len(styles))
+    elif settings.from_noise is not None:
+        raise SettingError("--from-noise cannot be used in a batch")
+    check_layers(settings, find_model(settings.network).architecture)
+    return Look("", settings, styles, found.recorded)
+
+
 def _listed(style: PictureLike | Sequence[PictureLike]) -> list[Any]:
     return list(style) if isinstance(style, list | tuple) else [style]
 
 
 def _read(source: PictureLike, role: str) -> Picture:
-    if not isinstance(source, Result):
+    if not isinstance(source, Result | Finding):
         return to_picture(source, role=role)
     return to_picture(np.asarray(source), role=role)
 
@@ -298,21 +706,14 @@ def _size(size: Any) -> Any:
 @contextmanager
 def _guarded() -> Iterator[None]:
     """Run with gradients on; leave torch's state as it was; name parameters in errors."""
-    global _used  # noqa: PLW0603
-    if _forked:
-        raise StylizeError(
-            "this process was forked after stylize had run, and PyTorch's threads do not survive"
-            " a fork",
-            hint='start workers with multiprocessing.get_context("spawn")',
-        )
-    _used = True
+    require_own_threads()
     threads = torch.get_num_threads()
     try:
         with torch.inference_mode(False), torch.enable_grad():
             yield
     except StylizeError as error:
-        error.message = _OPTION.sub(_parameter, error.message)
-        error.hint = error.hint and _OPTION.sub(_parameter, error.hint)
+        error.message = in_python(error.message)
+        error.hint = error.hint and in_python(error.hint)
         error.args = (error.message,)
         raise
     finally:
@@ -320,34 +721,31 @@ def _guarded() -> Iterator[None]:
             torch.set_num_threads(threads)
 
 
-def _parameter(option: re.Match[str]) -> str:
-    return _PARAMETERS.get(option[0], option[0].removeprefix("--").replace("-", "_"))
+@contextmanager
+def _listener(progress: Progress, job: Transfer | Dream) -> Iterator[Callable[[Step], None] | None]:
+    before = [sum(scale.steps for scale in job.scales[:index]) for index in range(len(job.scales))]
+    total = sum(scale.steps for scale in job.scales)
+    with _counter(progress, total, "step", lambda step: before[step.scale - 1] + step.step) as on:
+        yield on
 
 
 @contextmanager
-def _listener(progress: Progress, job: Transfer | Dream) -> Iterator[Callable[[Step], None] | None]:
-    if not isinstance(progress, bool):
-        yield progress
-        return
-    if not progress:
-        yield None
+def _counter(
+    progress: bool | Callable[..., None],
+    total: int | None,
+    unit: str,
+    done: Callable[..., int] | None = None,
+) -> Iterator[Callable[..., None] | None]:
+    """The caller's function, or one that moves a bar; ``done`` counts, by default the calls."""
+    if not isinstance(progress, bool) or not progress:
+        yield progress or None
         return
     from tqdm.auto import tqdm  # noqa: PLC0415
 
-    before = [sum(scale.steps for scale in job.scales[:index]) for index in range(len(job.scales))]
-    with tqdm(total=sum(scale.steps for scale in job.scales), unit="step") as bar:
+    with tqdm(total=total, unit=unit) as bar:
 
-        def on_step(step: Step) -> None:
-            bar.set_description(f"size {step.scale} of {step.scales}", refresh=False)
-            bar.update(before[step.scale - 1] + step.step - bar.n)
+        def move(*event: Any) -> None:
+            bar.total = event[-1] if total is None else total
+            bar.update(1 if done is None else done(*event) - bar.n)
 
-        yield on_step
-
-
-def _after_fork() -> None:
-    global _forked  # noqa: PLW0603
-    _forked = _used
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+        yield move

@@ -8,7 +8,7 @@
     ├── WeightsError             network weights are missing, damaged or foreign
     ├── RecipeError              a file carries no recipe, or one that cannot be followed
     ├── CheckpointError          a file is not a checkpoint, is damaged, or does not fit
-    ├── NumericalError           the optimisation left the finite numbers
+    ├── NumericalError           the optimization became infinite or NaN
     ├── MissingExtraError        an optional library is not installed
     ├── ClusterError             other machines cannot be reached, or cannot do the work
     ├── UsageError               exit code 2: the request makes no sense
@@ -82,7 +82,7 @@ class CheckpointError(StylizeError):
 
 
 class NumericalError(StylizeError):
-    """The optimisation produced values that are not finite."""
+    """The optimization produced values that are not finite."""
 
 
 class MissingExtraError(StylizeError):

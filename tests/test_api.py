@@ -52,9 +52,9 @@ def test_a_size_may_be_a_number(files: Files) -> None:
 def test_a_dream_from_noise() -> None:
     found = dream(from_noise="40x24", **QUICK)
     assert found.pixels.shape == (1, 3, 24, 40)
-    with pytest.raises(SettingError, match="from a picture, or else from noise"):
+    with pytest.raises(SettingError, match="either from a photo or from noise"):
         dream(as_picture(photo()), from_noise="40x24", **QUICK)
-    with pytest.raises(SettingError, match="from a picture, or else from noise"):
+    with pytest.raises(SettingError, match="either from a photo or from noise"):
         dream(**QUICK)
 
 

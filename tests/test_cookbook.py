@@ -54,6 +54,7 @@ def test_twenty_looks_each_with_its_picture() -> None:
     assert text.count("](cookbook/") == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_look(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(tmp_path)

@@ -11,10 +11,12 @@ import click
 import pytest
 
 from stylize.cli.main import cli
+from stylize.runs.recipe import load_recipe
 from stylize.settings.presets import preset_names
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def commands_in(page: Path) -> list[str]:
@@ -53,7 +55,7 @@ def test_every_example_parses(page: str, line: str) -> None:
 
 @pytest.mark.parametrize(("page", "line"), EXAMPLES)
 def test_samples_in_examples_exist(page: str, line: str) -> None:
-    for word in shlex.split(re.split(r"[<>|]", line)[0]):
+    for word in re.split(r"[\s=<>|]+", line):
         if word.startswith("samples/"):
             assert (ROOT / word).exists(), word
 
@@ -84,10 +86,43 @@ def test_the_reference_is_what_help_says() -> None:
     )
 
 
-def test_every_preset_is_in_the_readme() -> None:
-    text = (ROOT / "README.md").read_text()
-    for name in preset_names("transfer"):
+def test_every_preset_is_in_the_guide() -> None:
+    text = (ROOT / "docs" / "guide.md").read_text()
+    for name in (*preset_names("transfer"), *preset_names("dream")):
         assert f"`{name}`" in text
+
+
+def test_the_readme_starts_with_the_two_commands() -> None:
+    lines = re.findall(r"```console\n(.*?)```", README.read_text(), flags=re.DOTALL)[0].splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("pip install . && stylize transfer samples/")
+    assert lines[1] == 'pip install ".[test]" && pytest'
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    text = README.read_text()
+    assert len(text.split()) < 700
+    linked = set(re.findall(r"\]\((docs/[\w-]+\.md)\)", text))
+    pages = {f"docs/{page.name}" for page in PAGES if page.parent.name == "docs"}
+    assert pages - linked <= {"docs/experiments.md"}, "for developers"
+
+
+def test_the_pictures_of_the_readme_are_made_by_one_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    tool = runpy.run_path(str(ROOT / "tools" / "make_readme.py"))
+    commands = tool["commands"]()
+    shown = re.findall(r"\]\(docs/readme/([\w.-]+)\)", README.read_text())
+    assert len(shown) == 6, "five commands and a film"
+    assert set(shown) < set(commands)
+    pictures = list((ROOT / "docs" / "readme").iterdir())
+    assert {path.name for path in pictures} == set(commands)
+    assert sum(path.stat().st_size for path in pictures) <= tool["MAX_TOTAL_BYTES"]
+    for path in pictures:
+        words = commands[path.name]
+        recipe = load_recipe(path)
+        assert words[0] == recipe["technique"].split()[0]
+        inputs = {entry["name"] for entry in recipe["inputs"]}
+        assert inputs == {Path(word.split("=")[0]).name for word in words if "samples/" in word}
 
 
 def test_the_changelog_has_a_place_for_what_comes() -> None:

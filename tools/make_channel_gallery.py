@@ -55,9 +55,9 @@ CHANNELS = {
 
 HEAD = """# Thirty channels worth knowing
 
-What excites a channel most is what it answers to. These thirty of the packaged VGG-16 are easy to
-recognise and good to dream with. The words are ours, chosen after looking at the pictures; nobody
-gave them to the network.
+These thirty channels of the packaged VGG-16 are easy to recognize and good to dream with. Each
+picture excites its channel most. The words describe what we see in the pictures; they do not come
+from the network.
 
 ![thirty channels](gallery/channels.webp)
 
@@ -73,7 +73,7 @@ stylize inspect patches photos conv5_3:100
 |---|---|---|
 """
 TAIL = """
-The page and its picture are made by `python tools/make_channel_gallery.py docs`.
+`python tools/make_channel_gallery.py docs` makes this page and its picture.
 """
 
 

@@ -21,10 +21,10 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
 INTRODUCTION = """# Commands and options
 
 `stylize COMMAND --help` shows the everyday options of a command, `--help-all` shows all of them.
-This page has all, from the same texts. `tools/make_cli_docs.py` writes it.
+This page lists all of them. `tools/make_cli_docs.py` generates it.
 """
-DEFAULTS = """Square brackets show the default. A `--preset` may bring other defaults. Every
-option can also be set in the environment: `STYLIZE_TRANSFER_SIZE=1024` means `--size 1024` of
+DEFAULTS = """Square brackets show the default. A `--preset` can change the defaults. Every
+option can also be set in the environment: `STYLIZE_TRANSFER_SIZE=1024` sets `--size 1024` for
 `stylize transfer`.
 """
 COMPLETION = r"""## Tab completion

@@ -1,10 +1,10 @@
 """Make the pictures of the cookbook: each by the command printed next to it.
 
     python tools/make_cookbook.py docs/cookbook            all of them
-    python tools/make_cookbook.py docs/cookbook cut ink    those that are called so
+    python tools/make_cookbook.py docs/cookbook cut ink    those with these names
 
 The commands are read from ``docs/cookbook.md``, next to the folder, and run from the
-current folder, so call it where ``samples`` lies. Every picture is made small, and made anew. The
+current folder, so call it from the root of the checkout. Every picture is made again, smaller. The
 first that fails ends the run. Takes about five minutes on two cores; the extra ``masks`` is needed.
 """
 

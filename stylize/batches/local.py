@@ -47,15 +47,15 @@ AFFECTS_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
 _AHEAD = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
-    """What became of a task.
+    """The outcome of a task.
 
     Attributes:
         status: ``skipped`` if it was done before, ``elsewhere`` if another run works on it.
         error: one line, for a failure.
         remembered: whether an earlier run failed, and this one did not try again.
-        notes: what a user may want to know about a finished picture, one line each.
+        notes: messages for the user about a finished picture, one line each.
     """
 
     task: Task
@@ -64,6 +64,10 @@ class Outcome:
     error: str | None = None
     remembered: bool = False
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        remark = f": {self.error}" if self.error else ""
+        return f"<Outcome {self.task.target} {self.status}{remark}>"
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ class BatchContext:
     Attributes:
         ledger: knows what is done.
         claims: keep other runs away from the pictures of this one.
-        on_picture: receives what became of each task, from any thread.
-        stop: asked after every step; True drops the current picture and ends the batch.
+        on_picture: receives the outcome of each task, from any thread.
+        stop: called after every step; True drops the current picture and ends the batch.
         saving: how pictures are written.
         fail_fast: end the batch at the first failure.
     """

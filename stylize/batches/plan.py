@@ -33,18 +33,18 @@ _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class _Draft:
-    """A picture to be made, as yet without a place."""
+    """A picture to make, before it has a target."""
 
     found: Found
     look: Look
     suffix: str
 
     def target(self, *, worded: bool = False, number: int = 1) -> PurePath:
-        """Where it goes, relative to the output.
+        """The path of the result, relative to the output folder.
 
         Args:
-            worded: say the suffix of the source.
-            number: said from 2 on.
+            worded: include the extension of the source.
+            number: appended from 2 on.
         """
         relative = self.found.relative
         words = []
@@ -60,7 +60,7 @@ class _Draft:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Who comes first where names collide, in whatever order the pictures were found."""
+        """The key that decides who gets a name, whatever the order in which pictures were found."""
         source = natural_key(str(self.found.path))
         return source, natural_key(str(self.found.relative)), natural_key(self.look.name)
 
@@ -68,11 +68,11 @@ class _Draft:
 def make_plan(
     found: Sequence[Found], looks: Sequence[Look], output: Path, *, suffix: str = ".png"
 ) -> list[Task]:
-    """The tasks of a batch: of every picture every look, in the order given.
+    """The tasks of a batch: every look of every picture, in the given order.
 
-    A target is called like its source and its look. Where several would have one name, for some
-    file system, each says the suffix of its source (``a-jpg.png``), and a number if need be.
-    Links aside, which are resolved to compare targets with sources, nothing is read.
+    A target is named after its source and its look. If several would have the same name on some
+    file system, each gets the extension of its source (``a-jpg.png``) and, if necessary, a number.
+    Nothing is read; only links are resolved, to compare targets with sources.
 
     Args:
         found: the pictures.
@@ -108,7 +108,7 @@ def _without_collisions(drafts: Sequence[_Draft]) -> list[PurePath]:
 
 
 def _free(draft: _Draft, taken: set[str], numbers: Counter[str]) -> PurePath:
-    """The first name that nobody has; ``numbers`` remembers how far each has been counted."""
+    """The first free name; ``numbers`` remembers the last number of each name."""
     name = caseless(str(draft.target(worded=True)))
     while True:
         numbers[name] += 1
@@ -160,8 +160,8 @@ def shard(tasks: Sequence[Task], index: int, count: int) -> list[Task]:
     """
     _check_shard(index, count)
     looks = {name: place for place, name in enumerate(dict.fromkeys(t.look.name for t in tasks))}
-    # Look after look: dealt out in the order of the plan, two looks and two shards would give
-    # all of the costly one to the same shard.
+    # Look by look: in the order of the plan, two looks and two shards would give all pictures of
+    # the costly look to the same shard.
     dealt = sorted(range(len(tasks)), key=lambda place: looks[tasks[place].look.name])
     return [tasks[place] for place in sorted(dealt[index - 1 :: count])]
 
@@ -169,7 +169,7 @@ def shard(tasks: Sequence[Task], index: int, count: int) -> list[Task]:
 def _check_shard(index: int, count: int) -> None:
     if not 1 <= index <= count:
         raise SettingError(
-            f"there is no shard {index} of {count}", hint="they are counted from 1, as in 1/8"
+            f"there is no shard {index} of {count}", hint="shards are counted from 1, as in 1/8"
         )
 
 
@@ -178,11 +178,11 @@ class Estimate:
     """What a batch will cost.
 
     Attributes:
-        pictures: to be made.
-        unreadable: how many of them cannot be, for want of a source that can be read.
-        megapixels: of all the others.
-        tflop: of all of them.
-        seconds: likewise, without what it takes to start; None if the machine is not measured.
+        pictures: the number of pictures to make.
+        unreadable: the number of those whose source cannot be read.
+        megapixels: of all others.
+        tflop: of all others.
+        seconds: of all others, without start-up; None if the machine is not measured.
         peak_bytes: resident memory at the largest.
     """
 
@@ -201,15 +201,16 @@ def estimate(
     precision: str,
     gflops: float | None,
 ) -> Estimate:
-    """What tasks will cost, one after the other.
+    """Estimate the cost of tasks, one after the other.
 
     Args:
-        tasks: of which those without a size cost nothing.
+        tasks: those without a size cost nothing.
         architecture: of the network; of several networks, by name.
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
     """
     settings = {task.look.name: task.look.settings for task in tasks}
+    styles = {task.look.name: max(1, len(task.look.styles)) for task in tasks}
     counts: Counter[tuple[str, tuple[int, int]]] = Counter()
     for task in tasks:
         if task.size:
@@ -219,7 +220,14 @@ def estimate(
     def cost(name: str, size: tuple[int, int]) -> Cost:
         found = settings[name]
         network = architecture if isinstance(architecture, str) else architecture[found.network]
-        return picture_cost(found, size, architecture=network, precision=precision, gflops=gflops)
+        return picture_cost(
+            found,
+            size,
+            architecture=network,
+            precision=precision,
+            gflops=gflops,
+            styles=styles[name],
+        )
 
     costs = [(count, cost(*kind)) for kind, count in counts.items()]
     return Estimate(
@@ -245,6 +253,8 @@ def describe(tasks: Sequence[Task], estimate: Estimate) -> list[str]:
 
 
 def _totals(estimate: Estimate) -> str:
+    if not estimate.pictures:
+        return "nothing left to do"
     parts = [f"{estimate.pictures} picture{'' if estimate.pictures == 1 else 's'}"]
     if estimate.unreadable:
         parts.append(f"{estimate.unreadable} of them cannot be read")
@@ -257,7 +267,7 @@ def _totals(estimate: Estimate) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """As people say it: ``95 s``, ``12 min``, ``3.5 h``."""
+    """Format a duration: ``95 s``, ``12 min``, ``3.5 h``."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -269,7 +279,7 @@ def save_plan(output: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> Non
     Args:
         output: the batch's folder.
         tasks: of all shards.
-        inputs: as they were given; a later plan for the same inputs and looks replaces this one.
+        inputs: as given by the user; a later plan for the same inputs and looks replaces this one.
 
     Raises:
         OutputError: the system refuses.

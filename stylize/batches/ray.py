@@ -174,7 +174,7 @@ def _require_version() -> None:
         found = version("ray")
         if tuple(map(int, re.findall(r"\d+", found)[:2])) < (2, 52):
             raise ClusterError(
-                f"Ray {found} lets anyone who reaches its ports run code here",
+                f"Ray {found} lets anyone who can reach its ports run code here",
                 hint=f'pip install "{REQUIREMENT}"',
             )
 
@@ -465,7 +465,7 @@ class RayRunner:
             )
         if not answer["sees"]:
             raise ClusterError(
-                f"{host} does not see {self._output}",
+                f"{host} cannot see {self._output}",
                 hint="all nodes must have the same files at the same paths",
             )
         worker.greeting = None

@@ -268,10 +268,10 @@ State = Literal["todo", "done", "failed", "foreign"]
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a task stands.
+    """The state of a task.
 
     Attributes:
-        state: ``foreign`` if another picture lies in its place.
+        state: ``foreign`` if another picture has its name.
         identity: of the picture wanted; empty if the source cannot be read.
         sha256: of the source.
         attempts: that failed, of this very picture.
@@ -316,7 +316,7 @@ class Ledger:
         return task.target.relative_to(self._output).as_posix()
 
     def standing(self, task: Task) -> Standing:
-        """Where a task stands now; call it while holding its claim."""
+        """The current state of a task; call this while holding its claim."""
         sha256, problem = _digest(task.source)
         wanted = "" if sha256 is None else self._identity(task.look, sha256)
         past = self._past.get(self.name(task))

@@ -339,7 +339,7 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     action = "stopping; the current picture is dropped"
     with (
         stop_on_interrupt(quiet=request.messages.quiet, action=action) as stop,
-        Report(tasks, request.messages) as report,
+        Report(tasks, request.output, request.messages) as report,
         Claims(request.output) as claims,
     ):
         saving = Saving(request.depth, request.quality)
@@ -594,7 +594,7 @@ def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> 
     from stylize.batches.tasks import Look
 
     if len(presets) > 1 and not each:
-        raise UsageError("presets cannot be blended", hint="--each makes a picture with each")
+        raise UsageError("presets cannot be blended", hint="add --each to use each one by itself")
     found = [choose_preset("dream", wanted) for wanted in presets]
     looks = []
     for name, preset in zip(distinct([each.name for each in found]), found, strict=True):

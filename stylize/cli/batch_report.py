@@ -11,14 +11,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylize.cli.messages import echo, say, shown
-from stylize.cli.progress import bar, bars_shown, emit
+from stylize.cli.messages import echo, emit, say
+from stylize.cli.progress import Meter, bars_shown, step_work, work_done
 from stylize.cli.requests import Messages
+from stylize.cli.run import emit_start, estimate_of
 from stylize.errors import StylizeError, UsageError
 from stylize.networks.models import find_model
 
 if TYPE_CHECKING:
     from stylize.batches.local import Outcome
+    from stylize.batches.plan import Estimate
     from stylize.batches.records import Entry
     from stylize.batches.tasks import Task
     from stylize.images.find import Collection
@@ -52,22 +54,15 @@ def show_plan(
         messages: JSON or text.
         line: prints a line of text.
     """
-    from stylize.batches.plan import describe, estimate
-    from stylize.planning.self_test_cache import latest
+    from stylize.batches.plan import describe
 
-    known = latest()
-    networks = {task.look.settings.network for task in tasks}
-    cost = estimate(
-        tasks,
-        architecture={name: find_model(name).architecture for name in networks},
-        precision=known.precision if known else "fp32",
-        gflops=known.gflops if known else None,
-    )
+    cost = cost_of(tasks)
     if messages.as_json:
         for task in tasks:
             emit("task", source=str(task.source), target=str(task.target), look=task.look.name)
         counts = {"finished": others["done"], "failed": others["failed"] + others["foreign"]}
-        emit("plan", **asdict(cost), **counts, left_out=len(collection.skipped))
+        numbers = asdict(cost) | {"peak_bytes": round(cost.peak_bytes)}
+        emit("plan", **numbers, **counts, left_out=len(collection.skipped))
         return
     for text in describe(tasks, cost):
         line(text)
@@ -81,6 +76,31 @@ def show_plan(
             line(f"{others[state]} {remark}")
     for text in left_out(collection):
         line(text)
+
+
+def cost_of(tasks: Sequence[Task]) -> Estimate:
+    """What tasks will cost on this machine."""
+    from stylize.batches.plan import estimate
+    from stylize.planning.self_test_cache import latest
+
+    known = latest()
+    networks = {task.look.settings.network for task in tasks}
+    return estimate(
+        tasks,
+        architecture={name: find_model(name).architecture for name in networks},
+        precision=known.precision if known else "fp32",
+        gflops=known.gflops if known else None,
+    )
+
+
+def work_of(tasks: Sequence[Task]) -> dict[Path, float]:
+    """The operations that each picture takes, by its target; one at least."""
+    known: dict[tuple[str, tuple[int, int] | None], float] = {}
+    for task in tasks:
+        kind = task.look.name, task.size
+        if kind not in known:
+            known[kind] = 1.0 + 1e12 * cost_of([task]).tflop
+    return {task.target: known[task.look.name, task.size] for task in tasks}
 
 
 def left_out(collection: Collection) -> list[str]:
@@ -106,7 +126,7 @@ def advice(collection: Collection) -> str | None:
     reasons = {reason for _, reason in collection.skipped}
     remedies = {
         MADE_HERE: "--include-results takes pictures made by stylize",
-        BELOW: "-r searches the folders below",
+        BELOW: "-r also searches the subfolders",
         HIDDEN: "name hidden files to take them",
         OUTPUT: "-o must name another folder",
     }
@@ -115,36 +135,50 @@ def advice(collection: Collection) -> str | None:
 
 
 class Report:
-    """Two bars on a terminal, or a line for each picture, or JSON; totals at the end."""
+    """A bar on a terminal, or a line for each picture, or JSON; totals at the end."""
 
-    def __init__(self, tasks: Sequence[Task], messages: Messages) -> None:
+    def __init__(self, tasks: Sequence[Task], output: Path, messages: Messages) -> None:
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._messages = messages
         self._total = len(tasks)
         self._bars = bars_shown(messages)
-        self._outer = bar(len(tasks), "picture", messages)
-        self._inner = bar(1, "scale", messages, bar_format="{desc}|{bar}|")
+        cost = cost_of(tasks)
+        self._work = work_of(tasks)
+        self._done = 0.0
+        self._meter = Meter(messages, sum(self._work.values()), estimate_s=cost.seconds)
+        if messages.as_json:
+            plan = {"pictures": cost.pictures, "megapixels": round(cost.megapixels, 3)}
+            emit_start(output, plan, estimate_of(cost))
+        self._meter.advance(0.0, *self._labels(), unit=0)
 
     def __enter__(self) -> Report:
         return self
 
     def __exit__(self, *reason: object) -> None:
-        self._inner.close()
-        self._outer.close()
+        self._meter.close()
         self._finish()
 
     def on_image(self, task: Task) -> Callable[[Step], None] | None:
         """A callback for the steps of one picture; None if nothing is shown."""
-        if not self._bars:
+        if not self._messages.bars:
             return None
-        self._inner.set_description_str(shown(task.source.name), refresh=False)
+        from stylize.planning.cost import picture_scales
+        from stylize.settings.schedule import result_size
+
+        if task.size is None:
+            return None
+        settings = task.look.settings
+        architecture = find_model(settings.network).architecture
+        scales = picture_scales(settings, result_size(settings, task.size), architecture)
+        work = step_work(scales, None)
+        whole = sum(each * scale.steps for each, scale in zip(work, scales, strict=True))
+        labels = self._labels(task)
 
         def listen(event: Step) -> None:
-            done = event.scale - 1 + event.step / event.steps
-            self._inner.total = event.scales
-            self._inner.n = done
-            self._inner.refresh()
+            share = work_done(event, scales, work) / whole
+            with self._lock:
+                self._meter.advance(self._done + share * self._work[task.target], *labels)
 
         return listen
 
@@ -152,8 +186,19 @@ class Report:
         """Count and show what became of a task; called from any thread."""
         with self._lock:
             self.counts[outcome.status] += 1
-            self._outer.update()
+            work = self._work[outcome.task.target]
+            self._done += work
+            if outcome.status in ("skipped", "elsewhere") or outcome.remembered:
+                self._meter.skip(work)
             self._show(outcome)
+            self._meter.advance(self._done, *self._labels())
+
+    def _labels(self, task: Task | None = None) -> list[str]:
+        number = sum(self.counts.values())
+        if task is None:
+            return [f"{number} of {self._total} pictures"]
+        place = f"picture {number + 1} of {self._total}"
+        return [f"{place}, {task.source.name}", place]
 
     def _show(self, outcome: Outcome) -> None:
         if self._messages.as_json:
@@ -180,9 +225,7 @@ class Report:
             self._line(f"finished {outcome.task.target} ({outcome.seconds:.1f} s)")
 
     def _line(self, text: str) -> None:
-        if self._bars:
-            self._outer.clear()
-            self._inner.clear()
+        self._meter.clear()
         say(" ".join(text.split()))
 
     def _finish(self) -> None:

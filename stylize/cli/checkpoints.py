@@ -191,7 +191,7 @@ def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
         raise OutputError(f"{path} is another file of this run", hint="name another checkpoint")
     if os.path.lexists(path):
         if not is_checkpoint(path):
-            raise OutputError(f"{path} exists and is no checkpoint", hint="name another file")
+            raise OutputError(f"{path} exists and is not a checkpoint", hint="name another file")
         if not overwrite:
             raise OutputError(
                 f"{path} holds a run that was not finished",

@@ -185,19 +185,19 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
     def get_completion_args(self) -> tuple[list[str], str]:
         """The words before the cursor's, and the word as far as it is typed."""
         # The letter at the end shows whether a new word has begun.
-        words = shell_completion.split_arg_string(os.environ["COMP_LINE"] + "x")
+        words = shell_completion.split_arg_string(os.environ.get("COMP_LINE", "") + "x")
         self._word = words[-1].removesuffix("x")
         return words[1:-1], self._word
 
     def format_completion(self, item: CompletionItem[Any]) -> str:
         """The item from the last character on at which bash breaks the word."""
-        if item.type == "file" and item.prefix and _is_quoted(os.environ["COMP_LINE"]):
+        if item.type == "file" and item.prefix and _is_quoted(os.environ.get("COMP_LINE", "")):
             # Bash does not break the word at = within quotes, so it would look for a wrong file.
             before = option_before(self._word) + item.prefix
             return f"before,{before}\nafter,{item.value}"
         if item.type != "plain":
             return f"{item.type},"
-        breaks = [each for each in "=:" if each in os.environ["COMP_WORDBREAKS"]]
+        breaks = [each for each in "=:" if each in os.environ.get("COMP_WORDBREAKS", "")]
         place = max((self._word.rfind(each) + 1 for each in breaks), default=0)
         return f"plain,{(option_before(self._word) + item.value)[place:]}"
 

@@ -27,7 +27,7 @@ from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, check_run, load_torch, paint
 from stylize.errors import UsageError
 from stylize.networks.models import find_model
-from stylize.settings.dream import DreamSettings
+from stylize.settings.dream import BaseDreamSettings, DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
 from stylize.settings.masks import kept_part
@@ -106,6 +106,8 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     guide, mask = options.pop("guide"), options.pop("mask")
     settings: DreamSettings = preset.apply(said)
     check_beginning(photo, settings, sized="size" in said)
+    if settings.from_noise is not None and kept_part(settings) is not None:
+        raise UsageError("--subject and --background need a photo", hint="noise has no subject")
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
     sources = [each for each in (photo, guide, mask) if each]
@@ -114,7 +116,7 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     return DreamRequest(photo, guide, mask, preset.recorded, settings, execution, run)
 
 
-def check_beginning(photo: str | None, settings: DreamSettings, *, sized: bool) -> None:
+def check_beginning(photo: str | None, settings: BaseDreamSettings, *, sized: bool) -> None:
     """Check that there is exactly one start, and one size.
 
     Raises:
@@ -128,8 +130,6 @@ def check_beginning(photo: str | None, settings: DreamSettings, *, sized: bool) 
         raise UsageError(
             "--size cannot be combined with --from-noise", hint="the noise has its own size"
         )
-    if settings.from_noise is not None and kept_part(settings) is not None:
-        raise UsageError("--subject and --background need a photo", hint="noise has no subject")
 
 
 def prepare(request: DreamRequest) -> Dream:

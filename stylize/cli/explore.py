@@ -3,44 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from stylize.cli.completion import FILE, layers, parts_of_lists, preset_names_of
-from stylize.cli.help import CommandGroup, option
+from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.messages import say
+from stylize.cli.messages import command_line, emit, say
 from stylize.cli.options import (
     check_streams,
     choose_preset,
     given,
     input_options,
     message_options,
+    option_for,
     preset_option,
     result_options,
     settings_options,
 )
-from stylize.cli.output import check_fits, choose_target
-from stylize.cli.progress import bar, emit, stop_on_interrupt
+from stylize.cli.output import check_fits, choose_target, deliver, report
+from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, load_torch, save
-from stylize.errors import SettingError, UsageError
+from stylize.cli.run import RunRequest, emit_start, load_torch
+from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
+from stylize.settings.fields import Group, from_document, option_name
 from stylize.settings.presets import DEFAULTS, Preset, check_layers, preset_names
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
-    from stylize.reruns.explore import Cell, Exploration
-
-Looks = list[list[tuple[str, TransferSettings]]]
+    from stylize.reruns.explore import Cell, Exploration, Look, Titles
 
 STRENGTHS = (30.0, 60.0, 120.0)
 
@@ -48,12 +52,19 @@ TOP = 20
 
 COLUMNS = 5
 
+# Long side of the picture that the command below a sheet makes of a cell.
+LARGE_PX = 1024
+
 # Options that do not apply to a sheet of this kind.
 IDLE = {
     "layers": ("top", "columns"),
     "channels": ("strengths",),
     "presets": ("strengths", "top", "preset"),
+    "values": ("strengths", "top", "columns"),
 }
+
+# What makes a sheet one of that kind.
+OPTIONS = {"layers": "--layer", "channels": "--channels", "values": "--vary"}
 
 cell_size_option = option(
     "--size",
@@ -65,6 +76,137 @@ cell_size_option = option(
 )
 
 
+@dataclass(frozen=True)
+class Varied:
+    """A setting and its values: the columns of a sheet, or its rows.
+
+    Attributes:
+        name: the field.
+        values: the text of each, as typed, and what it sets.
+    """
+
+    name: str
+    values: tuple[tuple[str, Mapping[str, Any]], ...]
+
+
+class VariedType(click.ParamType[Any]):
+    """``content_weight=0.01,0.05``; semicolons separate values that contain commas."""
+
+    name = "SETTING=VALUE,…"
+
+    def __init__(self, kind: type[Any]) -> None:
+        self._kind = kind
+        self._fields = {each.name: each for each in dataclasses.fields(kind)}
+        self._names = {option_name(each).strip("-"): each.name for each in self._fields.values()}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Varied:
+        """The values, each read as the setting's own option reads it."""
+        if isinstance(value, Varied):
+            return value
+        typed, equals, text = value.partition("=")
+        if not equals:
+            self.fail(f"'{value}' is not SETTING=VALUE,VALUE", param, ctx)
+        name = self._field_name(typed.strip())
+        parts = [part.strip() for part in text.split(";" if ";" in text else ",")]
+        if not all(parts):
+            self.fail(f"'{value}' leaves a value out", param, ctx)
+        values: list[tuple[str, Mapping[str, Any]]] = []
+        for part in parts:
+            try:
+                read = self._read(name, part)
+            except click.UsageError as error:
+                self.fail(f"{name}: {error.message}", param, ctx)
+            if read not in [known for _, known in values]:
+                values.append((part, read))
+        return Varied(name, tuple(values))
+
+    def _field_name(self, typed: str) -> str:
+        """The field that is named as in a preset, or as on the command line."""
+        name = typed.lstrip("-")
+        found = name if name in self._fields else self._names.get(name.replace("_", "-"))
+        if found is None:
+            raise UnknownNameError("setting", typed, self._fields)
+        return found
+
+    def _read(self, name: str, text: str) -> Mapping[str, Any]:
+        option = option_for(self._fields[name])
+        value = option.type.convert(text, None, None)
+        values: dict[str, Any] = dict.fromkeys(self._fields)
+        values[name] = (value,) if option.multiple else value
+        return given(self._kind, values)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names of the settings."""
+        return [CompletionItem(f"{name}=") for name in self._fields if name.startswith(incomplete)]
+
+
+def vary_option(kind: type[Any], example: str) -> Callable[[Decorated], Decorated]:
+    """The option ``--vary`` for the settings of a product."""
+    return option(
+        "--vary",
+        "varied",
+        multiple=True,
+        type=VariedType(kind),
+        group=Group.SHEET,
+        everyday=True,
+        help=f"Make a column for each value of a setting: {example}. A second --vary makes rows. "
+        "Separate values that contain commas by semicolons.",
+    )
+
+
+# Titles of columns or rows, and what each sets.
+Axis = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def axes(varied: Sequence[Varied]) -> tuple[Axis, Axis]:
+    """The columns and the rows of a sheet, one without a title where nothing varies.
+
+    Raises:
+        SettingError: more settings than a sheet has sides, or one twice.
+    """
+    if len(varied) > 2:
+        raise SettingError(
+            f"--vary: {len(varied)} settings", hint="a sheet has columns and rows: give one or two"
+        )
+    if len({each.name for each in varied}) < len(varied):
+        raise SettingError(f"--vary names {varied[0].name} twice", hint="list all its values once")
+    found: list[Axis] = [
+        [(f"{each.name} {text}", changes) for text, changes in each.values] for each in varied
+    ]
+    columns, rows = [*found, *([[("", {})]] * 2)][:2]
+    return columns, rows
+
+
+def told_apart(names: Sequence[Sequence[str]]) -> list[str]:
+    """Choose a label for each thing: the first of its names that no other thing needs.
+
+    Args:
+        names: for each thing its names, short ones first.
+    """
+    labels = [each[0] for each in names]
+    for level in range(1, max(map(len, names))):
+        count = Counter(labels)
+        labels = [
+            each[level] if count[label] > 1 and level < len(each) else label
+            for label, each in zip(labels, names, strict=True)
+        ]
+    used: Counter[str] = Counter()
+    for place, label in enumerate(labels):
+        used[label] += 1
+        labels[place] = f"{label} ({used[label]})" if used[label] > 1 else label
+    return labels
+
+
+def file_names(source: str) -> tuple[str, ...]:
+    """Names of an input, short ones first."""
+    path = Path(source)
+    return ("stdin",) if source == "-" else (path.stem, path.name, source)
+
+
 @click.group(cls=CommandGroup)
 def explore() -> None:
     """Make contact sheets to choose from.
@@ -72,7 +214,7 @@ def explore() -> None:
     \b
     Examples:
       stylize explore transfer photo.jpg painting.jpg
-      stylize explore dream photo.jpg
+      stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
       stylize replay photo-sheet.png --cell B3 --size 1024
     """
 
@@ -116,10 +258,11 @@ def explore() -> None:
     everyday=True,
     help=f"Number of channels.  [{TOP}]",
 )
+@vary_option(DreamSettings, "strength=30,60,120")
 @preset_option(
     "dream",
     default=None,
-    help=f"Preset to which layers and channels are applied.  [{DEFAULTS['dream']}]",
+    help=f"Preset to which layers, channels and values are applied.  [{DEFAULTS['dream']}]",
 )
 @cell_size_option
 @option(
@@ -148,10 +291,10 @@ def explore_dream(photo: str, **options: Any) -> int:
     Examples:
       stylize explore dream photo.jpg
       stylize explore dream photo.jpg --layer conv3_3 --layer conv4_2
-      stylize explore dream photo.jpg --channels conv5_1 --top 12
+      stylize explore dream photo.jpg --vary strength=30,60 --vary octaves=1,3
 
-    The sheet shows all presets, or one row for each --layer, or the --channels of a layer. To make
-    a cell large: 'stylize replay SHEET.png --cell B3 --size 1024'.
+    The sheet shows all presets, or one row for each --layer, or the --channels of a layer, or the
+    values of one or two settings. The last line printed is the command that makes a cell large.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
@@ -162,17 +305,19 @@ def explore_dream(photo: str, **options: Any) -> int:
     from stylize.reruns.explore import Exploration
 
     picture = open_picture(photo, messages)
-    rows = sheet.rows(picture, settings, execution)
-    return make_sheet(Exploration(picture, rows, execution), request)
+    rows, titles = sheet.cells(picture, settings, execution)
+    exploration = Exploration(picture, rows, execution, titles)
+    return make_sheet(exploration, request, [(photo, picture)])
 
 
 @dataclass(frozen=True)
 class DreamSheet:
-    """What goes onto a sheet of dreams: rows of layers, the channels of one, or all presets."""
+    """What goes onto a sheet of dreams: layers, channels, values of settings, or all presets."""
 
     layers: tuple[str, ...]
     strengths: tuple[float, ...]
     channels: str | None
+    varied: tuple[Varied, ...]
     top: int | None
     preset: str | None
     size: str
@@ -201,34 +346,70 @@ class DreamSheet:
             dataclasses.replace(settings, strength=strength)
         if self.channels:
             check_whole_layer(self.channels)
+        columns, rows = axes(self.varied)
+        for (_, across), (_, down) in itertools.product(columns, rows):
+            self._check_cell(from_document(DreamSettings, {**across, **down}, settings))
         return settings
 
-    def _check_kind(self) -> None:
-        if self.layers and self.channels:
+    def _check_cell(self, settings: DreamSettings) -> None:
+        if settings.from_noise is not None:
             raise SettingError(
-                "--layer cannot be combined with --channels", hint="ask for one sheet at a time"
+                "a sheet shows dreams on PHOTO, not from noise", hint="leave from_noise out"
             )
-        kind = "layers" if self.layers else "channels" if self.channels else "presets"
+        settings.check_layers(find_model(settings.network).architecture)
+
+    def _check_kind(self) -> None:
+        kinds = {"layers": self.layers, "channels": self.channels, "values": self.varied}
+        asked = [kind for kind, wanted in kinds.items() if wanted]
+        if len(asked) > 1:
+            first, second = (OPTIONS[kind] for kind in asked[:2])
+            raise SettingError(
+                f"{first} cannot be combined with {second}", hint="ask for one sheet at a time"
+            )
+        kind = asked[0] if asked else "presets"
         for name in IDLE[kind]:
             if getattr(self, name):
                 option = "--strength" if name == "strengths" else f"--{name}"
                 raise SettingError(f"{option} makes no difference on a sheet of {kind}")
 
-    def rows(
+    def cells(
         self, picture: Picture, settings: DreamSettings, execution: Execution
-    ) -> list[list[Cell]]:
-        """The cells; for channels the picture is looked at."""
+    ) -> tuple[list[list[Cell]], Titles]:
+        """The cells and their titles; for channels the photo is examined."""
         from stylize.images.mosaic import in_rows
         from stylize.reruns import explore as sheets
 
+        if self.varied:
+            return self._cells_of_values(settings)
         if self.layers:
-            return sheets.layer_cells(settings, self.layers, self.strengths or STRENGTHS)
+            layers = list(dict.fromkeys(self.layers))
+            strengths = list(dict.fromkeys(self.strengths or STRENGTHS))
+            columns = [f"strength {strength:.12g}" for strength in strengths]
+            rows = sheets.layer_cells(settings, layers, strengths)
+            return rows, sheets.Titles(columns=columns, rows=layers)
         if self.channels:
             top = self.top or TOP
             cells = sheets.channel_cells(picture, settings, self.channels, top, execution)
         else:
             cells = sheets.preset_cells(self.common)
-        return in_rows(cells, self.columns or COLUMNS)
+        return in_rows(cells, self.columns or COLUMNS), sheets.Titles()
+
+    def _cells_of_values(self, settings: DreamSettings) -> tuple[list[list[Cell]], Titles]:
+        from stylize.reruns.explore import Cell, Titles, joined
+
+        columns, rows = axes(self.varied)
+        cells = [
+            [
+                Cell(
+                    joined(column, row),
+                    from_document(DreamSettings, {**across, **down}, settings),
+                )
+                for column, across in columns
+            ]
+            for row, down in rows
+        ]
+        names = [row for row, _ in rows] if len(self.varied) > 1 else ()
+        return cells, Titles(columns=[column for column, _ in columns], rows=names)
 
 
 class NamesType(click.ParamType[Any]):
@@ -246,23 +427,6 @@ class NamesType(click.ParamType[Any]):
         return names
 
 
-class WeightsType(click.ParamType[Any]):
-    """Numbers with commas between them."""
-
-    name = "WEIGHT,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """The numbers, in the order given."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(part) for part in value.split(","))
-        except ValueError:
-            self.fail(f"'{value}' is not numbers with commas between them", param, ctx)
-
-
 @explore.command("transfer")
 @click.argument("content", metavar="PHOTO", type=FILE)
 @click.argument("styles", metavar="STYLE...", type=FILE, nargs=-1, required=True)
@@ -273,31 +437,26 @@ class WeightsType(click.ParamType[Any]):
     group=Group.SHEET,
     everyday=True,
     shell_complete=parts_of_lists(preset_names_of("transfer")),
-    help="Presets to compare, one column each.  [all presets]",
+    help="Presets to compare, one column each; with --vary, rows.  [all; with --vary, the default]",
 )
-@option(
-    "--strengths",
-    type=WeightsType(),
-    group=Group.SHEET,
-    everyday=True,
-    help="Values of --content-weight to compare, one row each: 0.02,0.05,0.1.",
-)
+@vary_option(TransferSettings, "style_size=128,256,512")
 @cell_size_option
 @settings_options(Execution)
 @input_options
 @message_options
 def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
-    """Paint PHOTO in each STYLE with every preset, as thumbnails on one sheet.
+    """Paint PHOTO in each STYLE in many ways, as thumbnails on one sheet.
 
     \b
     Examples:
       stylize explore transfer photo.jpg painting.jpg
       stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
-      stylize explore transfer photo.jpg a.jpg --strengths 0.01,0.05,0.2
+      stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
 
-    Columns are presets, rows are styles; with --strengths, each style has one row per value.
-    Presets that give the same picture share a column. To make a cell large: 'stylize replay
-    SHEET.png --cell B3 --size 2048'.
+    Columns are presets, or the values of the first --vary; rows are styles, and the values of the
+    second --vary. Any setting can vary, such as content_weight, style_size or color: see 'stylize
+    help transfer --all'. Presets that give the same picture share a column. The last line printed
+    is the command that makes a cell large.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))
@@ -307,8 +466,23 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
     load_torch()
     from stylize.reruns.explore import Exploration, transfer_cells
 
-    photo, *paintings = (open_picture(source, messages) for source in sources)
-    return make_sheet(Exploration(photo, transfer_cells(paintings, looks), execution), request)
+    photo = open_picture(content, messages)
+    opened = open_styles(styles, messages)
+    names = told_apart([file_names(source) for source, _ in opened])
+    rows, titles = transfer_cells([style for _, style in opened], looks, names)
+    exploration = Exploration(photo, rows, execution, titles)
+    return make_sheet(exploration, request, [(content, photo), *opened])
+
+
+def open_styles(sources: Sequence[str], messages: Messages) -> list[tuple[str, Picture]]:
+    """Open the style images; says which are left out because they are given twice."""
+    opened: dict[str, tuple[str, Picture]] = {}
+    for source in sources:
+        style = open_picture(source, messages)
+        first, _ = opened.setdefault(style.sha256, (source, style))
+        if first != source and not messages.quiet:
+            say(f"{source} is left out: it is the same picture as {first}")
+    return list(opened.values())
 
 
 @dataclass(frozen=True)
@@ -316,28 +490,55 @@ class TransferSheet:
     """The columns and rows of a sheet of transfers."""
 
     presets: tuple[str, ...] | None
-    strengths: tuple[float, ...] | None
+    varied: tuple[Varied, ...]
     size: str
 
-    def looks(self, messages: Messages) -> Looks:
-        """The columns of the sheet, a row for each strength, or one.
+    def looks(self, messages: Messages) -> list[Look]:
+        """The rows for each style: their titles, and the columns with their settings.
 
         Raises:
-            UsageError: no such preset, one that cannot be on a sheet, or no such strength.
+            UsageError: no such preset, one that cannot be on a sheet, or an invalid value.
         """
-        names = self.presets or preset_names("transfer")
-        presets = [choose_preset("transfer", name) for name in names]
-        rows: list[dict[str, Any]] = [{"size": self.size}]
-        if self.strengths:
-            rows = [row | {"content_weight": each} for row in rows for each in self.strengths]
-        presets = different(presets, rows[0], messages)
-        looks = [[(preset.name, cell_settings(preset, row)) for preset in presets] for row in rows]
-        if not self.strengths:
-            return looks
+        across, down = axes(self.varied)
+        for _, values in (*across, *down):
+            if values.get("init") == "file" or "style_weights" in values:
+                name = "init=file" if "init" in values else "style_weights"
+                raise SettingError(
+                    f"--vary: {name} makes no sense on a sheet",
+                    hint="each cell is painted from the photo and one style image",
+                )
+        usual = [DEFAULTS["transfer"]] if self.varied else preset_names("transfer")
+        names = self.presets or usual
+        presets = named_presets([(name, choose_preset("transfer", name)) for name in names])
+        presets = different(presets, {"size": self.size, **across[0][1], **down[0][1]}, messages)
+        if not self.varied:
+            return [("", [(p.name, cell_settings(p, {"size": self.size})) for p in presets])]
+        several = len(presets) > 1
         return [
-            [(f"{name} @ {settings.content_weight:g}", settings) for name, settings in row]
-            for row in looks
+            (
+                " · ".join(filter(None, [preset.name if several else "", row])),
+                [
+                    (column, cell_settings(preset, {"size": self.size, **change, **changes}))
+                    for column, change in across
+                ],
+            )
+            for preset in presets
+            for row, changes in down
         ]
+
+
+def named_presets(presets: Sequence[tuple[str, Preset]]) -> list[Preset]:
+    """Give presets of the same name, such as those in pictures, the names of their files."""
+    names = told_apart(
+        [
+            (preset.name, Path(wanted).name, wanted) if wanted != preset.name else (wanted,)
+            for wanted, preset in presets
+        ]
+    )
+    return [
+        dataclasses.replace(preset, name=name)
+        for name, (_, preset) in zip(names, presets, strict=True)
+    ]
 
 
 def different(presets: list[Preset], overrides: dict[str, Any], messages: Messages) -> list[Preset]:
@@ -362,7 +563,8 @@ def cell_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings
     settings: TransferSettings = preset.apply(overrides)
     if settings.init == "file":
         raise SettingError(
-            f"{preset.name} starts from a picture", hint="a sheet has content and styles alone"
+            f"{preset.name} starts from a picture",
+            hint="a sheet has only a photo and styles",
         )
     try:
         settings.check_styles(1)
@@ -382,8 +584,16 @@ def check_sheet(
     return RunRequest(choose_target(photo, files, words, output), files, output, messages)
 
 
-def make_sheet(exploration: Exploration, request: RunRequest) -> int:
-    """Make the cells, write the sheet, report; the exit code."""
+def make_sheet(
+    exploration: Exploration, request: RunRequest, inputs: Sequence[tuple[str, Picture]]
+) -> int:
+    """Make the cells, write the sheet, report; the exit code.
+
+    Args:
+        exploration: the sheet.
+        request: where it goes.
+        inputs: what was named on the command line, the photo first.
+    """
     messages = request.messages
     check_fits(exploration.size, request.target, request.output)
     seconds = exploration.estimate()
@@ -391,18 +601,55 @@ def make_sheet(exploration: Exploration, request: RunRequest) -> int:
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
     with (
         stop_on_interrupt(quiet=messages.quiet) as stop,
-        bar(exploration.count, "cell", messages) as shown,
+        Meter(messages, exploration.count, estimate_s=seconds) as meter,
     ):
+        if messages.as_json:
+            height, width = exploration.size
+            plan = {"size": [width, height], "cells": exploration.count}
+            emit_start(request.target, plan, {"seconds": seconds and round(seconds, 1)})
+        numbers = itertools.count(1)
 
         def on_cell(label: str) -> None:
-            shown.update()
-            shown.set_postfix_str(label)
+            number = next(numbers)
+            place = f"cell {number} of {exploration.count}"
+            meter.advance(number, f"{place}: {label}", place)
             if messages.as_json:
                 emit("cell", label=label, cells=exploration.count)
 
         sheet = exploration.run(on_cell, stop)
-        shown.close()
-        return save(sheet, request, stop)
+        meter.close()
+        saved = deliver(sheet, request.target, request.output)
+        seconds = time.perf_counter() - request.started
+        report(sheet, saved, seconds, messages, wanted=request.target)
+        if saved is not None and not messages.quiet and not messages.as_json:
+            cell = next(iter(sheet.recipe["cells"]))
+            say(f"make the cell you like large, here {cell}:")
+            say(enlarging_command(saved, cell, inputs))
+        return stop.exit_code if sheet.interrupted else 0
+
+
+def enlarging_command(sheet: Path, cell: str, inputs: Sequence[tuple[str, Picture]]) -> str:
+    """The command that makes a cell large, ready for the shell.
+
+    Args:
+        sheet: the file.
+        cell: its name.
+        inputs: what was named on the command line, the photo first.
+    """
+    from stylize.images.open import DEFAULT_MAX_PIXELS, pixel_limit
+    from stylize.runs.inputs import recall
+
+    side = max(inputs[0][1].size)
+    words = ["--cell", cell, "--size", str(LARGE_PX) if side >= LARGE_PX else "original"]
+    near = {sheet.resolve().parent, Path.cwd()}
+    for source, picture in inputs:
+        known = source == "-" or Path(source).resolve().parent in near
+        if not known and not recall(picture.sha256):
+            words += ["--input", source]
+    if pixel_limit() != DEFAULT_MAX_PIXELS:
+        words += ["--max-input-pixels", str(pixel_limit())]
+    file = str(sheet)
+    return command_line("stylize", "replay", f"./{file}" if file[0] == "-" else file, *words)
 
 
 def check_whole_layer(text: str) -> None:
@@ -452,7 +699,9 @@ def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
     from stylize.reruns.explore import Strip
 
     photo, one, other = (open_picture(source, messages) for source in sources)
-    return make_sheet(Strip(photo, (one, other), settings, options["count"], execution), request)
+    left, right = told_apart([file_names(first), file_names(last)])
+    strip = Strip(photo, (one, other), (left, right), settings, options["count"], execution)
+    return make_sheet(strip, request, list(zip(sources, (photo, one, other), strict=True)))
 
 
 def strip_settings(preset: str, size: str) -> TransferSettings:
@@ -465,7 +714,7 @@ def strip_settings(preset: str, size: str) -> TransferSettings:
     if settings.init == "file" or settings.style_weights:
         raise SettingError(
             f"the preset '{preset}' cannot be used on a strip",
-            hint="it has weights of styles, or starts from a picture",
+            hint="it sets style weights, or starts from a picture",
         )
     settings.check_styles(2)
     check_layers(settings, find_model(settings.network).architecture)

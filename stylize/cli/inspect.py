@@ -1,7 +1,7 @@
 """``stylize inspect``: a table of commands, and one function that runs them.
 
-A new command needs a settings class, a function in ``stylize/products/inspect``, and an entry in
-:data:`COMMANDS`.
+A new command needs a settings class, a function and a line of the table QUESTIONS in
+``stylize/products/inspect``, and an entry in :data:`COMMANDS`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,37 +24,22 @@ from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
-from stylize.cli.output import choose_target, deliver
-from stylize.cli.progress import bar, stop_on_interrupt
+from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver
+from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
 from stylize.errors import OutputError
 from stylize.networks.models import find_model
+from stylize.products.inspect import QUESTIONS, Question, load_function
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
 from stylize.settings.inspect import (
-    ActivationsSettings,
-    CaricatureSettings,
-    FeatureSettings,
-    FiltersSettings,
     InspectSettings,
-    InversionSettings,
-    MapSettings,
-    OcclusionSettings,
-    PatchesSettings,
-    SaliencySettings,
-    SegmentSettings,
 )
 
 if TYPE_CHECKING:
     from stylize.products.inspect.folder import Album
     from stylize.products.inspect.result import Finding
-
-
-def load_function(name: str) -> Any:
-    """The function with the name ``module:name``, imported now."""
-    module, function = name.split(":")
-    return getattr(import_module(module), function)
 
 
 @dataclass(frozen=True)
@@ -64,9 +48,8 @@ class Command:
 
     Attributes:
         summary: its line in the list of commands.
-        settings: the settings class; each field is an option or an argument.
-        function: ``module:name`` of the function, imported when it runs. It gets the input, the
-            settings and the execution, and returns a :class:`Finding`.
+        question: the settings class, each field of which is an option or an argument, and the
+            function that answers.
         file_words: the words of the result's default name.
         text: the help text.
         arguments: metavars by name. ``photo`` and ``folder`` are inputs, others are fields of
@@ -75,13 +58,13 @@ class Command:
         on_device: whether a network runs, so that there are options for the device.
         unit: what the progress bar counts; None for no bar.
         on_interrupt: the message after the first Ctrl-C; None if it ends the run at once.
-        companions: functions, named likewise, from a result's path to that of a file next to it.
+        companions: ``module:name`` of functions from a result's path to that of a file next to it.
         resumable: whether the function keeps its state in a file.
+        page: whether the result is an HTML page instead of a picture.
     """
 
     summary: str
-    settings: type[Any]
-    function: str
+    question: Question
     file_words: Callable[[Any], str]
     text: str
     arguments: Mapping[str, str] = field(default_factory=dict)
@@ -91,6 +74,7 @@ class Command:
     on_interrupt: str | None = None
     companions: tuple[str, ...] = ()
     resumable: bool = False
+    page: bool = False
 
     def takes_several(self, name: str) -> bool:
         """Whether an option takes several pictures."""
@@ -122,13 +106,10 @@ TARGET_TEXT = """\
         TARGET is a layer, a channel or a sum of them, as in 'stylize dream --layer'; the default
         is the deepest layer."""
 
-PRODUCTS = "stylize.products.inspect"
-
 COMMANDS: dict[str, Command] = {
     "filters": Command(
         "Show the kernels of a layer.",
-        FiltersSettings,
-        f"{PRODUCTS}.filters:show_filters",
+        QUESTIONS["filters"],
         lambda settings: f"filters-{settings.layer}",
         """Show the kernels of a layer. Zero is middle grey; brighter is positive.
 
@@ -145,8 +126,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "activations": Command(
         "Show the activations of each channel of a layer.",
-        ActivationsSettings,
-        f"{PRODUCTS}.activations:show_activations",
+        QUESTIONS["activations"],
         lambda settings: f"activations-{settings.layer}",
         """Show the activations of each channel of LAYER for PHOTO, the strongest channels first.
 
@@ -162,8 +142,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "patches": Command(
         "Find the patches of many photos that excite a channel most.",
-        PatchesSettings,
-        f"{PRODUCTS}.patches:show_patches",
+        QUESTIONS["patches"],
         lambda settings: f"patches-{settings.channels}",
         """Find the patches of the photos in FOLDER that excite channels most, a row per channel.
 
@@ -184,8 +163,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "feature": Command(
         "Make the picture that excites a channel most.",
-        FeatureSettings,
-        f"{PRODUCTS}.feature:show_feature",
+        QUESTIONS["feature"],
         lambda settings: f"feature-{settings.category or settings.target}",
         """Make the picture that excites TARGET most: a channel, several channels, or a layer.
 
@@ -204,8 +182,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "saliency": Command(
         "Show which pixels a response depends on.",
-        SaliencySettings,
-        f"{PRODUCTS}.saliency:show_saliency",
+        QUESTIONS["saliency"],
         lambda settings: f"saliency-{settings.method}",
         f"""Show which pixels of PHOTO the response of TARGET depends on.
 
@@ -223,8 +200,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "occlude": Command(
         "Show how a response drops when a patch hides part of the photo.",
-        OcclusionSettings,
-        f"{PRODUCTS}.occlude:show_occlusion",
+        QUESTIONS["occlude"],
         lambda settings: "occlusion",
         f"""Hide parts of PHOTO with a grey patch and show where the response drops.
 
@@ -242,8 +218,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "invert": Command(
         "Reconstruct a photo from the activations of a layer.",
-        InversionSettings,
-        f"{PRODUCTS}.invert:show_inversion",
+        QUESTIONS["invert"],
         lambda settings: "inversions" if settings.strip else f"inversion-{settings.layer}",
         """Reconstruct PHOTO from the activations of one layer.
 
@@ -261,8 +236,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "caricature": Command(
         "Exaggerate what a layer sees in a photo.",
-        CaricatureSettings,
-        f"{PRODUCTS}.caricature:show_caricature",
+        QUESTIONS["caricature"],
         lambda settings: f"caricature-{settings.layer}",
         """Make a picture that exaggerates what a layer sees at each place of PHOTO.
 
@@ -279,8 +253,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "map": Command(
         "Arrange many photos on a plane, similar ones side by side.",
-        MapSettings,
-        f"{PRODUCTS}.map:show_map",
+        QUESTIONS["map"],
         lambda settings: "map",
         """Arrange the photos in FOLDER on a plane, similar ones side by side.
 
@@ -302,8 +275,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "segment": Command(
         "Find the subject of a photo and save it as a mask.",
-        SegmentSettings,
-        f"{PRODUCTS}.segment:show_subject",
+        QUESTIONS["segment"],
         lambda settings: f"{'background' if settings.invert else 'subject'}-{settings.view}",
         """Find the subject of PHOTO and save it as a mask.
 
@@ -318,6 +290,27 @@ COMMANDS: dict[str, Command] = {
         note if the result is uncertain. Needs OpenCV (pip
         install opencv-python-headless).""",
         {"photo": "PHOTO"},
+    ),
+    "report": Command(
+        "Explain a photo on one HTML page, for a class.",
+        QUESTIONS["report"],
+        lambda settings: "report",
+        """Make one HTML page that explains what the network sees in PHOTO.
+
+        \b
+        Examples:
+          stylize inspect report photo.jpg
+          stylize inspect report photo.jpg conv5_3:286 -o lesson.html
+          stylize inspect report photo.jpg --network vgg16-imagenet
+
+        The page shows the strongest channels of each block, the saliency of TARGET by all methods,
+        what hiding parts of the photo does to it, and the photo reconstructed from five layers. A
+        network with classes adds its five best classes with Grad-CAM. The page needs no other file
+        and no connection. It takes about a minute on two cores. TARGET is a layer, a channel or a
+        sum of them; the default is the deepest layer.""",
+        {"photo": "PHOTO", "target": "[TARGET]"},
+        unit="step",
+        page=True,
     ),
 }
 
@@ -390,8 +383,8 @@ def click_command(name: str, entry: Command) -> click.Command:
     parameters = [
         *_options(entry.pictures),
         *(_options([recursive_option]) if "folder" in entry.arguments else []),
-        *fields(entry.settings, *entry.arguments),
-        *_options([result_options]),
+        *fields(entry.question.settings, *entry.arguments),
+        *_result_options(entry),
         *(device if entry.on_device else []),
         *_options([number_options]),
     ]
@@ -412,6 +405,11 @@ def click_command(name: str, entry: Command) -> click.Command:
         help=entry.text,
         short_help=entry.summary,
     )
+
+
+def _result_options(entry: Command) -> list[click.Option]:
+    every = _options([result_options])
+    return [each for each in every if not entry.page or each.name in ("output", "overwrite")]
 
 
 def _options(decorators: Iterable[Callable[[Any], Any]]) -> list[click.Option]:
@@ -457,8 +455,8 @@ class InspectRequest:
         from stylize.products.inspect.folder import open_album
 
         output, messages = take(OutputRequest, options), take(Messages, options)
-        given, execution = _given(entry.settings, options), _given(Execution, options)
-        settings = entry.settings(**given)
+        given, execution = _given(entry.question.settings, options), _given(Execution, options)
+        settings = entry.question.settings(**given)
         settings.check_layers(find_model(settings.network).architecture)
         album = None
         if "folder" in entry.arguments:
@@ -494,7 +492,8 @@ class InspectRequest:
             files = [Path(name) for name in names if name != "-"]
             require_files(files)
             photo = next(iter(self.pictures.get("photo", ())), None)
-            return choose_target(photo, files, words, self.output)
+            choose = choose_page if self.entry.page else choose_target
+            return choose(photo, files, words, self.output)
         # The current folder, for instance, has a name only as an absolute path.
         folder = os.path.normpath(self.album.folder)
         named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
@@ -555,17 +554,17 @@ def look(request: InspectRequest, target: Path | None) -> Finding:
         named["on_skip"] = _ignore if messages.quiet else say
     if entry.resumable:
         named["state"] = None if target is None else state_path(target)
-    function: Callable[..., Finding] = load_function(entry.function)
+    function: Callable[..., Finding] = entry.question.function
     with ExitStack() as stack:
         if entry.on_interrupt is not None:
             stop = stop_on_interrupt(quiet=messages.quiet, action=entry.on_interrupt)
             named["stop"] = stack.enter_context(stop)
         if entry.unit is not None:
-            shown = stack.enter_context(bar(None, entry.unit, messages))
+            meter = stack.enter_context(Meter(messages, None))
 
             def on_step(done: int, total: int) -> None:
-                shown.total = total
-                shown.update(done - shown.n)
+                meter.total = total
+                meter.advance(done, f"{entry.unit} {done} of {total}")
 
             named["on_step"] = on_step
         return function(*positional, **named)
@@ -584,9 +583,10 @@ def report(finding: Finding, target: Path | None, seconds: float, messages: Mess
         for note in finding.notes:
             say(note)
     if messages.as_json:
-        document = {"output": None if target is None else str(target), "seconds": round(seconds, 3)}
+        document = {"file": None if target is None else str(target), "seconds": round(seconds, 3)}
         click.echo(json.dumps(document | finding.numbers | {"recipe": result.recipe}, indent=2))
     elif target is not None and not messages.quiet:
         height, width = result.pixels.shape[2:]
+        size = "" if target.suffix.lower() in PAGE_SUFFIXES else f"{width}×{height}, "
         state = "stopped early, saved" if result.interrupted else "saved"
-        say(f"{state} {target} ({width}×{height}, {seconds:.1f} s)")
+        say(f"{state} {target} ({size}{seconds:.1f} s)")

@@ -10,8 +10,16 @@ from typing import Any, NoReturn
 import click
 
 from stylize.cli.help import LazyGroup
-from stylize.cli.messages import INTERRUPTED, advised, explain, prepare_streams, say, unforeseen
-from stylize.errors import StylizeError
+from stylize.cli.messages import (
+    INTERRUPTED,
+    advised,
+    emit_error,
+    explain,
+    prepare_streams,
+    say,
+    unforeseen,
+)
+from stylize.errors import InterruptedRunError, StylizeError
 from stylize.version import __version__
 
 # The summary of each command, by heading. The module of a command has its name.
@@ -108,20 +116,26 @@ def guarded(call: Callable[[], Any], words: Sequence[str]) -> NoReturn:
         sys.exit(2)
     except click.ClickException as error:
         explain(error, advised(error), words)
-        sys.exit(error.exit_code)
+        fail(error, words, error.exit_code)
     except StylizeError as error:
         explain(error, str(error), words)
-        sys.exit(error.exit_code)
+        fail(error, words, error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         say("stylize: interrupted")
-        sys.exit(INTERRUPTED)
+        fail(InterruptedRunError("interrupted"), words, INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone; keep Python from complaining about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         explain(error, unforeseen(error), words)
-        sys.exit(1)
+        fail(error, words, 1)
+
+
+def fail(error: Exception, words: Sequence[str], code: int) -> NoReturn:
+    """Exit after an error, which has been explained to people."""
+    emit_error(error, words, code)
+    sys.exit(code)
 
 
 @click.group(

@@ -142,7 +142,7 @@ def take_masks(settings: SubjectSettings, options: dict[str, Any]) -> MasksReque
     if len(bare) > 1:
         raise UsageError(
             f"{len(bare)} masks without a style",
-            hint="one can say where the style applies; others need one: FILE=STYLE or FILE=keep",
+            hint="only one mask can do without; write the others as FILE=STYLE or FILE=keep",
         )
     if bool(picture) != bool(colours):
         raise UsageError(
@@ -222,5 +222,5 @@ def _coloured_region(picture: str, text: str) -> RegionRequest:
 
 def _region(mask: str, style: str, colour: str | None, option: str) -> RegionRequest:
     if not mask or not style:
-        raise UsageError(f"{option} names no style", hint="a picture, or keep, after =")
+        raise UsageError(f"{option} names no style", hint="add =FILE or =keep")
     return RegionRequest(mask, None if style == KEEP else style, colour)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import re
+import shlex
+import string
+import subprocess
 import sys
 import traceback
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import click
 
-from stylize.errors import ExpressionError, is_out_of_memory
+from stylize.errors import ExpressionError, StylizeError, is_out_of_memory
 from stylize.planning.limits import out_of_memory
 
 # Exit codes of a run that Ctrl-C, or another signal, has stopped.
@@ -35,6 +39,9 @@ _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 # Replacements for characters that an encoding lacks; all others become question marks.
 _SPELLED = {"…": "...", "×": "x", "–": "-", "—": "-", "−": "-", "→": "->", "·": "*", "≥": ">="}
+
+# Characters without a meaning inside $'…', which bash, zsh and ksh understand.
+_PLAIN = frozenset(string.digits + string.ascii_letters + "_-+=.,:/@% ")
 
 _ASCII, _LENIENT = "stylize_ascii", "stylize_lenient"
 
@@ -130,13 +137,61 @@ def _within_limit(line: str) -> str:
     return line if len(line) <= MAX_LINE else f"{line[:half]} … {line[-half:]}"
 
 
+def command_line(*words: str) -> str:
+    """Quote a command for the shell; unprintable bytes are escaped, so that it can be copied."""
+    if os.name == "nt":
+        return subprocess.list2cmdline(words)
+    return " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    if word.isprintable():
+        return shlex.quote(word)
+    plain = (chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(word))
+    return f"$'{''.join(plain)}'"
+
+
+def emit(event: str, **values: Any) -> None:
+    """Print one JSON line on stdout; docs/json.md describes the events.
+
+    A reader that has gone, or a full disk, ends no run: it is said once, and nothing more is
+    printed.
+    """
+    try:
+        click.echo(json.dumps({"event": event, **values}))
+        sys.stdout.flush()
+    except OSError as error:
+        # Later lines, and Python's own flush at the end, go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say(f"stdout: {(error.strerror or str(error)).lower()}; the run continues without events")
+
+
+def emit_error(error: Exception, words: Sequence[str], code: int) -> None:
+    """Print an error as an event if the words on the command line ask for JSON."""
+    options = words[: words.index("--")] if "--" in words else words
+    if "--json" in options:
+        message, hint = message_and_hint(error)
+        emit("error", code=code, message=" ".join(message.split())[:MAX_LINE], hint=hint)
+
+
+def message_and_hint(error: Exception) -> tuple[str, str | None]:
+    """What is wrong, and the remedy if there is one."""
+    if isinstance(error, StylizeError):
+        return error.message, error.hint
+    if not isinstance(error, click.ClickException):
+        return unforeseen(error), None
+    line = error.format_message().rstrip(".")
+    # click's own words are a sentence, or are in brackets if there are several.
+    if guess := re.fullmatch(r"(.*?)\.? \(?Did you mean (.*?)\)?", line, re.DOTALL):
+        return guess[1], f"did you mean {guess[2]}"
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return line, None if context is None else f"see '{context.command_path} --help'"
+
+
 def advised(error: click.ClickException) -> str:
     """What click found wrong on the command line, and how to get help."""
-    line = error.format_message().rstrip(".")
-    context = error.ctx if isinstance(error, click.UsageError) else None
-    if context is None or "Did you mean" in line:
-        return line
-    return f"{line} (see '{context.command_path} --help')"
+    line, hint = message_and_hint(error)
+    return f"{line} ({hint})" if hint else line
 
 
 def unforeseen(error: Exception) -> str:

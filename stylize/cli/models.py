@@ -14,7 +14,7 @@ import click
 from stylize.cli.completion import names_only, names_or_files, network_names
 from stylize.cli.help import CommandGroup, option
 from stylize.cli.messages import echo, echo_path, say
-from stylize.cli.progress import bar
+from stylize.cli.progress import Meter
 from stylize.cli.requests import Messages
 from stylize.errors import SettingError, UnknownNameError, WeightsError
 from stylize.networks import import_models as additions
@@ -118,7 +118,7 @@ def path(name: str) -> None:
     type=click.Choice(["auto", "caffe", "torchvision"]),
     default="auto",
     help="Preprocessing that the network expects. caffe: BGR, 0 to 255, minus the mean; "
-    "torchvision: RGB, 0 to 1, normalised; auto: found out from the file.  [auto]",
+    "torchvision: RGB, 0 to 1, normalized; auto: detected from the file.  [auto]",
 )
 def add(source: str, name: str | None, preprocessing: str) -> None:
     """Add a VGG-16 or VGG-19: a FILE of weights, or the NAME of one to download.
@@ -147,10 +147,13 @@ def add(source: str, name: str | None, preprocessing: str) -> None:
 
 @contextmanager
 def _bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    with bar(None, "B", Messages(), desc=name, unit_scale=True) as drawn:
+    with Meter(Messages(), None) as meter:
 
         def show(done_bytes: int, total_bytes: int | None) -> None:
-            drawn.total = total_bytes
-            drawn.update(done_bytes - drawn.n)
+            meter.total = total_bytes
+            amount = f"{done_bytes / 1e6:.0f} MB"
+            if total_bytes:
+                amount = f"{done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB"
+            meter.advance(done_bytes, f"downloading {name}, {amount}", amount, unit=done_bytes)
 
         yield show

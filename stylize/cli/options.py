@@ -132,7 +132,7 @@ def given(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
-    """What stands in a preset for what click gives."""
+    """Convert a value from click to its form in a preset."""
     if each.metadata["joined"]:
         signed = (part if part.lstrip().startswith(("+", "-")) else f"+ {part}" for part in value)
         return " ".join(signed).removeprefix("+ ")
@@ -186,6 +186,14 @@ save_steps_option = option(
     help="Save intermediate pictures: every step of a dream, every tenth of a transfer.",
 )
 
+film_option = option(
+    "--film",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    group=Group.OUTPUT,
+    help="Also save a film of the picture as it grows: FILE.webp, .gif or .mp4.",
+)
+
 # Of every command that makes a picture.
 result_options = group_of(
     [
@@ -210,7 +218,7 @@ result_options = group_of(
 )
 
 # Of those that make one picture, step by step.
-output_options = group_of([result_options, save_steps_option])
+output_options = group_of([result_options, save_steps_option, film_option])
 
 
 def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -> None:
@@ -271,7 +279,8 @@ message_options = group_of(
             "--verbose",
             count=True,
             everyday=True,
-            help="Print the device, the sizes and an estimate of the time; -vv adds tracebacks.",
+            help="Print the device, the sizes, an estimate of the time, and the losses; -vv adds"
+            " tracebacks.",
         ),
     ]
 )

@@ -8,17 +8,20 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.messages import say
-from stylize.cli.progress import PREVIEW_NAMES, emit
+from stylize.cli.messages import emit, say
+from stylize.cli.progress import PREVIEW_NAMES
 from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError, SettingError
 
 if TYPE_CHECKING:
+    from stylize.runs.film import RunFilm
     from stylize.runs.result import Result
+
+PAGE_SUFFIXES = (".html", ".htm")
 
 
 def choose_target(
@@ -42,7 +45,9 @@ def choose_target(
         check_request(request.format or "png", depth=request.depth, quality=request.quality)
         return None
     if request.format:
-        raise SettingError("--format is for -o -", hint="a file's suffix says its format")
+        raise SettingError(
+            "--format works only with -o -", hint="a file's extension decides its format"
+        )
     context = click.get_current_context(silent=True)
     target = resolve_output(
         request.output,
@@ -53,6 +58,62 @@ def choose_target(
         reservations=context.with_resource(ExitStack()) if context else None,
     )
     check_request(format_of(target), depth=request.depth, quality=request.quality)
+    check_writable(target)
+    check_film(request, [*files, target])
+    return target
+
+
+def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
+    """Check before the run that the film of a run can be written, if one is asked for.
+
+    Raises:
+        OutputError: unknown suffix, another file of the run, or an existing file.
+        MissingExtraError: mp4 without PyAV.
+    """
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+    from stylize.images.film import STEPS_FPS, check_animation
+
+    film = request.film
+    if film is None:
+        return
+    check_animation(film, fps=STEPS_FPS, quality=request.quality)
+    if os.path.realpath(film) in map(os.path.realpath, taken):
+        raise OutputError(f"{film} is another file of this run", hint="name another film")
+    resolve_output(
+        film,
+        content=None,
+        suffix_words="",
+        overwrite=request.overwrite,
+        inputs=taken,
+        suffix=film.suffix,
+    )
+    check_writable(film)
+
+
+def choose_page(
+    photo: str | None, files: Sequence[Path], words: str, request: OutputRequest
+) -> Path | None:
+    """The HTML file to write, checked to be writable; see :func:`choose_target`."""
+    from stylize.images.atomic import check_writable
+    from stylize.images.destinations import resolve_output
+
+    if request.output == "-":
+        if sys.__stdout__ is None:
+            raise OutputError("stdout is closed", hint="name a file with -o")
+        return None
+    context = click.get_current_context(silent=True)
+    target = resolve_output(
+        request.output,
+        content=Path(photo) if photo and photo != "-" else None,
+        suffix_words=words,
+        overwrite=request.overwrite,
+        inputs=files,
+        suffix=PAGE_SUFFIXES[0],
+        reservations=context.with_resource(ExitStack()) if context else None,
+    )
+    if target.suffix.lower() not in PAGE_SUFFIXES:
+        raise OutputError(f"{target} is not the name of a page", hint="end it in .html")
     check_writable(target)
     return target
 
@@ -99,16 +160,28 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
         stream.flush()
         return None
     try:
-        return result.save(target, depth=depth, quality=quality, overwrite=request.overwrite)
+        overwrite = request.overwrite
+        return result.save(target, depth=depth, quality=quality, overwrite=overwrite, numbered=True)
     except OutputError as error:
         try:
             # A new folder with an unpredictable name that no one else can write to.
             refuge = Path(tempfile.mkdtemp(prefix="stylize-")) / target.name
-            result.save(refuge, depth=depth, quality=quality, overwrite=False)
+            result.save(refuge, depth=depth, quality=quality)
         except (OutputError, OSError):
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
+
+
+def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages: Messages) -> None:
+    """Write the film of a run, complete or not, and say where it is."""
+    assert request.film is not None, "there is one only where it is asked for"
+    target, quality = request.film, request.quality
+    saved = film.save(result, target, quality=quality, overwrite=request.overwrite)
+    if messages.as_json:
+        emit("film", file=str(saved), frames=film.length)
+    elif not messages.quiet:
+        say(f"saved {saved} (a film of {film.length} frames)")
 
 
 def report(
@@ -128,11 +201,22 @@ def report(
         messages: what is said.
         wanted: the file it was meant for, if that may differ.
     """
+    height, width = result.pixels.shape[2:]
     if messages.as_json:
-        name = None if saved is None else str(saved)
-        emit("done", output=name, seconds=round(seconds, 3), recipe=result.recipe)
+        emit_done(
+            saved,
+            size=[width, height],
+            seconds=round(seconds, 3),
+            interrupted=result.interrupted,
+            notes=list(result.notes),
+            recipe=result.recipe,
+        )
     elif saved is not None and not messages.quiet:
         state = "stopped early, saved" if result.interrupted else "saved"
-        height, width = result.pixels.shape[2:]
         taken = f"; {wanted.name} exists now" if wanted and wanted.name != saved.name else ""
         say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s{taken})")
+
+
+def emit_done(saved: Path | None, **values: Any) -> None:
+    """Print the event that a run is over."""
+    emit("done", file=None if saved is None else str(saved), **values)

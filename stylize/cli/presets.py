@@ -26,7 +26,7 @@ from stylize.settings.presets import (
 )
 from stylize.settings.schedule import result_size
 
-# A usual photograph, for figures that have to stand without one.
+# A usual photo, for estimates without one.
 PHOTO = (3000, 4000)
 
 
@@ -81,7 +81,7 @@ def row(preset: Preset) -> dict[str, Any]:
 
 
 def cost_of(settings: Any) -> tuple[Cost, float]:
-    """Cost of a 4:3 photograph at the settings' own size, and that size in megapixels."""
+    """Cost of a 4:3 photo at the settings' own size, and that size in megapixels."""
     size = result_size(settings, PHOTO)
     known = latest()
     cost = picture_cost(
@@ -119,7 +119,8 @@ def find_by_name(name: str) -> Preset:
     everyday=True,
     help="Print all settings, not only those that differ from the defaults.",
 )
-def show(name: str, full: bool) -> None:
+@option("--json", "as_json", is_flag=True, everyday=True, help="Print a JSON object.")
+def show(name: str, full: bool, as_json: bool) -> None:
     """Print a preset as TOML, ready to edit and use with --preset FILE.
 
     \b
@@ -132,4 +133,9 @@ def show(name: str, full: bool) -> None:
     if full:
         settings = to_document(preset.apply())
         preset = Preset(preset.name, preset.technique, preset.description, settings)
+    if as_json:
+        names = ("name", "technique", "description")
+        document = {name: getattr(preset, name) for name in names}
+        click.echo(json.dumps(document | {"settings": dict(preset.settings)}, indent=2))
+        return
     click.echo(to_toml(preset), nl=False)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from stylize.cli.messages import INTERRUPTED, TERMINATED, say, shown
+from stylize.cli.messages import INTERRUPTED, TERMINATED, emit, say, shown
 from stylize.cli.requests import Messages
 from stylize.errors import OutputError
 
@@ -28,6 +26,21 @@ Listener = Callable[["Step"], None]
 PREVIEW_EVERY = 10
 
 PREVIEW_NAMES = "scale-*-step-*.png"
+
+SECONDS_BETWEEN_DRAWINGS = 0.1
+
+# In a log there is a line for every tenth, and after so many seconds without one; none of a run
+# that is over at once.
+SECONDS_BETWEEN_LINES, SECONDS_WITHOUT_LINES = 30.0, 5.0
+
+# The estimate counts as much as so many seconds of the run itself.
+TRUST_S = 3.0
+
+# Columns.
+LEAST_BAR, MOST_BAR = 4, 40
+
+# What is not done yet, and what is done.
+BLOCKS, ASCII_BLOCKS = "░█", "-#"
 
 
 # What ends a run in an orderly way. A closed terminal (SIGHUP) does, unless it is to be survived.
@@ -89,11 +102,144 @@ def stop_on_interrupt(
             signal.signal(number, handler)
 
 
-def bar(total: float | None, unit: str, messages: Messages, **look: Any) -> Any:
-    """A tqdm bar on stderr, shown if that is a capable terminal and the messages ask for it."""
-    from tqdm import tqdm
+class Meter:
+    """The progress of a command on stderr: a bar on a terminal, otherwise lines for a log.
 
-    return tqdm(total=total, unit=unit, leave=False, disable=not bars_shown(messages), **look)
+    Nothing is shown with ``--quiet`` or ``--json``.
+
+    Args:
+        messages: whether anything is shown.
+        total: the work, in any unit; None if it is not known yet.
+        estimate_s: seconds that all of it will take; None if nobody knows.
+    """
+
+    def __init__(
+        self, messages: Messages, total: float | None, *, estimate_s: float | None = None
+    ) -> None:
+        from tqdm import tqdm
+
+        self.total = total
+        self._estimate_s = estimate_s
+        self._as_bar, self._as_lines = bars_shown(messages), messages.bars
+        self._bar = tqdm(total=1.0, leave=False, disable=not self._as_bar, bar_format=" ")
+        self._started = time.perf_counter()
+        self._shown = -math.inf
+        self._before: float | None = None
+        self._tenths = 0
+
+    def __enter__(self) -> Meter:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
+    def advance(self, done: float, *labels: str, unit: float = 1.0, detail: str = "") -> None:
+        """Show how much is done.
+
+        Args:
+            done: of the total; what was done before the first call, but for one unit, took none
+                of this run's time.
+            labels: what is being done, the longest text first.
+            unit: of the work, the part that was done just now.
+            detail: shown after the time where there is room.
+        """
+        if self._before is None:
+            self._before = max(0.0, done - unit)
+        if not self._as_lines:
+            return
+        now = time.perf_counter()
+        share = min(1.0, done / self.total) if self.total else None
+        left = self._left(done, now - self._started)
+        figures = "" if share is None else f"{100 * share:3.0f} %  {left}".rstrip()
+        if self._as_bar:
+            if now - self._shown >= SECONDS_BETWEEN_DRAWINGS or share == 1:
+                self._shown = now
+                self._draw(share, [shown(each) for each in labels], figures, detail)
+            return
+        tenths = int(10 * (share or 0))
+        if now - self._started < SECONDS_WITHOUT_LINES or (
+            tenths == self._tenths and now - self._shown < SECONDS_BETWEEN_LINES
+        ):
+            return
+        self._tenths, self._shown = tenths, now
+        say("  ".join(filter(None, [labels[0], figures.strip(), detail])))
+
+    def skip(self, work: float) -> None:
+        """Take work as done that took no time."""
+        self._before = (self._before or 0.0) + work
+
+    def _left(self, done: float, elapsed_s: float) -> str:
+        """The time left: as estimated at first, then more and more by this run's own speed."""
+        if not self.total or done >= self.total:
+            return ""
+        worked = done - (self._before or 0.0)
+        if self._estimate_s:
+            known = min(TRUST_S, self._estimate_s)
+            elapsed_s += known
+            speed = (worked + known / self._estimate_s * self.total) / elapsed_s
+        else:
+            speed = worked / elapsed_s if elapsed_s else 0.0
+        if not speed:
+            return ""
+        left = clock_time(max(0.0, self.total - done) / speed)
+        return f"{left} left" if worked else f"about {left} left"
+
+    def _draw(self, share: float | None, labels: list[str], figures: str, detail: str) -> None:
+        from tqdm.utils import disp_len
+
+        columns = terminal_columns() - 1  # a full line would wrap on some terminals
+        candidates = [(label, f"{figures}  {detail}") for label in labels if detail]
+        candidates += [(label, figures) for label in (*labels, "")]
+        for label, right in candidates:
+            room = columns - sum(disp_len(each) + 2 for each in (label, right) if each)
+            if room >= LEAST_BAR:
+                break
+        else:
+            right = figures if disp_len(figures) <= columns else figures[:5]
+        width, has_bar = min(MOST_BAR, room), share is not None
+        parts = [label, f"{{bar:{width}}}" if has_bar and width >= LEAST_BAR else "", right]
+        escaped = [part if part.startswith("{bar:") else _escaped(part) for part in parts]
+        self._bar.bar_format = "  ".join(filter(None, escaped)) or " "
+        self._bar.ascii = BLOCKS if _can_show(BLOCKS) else ASCII_BLOCKS
+        self._bar.ncols = columns
+        self._bar.n = share or 0.0
+        self._bar.refresh()
+
+    def clear(self) -> None:
+        """Remove the bar, so that a line can be printed in its place."""
+        self._bar.clear()
+
+    def close(self) -> None:
+        """Remove the bar for good."""
+        self._bar.close()
+        self._as_bar = self._as_lines = False
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stderr, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def terminal_columns() -> int:
+    """The width of the terminal behind stderr; 80 if it does not say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError, AttributeError):
+        return 80
+
+
+def clock_time(seconds: float) -> str:
+    """``0:12``, ``12:30``, ``1:02:30``."""
+    minutes, second = divmod(math.ceil(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02}:{second:02}" if hour else f"{minute}:{second:02}"
 
 
 def bars_shown(messages: Messages) -> bool:
@@ -102,44 +248,56 @@ def bars_shown(messages: Messages) -> bool:
 
 
 @contextmanager
-def step_bar(scales: Sequence[Scale], messages: Messages) -> Iterator[Listener]:
-    """A bar over all steps of a run.
+def step_meter(
+    scales: Sequence[Scale], messages: Messages, *, doing: str, estimate_s: float | None = None
+) -> Iterator[Listener]:
+    """Show the progress over all steps of a run.
 
-    Its unit is the share of the pixels to be evaluated, since a step at a fine scale takes many
-    times as long as one at a coarse scale: so the time left is right.
+    Args:
+        scales: the schedule.
+        messages: what is shown; the losses if verbose.
+        doing: what the run does, such as ``painting``.
+        estimate_s: seconds that the whole run will take.
     """
-    pixels = [scale.height * scale.width for scale in scales]
-    total = sum(count * scale.steps for count, scale in zip(pixels, scales, strict=True))
-    look = "{desc} {percentage:3.0f}%|{bar}| {elapsed} < {remaining}{postfix}"
-    with bar(total, "px", messages, bar_format=look) as drawn:
+    work = step_work(scales, estimate_s)
+    total = sum(each * scale.steps for each, scale in zip(work, scales, strict=True))
+    with Meter(messages, total, estimate_s=estimate_s) as meter:
 
         def listen(event: Step) -> None:
-            height, width = event.size
-            drawn.set_description_str(
-                f"{event.scale}/{event.scales} {width}×{height} {event.step}/{event.steps}",
-                refresh=False,
-            )
-            drawn.set_postfix(_grouped(event.losses), refresh=False)
-            done = sum(
-                count * scale.steps
-                for count, scale in zip(pixels[: event.scale - 1], scales, strict=False)
-            )
-            pixels_a_step = pixels[event.scale - 1]
-            done += pixels_a_step * event.step
-            if drawn.n == 0:  # what an earlier run has done took none of this one's time
-                drawn.initial = drawn.n = drawn.last_print_n = done - pixels_a_step
-            drawn.update(done - drawn.n)
+            unit = work[event.scale - 1]
+            size = f"size {event.scale} of {event.scales}"
+            labels = [f"{doing}, {size}", size] if event.scales > 1 else [doing]
+            detail = "  ".join(_grouped(event.losses)) if messages.verbose else ""
+            meter.advance(work_done(event, scales, work), *labels, unit=unit, detail=detail)
 
         yield listen
 
 
-def _grouped(losses: dict[str, float]) -> dict[str, str]:
+def work_done(event: Step, scales: Sequence[Scale], work: Sequence[float]) -> float:
+    """What is done after a step, where a step at each scale is so much work."""
+    before = zip(work[: event.scale - 1], scales, strict=False)
+    return sum(each * scale.steps for each, scale in before) + work[event.scale - 1] * event.step
+
+
+def step_work(scales: Sequence[Scale], estimate_s: float | None) -> list[float]:
+    """The seconds of a step at each scale by the cost model; without an estimate, its pixels."""
+    from stylize.planning.cost import SECONDS_PER_STEP, evaluated_px
+
+    pixels = [float(scale.height * scale.width) for scale in scales]
+    fixed_s = SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+    if not estimate_s or estimate_s <= fixed_s:
+        return pixels
+    seconds_per_px = (estimate_s - fixed_s) / evaluated_px(scales)
+    return [SECONDS_PER_STEP + seconds_per_px * count for count in pixels]
+
+
+def _grouped(losses: dict[str, float]) -> list[str]:
     """Losses added up by the first word of their names: style, content, smoothness."""
     sums: dict[str, float] = {}
     for name, value in losses.items():
         group = name.split()[0]
         sums[group] = sums.get(group, 0.0) + value
-    return {shown(name): f"{value:.3f}" for name, value in sums.items()}
+    return [f"{shown(name)} {value:.3g}" for name, value in sums.items()]
 
 
 def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
@@ -189,21 +347,6 @@ def json_steps() -> Listener:
 def _brief(value: float) -> float | None:
     """Six digits; null for what JSON cannot say."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
-def emit(event: str, **values: Any) -> None:
-    """Print one JSON line on stdout.
-
-    A reader that has gone, or a full disk, ends no run: it is said once, and nothing more is
-    printed.
-    """
-    try:
-        click.echo(json.dumps({"event": event, **values}))
-        sys.stdout.flush()
-    except OSError as error:
-        # Later lines, and Python's own flush at the end, go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        say(f"stdout: {(error.strerror or str(error)).lower()}; the run continues without events")
 
 
 def all_of(listeners: Sequence[Listener]) -> Listener:

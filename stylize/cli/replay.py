@@ -28,7 +28,7 @@ from stylize.cli.options import (
 from stylize.cli.output import choose_target
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
+from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
 from stylize.errors import PictureError, RecipeError
 from stylize.settings.dream import TunnelSettings
@@ -186,11 +186,13 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
     run = RunRequest(target, files, request.output, request.messages, started=request.started)
     begin(job, run)
     steps = recorded_steps(request.recipe)
-    with stop_on_interrupt(quiet=request.messages.quiet) as stop:
-        result = run_job(job, run, None, stop, partial(run_until, job, steps))
-        if not request.messages.quiet and not request.cell:
+    with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, run) as film:
+        result = run_job(job, run, None, stop, partial(run_until, job, steps), film)
+        # The first frame of a film is not the picture that the recipe makes.
+        comparable = not request.cell and not request.recipe.get("film")
+        if not request.messages.quiet and comparable:
             say(comparison(request.file, result))
-        return save(result, run, stop)
+        return save(result, run, stop, film=film)
 
 
 def open_inputs(

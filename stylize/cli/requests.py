@@ -41,6 +41,7 @@ class OutputRequest:
         depth: bits per channel.
         quality: of JPEG, WebP and AVIF.
         save_steps: a folder for pictures of the steps.
+        film: a file for a film of the steps.
     """
 
     output: str | None = None
@@ -49,6 +50,7 @@ class OutputRequest:
     depth: int = 8
     quality: int = 95
     save_steps: Path | None = None
+    film: Path | None = None
 
 
 def take(kind: type[Kind], options: dict[str, Any]) -> Kind:

@@ -17,6 +17,7 @@ from stylize.cli.completion import FILE
 from stylize.cli.help import Command, option
 from stylize.cli.options import (
     check_streams,
+    film_option,
     found_inputs_option,
     given,
     message_options,
@@ -28,7 +29,7 @@ from stylize.cli.output import choose_target
 from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, begin, load_torch, run_job, save
+from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
 from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import CheckpointSettings, Execution
@@ -56,6 +57,7 @@ _ESSENCE = ("technique", "settings", "inputs", "weights")
 @overwrite_option
 @found_inputs_option
 @save_steps_option
+@film_option
 @settings_options(CheckpointSettings)
 @settings_options(Execution)
 @message_options
@@ -70,8 +72,9 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 
     Inputs are found by their content, as in 'stylize replay'; they must not have changed. Options
     default to those of the first run. FILE is updated during the run, and removed once the
-    picture is written. With another device, precision or number of threads, the pixels may differ
-    in their last bits from those of an uninterrupted run.
+    picture is written. A film made with --film begins where the run continues. With another
+    device, precision or number of threads, the pixels may differ in their last bits from those of
+    an uninterrupted run.
     """
     request = read_request(file, inputs, options)
     load_torch()
@@ -120,7 +123,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     set_pixel_limit(request.max_input_pixels)
     settings = settings_of(description.recipe)
     if isinstance(settings, TunnelSettings):
-        raise CheckpointError(f"{file} is of a film, which needs no checkpoint")
+        raise CheckpointError(f"{file} belongs to a film, which needs no checkpoint")
     wanted = wanted_of(description.recipe)
     paths = find_inputs(wanted, inputs, [file.parent, Path()])
     output = resolve_request(output, description, file)
@@ -164,8 +167,12 @@ def paint_rest(job: Any, request: ResumeRequest) -> int:
 
     policy = begin(job, request.run)
     rest = partial(run_rest, job, request.file, request.description)
-    with stop_on_interrupt(quiet=request.run.messages.quiet) as stop:
-        return save(run_job(job, request.run, policy, stop, rest), request.run, stop, policy)
+    with (
+        stop_on_interrupt(quiet=request.run.messages.quiet) as stop,
+        film_of(job, request.run) as film,
+    ):
+        result = run_job(job, request.run, policy, stop, rest, film)
+        return save(result, request.run, stop, policy, film)
 
 
 def find_inputs(
@@ -214,6 +221,7 @@ def resolve_request(asked: OutputRequest, description: Description, file: Path) 
         depth=int(kept.depth),
         quality=kept.quality,
         save_steps=asked.save_steps,
+        film=asked.film,
     )
 
 

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import click
+
 from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
-from stylize.cli.messages import TERMINATED, say
+from stylize.cli.messages import TERMINATED, emit, say
 from stylize.cli.options import check_new_preset, check_streams, save_preset
-from stylize.cli.output import check_fits, choose_target, deliver, make_folder, report
+from stylize.cli.output import (
+    check_fits,
+    choose_target,
+    deliver,
+    deliver_film,
+    make_folder,
+    report,
+)
 from stylize.cli.progress import (
     PREVIEW_EVERY,
+    Listener,
     Stop,
     all_of,
     json_steps,
     previews,
-    step_bar,
+    step_meter,
     stop_on_interrupt,
 )
 from stylize.cli.requests import Messages, OutputRequest
+from stylize.errors import OutputError
 
 if TYPE_CHECKING:
+    from stylize.batches.plan import Estimate
     from stylize.images.read import Picture
     from stylize.optimize.loop import Step
     from stylize.optimize.snapshot import SnapshotHooks
@@ -34,8 +46,13 @@ if TYPE_CHECKING:
     from stylize.planning.device import Device
     from stylize.planning.memory import MemoryPlan
     from stylize.runs.checkpoint import CheckpointPolicy
+    from stylize.runs.film import RunFilm
     from stylize.runs.result import Result
     from stylize.settings.schedule import Scale
+
+
+# What a product does, for people.
+DOING = {"transfer": "painting", "dream": "dreaming"}
 
 
 class Plan(Protocol):
@@ -156,9 +173,9 @@ def load_torch() -> None:
 def paint(job: Job, request: RunRequest) -> int:
     """Run a job and save its result; the exit code."""
     policy = begin(job, request)
-    with stop_on_interrupt(quiet=request.messages.quiet) as stop:
-        result = run_job(job, request, policy, stop)
-        return save(result, request, stop, policy)
+    with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, request) as film:
+        result = run_job(job, request, policy, stop, film=film)
+        return save(result, request, stop, policy, film)
 
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
@@ -187,6 +204,7 @@ def run_job(
     policy: CheckpointPolicy | None,
     stop: Stop,
     run: Callable[..., Result] | None = None,
+    film: RunFilm | None = None,
 ) -> Result:
     """Paint, with a bar, previews and JSON lines as requested.
 
@@ -196,13 +214,26 @@ def run_job(
         policy: the checkpoint.
         stop: whether to stop after a step.
         run: paints, if not the job's own method: a part of the steps, or the rest of a run.
+        film: see :func:`film_of`.
     """
     pace = Pace(job) if run is None else None
     run = run or job.run
+    cost = job.cost()
+    # Under stop_on_interrupt: a program that reads it may stop the run at once.
+    if request.messages.as_json:
+        emit_start(request.target, plan_of(job), estimate_of(cost), job.notes)
     with ExitStack() as stack:
-        listeners = [stack.enter_context(step_bar(job.scales, request.messages))]
+        meter = step_meter(
+            job.scales,
+            request.messages,
+            doing=DOING[job.settings.TECHNIQUE],
+            estimate_s=cost.seconds,
+        )
+        listeners = [stack.enter_context(meter)]
         if request.output.save_steps is not None:
             listeners.append(previews(request.output.save_steps, request.preview_every))
+        if film is not None:
+            listeners.append(frames_for(film))
         if request.messages.as_json:
             listeners.append(json_steps())
         if pace is not None:
@@ -245,19 +276,87 @@ class Pace:
             correct_rate(key, predicted * share / self._seconds)
 
 
+def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | None]:
+    """The film of a run, if it was asked for; its frames are removed at the end."""
+    if request.output.film is None:
+        return nullcontext()
+    from stylize.runs.film import RunFilm
+
+    return RunFilm(job.scales)
+
+
+def frames_for(film: RunFilm) -> Listener:
+    """Take the frames of a film; a full disk ends the film, not the run."""
+    failed = False
+
+    def listen(event: Step) -> None:
+        nonlocal failed
+        if failed:
+            return
+        try:
+            film.on_step(event)
+        except OutputError as error:
+            failed = True
+            say(f"{error}; the run continues, the film ends here")
+
+    return listen
+
+
 def save(
-    result: Result, request: RunRequest, stop: Stop, policy: CheckpointPolicy | None = None
+    result: Result,
+    request: RunRequest,
+    stop: Stop,
+    policy: CheckpointPolicy | None = None,
+    film: RunFilm | None = None,
 ) -> int:
-    """Write the result and say where it is; the exit code.
+    """Write the result and its film and say where they are; the exit code.
 
     It runs under :func:`stop_on_interrupt`, so that a signal does not cost the picture.
     """
     saved = deliver(result, request.target, request.output)
     seconds = time.perf_counter() - request.started
-    report(result, saved, seconds, request.messages, wanted=request.target)
-    if policy is not None:
-        conclude(policy, result, quiet=request.messages.quiet)
+    try:
+        if film is not None:
+            deliver_film(film, result, request.output, request.messages)
+    finally:  # the picture is there, whatever becomes of the film
+        report(result, saved, seconds, request.messages, wanted=request.target)
+        if policy is not None:
+            conclude(policy, result, quiet=request.messages.quiet)
     return stop.exit_code if result.interrupted else 0
+
+
+def emit_start(
+    target: Path | None,
+    plan: dict[str, Any],
+    estimate: dict[str, Any],
+    notes: Sequence[str] = (),
+) -> None:
+    """Print the event that a run begins."""
+    _, _, command = click.get_current_context().command_path.partition(" ")
+    file = None if target is None else str(target)
+    emit("start", command=command, file=file, plan=plan, estimate=estimate, notes=list(notes))
+
+
+def plan_of(plan: Plan) -> dict[str, Any]:
+    """What was decided, for programs."""
+    last = plan.scales[-1]
+    return {
+        "size": [last.width, last.height],
+        "scales": [[each.width, each.height, each.steps] for each in plan.scales],
+        "device": plan.device.name,
+        "precision": plan.device.precision,
+        "threads": plan.device.threads,
+        "tile_px": plan.memory_plan.tile_px,
+    }
+
+
+def estimate_of(cost: Cost | Estimate) -> dict[str, Any]:
+    """What a run will cost, for programs."""
+    return {
+        "seconds": None if cost.seconds is None else round(cost.seconds, 1),
+        "tflop": round(cost.tflop, 3),
+        "peak_bytes": round(cost.peak_bytes),
+    }
 
 
 def announce(plan: Plan, messages: Messages) -> None:

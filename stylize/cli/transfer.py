@@ -133,7 +133,7 @@ def take_parts(styles: Sequence[str], said: dict[str, Any]) -> tuple[str, ...]:
     if any(part != "all" for part, _ in pairs):
         if "style_parts" in said:
             raise SettingError(
-                "the styles' parts are said twice", hint="leave out --style-part, or fine= …"
+                "--style-part cannot be combined with fine=FILE", hint="leave one of them out"
             )
         said["style_parts"] = tuple(part for part, _ in pairs)
     return tuple(style for _, style in pairs)

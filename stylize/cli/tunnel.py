@@ -16,7 +16,7 @@ from stylize.cli.completion import FILE
 from stylize.cli.dream import check_beginning
 from stylize.cli.help import Command, option
 from stylize.cli.inputs import files_among, open_optional, require_files
-from stylize.cli.messages import say
+from stylize.cli.messages import emit, say
 from stylize.cli.options import (
     check_streams,
     choose_preset,
@@ -27,9 +27,10 @@ from stylize.cli.options import (
     preset_option,
     settings_options,
 )
-from stylize.cli.progress import bar, emit, stop_on_interrupt
+from stylize.cli.output import emit_done
+from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import announce, load_torch
+from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
 from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
 from stylize.settings.dream import TunnelSettings
@@ -250,19 +251,25 @@ def shoot(job: Tunnel, request: TunnelRequest) -> int:
     """Dream all frames, put the film together, report; the exit code."""
     messages, output = request.messages, request.output
     announce(job, messages)
+    cost = job.cost()
     reel = open_reel(job, output)
     with (
         stop_on_interrupt(quiet=messages.quiet, action="stopping after this frame") as stop,
-        bar(job.raw_frames, "frame", messages) as shown,
+        Meter(messages, job.raw_frames, estimate_s=cost.seconds) as meter,
     ):
+        if messages.as_json:
+            plan = plan_of(job) | {"frames": job.settings.frames}
+            emit_start(output.name, plan, estimate_of(cost), job.notes)
 
         def on_frame(number: int) -> None:
-            shown.update(number - shown.n)
+            place = f"frame {number} of {job.raw_frames}"
+            # The first frame is the photo itself, or one of an earlier run.
+            meter.advance(number, f"dreaming, {place}", place, unit=0)
             if messages.as_json:
                 emit("frame", frame=number, frames=job.raw_frames)
 
         complete = reel.shoot(job, on_frame, stop)
-        shown.close()
+        meter.close()
         if complete:
             output = finish(job, reel, output)
     report_film(job, reel, dataclasses.replace(request, output=output), complete=complete)
@@ -307,16 +314,18 @@ def finish(job: Tunnel, reel: Reel, output: FilmOutput) -> FilmOutput:
 def report_film(job: Tunnel, reel: Reel, request: TunnelRequest, *, complete: bool) -> None:
     """Say where the film is, or how to continue it."""
     output, seconds = request.output, time.perf_counter() - request.started
+    height, width = job.size
     if request.messages.as_json:
-        emit(
-            "done",
-            output=os.fspath(output.name) if complete else None,
+        emit_done(
+            output.name if complete else None,
+            size=[width, height],
+            notes=list(job.notes),
+            interrupted=not complete,
             frames=len(reel.numbers()) if not complete else job.settings.frames,
             seconds=round(seconds, 3),
             recipe=job.recipe(job.settings.frames, {}),
         )
     elif not request.messages.quiet:
-        height, width = job.size
         if complete:
             frames = f"{job.settings.frames} frames of {width}×{height}"
             say(f"saved {output.name} ({frames}, {seconds:.1f} s)")
@@ -340,7 +349,7 @@ def choose_replayed_film(
     from stylize.images.film import check_animation
 
     _refuse_stdout(output.output)
-    for name in ("format", "save_steps"):
+    for name in ("format", "save_steps", "film"):
         if getattr(output, name):
             raise SettingError(f"--{name.replace('_', '-')} is not for films")
     target = resolve_output(

@@ -1,4 +1,4 @@
-"""Evaluate whole or in tiles as planned, and in smaller tiles when memory runs out after all."""
+"""Evaluate as planned, whole or in tiles; use smaller tiles when memory runs out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AdaptiveEngine:
         memory_plan: the plan before the run.
 
     Attributes:
-        memory_plan: the plan in use, with smaller tiles than at first where memory ran out.
+        memory_plan: the plan in use, with smaller tiles if memory ran out.
     """
 
     def __init__(self, vgg: VGG, objective: Objective, memory_plan: MemoryPlan) -> None:
@@ -35,7 +35,7 @@ class AdaptiveEngine:
     def __call__(self, image: Tensor) -> Evaluation:
         """The objective and its gradient at ``(1, 3, H, W)`` RGB pixels in [0, 1].
 
-        Where memory runs out, the same is tried again in smaller tiles; the image is untouched.
+        If memory runs out, the evaluation is repeated in smaller tiles. The image does not change.
         """
         while True:
             engine = self._engine((image.shape[2], image.shape[3]))
@@ -57,7 +57,7 @@ class AdaptiveEngine:
         return TiledEngine(self._vgg, self._objective, tile_px=tile_px)
 
     def _smaller(self, size: tuple[int, int]) -> MemoryPlan | None:
-        """The next layout that takes less for a picture of this size."""
+        """The next plan that takes less memory for a picture of this size."""
         before = min(max(size), self.memory_plan.tile_px or max(size))
         tiles = [tile for tile in TILES_PX if tile < before]
         return MemoryPlan(tiles[0], self.memory_plan.history) if tiles else None

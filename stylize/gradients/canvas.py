@@ -1,4 +1,4 @@
-"""Room at the right and lower edge, so that every pixel reaches the deepest layer."""
+"""Padding at the right and lower edge, so that every pixel reaches the deepest layer."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Canvas:
-    """A picture's frame, its sides rounded up to multiples of the deepest layer's stride.
+    """A canvas for a picture: its sides are multiples of the deepest layer's stride.
 
-    Poolings drop the last row or column of an odd map: without room the last pixels of a
-    picture would have no deep gradient and show as an untouched strip.
+    Poolings drop the last row or column of an odd map. Without padding, the last pixels of a
+    picture would have no deep gradient and would stay an unpainted strip.
 
     Attributes:
         size: ``(height, width)`` of the picture.
@@ -24,7 +24,7 @@ class Canvas:
     stride: int
 
     def extend(self, picture: Tensor) -> Tensor:
-        """``(1, C, h, w)`` continued by reflection, or by repetition if it is too small."""
+        """Pad ``(1, C, h, w)`` by reflection, or by repetition if it is too small."""
         height, width = self.size
         down, right = -height % self.stride, -width % self.stride
         mode = "reflect" if down < height and right < width else "replicate"

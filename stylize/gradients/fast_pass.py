@@ -1,8 +1,8 @@
 """Forward and backward pass through a VGG without autograd.
 
 Convolutions run block by block in strips of rows, so that the large shallow activations are never
-in memory as a whole. For the way back a byte per activation is kept: the sign before the ReLU, or
-the winner of a pooling.
+in memory as a whole. For the backward pass, one byte per activation is kept: the sign before the
+ReLU, or the position of a pooling's maximum.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
-# In a code, of a cell whose maximum is not positive: the ReLU lets no gradient through.
+# The code of a cell whose maximum is not positive: the ReLU passes no gradient.
 DEAD = 4
 
 
 def _bits(x: Tensor) -> Tensor:
-    """The same memory as integers."""
+    """View the same memory as integers."""
     return x.view(_INTEGERS[x.element_size()])
 
 
 def _top(bits: Tensor) -> int:
-    """The shift that leaves nothing but the sign: 0 or −1."""
+    """The shift that leaves only the sign: 0 or −1."""
     return 8 * bits.element_size() - 1
 
 
 def clear_minus_zeros(x: Tensor) -> None:
-    """Make −0, which a ReLU lets through, +0; ``x`` holds nothing else below zero."""
+    """Replace −0, which passes a ReLU, by +0; ``x`` has no other value below zero."""
     bits = _bits(x)
     bits.bitwise_and_(torch.iinfo(bits.dtype).max)
 
@@ -55,14 +55,15 @@ def keep_where(x: Tensor, mask: Tensor) -> None:
 
 
 def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima over cells of 2×2, and where they stood.
+    """Maxima over cells of 2×2, and their positions.
 
     Args:
         x: ``(N, C, h, w)`` rectified, without −0; an odd last row or column is left out.
 
     Returns:
-        ``(N, C, h // 2, w // 2)`` of ``x``'s type, and bytes of that shape: the cell's first
-        maximum counted row by row from 0, or :data:`DEAD` and more where it is zero.
+        ``(N, C, h // 2, w // 2)`` of ``x``'s type, and bytes of that shape: the position of the
+        cell's first maximum, counted row by row from 0, or :data:`DEAD` or more if the maximum is
+        zero.
     """
     a, b, c, d = _cells(_bits(x))
     top = _top(a)
@@ -78,7 +79,7 @@ def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def max_unpool(gradient: Tensor, codes: Tensor, size: tuple[int, int]) -> Tensor:
-    """The way back of :func:`max_pool`: ``(N, C, h // 2, w // 2)`` to ``(N, C, *size)``."""
+    """The backward pass of :func:`max_pool`: ``(N, C, h // 2, w // 2)`` to ``(N, C, *size)``."""
     out = _dense(gradient, size)
     bits = _bits(gradient)
     wide = codes.to(bits.dtype)
@@ -89,7 +90,7 @@ def max_unpool(gradient: Tensor, codes: Tensor, size: tuple[int, int]) -> Tensor
 
 
 def _dense(like: Tensor, size: tuple[int, int]) -> Tensor:
-    """Room for ``(N, C, *size)``, laid out as ``like``; zero where no cell of 2×2 reaches."""
+    """An empty ``(N, C, *size)`` in the memory format of ``like``; zero outside cells of 2×2."""
     last = like.is_contiguous(memory_format=torch.channels_last)
     out = torch.empty(
         (*like.shape[:2], *size),
@@ -129,13 +130,13 @@ class Convolution:
 
 @dataclass
 class Memory:
-    """What a block's way back needs of its way there, for one window.
+    """What the backward pass of a block needs from its forward pass, for one window.
 
     Attributes:
-        features: the activations that were asked for, by name.
+        features: the requested activations, by name.
         alive: where a convolution's output was positive, by its name.
         codes: of the pooling's maxima.
-        output: what the next block gets.
+        output: the input of the next block.
         size: rows and columns before the pooling.
     """
 
@@ -154,7 +155,7 @@ class Block:
         wanted: names of the activations to keep, before or after the ReLU.
         pooling: ``"max"``, ``"avg"``, or None for the last block.
         gain: factor after an average pooling.
-        first: stands in for the first convolution where this block sees pixels.
+        first: replaces the first convolution if this block reads pixels.
     """
 
     def __init__(
@@ -178,7 +179,7 @@ class Block:
         self._first = first
 
     def forward(self, x: Tensor, *, remember: bool = True) -> Memory:
-        """Activations of a window, and what the way back needs, if there is one."""
+        """Activations of a window, and what the backward pass needs, if there is one."""
         memory = Memory()
         for index, each in enumerate(self.convolutions):
             x = self._rectify(each, self._convolve(index, x), memory, remember=remember)
@@ -214,7 +215,7 @@ class Block:
         return x
 
     def lighten(self, memory: Memory) -> None:
-        """Forget what :meth:`recall` brings back cheaply: all of the convolution of pixels."""
+        """Forget what :meth:`recall` can compute cheaply: the results of the first convolution."""
         if self._first is not None:
             name = self.convolutions[0].name
             for known in (memory.features, memory.alive):
@@ -230,13 +231,13 @@ class Block:
         """The gradient with respect to the window that :meth:`forward` saw.
 
         Args:
-            memory: what it gave.
-            gradient: with respect to the pooling's output; None where nothing deeper is wanted.
-            seed: gives a new tensor, the derivative of the objective with respect to an
-                activation, from its name and the activation.
+            memory: the result of :meth:`forward`.
+            gradient: with respect to the pooling's output; None if no loss reads a deeper layer.
+            seed: maps the name of an activation and the activation to a new tensor, the derivative
+                of the objective with respect to it.
 
         Returns:
-            None where nothing was wanted.
+            None if no loss reads this block or a deeper one.
         """
         if gradient is not None:
             gradient = self._unpool(memory, gradient)
@@ -275,7 +276,7 @@ class Block:
 
 
 def average_unpool(gradient: Tensor, size: tuple[int, int]) -> Tensor:
-    """The way back of an average over cells of 2×2, to ``(N, C, *size)``."""
+    """The backward pass of an average over cells of 2×2, to ``(N, C, *size)``."""
     wide = F.interpolate(gradient / 4, scale_factor=2.0, mode="nearest")
     height, width = size
     return F.pad(wide, (0, width - wide.shape[3], 0, height - wide.shape[2]))
@@ -289,7 +290,7 @@ _BLOCKS: WeakKeyDictionary[VGG, tuple[Block, ...]] = WeakKeyDictionary()
 
 
 def blocks_of(vgg: VGG) -> tuple[Block, ...]:
-    """The blocks of a network, with their weights prepared for both directions; made once."""
+    """The blocks of a network, with weights prepared for both directions; computed once."""
     if vgg not in _BLOCKS:
         _BLOCKS[vgg] = _make_blocks(vgg)
     return _BLOCKS[vgg]
@@ -332,8 +333,8 @@ class FastPass:
 
     Args:
         vgg: gives the activations.
-        tile: what is seen and what of it is owned; what is owned is shown and seeded.
-        strip_bytes: of the largest activation in a strip; what suits the device, if None.
+        tile: the window and the part of it that the tile owns; only owned positions are visited.
+        strip_bytes: size of the largest activation in a strip; None for what suits the device.
     """
 
     def __init__(self, vgg: VGG, tile: Tile, *, strip_bytes: int | None = None) -> None:
@@ -346,7 +347,7 @@ class FastPass:
 
     @torch.no_grad()
     def forward(self, image: Tensor, visit: Visit, *, remember: bool = True) -> None:
-        """Show every owned activation, once.
+        """Visit every owned activation once.
 
         Args:
             image: ``(1, 3, h, w)`` RGB in [0, 1], the tile's window.
@@ -377,7 +378,7 @@ class FastPass:
 
     @torch.no_grad()
     def backward(self, image: Tensor, seed: Seed) -> Tensor:
-        """The gradient with respect to the window; forgets what was remembered.
+        """The gradient with respect to the window; frees the memory of the forward pass.
 
         Args:
             image: as :meth:`forward` saw it.
@@ -401,7 +402,7 @@ class FastPass:
         return gradient
 
     def _cut(self, block: Block, x: Tensor) -> list[Span]:
-        """Strips of what a block sees."""
+        """The strips of a block's input."""
         rows, halo = x.shape[2], -(-len(block.convolutions) // 2) * 2
         weight = block.convolutions[0].weight
         row_bytes = x.shape[3] * weight.shape[0] * self._vgg.dtype.itemsize
@@ -416,7 +417,7 @@ class FastPass:
         ]
 
     def _owned(self, name: str, strip: Span) -> tuple[slice, slice, Rect] | None:
-        """Rows and columns of a window of ``name`` that are owned, and where they lie."""
+        """The owned rows and columns in a window of ``name``, and their place in the picture."""
         region, stride = self._tile.regions[name], self._tile.strides[name]
         above, left = self._tile.row.start // stride, self._tile.column.start // stride
         top = max(region.top, above + strip.first)

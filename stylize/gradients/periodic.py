@@ -1,4 +1,4 @@
-"""An engine for pictures that tile: the network sees each edge continued by the opposite one."""
+"""An engine for tileable pictures: the network sees each edge continued by the opposite one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stylize.losses.loss import Engine, Evaluation
 
 
 class PeriodicEngine:
-    """Evaluates the periodic continuation of a picture.
+    """Evaluate the periodic continuation of a picture.
 
     Args:
         inner: evaluates the wrapped picture; its objective must leave out ``margin_px`` on every

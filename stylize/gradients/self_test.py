@@ -26,7 +26,7 @@ PROBE_SIZE = 192
 
 ROUNDS = 3
 
-# Below this cosine between gradients in bf16 and fp32 the faster arithmetic is not trusted.
+# With a lower cosine between the gradients in bf16 and fp32, bf16 is not used.
 LEAST_COSINE = 0.99
 
 
@@ -34,7 +34,7 @@ def resolve(execution: Execution, weights: Weights) -> Device:
     """Choose device and precision; measures once per machine, then remembers.
 
     Raises:
-        UsageError: a device was named that this machine does not have.
+        UsageError: this machine does not have the requested device.
     """
     device = prepare_device(execution)
     if device == "mps":
@@ -64,7 +64,7 @@ def self_test(device: str, weights: Weights) -> Verdict:
         each: VGG(weights, (PROBE_LAYER,), precision=each, device=device)
         for each in ("fp32", "bf16")
     }
-    # In turns, so that whatever else the machine is busy with slows both alike.
+    # Alternate, so that other programs slow both down equally.
     rounds = [
         {each: _probe(network, image) for each, network in networks.items()} for _ in range(ROUNDS)
     ]

@@ -1,8 +1,8 @@
 """The gradient of a sum of losses, for a whole picture or tile by tile.
 
-Activations are produced in strips (:mod:`stylize.gradients.fast_pass`); only the sums that the
-losses need are kept. Where even that is too much for a whole picture, a first pass adds up the sums
-and a second goes forward and backward on one tile at a time.
+Activations are computed in strips (:mod:`stylize.gradients.fast_pass`), and only the sums that the
+losses need are kept. If even that takes too much memory for a whole picture, a first pass adds up
+the sums, and a second pass runs forward and backward on one tile at a time.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class TiledEngine:
 
     Args:
         vgg: gives at least the layers that the objective reads.
-        objective: what is wanted.
-        tile_px: side of what a tile owns at most; None for no tiles.
-        halo: pixels around that; what exactness needs, if None.
+        objective: the losses.
+        tile_px: largest side of the part that a tile owns; None for no tiles.
+        halo: width of the frame around that part, in px; None for what exactness needs.
         strip_bytes: see :class:`stylize.gradients.fast_pass.FastPass`.
 
     Note:
-        Only owned positions are seeded, but the gradient of the whole window is added: so the halo
-        has to cover what a position sees once, not twice, as it must where every tile's gradient is
-        cropped (Galerne et al., "Scaling Result Style Transfer", 2024, arXiv:2212.13459).
+        Only owned positions are seeded, but the gradient of the whole window is added. So the halo
+        must cover the receptive field once. It would have to cover it twice if the gradient of each
+        tile were cropped (Galerne et al., "Scaling Result Style Transfer", 2024, arXiv:2212.13459).
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class TiledEngine:
         return FastPass(self._vgg, tile, strip_bytes=self._strip_bytes)
 
     def _pull(self, image: Tensor, slopes: dict[str, Any], sums: _Sums | None) -> Tensor:
-        """The gradient, tile by tile, and the sums of all tiles where they are not known yet."""
+        """The gradient, tile by tile, and the sums of all tiles if they are not known yet."""
         assert self._tile_px is not None
         gradient = torch.zeros_like(image)
         visit = _nothing if sums is None else sums.add
@@ -106,7 +106,7 @@ class TiledEngine:
         return gradient
 
     def _slopes(self, evaluated: dict[str, tuple[Tensor, Any]]) -> dict[str, Any]:
-        """Slopes of all losses with their weights in the total: seeds are linear in them."""
+        """The slopes of all losses times their weights; seeds are linear in them."""
         return {
             loss.name: scaled(evaluated[loss.name][1], loss.weight)
             for loss in self._objective.features
@@ -122,7 +122,7 @@ class TiledEngine:
 
 
 class _Sums:
-    """What the losses want added up over positions, in double precision."""
+    """The statistics of the losses, summed over positions in double precision."""
 
     def __init__(self, losses: dict[str, list[FeatureLoss]], dtype: torch.dtype) -> None:
         self._losses = losses
@@ -130,13 +130,13 @@ class _Sums:
         self._total: dict[str, Any] = {}
 
     def add(self, layer: str, features: Tensor, region: Rect) -> None:
-        """Count a part of a layer's activations."""
+        """Add a part of a layer's activations."""
         for loss in self._losses[layer]:
             part = loss.crop(region).statistics(features)
             self._total[loss.name] = added(self._total.get(loss.name), part)
 
     def evaluate(self, whole: Tile) -> dict[str, tuple[Tensor, Any]]:
-        """Unweighted value and slope of every loss; before anything was counted, of zeros."""
+        """The unweighted value and slope of every loss; those of zeros if nothing was added."""
         found = {}
         for layer, losses in self._losses.items():
             positions = whole.regions[layer].rows * whole.regions[layer].columns
@@ -147,14 +147,14 @@ class _Sums:
 
 
 def _nothing(layer: str, features: Tensor, region: Rect) -> None:
-    """Visit without a purpose."""
+    """Ignore a visit."""
 
 
 @torch.no_grad()
 def features_of(
     vgg: VGG, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Tensor]:
-    """Activations of a whole picture, in the network's precision, without the memory of a pass.
+    """Activations of a whole picture, in the network's precision, without a backward pass.
 
     Args:
         vgg: gives at least these layers.
@@ -211,7 +211,7 @@ def _size(image: Tensor) -> tuple[int, int]:
 
 
 def added(total: Any, part: Any) -> Any:
-    """Sums in double precision, where the device has it."""
+    """Add sums in double precision if the device has it."""
     if isinstance(part, tuple):
         totals = total if total is not None else (None,) * len(part)
         return tuple(added(*pair) for pair in zip(totals, part, strict=True))
@@ -220,14 +220,14 @@ def added(total: Any, part: Any) -> Any:
 
 
 def scaled(value: Any, factor: float) -> Any:
-    """A slope, however many parts it has, times a factor."""
+    """Multiply a slope, of any number of parts, by a factor."""
     if isinstance(value, tuple):
         return tuple(scaled(each, factor) for each in value)
     return value * factor
 
 
 def narrowed(value: Any, dtype: torch.dtype) -> Any:
-    """Sums in the precision in which the losses compute."""
+    """Convert sums to the precision of the losses."""
     if isinstance(value, tuple):
         return tuple(narrowed(each, dtype) for each in value)
     return value.to(dtype)

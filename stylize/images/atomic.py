@@ -52,20 +52,27 @@ class NewFile:
 
 
 def write_atomically(
-    target: Path, data: bytes, *, overwrite: bool = True, token: str | None = None
+    target: Path,
+    data: bytes,
+    *,
+    overwrite: bool = True,
+    numbered: bool = True,
+    token: str | None = None,
 ) -> Path:
     """Write a file; see :func:`new_file`.
 
     Returns:
         Where it was written.
     """
-    with new_file(target, overwrite=overwrite, token=token) as file:
+    with new_file(target, overwrite=overwrite, numbered=numbered, token=token) as file:
         file.partial.write_bytes(data)
     return file.final
 
 
 @contextmanager
-def new_file(target: Path, *, overwrite: bool, token: str | None = None) -> Iterator[NewFile]:
+def new_file(
+    target: Path, *, overwrite: bool, numbered: bool = True, token: str | None = None
+) -> Iterator[NewFile]:
     """A temporary file in the folder of ``target``, published at the end of the block.
 
     Permissions follow the umask.
@@ -73,13 +80,15 @@ def new_file(target: Path, *, overwrite: bool, token: str | None = None) -> Iter
     Args:
         target: the file to write.
         overwrite: replace an existing file, but only by a complete one; a symbolic link stays, and
-            the file it points to is replaced. Otherwise nothing is ever replaced: if ``target``
-            exists by the time the file is complete, it is published as ``NAME-2``, ``NAME-3`` ….
+            the file it points to is replaced. Otherwise nothing is ever replaced.
+        numbered: if ``target`` exists by the time the file is complete, and is not to be replaced,
+            publish the file as ``NAME-2``, ``NAME-3`` …; otherwise the new file is dropped.
         token: gives the temporary file a predictable name, so that the next run replaces what a
             killed run left; the caller must ensure that no one else uses the token meanwhile.
 
     Raises:
-        OutputError: the system refuses; nothing is left behind, ``target`` is as it was.
+        OutputError: the system refuses, or ``target`` exists and may be neither replaced nor
+            numbered; nothing is left behind, ``target`` is as it was.
         ValueError: the token has characters other than letters, digits, ``-`` and ``_``.
     """
     with refusals_named(target), ExitStack() as stack:
@@ -96,7 +105,7 @@ def new_file(target: Path, *, overwrite: bool, token: str | None = None) -> Iter
         yield file
         with partial.open("rb+") as written:
             os.fsync(written.fileno())
-        published = _publish(partial, final, overwrite=overwrite)
+        published = _publish(partial, final, overwrite=overwrite, numbered=numbered)
         sync_folder(final.parent)
         file.final = target if overwrite else target.with_name(published.name)
 
@@ -108,7 +117,7 @@ def replacing(target: Path, *, token: str | None = None) -> Iterator[Path]:
         yield file.partial
 
 
-def numbered(path: Path) -> Iterator[Path]:
+def numbered_names(path: Path) -> Iterator[Path]:
     """``path``, then the same with ``-2``, ``-3`` … after the stem."""
     yield path
     for number in count(2):
@@ -231,15 +240,15 @@ def _final(target: Path, *, overwrite: bool) -> Path:
     return Path(os.path.realpath(target.parent)) / target.name
 
 
-def _publish(partial: Path, final: Path, *, overwrite: bool) -> Path:
+def _publish(partial: Path, final: Path, *, overwrite: bool, numbered: bool) -> Path:
     if overwrite:
         os.replace(partial, final)
         return final
-    for free in numbered(final):
+    for free in numbered_names(final) if numbered else (final,):
         with suppress(FileExistsError):
             move_without_replacing(partial, free)
             return free
-    raise AssertionError("unreachable: numbers do not end")
+    raise OutputError(f"{final} already exists", hint="overwrite=True replaces it")
 
 
 def move_without_replacing(source: Path, target: Path) -> None:

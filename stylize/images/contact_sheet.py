@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import groupby
@@ -79,15 +79,53 @@ def parse_cell(text: str) -> tuple[int, int]:
     return int(match[2]) - 1, column - 1
 
 
+@dataclass(frozen=True)
+class Margins:
+    """Titles and inputs around the cells of a sheet.
+
+    Attributes:
+        columns: a title above each column.
+        rows: a title to the left of each row, written upwards.
+        inputs: pictures to the left of the cells, row by row, from the top: a word such as
+            ``photo``, a label and ``(1, 3, h, w)``; None leaves a place empty.
+    """
+
+    columns: Sequence[str] = ()
+    rows: Sequence[str] = ()
+    inputs: Sequence[Sequence[tuple[str, str, Tensor] | None]] = ()
+
+    @property
+    def shape(self) -> MarginShape:
+        """What they take of the sheet."""
+        return MarginShape(bool(self.columns), bool(self.rows), max(map(len, self.inputs or [()])))
+
+
+@dataclass(frozen=True)
+class MarginShape:
+    """Which titles a sheet has, and how many columns of inputs."""
+
+    columns: bool = False
+    rows: bool = False
+    inputs: int = 0
+
+
 def contact_sheet(
-    cells: Cells, *, title: str | None = None, gap_px: int = 8, max_cell_px: int = 512
+    cells: Cells,
+    *,
+    title: str | None = None,
+    margins: Margins | None = None,
+    gap_px: int = 8,
+    max_cell_px: int = 512,
 ) -> Tensor:
     """Arrange pictures in a grid on a dark background, each above its cell's name and its label.
 
+    All cells have the size of the largest picture; others are scaled to fit.
+
     Args:
         cells: rows of labels and pictures; None leaves a place empty, and rows may be shorter than
-            others. Pictures are ``(1, 3, h, w)`` in [0, 1], all of one size.
+            others. Pictures are ``(1, 3, h, w)`` in [0, 1].
         title: a line above the grid.
+        margins: titles of rows and columns, and pictures of the inputs.
         gap_px: gap between cells and around the grid.
         max_cell_px: larger pictures are shrunk to this longer side.
 
@@ -95,44 +133,104 @@ def contact_sheet(
         ``(1, 3, H, W)`` float32 in [0, 1].
 
     Raises:
-        ValueError: no picture, pictures of several sizes, a negative gap or no room for a cell.
+        ValueError: no picture, pictures of another shape, a negative gap or no room for a cell.
     """
-    from stylize.images.resampling import resize  # noqa: PLC0415
-
-    first = _first_of_equals(cells)
+    first, largest = _first_and_largest(cells)
     if gap_px < 0 or max_cell_px < 1:
         raise ValueError(f"gap of {gap_px} px, cells of at most {max_cell_px} px")
-    size = _cell_size((first.shape[-2], first.shape[-1]), max_cell_px)
-    grid = _Grid(size, len(cells), max(map(len, cells)), gap_px, title is not None)
+    margins = margins or Margins()
+    size = _cell_size(largest, max_cell_px)
+    columns = max(map(len, cells))
+    grid = _Grid(size, len(cells), columns, gap_px, title is not None, margins.shape)
     sheet = first.float().new_full((1, 3, *grid.size), BACKGROUND / 255)
     if title is not None:
         strip = _strip([(title, TITLE)], grid.size[1] - 2 * gap_px, grid.title_font)
         _paste(sheet, _as_tensor(strip, sheet), gap_px, gap_px)
-    alike = _alike(cells, size[1], grid.label_font)
+    _draw_margins(sheet, grid, margins)
+    alike = _alike(_labels(cells), size[1], grid.label_font)
     for row, column, label, picture in _filled(cells):
-        top, left = grid.corner(row, column)
-        _paste(sheet, resize(picture.float(), size).clamp(0, 1), top, left)
         words = [(cell_name(row, column), NAME), (label, LABEL)]
-        strip = _strip(words, size[1], grid.label_font, both_ends=label in alike)
-        _paste(sheet, _as_tensor(strip, sheet), top + size[0], left)
+        corner = grid.corner(row, column)
+        _draw_cell(sheet, grid, corner, picture, words, both_ends=label in alike)
     return sheet
 
 
+def _draw_margins(sheet: Tensor, grid: _Grid, margins: Margins) -> None:
+    height, width = grid.cell
+    for row, pictures in enumerate(margins.inputs):
+        for column, each in enumerate(pictures):
+            if each is not None:
+                word, label, picture = each
+                words = [(word, NAME), (label, LABEL)]
+                corner = grid.input_corner(row, column)
+                _draw_cell(sheet, grid, corner, picture, words, both_ends=True)
+    alike = _alike(margins.columns, width, grid.label_font)
+    for column, text in enumerate(margins.columns):
+        top, left = grid.corner(0, column)
+        strip = _strip([(text, TITLE)], width, grid.label_font, both_ends=text in alike)
+        _paste(sheet, _as_tensor(strip, sheet), top - strip.height, left)
+    # A long title may go on past the label below the picture.
+    alike = _alike(margins.rows, grid.pitch[0] - grid.gap, grid.label_font)
+    for row, text in enumerate(margins.rows):
+        drawable, lettering = _drawable(text, grid.label_font)
+        fits = lettering.length(drawable) <= height
+        length = height if fits else grid.pitch[0] - grid.gap
+        strip = _strip([(text, TITLE)], length, grid.label_font, both_ends=text in alike)
+        upwards = strip.transpose(Image.Transpose.ROTATE_90)
+        top, left = grid.corner(row, 0)
+        _paste(sheet, _as_tensor(upwards, sheet), top, left - upwards.width)
+
+
+def _draw_cell(
+    sheet: Tensor,
+    grid: _Grid,
+    corner: tuple[int, int],
+    picture: Tensor,
+    words: Sequence[tuple[str, int]],
+    *,
+    both_ends: bool,
+) -> None:
+    """Draw a picture in the middle of a cell, and words below the cell."""
+    from stylize.images.resampling import resize  # noqa: PLC0415
+
+    (height, width), (top, left) = grid.cell, corner
+    fitted = _fitted((picture.shape[-2], picture.shape[-1]), grid.cell)
+    down, right = (height - fitted[0]) // 2, (width - fitted[1]) // 2
+    _paste(sheet, resize(picture.float(), fitted).clamp(0, 1), top + down, left + right)
+    strip = _strip(words, width, grid.label_font, both_ends=both_ends)
+    _paste(sheet, _as_tensor(strip, sheet), top + height, left)
+
+
 def sheet_size(
-    picture: tuple[int, int], rows: int, columns: int, *, gap_px: int = 8, max_cell_px: int = 512
+    picture: tuple[int, int],
+    rows: int,
+    columns: int,
+    *,
+    margins: MarginShape | None = None,
+    gap_px: int = 8,
+    max_cell_px: int = 512,
 ) -> tuple[int, int]:
     """Compute ``(height, width)`` in pixels of a :func:`contact_sheet` without a title.
 
     Args:
-        picture: ``(height, width)`` of the pictures.
+        picture: ``(height, width)`` of the largest picture.
         rows, columns: number of cells.
+        margins: see :attr:`Margins.shape`.
         gap_px, max_cell_px: as for :func:`contact_sheet`.
     """
-    return _Grid(_cell_size(picture, max_cell_px), rows, columns, gap_px, titled=False).size
+    cell = _cell_size(picture, max_cell_px)
+    return _Grid(cell, rows, columns, gap_px, False, margins or MarginShape()).size
 
 
 def _cell_size(picture: tuple[int, int], max_cell_px: int) -> tuple[int, int]:
     return SizeSpec(long_side_px=max_cell_px).fit(*picture)
+
+
+def _fitted(picture: tuple[int, int], cell: tuple[int, int]) -> tuple[int, int]:
+    """Scale ``(height, width)`` to fit into a cell."""
+    scale = min(cell[0] / picture[0], cell[1] / picture[1])
+    height, width = (max(1, round(scale * side)) for side in picture)
+    return min(height, cell[0]), min(width, cell[1])
 
 
 def _filled(cells: Cells) -> Iterator[tuple[int, int, str, Tensor]]:
@@ -142,15 +240,19 @@ def _filled(cells: Cells) -> Iterator[tuple[int, int, str, Tensor]]:
                 yield row, column, *cell
 
 
-def _first_of_equals(cells: Cells) -> Tensor:
+def _labels(cells: Cells) -> list[str]:
+    return [label for _, _, label, _ in _filled(cells)]
+
+
+def _first_and_largest(cells: Cells) -> tuple[Tensor, tuple[int, int]]:
     pictures = [picture for _, _, _, picture in _filled(cells)]
     if not pictures:
         raise ValueError("a contact sheet without a picture")
-    shapes = {tuple(picture.shape) for picture in pictures}
-    shape = shapes.pop()
-    if shapes or len(shape) != 4 or shape[:2] != (1, 3):
-        raise ValueError(f"pictures (1, 3, h, w) of one size, not {sorted({shape, *shapes})}")
-    return pictures[0]
+    for picture in pictures:
+        if picture.dim() != 4 or picture.shape[:2] != (1, 3):
+            raise ValueError(f"pictures (1, 3, h, w), not {tuple(picture.shape)}")
+    height, width = (max(each.shape[axis] for each in pictures) for axis in (-2, -1))
+    return pictures[0], (height, width)
 
 
 @dataclass(frozen=True)
@@ -162,6 +264,7 @@ class _Grid:
     columns: int
     gap: int
     titled: bool
+    margins: MarginShape
 
     @cached_property
     def label_font(self) -> FreeTypeFont:
@@ -179,13 +282,23 @@ class _Grid:
     @property
     def head(self) -> int:
         """The height above the first row."""
-        return self.gap + (_line_px(self.title_font) + self.gap if self.titled else 0)
+        titles = _line_px(self.label_font) if self.margins.columns else 0
+        return self.gap + titles + (_line_px(self.title_font) + self.gap if self.titled else 0)
+
+    @property
+    def side(self) -> int:
+        """The width to the left of the first column."""
+        titles = _line_px(self.label_font) if self.margins.rows else 0
+        return self.gap + titles + self.margins.inputs * self.pitch[1]
 
     @property
     def size(self) -> tuple[int, int]:
-        return self.head + self.rows * self.pitch[0], self.gap + self.columns * self.pitch[1]
+        return self.head + self.rows * self.pitch[0], self.side + self.columns * self.pitch[1]
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
+        return self.head + row * self.pitch[0], self.side + column * self.pitch[1]
+
+    def input_corner(self, row: int, column: int) -> tuple[int, int]:
         return self.head + row * self.pitch[0], self.gap + column * self.pitch[1]
 
 
@@ -216,15 +329,14 @@ def _strip(
     return strip
 
 
-def _alike(cells: Cells, width: int, font: FreeTypeFont) -> set[str]:
+def _alike(labels: Iterable[str], width: int, font: FreeTypeFont) -> set[str]:
     """Find the labels that could not be told apart if only their beginnings were shown."""
-    filled = [(cell_name(row, column), label) for row, column, label, _ in _filled(cells)]
-    room = width - max(font.getlength(name) for name, _ in filled) - 0.6 * font.size
-    labels: dict[str, set[str]] = {}
-    for _, label in filled:
+    room = width - font.getlength("AA99") - 0.6 * font.size
+    shown: dict[str, set[str]] = {}
+    for label in labels:
         drawable, lettering = _drawable(label, font)
-        labels.setdefault(_fitting(drawable, room, lettering.length), set()).add(label)
-    return {label for same in labels.values() if len(same) > 1 for label in same}
+        shown.setdefault(_fitting(drawable, room, lettering.length), set()).add(label)
+    return {label for same in shown.values() if len(same) > 1 for label in same}
 
 
 def _fitting(

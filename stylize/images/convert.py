@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,13 +16,20 @@ from torch import Tensor
 from stylize.errors import PictureError
 from stylize.images.read import Picture, cover_hidden, decode, read_picture
 
-PictureSource = str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Tensor | Picture
+PictureSource = (
+    str | os.PathLike[str] | bytes | BinaryIO | Image.Image | NDArray[Any] | Tensor | Picture
+)
 
 _NAME = "picture"
 
 _KINDS = (
     "a path, bytes, a binary file, a Pillow image, a NumPy array, a tensor, or an earlier result"
 )
+
+# How far computed values may leave the range from 0 to 1.
+_ROUNDING = 1e-3
+
+_CHANNELS = (1, 2, 3, 4)
 
 _FULL_SCALE = {"b": 1, "f": 1}
 
@@ -43,7 +51,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
     if isinstance(source, Picture):
         # A tensor made in inference mode takes part in no gradient.
         return from_tensor(source.pixels, source) if source.pixels.is_inference() else source
-    if isinstance(source, str | Path):
+    if isinstance(source, str | os.PathLike):
         return read_picture(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
         return read_picture(bytes(source), name=_NAME)
@@ -51,11 +59,13 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         return _from_image(source, role)
     if isinstance(source, Tensor):
         return _from_array(_channels_last(source, role), role)
+    if isinstance(source, np.ma.MaskedArray):
+        raise PictureError(f"{role}: a masked array", hint="give array.filled(0)")
     if isinstance(source, np.ndarray):
-        return _from_array(source, role)
+        return _from_array(np.asarray(source), role)
     if callable(getattr(source, "read", None)):
         return _from_file(source, role)
-    raise PictureError(f"{role}: no picture but {type(source).__name__}", hint=f"give {_KINDS}")
+    raise PictureError(f"{role}: a {type(source).__name__} is not a picture", hint=f"give {_KINDS}")
 
 
 def from_tensor(pixels: Tensor, like: Picture) -> Picture:
@@ -66,17 +76,27 @@ def from_tensor(pixels: Tensor, like: Picture) -> Picture:
 
 
 def _from_file(file: Any, role: str) -> Picture:
-    data = file.read()
-    if not isinstance(data, bytes):
+    """Read a file from its start, as Pillow does."""
+    try:
+        if callable(getattr(file, "seekable", None)) and file.seekable():
+            file.seek(0)
+        data = file.read()
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{role}: the file cannot be read: {error}") from error
+    if isinstance(data, str):
         raise PictureError(f"{role}: the file is open as text", hint='open it with mode "rb"')
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise PictureError(f"{role}: the file gives a {type(data).__name__} instead of bytes")
     name = getattr(file, "name", None)
-    return read_picture(data, name=name if isinstance(name, str) else _NAME)
+    return read_picture(bytes(data), name=name if isinstance(name, str) else _NAME)
 
 
 def _from_image(image: Image.Image, role: str) -> Picture:
+    if image.mode == "F":
+        return _from_array(np.asarray(image), role)
     notes: list[str] = []
     try:
-        copied: Any = image.copy()
+        copied: Any = image.convert("RGB") if image.mode == "HSV" else image.copy()
         digest = hashlib.sha256(f"{image.mode}{image.size}".encode() + copied.tobytes())
         if not (copied.width and copied.height):
             raise PictureError(f"{role}: the image is empty")
@@ -87,23 +107,29 @@ def _from_image(image: Image.Image, role: str) -> Picture:
 
 
 def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+        raise PictureError(f"{role}: a tensor that is not dense", hint="give tensor.to_dense()")
     values = tensor.detach().cpu()
     if values.is_floating_point():
         values = values.float()  # NumPy has no bfloat16
     if values.ndim == 4 and values.shape[0] == 1:
         values = values[0]
-    if values.ndim == 3:
+    if values.ndim == 3 and values.shape[0] in _CHANNELS:
         values = values.permute(1, 2, 0)
     elif values.ndim != 2:
         shape = tuple(tensor.shape)
-        raise PictureError(f"{role}: a tensor of shape {shape}", hint="give (C, H, W)")
+        raise PictureError(
+            f"{role}: a tensor of shape {shape}", hint="give (C, H, W), C from 1 to 4, or (H, W)"
+        )
     array: NDArray[Any] = values.numpy()
     return array
 
 
 def _from_array(array: NDArray[Any], role: str) -> Picture:
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
     planes = array[..., None] if array.ndim == 2 else array
-    if planes.ndim != 3 or planes.shape[2] not in (1, 2, 3, 4) or not planes.size:
+    if planes.ndim != 3 or planes.shape[2] not in _CHANNELS or not planes.size:
         raise PictureError(
             f"{role}: an array of shape {array.shape}", hint="give (H, W), (H, W, 3) or (H, W, 4)"
         )
@@ -130,12 +156,14 @@ def _in_range(array: NDArray[Any], role: str) -> NDArray[np.float32]:
             f"{role}: an array of {array.dtype}", hint="give uint8, uint16, or floats from 0 to 1"
         )
     # Not within both bounds also where a value is no number.
-    if kind == "f" and not (array.min() >= 0 and array.max() <= 1):
+    if kind == "f" and not (array.min() >= -_ROUNDING and array.max() <= 1 + _ROUNDING):
         raise PictureError(
             f"{role}: values from {array.min():g} to {array.max():g}",
             hint="floats go from 0 to 1; convert others to uint8",
         )
     values: NDArray[np.float32] = array.astype(np.float32) / np.float32(scale)
+    if kind == "f":
+        values = values.clip(0, 1)
     return values
 
 

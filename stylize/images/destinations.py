@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stylize.errors import OutputError
-from stylize.images.atomic import check_writable, numbered, reserved
+from stylize.images.atomic import check_writable, numbered_names, reserved
 from stylize.images.write import format_of
 
 __all__ = ["check_writable", "resolve_output"]
@@ -88,7 +88,7 @@ def _free(
 ) -> Path:
     stem = "-".join(part for part in (_stem(content), _slug(words)) if part) or "picture"
     suffix = suffix or ".png"
-    paths = numbered(folder / f"{stem}{suffix}")
+    paths = numbered_names(folder / f"{stem}{suffix}")
     return next(
         path for path in paths if _is_free(path, overwrite, inputs) and _reserve(path, reservations)
     )

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import count, pairwise
+from itertools import count, pairwise, repeat
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,8 @@ from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.png16 import chunk
 
 MIN_FPS, MAX_FPS = 0.1, 240
+
+STEPS_FPS = 12  # of films of a run, step by step
 
 MAX_GIF_FPS = 50  # players take delays below 2/100 s for a tenth
 
@@ -41,6 +43,7 @@ class _Film:
     size: tuple[int, int]  # width, height
     length: int  # frames
     fps: float
+    hold_s: float  # how much longer the last frame is shown
     recipe: str | None
     quality: int
 
@@ -53,9 +56,14 @@ def animation_format(path: Path) -> str:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        what = f"suffix '{path.suffix}'" if path.suffix else "name without a suffix"
+        suffix = path.suffix
+        what = (
+            f"no animation format has the extension '{suffix}'"
+            if suffix
+            else "the extension is missing"
+        )
         raise OutputError(
-            f"{path.name}: no format of moving pictures for a {what}",
+            f"{path.name}: {what}",
             hint=f"use {' '.join(_SUFFIXES)}",
         )
     return format
@@ -91,6 +99,7 @@ def write_animation(
     *,
     fps: float,
     recipe: str | None,
+    hold_s: float = 0.0,
     quality: int = 90,
     overwrite: bool = True,
 ) -> Path:
@@ -106,6 +115,7 @@ def write_animation(
         fps: frames per second, 0.1 to 240, at most 50 for gif. Gif counts time in 1/100 s and webp
             in 1/1000 s; each frame starts at the nearest such time.
         recipe: JSON text of at most 16 kB.
+        hold_s: how many seconds longer the last frame is shown.
         quality: 1 to 100, for webp and mp4.
         overwrite: see :func:`stylize.images.atomic.new_file`.
 
@@ -126,22 +136,24 @@ def write_animation(
         raise OutputError(f"cannot write {target}: there are no frames")
     format, size = animation_format(target), _size(frames[0])
     _check_sides(size, format)
-    film = _Film(size, len(frames), fps, recipe, quality)
+    film = _Film(size, len(frames), fps, hold_s, recipe, quality)
     with new_file(target, overwrite=overwrite) as new:
         _WRITERS[format](new.partial, _pictures(frames, size), film)
     return new.final
 
 
-def durations(length: int, fps: float, units_per_s: int) -> list[int]:
+def durations(length: int, fps: float, units_per_s: int, hold_s: float = 0.0) -> list[int]:
     """Compute the durations of frames in whole units; each frame starts at the nearest unit.
 
     Args:
         length: the number of frames.
         fps: frames per second.
         units_per_s: units per second.
+        hold_s: how many seconds longer the last frame is shown.
     """
     starts = (round(index * units_per_s / fps) for index in range(length + 1))
-    return [end - start for start, end in pairwise(starts)]
+    found = [end - start for start, end in pairwise(starts)]
+    return [*found[:-1], found[-1] + round(hold_s * units_per_s)] if found else []
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -177,7 +189,8 @@ def _write_gif(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> N
         file.write(b"GIF89a" + struct.pack("<HHBBB", *film.size, 0x70, 0, 0))
         file.write(b"!\xff\x0bNETSCAPE2.0" + _sub_blocks(b"\1\0\0"))
         file.write(b"!\xfe" + _sub_blocks(gif_comment(film.recipe)))
-        for picture, duration in zip(pictures, durations(film.length, film.fps, 100), strict=True):
+        times = durations(film.length, film.fps, 100, film.hold_s)
+        for picture, duration in zip(pictures, times, strict=True):
             file.writelines(
                 GifImagePlugin.getdata(
                     _in_256_colours(picture), duration=duration * 10, include_color_table=True
@@ -207,13 +220,16 @@ def _in_256_colours(picture: Image.Image) -> Image.Image:
 def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
     """Write every frame in full; readers of still PNGs show the first."""
     sequence = count()
-    rate = Fraction(film.fps).limit_denominator(255)  # so that both parts fit into 16 bits
+    # Limited so that both parts fit into 16 bits.
+    delay = 1 / Fraction(film.fps).limit_denominator(255)
+    held = (delay + Fraction(film.hold_s)).limit_denominator(255) if film.hold_s else delay
     with partial.open("wb") as file:
         for index, picture in enumerate(pictures):
             chunks = _png_chunks(picture, film.recipe)
             if index == 0:
                 _write_png_head(file, chunks, film.length)
-            times = (rate.denominator, rate.numerator)
+            shown = held if index == film.length - 1 else delay
+            times = (shown.numerator, shown.denominator)
             control = struct.pack(">5I2H2x", next(sequence), *film.size, 0, 0, *times)
             file.write(chunk(b"fcTL", control))
             for data in (data for kind, data in chunks if kind == b"IDAT"):
@@ -249,7 +265,8 @@ def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
         file.write(_riff_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + canvas))
         file.write(_riff_chunk(b"ICCP", srgb_profile()))
         file.write(_riff_chunk(b"ANIM", bytes(6)))  # black background, endless repetition
-        for picture, duration in zip(pictures, durations(film.length, film.fps, 1000), strict=True):
+        times = durations(film.length, film.fps, 1000, film.hold_s)
+        for picture, duration in zip(pictures, times, strict=True):
             place = bytes(6) + canvas + _uint24(duration) + bytes([_WEBP_NO_BLENDING])
             file.write(_riff_chunk(b"ANMF", place + _vp8(picture, film.quality)))
         file.write(_riff_chunk(b"EXIF", exif))
@@ -292,7 +309,18 @@ def _parts(file: bytes, *, start: int, big_endian: bool = False) -> Iterator[tup
 
 
 def _write_mp4(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
-    mp4.write_mp4(partial, pictures, fps=film.fps, recipe=film.recipe, quality=film.quality)
+    more = round(film.hold_s * film.fps)
+    repeated = _held(pictures, more) if more else pictures
+    mp4.write_mp4(partial, repeated, fps=film.fps, recipe=film.recipe, quality=film.quality)
+
+
+def _held(pictures: Iterable[Image.Image], more: int) -> Iterator[Image.Image]:
+    """Repeat the last picture, which costs a video next to nothing."""
+    picture = None
+    for picture in pictures:
+        yield picture
+    if picture is not None:
+        yield from repeat(picture, more)
 
 
 _WRITERS: dict[str, Callable[[Path, Iterable[Image.Image], _Film], None]] = {

@@ -24,7 +24,7 @@ _OTHERS = (".avif", ".bmp", ".gif", ".heic", ".heif", ".png", ".tif", ".tiff", "
 
 SUFFIXES = frozenset(_JPEG + _OTHERS)
 
-BELOW = "folder below; use -r"
+BELOW = "subfolder; use -r"
 
 HIDDEN = "hidden"
 
@@ -45,7 +45,7 @@ class Found:
 
     Attributes:
         path: to read it.
-        relative: where it lies below its input; decides where its results lie below the output.
+        relative: its path relative to the input; results get the same path in the output folder.
         size: ``(height, width)`` when upright; None if it cannot be read.
         problem: why it cannot be read, in one line.
     """
@@ -58,11 +58,11 @@ class Found:
 
 @dataclass(frozen=True)
 class Collection:
-    """What was found.
+    """The result of a search.
 
     Attributes:
         found: the pictures, in natural order of ``relative``.
-        skipped: what was seen and left out, with the reason.
+        skipped: the files and folders that were left out, with the reason.
     """
 
     found: list[Found]
@@ -71,7 +71,7 @@ class Collection:
 
 @dataclass(frozen=True)
 class _Place:
-    """A file or a folder: its path, where it lies below its input, whether it was named."""
+    """A file or a folder: its path, its path relative to the input, whether it was named."""
 
     path: Path
     relative: PurePath
@@ -91,18 +91,18 @@ def collect(
 ) -> Collection:
     """Find the pictures of a batch.
 
-    A file that is named is taken whatever it is. Of a folder or a pattern only files are taken
-    that are called like pictures, that are not hidden and that this program has not made. A file
-    that is reached twice is taken once: by its name rather than in a folder, by its own path
-    rather than through a link.
+    A named file is always taken. From folders and patterns, only files are taken that have the
+    extension of a picture, are not hidden, and were not made by this program. A file that is found
+    twice is taken once: by its name rather than from a folder, by its own path rather than through
+    a link.
 
     Args:
         inputs: files, folders and, where there is no such path, patterns; see
             :class:`~stylize.images.find.Pattern`. ``relative`` is the name of a file, and
-            the path below a folder or below what comes before a pattern. Several folders add
-            their names in front, so that their trees do not mix.
-        recursive: also look below the folders; a folder that is linked is searched once.
-        output: is left out with all below it, unless an input lies there.
+            the path relative to a folder or to the fixed part of a pattern. If there are several
+            folders, their names come first, so that their trees do not mix.
+        recursive: also search the subfolders; a linked folder is searched once.
+        output: left out with everything in it, unless an input is there.
         listed: more files and folders, as :func:`read_list` gives them.
         include_results: also take pictures that this program has made.
 
@@ -123,20 +123,20 @@ def collect(
 
 
 def read_list(text: str) -> list[str]:
-    """The paths in a list of files: one a line, or each ended by a NUL character.
+    """The paths in a list of files: one per line, or each ended by a NUL character.
 
-    In lines, blank ones and those that begin with ``#`` say nothing; a file of such a name is
-    written ``./#1.png``. Between NUL characters, every text is a path.
+    Blank lines and lines that begin with ``#`` are ignored; write such a file name as ``./#1.png``.
+    Between NUL characters, every text is a path.
     """
     if "\0" in text:
         return [each for each in text.split("\0") if each]
-    # Not splitlines: names may hold what Unicode takes for the end of a line.
+    # Not splitlines: names may contain what Unicode counts as the end of a line.
     lines = (each.removesuffix("\r") for each in text.removeprefix("\ufeff").split("\n"))
     return [each for each in lines if each.strip() and not each.startswith("#")]
 
 
 def measure(path: Path) -> tuple[tuple[int, int] | None, str | None]:
-    """``(height, width)`` of a picture by its header, or what is wrong with it in one line."""
+    """``(height, width)`` of a picture from its header, or one line that says what is wrong."""
     try:
         with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
             height, width = image.height, image.width
@@ -150,7 +150,7 @@ def _is_made_here(path: Path) -> bool:
         recipe = read_recipe(path)
     except StylizeError:
         return False
-    # Cameras too write JSON where a recipe would stand.
+    # Cameras, too, write JSON to the place of a recipe.
     return recipe is not None and json.loads(recipe).get("tool") == KEYWORD
 
 
@@ -178,9 +178,9 @@ def _sorted_out(
 
 
 def _roots(folders: Sequence[Path]) -> list[_Place]:
-    """The folders, each once, with their names where there are several."""
+    """The folders, each once, with their names if there are several."""
     distinct = {os.path.realpath(path): path for path in reversed(folders)}
-    # In the order of their places, so that other inputs first do not make another tree.
+    # Sorted by path, so that the order of the inputs does not change the tree.
     paths = [path for _, path in sorted(distinct.items())]
     if len(paths) < 2:
         return [_Place(path, PurePath(), named=True) for path in paths]
@@ -189,7 +189,7 @@ def _roots(folders: Sequence[Path]) -> list[_Place]:
 
 
 def _label(folder: Path, taken: set[str]) -> str:
-    """The name of a folder, with a number if others have it."""
+    """The name of a folder, with a number if others have the same name."""
     label = name = os.path.basename(os.path.abspath(folder)) or "root"
     number = 1
     while caseless(label) in taken:
@@ -229,10 +229,10 @@ class _Search:
         self.take(_walk(roots, against, self._skip))
 
     def look_for(self, pattern: Pattern) -> None:
-        """Take the pictures that a pattern means.
+        """Take the pictures that match a pattern.
 
         Raises:
-            UsageError: it means no file at all.
+            UsageError: it matches no file.
         """
 
         def against(folder: _Place) -> str | None:
@@ -249,7 +249,7 @@ class _Search:
         self.take(meant)
 
     def take(self, files: Iterable[_Place]) -> None:
-        """Take the files that are to be taken; links after all else, in case they lead there."""
+        """Take the wanted files; links come last, in case they lead to files already taken."""
         for place in sorted(files, key=lambda each: os.path.islink(each.path)):
             real = os.path.realpath(place.path)
             reason = TAKEN if real in self.found else self._against_file(place, real)
@@ -267,7 +267,7 @@ class _Search:
             return NO_PICTURE
         if self._is_output(real):
             return OUTPUT
-        # What does not exist is a broken link, and a picture that cannot be read.
+        # A missing file is a broken link, and counts as a picture that cannot be read.
         if os.path.exists(real) and not os.path.isfile(real):
             return IRREGULAR
         is_left_out = not self._include_results and _is_made_here(place.path)
@@ -328,15 +328,15 @@ def _listing(folder: _Place, skip: _Skip) -> list[_Place]:
 class Pattern:
     """A pattern such as ``photos/**/*.jpg``; ``**`` stands for any number of folders.
 
-    A folder that it matches stands for the files in it, as if a shell had resolved the pattern.
+    A matching folder means the files in it, as if a shell had resolved the pattern.
 
     Args:
-        text: with at least one of ``*?[``.
-        recursive: whether such a folder also stands for what is below it.
+        text: contains at least one of ``*?[``.
+        recursive: whether a matching folder also includes its subfolders.
 
     Attributes:
-        base: the folder before the first part that is a pattern; what follows is matched with
-            paths relative to it.
+        base: the folder before the first part with a wildcard; the rest is matched with paths
+            relative to it.
     """
 
     def __init__(self, text: str, *, recursive: bool) -> None:
@@ -348,11 +348,11 @@ class Pattern:
         self._recursive = recursive
 
     def admits_folder(self, relative: PurePath) -> bool:
-        """Whether files that are meant may lie below a folder."""
+        """Whether matching files may be below a folder."""
         return bool(self._reached(relative.parts)) or self._is_below_match(relative)
 
     def admits_file(self, relative: PurePath) -> bool:
-        """Whether a file is meant: by itself, or with a folder that it lies in."""
+        """Whether a file matches, by itself or through its folder."""
         nearest = self._is_match(relative) or self._is_match(relative.parent)
         return nearest or self._is_below_match(relative)
 
@@ -363,7 +363,7 @@ class Pattern:
         return self._recursive and any(map(self._is_match, relative.parents))
 
     def _reached(self, parts: Sequence[str]) -> set[int]:
-        """How many parts of the pattern these parts can be the match of: all the ways there are."""
+        """All numbers of leading parts of the pattern that these parts can match."""
         reached = self._with_empty({0})
         for part in parts:
             reached = self._with_empty({after for at in reached for after in self._step(at, part)})

@@ -1,4 +1,4 @@
-"""File names: in which order people read them, and which of them every file system can hold."""
+"""File names: their natural order, and names that every file system can hold."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)
 
 
 def natural_key(text: str) -> tuple[Any, ...]:
-    """Sorts as people count: ``a2`` before ``A10``, case decides last; no two texts are equal."""
+    """A key that sorts as people count: ``a2`` before ``A10``; case decides last."""
     pieces = re.split("([0-9]+)", normalize("NFC", text).casefold())
-    # Figures by their length first, since Python refuses to make numbers of thousands of them.
+    # Digits by their length first, since Python refuses to convert thousands of them to a number.
     figures = [(len(each.lstrip("0")), each.lstrip("0")) for each in pieces[1::2]]
     return pieces[0], tuple(zip(figures, pieces[2::2], strict=True)), text
 
 
 def caseless(text: str) -> str:
-    """Equal for names that some file system takes for one: by case, or by how accents are kept."""
+    """A key that is equal for names that some file system confuses, by case or by accents."""
     return normalize("NFC", normalize("NFD", text).casefold())
 
 
 def safe_name(name: str) -> str:
-    """A name, with ``_`` for what Windows cannot hold and for the dots that hide a file.
+    """Replace characters that Windows refuses, and leading dots, by ``_``.
 
-    Neither a step up (``..``) nor another folder can be made of it; an empty one gets a word.
+    The result can name neither the parent (``..``) nor another folder. An empty name gets a word.
     """
     name = _FOREIGN.sub("_", name)
     for edge in (_LEADING_DOTS, _TRAILING):
@@ -44,9 +44,9 @@ def safe_name(name: str) -> str:
 
 
 def shortened(name: str, max_bytes: int = MAX_NAME_BYTES, *, tail: str = "") -> str:
-    """A name with its tail, at most so many bytes together.
+    """Join a name and its tail within a limit of bytes.
 
-    The end of a longer name gives way to a piece of its hash; the tail is kept.
+    The end of a longer name is replaced by a piece of its hash; the tail is kept.
     """
     room = max_bytes - _length(tail)
     if _length(name) <= room:
@@ -60,5 +60,5 @@ def shortened(name: str, max_bytes: int = MAX_NAME_BYTES, *, tail: str = "") -> 
 
 
 def _length(name: str) -> int:
-    """In bytes; one that could not be decoded counts three here, and one on the disk."""
+    """The length in bytes; an undecodable byte counts three here, and one on the disk."""
     return len(name.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""Open image files: recognise the format by content, report every fault in one line. No torch."""
+"""Open image files: recognize the format by content, report every fault in one line. No torch."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ DEFAULT_MAX_PIXELS = 80_000_000
 
 HEAD_BYTES = 64
 
-# Of a picture that comes through a pipe: four channels of 32 bits, and what else is in the file.
+# Size limit for a picture from a pipe: four channels of 32 bits, plus metadata.
 _MAX_BYTES_PER_PIXEL, _MAX_METADATA_BYTES = 16, 64 * 1024 * 1024
 
 _BLOCK_BYTES = 1024 * 1024
 
-# Formats that may say their size behind the pixels.
+# Formats that may store their size after the pixels.
 _SIZE_ANYWHERE = ("TIFF", "AVIF", "HEIF", "raw")
 
 READABLE = ("PNG", "JPEG", "WebP", "TIFF", "GIF", "BMP", "AVIF", "HEIC", "camera raw")
@@ -160,7 +160,7 @@ def read_stream(stream: BinaryIO, title: str) -> bytes:
     most = _MAX_BYTES_PER_PIXEL * pixel_limit() + _MAX_METADATA_BYTES
     content = io.BytesIO()
     content.write(head)
-    # In blocks, since memory for all that is asked for would be taken at once.
+    # In blocks, because one read would allocate memory for the whole limit.
     while block := stream.read(_BLOCK_BYTES):
         content.write(block)
         if not looked and content.tell() > _MAX_METADATA_BYTES:
@@ -205,7 +205,7 @@ def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:
 
 
 def _recognised(head: bytes, title: str) -> str:
-    """The kind of picture that begins like this.
+    """The kind of picture that these bytes begin.
 
     Raises:
         PictureError: it is empty, or of no kind that is read.

@@ -1,4 +1,4 @@
-"""Camera raw: recognise it, and develop it with LibRaw."""
+"""Camera raw: recognize it, and develop it with LibRaw."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def develop(image: RawPicture, title: str, notes: list[str]) -> NDArray[np.float
 def _unsupported(title: str) -> PictureError:
     return PictureError(
         f"{title} is camera raw of a kind that LibRaw does not read, or damaged",
-        hint="develop it to TIFF or JPEG with the program of the camera",
+        hint="convert it to TIFF or JPEG with the camera's program",
     )
 
 

@@ -96,7 +96,8 @@ def _eight_bit(image: Image.Image, notes: list[str], title: str) -> Raster:
     mode = _OPAQUE_MODE.get(with_alpha or image.mode)
     if mode is None:
         raise PictureError(
-            f"{title} is of colour mode {image.mode}, which is not read", hint="save it as RGB"
+            f"{title} has the unsupported colour mode {image.mode}",
+            hint="save it as RGB",
         )
     to_srgb = srgb_converter(mode, image.info.get("icc_profile"), notes)
     colour = np.empty((3, image.height, image.width), dtype=np.float32)

@@ -271,7 +271,7 @@ UNDECLARED = "an extra channel that is not declared as transparency was left out
 def _full_scale(
     page: Any, colours: NDArray[Any], title: str, notes: list[str]
 ) -> np.float32 | np.float64:
-    """The value of white. It reports what floating point may mean besides colours of a screen."""
+    """The value of white. Adds a note if floating point may mean more than screen colours."""
     if page.sampleformat == _UNSIGNED:
         return np.float64(2**page.bitspersample - 1)
     least, most = colours.min(), colours.max()

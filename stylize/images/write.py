@@ -54,10 +54,13 @@ def format_of(path: Path) -> str:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        what = f"suffix '{path.suffix}'" if path.suffix else "name without a suffix"
-        raise OutputError(
-            f"{path.name}: no picture format for a {what}", hint=f"use {' '.join(_SUFFIXES)}"
+        suffix = path.suffix
+        what = (
+            f"no picture format has the extension '{suffix}'"
+            if suffix
+            else "the extension is missing"
         )
+        raise OutputError(f"{path.name}: {what}", hint=f"use {' '.join(_SUFFIXES)}")
     return format
 
 
@@ -185,7 +188,7 @@ def _options(format: str, quality: int) -> dict[str, Any]:
     return options.get(format, {})
 
 
-def write_picture(
+def write_picture(  # noqa: PLR0913 (what decides a file)
     target: Path | BinaryIO,
     pixels: Tensor,
     *,
@@ -196,6 +199,7 @@ def write_picture(
     quality: int = 95,
     token: str | None = None,
     overwrite: bool = True,
+    numbered: bool = True,
 ) -> Path | None:
     """Write a picture, completely or not at all, with an sRGB profile and its recipe.
 
@@ -210,7 +214,7 @@ def write_picture(
         format: ``png jpeg webp avif tiff``; by default as the suffix says, png for a stream.
         depth: bits per channel, 8 or 16; values are rounded to the nearest.
         quality: 1 to 100, for JPEG, WebP and AVIF.
-        token, overwrite: of a file, see :func:`stylize.images.atomic.new_file`.
+        token, overwrite, numbered: of a file, see :func:`stylize.images.atomic.new_file`.
 
     Returns:
         The file that was written; None for a stream.
@@ -230,7 +234,7 @@ def write_picture(
     check_sides(samples.size, format)
     if isinstance(target, Path):
         with (
-            new_file(target, overwrite=overwrite, token=token) as new,
+            new_file(target, overwrite=overwrite, numbered=numbered, token=token) as new,
             new.partial.open("wb") as file,
         ):
             encode(file, samples, format, recipe=recipe, quality=quality)

@@ -33,14 +33,14 @@ def position_amounts(features: Tensor, channels: Sequence[int] | None) -> Tensor
 
 
 class PositionLoss(FeatureLoss):
-    """A sum over positions, of which those near the border are left out.
+    """A sum over positions, without those near the border.
 
     Args:
         name: for logs and events.
         layer: the activations it reads.
         weight: factor in the total; negative to suppress.
-        border: cells on each side that do not count; the padding of the convolutions would
-            otherwise draw a frame. Fewer where the map is too small.
+        border: positions on each side that do not count; otherwise the padding of the convolutions
+            would draw a frame. Fewer if the map is too small.
     """
 
     local = True
@@ -57,7 +57,7 @@ class PositionLoss(FeatureLoss):
         return part
 
     def relative_to(self, features: Tensor) -> Self:
-        """The same term in units of what these activations have, so that layers compare."""
+        """The same loss relative to its value for these activations, to make layers comparable."""
         relative = copy(self)
         amount = self.amount(exact(features)).abs().sum() / (features.shape[2] * features.shape[3])
         relative._scale = 1.0 / max(float(amount), torch.finfo(torch.float32).tiny ** 0.5)
@@ -65,7 +65,7 @@ class PositionLoss(FeatureLoss):
 
     @abstractmethod
     def amount(self, features: Tensor) -> Tensor:
-        """``(1, C, h, w)`` to what is added up at each position, ``(1, 1 or C, h, w)``."""
+        """The summand at each position: ``(1, C, h, w)`` to ``(1, 1 or C, h, w)``."""
 
     def amount_gradient(self, features: Tensor) -> Tensor:
         """Derivative of the summed amount with respect to ``(1, C, h, w)`` features."""
@@ -99,7 +99,7 @@ class PositionLoss(FeatureLoss):
         return features[..., rows, self._kept(rect.left, width, rect.columns)]
 
     def _kept(self, start: int, length: int, whole: int) -> slice:
-        """What of a part of an axis is not border."""
+        """The section of a part of an axis that is not border."""
         border = min(self._border, (whole - 1) // 2)
         first = min(max(border - start, 0), length)
         return slice(first, max(first, min(whole - border - start, length)))
@@ -112,7 +112,7 @@ class EnergyLoss(PositionLoss):
         channels: ``(C,)`` factors of the channels; None for 1 each.
 
     Note:
-        Its slope is the activation itself, the whole trick of DeepDream.
+        Its gradient is the activation itself: the basic idea of DeepDream.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class EnergyLoss(PositionLoss):
 
 
 class ChannelLoss(PositionLoss):
-    """Activations of some channels before the ReLU, where even a silent channel has a slope.
+    """Activations of some channels before the ReLU, where even a silent channel has a gradient.
 
     Args:
         channels: indices.
@@ -168,6 +168,6 @@ class ChannelLoss(PositionLoss):
         return slope
 
 
-# Positions at the rim of a feature map that see more padding than picture (Keras's DeepDream
+# Positions at the edge of a feature map that see more padding than picture (Keras's DeepDream
 # example leaves out as many).
 BORDER_CELLS = 2

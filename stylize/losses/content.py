@@ -18,12 +18,12 @@ class ContentLoss(FeatureLoss):
 
     Args:
         layer: the activations it reads.
-        target: ``(1, C, h, w)`` activations of the content picture.
+        target: ``(1, C, h, w)`` activations of the photo.
         weight: factor in the total.
 
     Note:
-        Gatys et al. take half the plain squared error; relative to the target's norm the same
-        weight means the same for every picture and size.
+        Gatys et al. use half the plain squared error. Relative to the target's norm, one weight
+        means the same for every picture and size.
     """
 
     local = True

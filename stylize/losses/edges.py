@@ -1,4 +1,4 @@
-"""Edges as the Laplacian of the pixels: keeps contours that a style would paint over."""
+"""Edges as the Laplacian of the pixels: keep outlines that a style would paint over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from stylize.losses.loss import ImageLoss
 
-# Mean squared Laplacian below which a photograph counts as flat: about that of rounding to 8 bits.
+# Mean squared Laplacian below which a photo counts as flat: about that of rounding to 8 bits.
 _FLAT = 1e-4
 
 
@@ -16,15 +16,15 @@ class EdgesLoss(ImageLoss):
     """Relative squared error of Laplacians, ``|Δ(x − x*)|² / |Δx*|²``, at one or several sizes.
 
     Args:
-        photo: ``(1, 3, H, W)`` pixels whose contours are to be kept.
+        photo: ``(1, 3, H, W)`` pixels whose outlines to keep.
         weight: factor in the total.
-        sizes_px: the pixels are averaged over squares of these sides before the Laplacian is
-            taken; small ones keep fine lines, large ones shapes. The mean over sizes is the value.
+        sizes_px: sides of the squares over which pixels are averaged before the Laplacian; small
+            squares keep fine lines, large ones keep shapes. The value is the mean over the sizes.
 
     Note:
-        Li et al. take the plain squared error, with sides of 4 and 16 and a weight each; relative
-        to the photograph's own Laplacian the same weight means the same for every picture. No
-        pixel outside the picture counts: the Laplacian there is along the border only.
+        Li et al. use the plain squared error, with sides of 4 and 16 and a weight for each.
+        Relative to the photo's own Laplacian, one weight means the same for every picture. Pixels
+        outside the picture do not count: at the border, the Laplacian is taken along it.
 
     Reference:
         Li, Xu, Nie and Chua, "Laplacian-Steered Neural Style Transfer" (ACM Multimedia 2017).

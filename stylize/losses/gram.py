@@ -18,9 +18,9 @@ class GramLoss(FeatureLoss):
         weight: factor in the total.
 
     Note:
-        Gatys et al. divide by ``4 N² M²`` (channels, positions), which leaves the loss to vary
-        by orders of magnitude between styles, layers and sizes. Divided by the target's own
-        norm it is the fraction of the style that is missing, everywhere.
+        Gatys et al. divide by ``4 N² M²`` (channels, positions), and the loss varies by orders of
+        magnitude between styles, layers and sizes. Divided by the target's own norm, it is always
+        the fraction of the style that is missing.
     """
 
     def __init__(self, layer: str, target: Moments, weight: float) -> None:
@@ -42,6 +42,6 @@ class GramLoss(FeatureLoss):
         return value, (torch.zeros_like(sums[0]), slope)
 
     def feature_gradient(self, features: Tensor, slope: MomentSums) -> Tensor:
-        """``2 (∂L/∂ΣFFᵀ) F``: the slope is symmetric."""
+        """``2 (∂L/∂ΣFFᵀ) F``, because the slope is symmetric."""
         rows = by_position(features)
         return as_features(rows @ (2 * slope[1]).to(rows.dtype), features)

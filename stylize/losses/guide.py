@@ -1,4 +1,4 @@
-"""Likeness to the activations of a guide picture."""
+"""Similarity to the activations of a guide picture."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor
 from stylize.losses.channels import PositionLoss
 from stylize.networks.vgg import exact
 
-# Positions whose likeness to all positions of a guide is held in memory at a time.
+# Number of positions whose similarity to all positions of a guide is in memory at a time.
 _CHUNK = 4096
 
 
 class GuideLoss(PositionLoss):
-    """Likeness to the position of a guide that is most alike, ``max_j F·G_j``.
+    """Similarity to the most similar position of a guide, ``max_j F·G_j``.
 
     Args:
         guide: ``(1, C, h, w)`` activations of the guide picture.
 
     Note:
-        The guided dream of Google's notebook (google/deepdream, 2015).
+        This is the guided dream of Google's notebook (google/deepdream, 2015).
     """
 
     def __init__(

@@ -18,14 +18,14 @@ class MomentsLoss(FeatureLoss):
         weight: factor in the total.
 
     Note:
-        A Gram matrix is covariance plus the outer product of the mean, and a picture may pay
-        for a missing contrast with a shifted mean: the cause of washed-out flats and of a veil
-        over the photograph (Risser et al., arXiv:1701.08893). Asking for both separately closes
-        that door; it costs nothing, since both follow from the same two sums.
+        A Gram matrix is the covariance plus the outer product of the mean, so a shifted mean can
+        make up for missing contrast. This causes washed-out areas and a veil over the photo (Risser
+        et al., arXiv:1701.08893). Comparing both separately prevents it, at no cost: both follow
+        from the same two sums.
     """
 
     # A style without any contrast has a covariance of rounding errors only. This share of the
-    # squared mean's norm keeps the quotient finite there and is not felt anywhere else.
+    # squared mean's norm keeps the quotient finite there and is negligible elsewhere.
     _FLAT = 1e-3
 
     def __init__(self, layer: str, target: Moments, weight: float) -> None:

@@ -1,8 +1,8 @@
-"""Styles that apply to parts of the picture only: guided moments.
+"""Styles for regions of the picture: guided moments.
 
-A region's style term reads weighted sums, ``Σ w F`` and ``Σ w F Fᵀ``, with the region's mask at
-the layer as weights; divided by ``Σ w`` they are the moments of the activations there. So several
-regions, each with a style of its own, are terms of one objective.
+The style loss of a region reads the weighted sums ``Σ w F`` and ``Σ w F Fᵀ``. The weights are the
+region's mask at the layer. Divided by ``Σ w``, the sums are the moments of the activations in the
+region. So one objective can contain several regions, each with its own style.
 
 Reference:
     Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer" (CVPR 2017), §4.
@@ -23,15 +23,15 @@ from stylize.losses.style import StyleLoss
 from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
-# Positions whose weighted activations are held in memory at a time.
+# Number of positions whose weighted activations are in memory at a time.
 _CHUNK = 1 << 16
 
 
 class RegionLoss(FeatureLoss):
-    """A style term on the activations of one region.
+    """A style loss on the activations of one region.
 
     Args:
-        inner: what is wanted there: any term on moments.
+        inner: any loss on moments.
         mask: ``(1, 1, h, w)`` weights in [0, 1] of all positions of the layer, not all 0.
         name: of the region, for logs and events.
         weight: factor in the total, instead of the inner term's.
@@ -68,7 +68,7 @@ class RegionLoss(FeatureLoss):
         return self._inner.value_and_slope(sums, self._amount)
 
     def feature_gradient(self, features: Tensor, slope: MomentSums) -> Tensor:
-        """The inner loss's, times the mask; 0 outside the region."""
+        """The gradient of the inner loss times the mask; 0 outside the region."""
         rows = by_position(exact(features))
         gradient = torch.zeros_like(rows)
         for index in torch.split(self._places, _CHUNK):
@@ -79,7 +79,7 @@ class RegionLoss(FeatureLoss):
         return gradient.view(1, height, width, channels).permute(0, 3, 1, 2)
 
     def _show(self, mask: Tensor) -> None:
-        """Take a mask for the positions that are to be seen."""
+        """Set the mask of the visible positions."""
         self._mask = mask
         self._places = mask.flatten().nonzero()[:, 0]
 
@@ -94,14 +94,14 @@ def region_losses(
     masks: Mapping[str, Tensor],
     weight: float,
 ) -> list[RegionLoss]:
-    """One term a region, each with the part of the weight that its area is of all of them.
+    """One loss per region, with a share of the weight in proportion to its area.
 
-    So every position has the same say, and the balance of style and content is that of a transfer
-    without regions.
+    Every position then counts the same, and the balance of style and content is the same as without
+    regions.
 
     Args:
-        kind: of the terms.
-        layer: which they read.
+        kind: the kind of loss.
+        layer: the layer that the losses read.
         targets: moments of each region's style at the layer, by the region's name.
         masks: ``(1, 1, h, w)`` of each region at the layer, see :func:`mask_at`.
         weight: of the layer in the total.

@@ -32,7 +32,7 @@ class SmoothnessLoss(ImageLoss):
 def total_variation(image: Tensor) -> Tensor:
     """Nine-point total variation of ``(N, C, H, W)`` pixels, a scalar.
 
-    Pairs of which one would lie outside the picture do not count.
+    Pairs that would reach outside the picture do not count.
     """
     right = image[..., 1:] - image[..., :-1]
     down = image[..., 1:, :] - image[..., :-1, :]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from stylize.networks.vgg import exact
 
-# In all partial products of a layer together: 256 parts of 64 channels, 4 of 512.
+# Total size of the partial products of a layer: 256 parts of 64 channels, 4 of 512.
 _PARTS_NUMBERS = 1 << 20
 
-# With fewer, the products are done in single precision: they are small then.
+# With fewer positions, the small products are computed in single precision.
 _LEAST_PARTS = 4
 
 
@@ -27,9 +27,9 @@ def sums_of(features: Tensor) -> tuple[Tensor, Tensor]:
     """Sum over positions of ``(1, C, h, w)`` activations, ``(C,)``, and of their outer products.
 
     Returns:
-        ``(C,)`` and ``(C, C)``, in single precision at least. Products of bfloat16 are added up
-        exactly, but the sums come rounded to bfloat16: so they are formed of many parts, whose
-        errors average out.
+        ``(C,)`` and ``(C, C)``, in single precision at least. Products of bfloat16 are added
+        exactly, but the sums are rounded to bfloat16. They are therefore computed in many parts,
+        whose errors average out.
     """
     rows = by_position(features)
     positions, channels = rows.shape
@@ -72,12 +72,12 @@ class Moments:
 def blend(moments: Sequence[Moments], weights: Sequence[float]) -> Moments:
     """Moments of the mixture of several styles.
 
-    Means and *raw* second moments are linear in the distribution of activations, covariances
-    are not: so the first are averaged (after K. Crowson's style-transfer-pytorch).
+    Means and *raw* second moments are averaged, because they are linear in the distribution of
+    activations and covariances are not (after K. Crowson's style-transfer-pytorch).
 
     Args:
-        moments: of the same layer, one a style.
-        weights: non-negative, not all zero; normalised here.
+        moments: of the same layer, one per style.
+        weights: non-negative, not all zero; this function normalizes them.
     """
     total = math.fsum(weights)
     shares = [weight / total for weight in weights]
@@ -100,6 +100,6 @@ def linear_gradient(features: Tensor, by_sum: Tensor, by_products: Tensor) -> Te
 
 
 def as_features(rows: Tensor, features: Tensor) -> Tensor:
-    """Rows of positions back in the shape of ``features``, without a copy."""
+    """Turn rows of positions back to the shape of ``features``, without a copy."""
     _, channels, height, width = features.shape
     return rows.view(1, height, width, channels).permute(0, 3, 1, 2)

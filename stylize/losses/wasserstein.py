@@ -8,13 +8,13 @@ from torch import Tensor
 from stylize.losses.loss import FeatureLoss
 from stylize.losses.statistics import Moments, MomentSums, linear_gradient, sums_of
 
-# Share of the variance that is compared direction by direction. The rest, in a painting two thirds
-# of the directions, is compared as one amount: 512 directions take ten times as long as 200.
+# Share of the variance that is compared direction by direction. The rest (two thirds of the
+# directions in a painting) is compared as one amount: 512 directions take ten times as long as 200.
 _SHARE = 0.95
 
-# Both distributions are blurred by this share of the target's mean variance per direction. A
-# distance between distributions as they are has an infinite slope where one has no variance: at
-# deep layers, which have fewer positions than channels, in most directions.
+# Both distributions are blurred by this share of the target's mean variance per direction. Without
+# the blur, the distance has an infinite slope in every direction without variance. Deep layers have
+# fewer positions than channels, so most of their directions have none.
 _BLUR = 1e-2
 
 
@@ -27,9 +27,10 @@ class Bures:
         target: ``(C, C)`` covariance.
 
     Note:
-        Exact in the span of the target's leading directions; in the remaining ones both are taken
-        as round, ``(√tr C − √tr C*)²``. The algebra is done on the CPU in double precision, which
-        an inverse square root needs and not every device has; the matrices are small.
+        The distance is exact in the span of the target's leading directions. In the remaining
+        directions, both distributions count as round: ``(√tr C − √tr C*)²``. The algebra runs on
+        the CPU in double precision, because an inverse square root needs it and not every device
+        has it. The matrices are small.
 
     Reference:
         Bhatia, Jain and Lim, "On the Bures-Wasserstein distance between positive definite
@@ -43,7 +44,7 @@ class Bures:
         total = values.sum()
         kept = min(len(values), 1 + int((values.cumsum(0) < _SHARE * total).sum()))
         self._axes = vectors[:, :kept]
-        # Of a target without any variance: far below what an activation's square can be.
+        # For a target without any variance: far below the square of any activation.
         self._blur = max(_BLUR * float(total) / len(values), torch.finfo(torch.float32).tiny)
         self._roots = (values[:kept] + self._blur).sqrt()
         self._rest_blur = self._blur * (len(values) - kept)
@@ -56,8 +57,8 @@ class Bures:
             covariance: ``(C, C)``, symmetric, on any device.
 
         Returns:
-            A scalar and ``(C, C)``, of the covariance's type and on its device; not numbers if
-            the covariance is not finite.
+            A scalar and ``(C, C)``, of the covariance's type and on its device; NaN if the
+            covariance is not finite.
         """
         exact = covariance.detach().cpu().double()
         if not torch.isfinite(exact).all():
@@ -65,7 +66,7 @@ class Bures:
         inner = self._axes.T @ exact @ self._axes
         value, slope = self._leading(inner)
         distance, share = self._remaining(exact.trace() - inner.trace())
-        # The other directions have this slope; what it says of the leading ones is taken off.
+        # The slope of the other directions; its part in the leading directions is subtracted.
         slope.diagonal().sub_(share)
         whole = self._axes @ slope @ self._axes.T
         whole.diagonal().add_(share)
@@ -83,7 +84,7 @@ class Bures:
         blurred = (inner + inner.T) / 2
         blurred.diagonal().add_(self._blur)
         values, vectors = torch.linalg.eigh(self._roots[:, None] * blurred * self._roots)
-        # Blurred, none is smaller; a covariance's rounding may make it so.
+        # After the blur none is smaller, except by the rounding of a covariance.
         values = values.clamp_min(self._blur**2)
         value = blurred.trace() + self._roots.square().sum() - 2 * values.sqrt().sum()
         turned = self._roots[:, None] * vectors
@@ -101,9 +102,9 @@ class Bures:
 class WassersteinLoss(FeatureLoss):
     """Wasserstein-2 distance of Gaussian distributions, relative to the target's size.
 
-    ``(|μ−μ*|² + tr C + tr C* − 2 tr (C*^½ C C*^½)^½) / (|μ*|² + tr C*)``: how far activations have
-    to move to be distributed as the style's, relative to how far the style's are from zero. It is
-    1 for a picture that the layer does not see.
+    ``(|μ−μ*|² + tr C + tr C* − 2 tr (C*^½ C C*^½)^½) / (|μ*|² + tr C*)``: how far activations must
+    move to be distributed like those of the style, relative to the distance of the style's from
+    zero. It is 1 for a picture without any activation.
 
     Args:
         layer: the activations it reads.
@@ -111,10 +112,10 @@ class WassersteinLoss(FeatureLoss):
         weight: factor in the total.
 
     Note:
-        A distance in activations, where :class:`MomentsLoss` is one in their squares: what is
-        strong in the style rules less, what is weak in it is not forgotten. The form follows
-        K. Crowson's style-transfer-pytorch; how it is kept finite and fast is said in
-        :class:`~stylize.losses.wasserstein.Bures`.
+        This is a distance in activations; :class:`MomentsLoss` is a distance in their squares. So
+        strong features of the style dominate less, and faint ones count more. The form follows
+        K. Crowson's style-transfer-pytorch. :class:`~stylize.losses.wasserstein.Bures` says how it
+        is kept finite and fast.
     """
 
     def __init__(self, layer: str, target: Moments, weight: float) -> None:

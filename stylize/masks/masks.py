@@ -12,13 +12,10 @@ from torch import Tensor
 
 from stylize.errors import PictureError, SettingError
 from stylize.images.blur import separable
+from stylize.images.luma import LUMA
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.networks.architecture import find_layer
-
-# Weights of red and blue in Rec. 601 luma, by which image programs convert to grey; green has the
-# rest.
-_RED, _BLUE = 0.299, 0.114
 
 _COLOUR_FORM = "for example '#ff0000', '#f00' or red"
 
@@ -183,7 +180,7 @@ def mask_weights(mask: Picture, size: tuple[int, int]) -> Tensor:
     """
     red, green, blue = (mask.pixels[:, index : index + 1] for index in range(3))
     # By differences, so that grey keeps its exact value.
-    weights = green + _RED * (red - green) + _BLUE * (blue - green)
+    weights = green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
     if mask.alpha is not None:
         weights = weights * mask.alpha
     return fitted(weights, size, mask.name)
@@ -201,7 +198,7 @@ def fitted(weights: Tensor, size: tuple[int, int], name: str) -> Tensor:
         raise PictureError(
             f"{name}: a mask of {width}×{height} px does not fit a picture of"
             f" {size[1]}×{size[0]} px",
-            hint="give it the same aspect ratio",
+            hint="give the mask the aspect ratio of the photo",
         )
     return resize(weights, size).clamp(0, 1)
 
@@ -228,8 +225,7 @@ def require_some(mask: Tensor, name: str) -> None:
     if float(mask.double().sum()) < LEAST_PX:
         raise PictureError(
             f"{name} is empty: there is nothing to paint",
-            hint="a mask is white where it applies, and wider than --feather; of two, one may"
-            " cover the other",
+            hint="it needs a white area wider than --feather that no other mask covers",
         )
 
 

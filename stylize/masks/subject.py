@@ -85,7 +85,7 @@ def _shares(amounts: Tensor) -> Tensor:
 
 
 def _principal(features: Tensor) -> Tensor:
-    """Project normalised activations on their first principal component, ``(1, 1, h, w)``."""
+    """Project normalized activations on their first principal component, ``(1, 1, h, w)``."""
     flat = features[0].flatten(1)
     flat = flat / flat.norm(dim=0).clamp_min(_TINY)
     centred = (flat - flat.mean(1, keepdim=True)).double()
@@ -197,9 +197,9 @@ def _doubts(
     """Rate each sign in [0, 1]; the key says what is wrong where the rating is low."""
     fits = LEAST_AREA <= area <= MOST_AREA
     return {
-        "what stands out follows no outline in the photo": best.agreement**0.5,
+        "the subject follows no outline in the photo": best.agreement**0.5,
         "several outlines fit about as well": steadiness,
         "it looks like a landscape": 1 - best.horizon,
-        "nothing stands out much": min(1.0, found.strength / STRENGTH[architecture]),
-        "it fills nearly nothing or nearly all": 1.0 if fits else 0.25,
+        "no part of the photo stands out": min(1.0, found.strength / STRENGTH[architecture]),
+        "it fills almost none or almost all of the photo": 1.0 if fits else 0.25,
     }

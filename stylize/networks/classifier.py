@@ -54,6 +54,10 @@ class Head:
             x = F.linear(F.relu(x) if index else x, weight.to(x), bias.to(x))
         return x
 
+    def name_of(self, index: int) -> str:
+        """Return the English name of one of ImageNet's thousand classes, otherwise its number."""
+        return imagenet_names()[index] if self.classes == 1000 else str(index)
+
     def index_of(self, name: str) -> int:
         """Find the number of a class by its number or, for ImageNet's thousand, its English name.
 

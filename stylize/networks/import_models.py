@@ -154,7 +154,9 @@ def _fetch(url: str, target: Path, progress: Progress, by_hand: str) -> str:
             err.close()
         raise WeightsError(f"cannot download {url}: {err}", hint=by_hand) from err
     if total is not None and done != total:
-        raise WeightsError(f"{url} broke off after {done} of {total} bytes", hint="try again")
+        raise WeightsError(
+            f"the download of {url} broke off after {done} of {total} bytes", hint="try again"
+        )
     return digest.hexdigest()
 
 
@@ -285,7 +287,7 @@ def _scratch() -> Iterator[Path]:
                 shutil.rmtree(scratch, ignore_errors=True)
     except OSError as err:
         raise OutputError(
-            f"cannot keep a model in {folder}: {err.strerror or err}",
+            f"cannot save a model in {folder}: {err.strerror or err}",
             hint="make room there, or name another folder in STYLIZE_DATA_DIR",
         ) from err
 
@@ -312,7 +314,7 @@ def _printable(text: str) -> str:
 def _check_name(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+([-_][a-z0-9]+)*", name) or len(name) > _MAX_NAME:
         raise SettingError(
-            f"'{_printable(name)[:_MAX_NAME]}' cannot name a model",
+            f"'{_printable(name)[:_MAX_NAME]}' cannot be the name of a model",
             hint=f"give --name with a–z, 0–9 and single - or _ between them, at most {_MAX_NAME}",
         )
     if name in PACKAGED:
@@ -330,7 +332,7 @@ def _check_owner(name: str, source_sha256: str) -> None:
         return
     if _source_of(name) not in (None, source_sha256):
         raise WeightsError(
-            f"there is a model '{name}' already, from another source",
+            f"a model '{name}' already exists, from another source",
             hint=f"give another --name, or delete {record_path(name)}",
         )
 
@@ -463,7 +465,7 @@ def _unpickle(path: Path) -> object:
         raise
     except Exception as err:  # a damaged pickle can raise anything
         raise WeightsError(
-            f"{path} was refused: it is damaged or holds other Python objects than tensors",
+            f"{path} was refused: it is damaged or contains Python objects other than tensors",
             hint="save it with torch.save(model.state_dict(), FILE) or as .safetensors",
         ) from err
     return state
@@ -504,7 +506,7 @@ def _check_archive(path: Path) -> None:
         )
     pickles = [entry.file_size for entry in entries if entry.filename.endswith(".pkl")]
     if max(pickles, default=0) > _MAX_PICKLE_BYTES:
-        raise WeightsError(f"{path} was refused: it holds other Python objects than tensors")
+        raise WeightsError(f"{path} was refused: it contains Python objects other than tensors")
 
 
 def _check_tensors(state: object, path: Path) -> dict[str, Tensor]:
@@ -531,7 +533,7 @@ def _recognise(names: Sequence[str], path: Path) -> tuple[str, dict[str, str]]:
     normalised = next((name for name in names if name.endswith("running_mean")), None)
     if normalised:
         raise WeightsError(
-            f"{path} is a network with batch normalisation ({normalised[:60]})",
+            f"{path} is a network with batch normalization ({normalised[:60]})",
             hint="only VGG-16 and VGG-19 without it are supported",
         )
     candidates = [

@@ -1,4 +1,4 @@
-"""Adam on pixels, with the box respected and the iterates averaged."""
+"""Adam on pixels within a box, with averaged iterates."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class Adam:
     """Adam (Kingma and Ba, ICLR 2015) with clamping and an average of iterates.
 
     Args:
-        learning_rate: of the order of the step of a pixel, in units of the range [0, 1].
-        betas: decay of the first and second moment. .99 instead of .999 for the second: the
+        learning_rate: approximate step of a pixel, in units of the range [0, 1].
+        betas: decay of the first and second moment. The second is .99 instead of .999 because the
             runs are short.
         average: decay of the exponential average of iterates, in [0, 1); 0 for none. The
-            average is what :meth:`result` gives: it has lost the jitter of the single steps.
+            average, without the jitter of single steps, is the :meth:`result`.
 
     Note:
         Clamping after every step is projected Adam. The state survives a change of size: both
         moments are resampled with the picture (after K. Crowson's style-transfer-pytorch),
-        and the average starts anew.
+        and the average starts again.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Adam:
         """One evaluation and one step; changes ``image`` in place.
 
         Returns:
-            The evaluation at the image as it came in.
+            The evaluation at the image before the step.
         """
         found = evaluate(image)
         if self._first is None or self._second is None:
@@ -92,7 +92,7 @@ class Adam:
             self._second *= ratio**2
 
     def state(self) -> State:
-        """What it would have to remember to go on after this step."""
+        """The state from which to continue after this step."""
         moments = {"first": self._first, "second": self._second, "average": self._average}
         return State(
             {name: moment for name, moment in moments.items() if moment is not None},
@@ -100,14 +100,14 @@ class Adam:
         )
 
     def restore(self, state: State, image: Tensor) -> None:
-        """Remember again what :meth:`state` gave.
+        """Restore the result of :meth:`state`.
 
         Args:
             state: of another object with the same arguments.
             image: ``(1, 3, H, W)``, gives size and device.
 
         Raises:
-            KeyError, ValueError: the state is of another optimiser or size.
+            KeyError, ValueError: the state belongs to another optimizer or size.
         """
         kept = of_shape(state, image)
         self._first, self._second = kept["first"], kept["second"]

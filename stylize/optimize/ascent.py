@@ -1,4 +1,4 @@
-"""Normalised gradient ascent with jitter, the optimizer of DeepDream."""
+"""Normalized gradient ascent with jitter, the optimizer of DeepDream."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stylize.images.blur import blur, map_bands
+from stylize.images.luma import luma
 from stylize.images.periodic import wrap
 from stylize.losses.loss import Evaluation
 from stylize.optimize.snapshot import State
@@ -18,12 +19,12 @@ Condition = Callable[[Tensor, float], Tensor]
 # Colour correlations of natural pictures, from tensorflow/lucid (misc/io, Apache-2.0).
 _CORRELATION = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 
-# Share of the low frequencies that is taken out, and where they begin.
+# Share of the low frequencies that is removed, and the frequency at which they begin.
 _LOW_SHARE, _LOW_SIGMA_PX = 0.7, 10.0
 
 _BANDS = 4
 
-# From how far the coarsest band draws what it is at a place: about four of its pixels.
+# Reach of the coarsest band at a place: about four of its pixels.
 _BANDS_REACH_PX = 4 * 2**_BANDS
 
 # The cascade's widths relative to its middle one, after gordicaleksa/pytorch-deepdream.
@@ -31,10 +32,10 @@ _CASCADE = (0.5, 1.0, 2.0)
 
 
 def natural_colours(gradient: Tensor) -> Tensor:
-    """Favours the colour directions of natural pictures: ``K g`` with ``K = C Cᵀ``.
+    """Favour the colour directions of natural pictures: ``K g`` with ``K = C Cᵀ``.
 
-    Without it VGG's dreams burn out in green and magenta: directions that photographs hardly
-    have are as cheap for the gradient as those that they are made of.
+    Without it, VGG's dreams burn out in green and magenta: the gradient takes colour directions
+    that are rare in photos as easily as common ones.
     """
     matrix = torch.tensor(_CORRELATION, dtype=gradient.dtype, device=gradient.device)
     matrix = matrix / matrix.norm(dim=0).max()
@@ -42,7 +43,7 @@ def natural_colours(gradient: Tensor) -> Tensor:
 
 
 def without_washes(gradient: Tensor, *, periodic: bool = False) -> Tensor:
-    """Takes out most of the low frequencies, so that no octave paints large washes."""
+    """Remove most of the low frequencies, so that no octave paints large washes."""
     return gradient - _LOW_SHARE * blur(gradient, _LOW_SIGMA_PX, periodic=periodic)
 
 
@@ -60,10 +61,9 @@ def cascade(gradient: Tensor, progress: float, *, periodic: bool = False) -> Ten
 
 
 def level_bands(gradient: Tensor, *, periodic: bool = False) -> Tensor:
-    """Every band of the Laplacian pyramid divided by its root mean square.
+    """Divide every band of the Laplacian pyramid by its root mean square.
 
-    Large smooth shapes come to weigh as much as fine grain (TensorFlow's DeepDream tutorial of
-    2015).
+    Large smooth shapes then count as much as fine grain (TensorFlow's DeepDream tutorial of 2015).
 
     Args:
         gradient: of the objective.
@@ -84,7 +84,7 @@ def _level(band: Tensor) -> Tensor:
 
 
 def conditioning(palette: str, smoothing: str, *, periodic: bool = False) -> Condition:
-    """The whole way of a gradient, as a function of gradient and progress.
+    """All filters of a gradient, as one function of gradient and progress.
 
     Args:
         palette: ``natural`` or ``neon``.
@@ -104,10 +104,7 @@ def conditioning(palette: str, smoothing: str, *, periodic: bool = False) -> Con
     return condition
 
 
-# Weights of the luma that keeps its colours (ITU-R BT.601, as in JPEG).
-_LUMA = (0.299, 0.587, 0.114)
-
-# Share of the range at each end where values are compressed instead of cut off.
+# Share of the range at each end where values are compressed instead of clipped.
 _SHOULDER = 0.08
 
 _TINY = 1e-6
@@ -115,12 +112,12 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the picture is held to in one octave.
+    """The limits of the picture in one octave.
 
     Attributes:
-        base: the photograph at this size, ``(1, 3, H, W)``.
-        fidelity: share of the departure from it that the octave takes back, 0 to 1.
-        keep_colors: whether only the brightness may depart from it.
+        base: the photo at this size, ``(1, 3, H, W)``.
+        fidelity: share of the change that the octave takes back, 0 to 1.
+        keep_colors: whether only the brightness may change.
         region: ``(1, 1, H, W)`` of zeros and ones, where the picture may change; None everywhere.
     """
 
@@ -134,7 +131,7 @@ class Bounds:
 
         Args:
             image: of the base's shape.
-            share: of the octave that one step makes up; fidelity acts evenly over the steps.
+            share: of one step in the octave; fidelity acts evenly over the steps.
         """
         if self.fidelity:
             image.copy_(self.base + (image - self.base) * (1 - self.fidelity) ** share)
@@ -144,9 +141,9 @@ class Bounds:
 
 
 def soft_clipped(image: Tensor, base: Tensor) -> Tensor:
-    """Values brought back into [0, 1] with a shoulder, so that lights and shadows keep detail.
+    """Bring values back into [0, 1] with a shoulder, so that lights and shadows keep detail.
 
-    The shoulder begins where the photograph itself ends: a picture that equals it is unchanged.
+    The shoulder begins at the photo's own value: a picture that equals the photo is unchanged.
 
     Args:
         image: ``(1, 3, H, W)``, any values.
@@ -154,7 +151,7 @@ def soft_clipped(image: Tensor, base: Tensor) -> Tensor:
     """
     high, low = base.clamp_min(1 - _SHOULDER), base.clamp_max(_SHOULDER)
     above, below = (image - high).clamp_min(0), (low - image).clamp_min(0)
-    # Nothing beyond the end of a shoulder that has no room.
+    # A shoulder without room passes nothing.
     room_above, room_below = (1 - high).clamp_min(_TINY), low.clamp_min(_TINY)
     return (
         image.clamp(low, high)
@@ -164,30 +161,29 @@ def soft_clipped(image: Tensor, base: Tensor) -> Tensor:
 
 
 def with_colours_of(base: Tensor, image: Tensor) -> Tensor:
-    """The brightness of one picture with the colours of another.
+    """Combine the brightness of one picture with the colours of another.
 
-    The same amount is added to red, green and blue, as much as no channel leaves [0, 1] by: so
-    both chroma components of YCbCr stay exactly those of ``base``.
+    The same amount is added to red, green and blue, limited so that no channel leaves [0, 1].
+    Both chroma components of YCbCr stay exactly those of ``base``.
 
     Args:
         base: ``(1, 3, H, W)`` in [0, 1], gives the colours.
         image: of the same shape, gives the brightness.
     """
-    luma = torch.tensor(_LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-    change = ((image - base) * luma).sum(1, keepdim=True)
+    change = luma(image - base)
     darkest, brightest = -base.amin(1, keepdim=True), 1 - base.amax(1, keepdim=True)
     return base + change.clamp(darkest, brightest)
 
 
 class Ascent:
-    """Follows the gradient uphill, by a fixed mean distance a step.
+    """Follow the gradient uphill, by a fixed mean distance per step.
 
     Args:
         levels: mean absolute change of a step, in grey levels of 255.
         steps: of an octave.
         jitter: the picture is rolled by up to this many pixels before each evaluation and back
             after it, so that the grid of the poolings leaves no trace.
-        condition: what the gradient goes through.
+        condition: the filters of the gradient.
         generator: of the jitter.
     """
 
@@ -228,17 +224,17 @@ class Ascent:
         return image.clone()
 
     def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
-        """Nothing is remembered between octaves."""
+        """Do nothing: no state is kept between octaves."""
 
     def state(self) -> State:
-        """What it would have to remember to go on after this step."""
+        """The state from which to continue after this step."""
         return State({"generator": self._generator.get_state()}, {"done": self._done})
 
     def restore(self, state: State, image: Tensor) -> None:
-        """Remember again what :meth:`state` gave; to be called after :meth:`begin`.
+        """Restore the result of :meth:`state`; call :meth:`begin` first.
 
         Raises:
-            KeyError, TypeError, RuntimeError: the state is of another optimiser.
+            KeyError, TypeError, RuntimeError: the state belongs to another optimizer.
         """
         self._generator.set_state(state.tensors["generator"].cpu())
         self._done = int(state.numbers["done"])
@@ -252,7 +248,7 @@ class Ascent:
         return Evaluation(found.losses, found.total, back)
 
     def _normalised(self, gradient: Tensor) -> Tensor:
-        """Divided by its mean absolute value, once for the whole region that may change."""
+        """Divide the gradient by its mean absolute value over the region that may change."""
         region = self._bounds.region if self._bounds else None
         if region is None:
             size = gradient.abs().mean()

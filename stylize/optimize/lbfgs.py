@@ -1,4 +1,4 @@
-"""L-BFGS in a box, one evaluation a step."""
+"""L-BFGS in a box, with one evaluation per step."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class LBFGS:
 
     # Chosen on ten pairs at 128 to 512 px, see docs/experiments.md.
     _GROWTH, _SHRINKAGE = 2.0, 0.25
-    # So that a step that moved nothing does not end all movement.
+    # Keeps a step without any movement from ending all movement.
     _SHORTEST = 1e-6
-    # A pair is kept if its curvature is positive beyond what bfloat16 gradients invent.
+    # A pair is kept if its curvature is positive beyond the errors of bfloat16 gradients.
     _CURVATURE = 1e-3
 
     def __init__(self, history: int = 5, first_step: float = 0.01) -> None:
@@ -54,7 +54,7 @@ class LBFGS:
         """One evaluation and one step; changes ``image`` in place.
 
         Returns:
-            The evaluation at the image as it came in.
+            The evaluation at the image before the step.
         """
         found = evaluate(image)
         total, gradient = float(found.total), found.gradient
@@ -110,11 +110,11 @@ class LBFGS:
         return image.clone()
 
     def resample(self, resize: Callable[[Tensor], Tensor]) -> None:
-        """Forget the history: curvature pairs of another size do not describe this one."""
+        """Forget the history: curvature pairs of one size do not describe another."""
         self._forget()
 
     def state(self) -> State:
-        """What it would have to remember to go on after this step."""
+        """The state from which to continue after this step."""
         tensors: dict[str, Tensor] = {}
         numbers = {"length": self._length, "pairs": len(self._pairs)}
         for index, (step, change, curvature) in enumerate(self._pairs):
@@ -125,14 +125,14 @@ class LBFGS:
         return State(tensors, numbers)
 
     def restore(self, state: State, image: Tensor) -> None:
-        """Remember again what :meth:`state` gave.
+        """Restore the result of :meth:`state`.
 
         Args:
             state: of another object with the same arguments.
             image: ``(1, 3, H, W)``, gives size and device.
 
         Raises:
-            KeyError, ValueError: the state is of another optimiser or size.
+            KeyError, ValueError: the state belongs to another optimizer or size.
         """
         kept, numbers = of_shape(state, image), state.numbers
         self._forget()

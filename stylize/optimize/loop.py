@@ -23,9 +23,9 @@ class Step:
     """One step of the loop, as data.
 
     Attributes:
-        scale, scales: number of the scale from 1 (coarsest), and how many there are.
+        scale, scales: number of the scale from 1 (smallest), and the number of scales.
         size: ``(height, width)`` of the picture at this scale.
-        step, steps: number of the step within the scale from 1, and how many were planned.
+        step, steps: number of the step within the scale from 1, and the number planned.
         total: the objective before the step.
         losses: weighted value by term name; they add up to ``total``.
         seconds: since the loop began, over all scales.
@@ -43,12 +43,12 @@ class Step:
     picture: Callable[[], Tensor] = field(repr=False, compare=False)
 
 
-# Steps between two looks at the losses for the early stop, and between two checks for NaN.
+# Steps between two checks for an early stop, and between two checks for NaN.
 WINDOW = 10
 
 
 class Optimizer(Protocol):
-    """Moves an image downhill; keeps its own state between steps."""
+    """Move an image downhill; the optimizer keeps its own state between steps."""
 
     def step(self, image: Tensor, evaluate: Callable[[Tensor], Evaluation]) -> Evaluation:
         """Evaluate once at ``image`` and change it in place."""
@@ -60,32 +60,32 @@ class Optimizer(Protocol):
         """Carry the state to another size."""
 
     def state(self) -> State:
-        """What it would have to remember to go on after this step."""
+        """The state from which to continue after this step."""
 
     def restore(self, state: State, image: Tensor) -> None:
-        """Remember again; the image gives size and device.
+        """Restore a state; the image gives size and device.
 
         Raises:
-            KeyError, TypeError, ValueError, RuntimeError: the state is of another optimiser.
+            KeyError, TypeError, ValueError, RuntimeError: the state belongs to another optimizer.
         """
 
 
 class Descent:
-    """Runs an optimiser over the scales of one picture.
+    """Run an optimizer over the scales of one picture.
 
     Args:
         optimizer: keeps its state across scales.
         scales: the whole schedule.
-        tolerance: a scale ends early when ten steps together improved the best value of the
-            objective by less than this share; 0 for never.
+        tolerance: a scale ends early when ten steps improve the best value of the objective by
+            less than this share; 0 for never.
         on_step: called after every step.
-        stop: asked after every step; True ends the run with the picture so far.
-        snapshots: called with snapshots, and where to resume.
+        stop: called after every step; True ends the run with the picture so far.
+        snapshots: receives snapshots, and says where to resume.
 
     Attributes:
-        resume: where the run goes on; None to begin, or once it has gone on.
-        first: index of the scale to begin with.
-        outcomes: of the scales that are done.
+        resume: where the run continues; None at the start, or once it has continued.
+        first: index of the first scale.
+        outcomes: of the finished scales.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class Descent:
         self._started = time.perf_counter() - before
 
     def stops(self) -> bool:
-        """Asked between two scales: whether the next is not to be begun.
+        """Whether to stop instead of starting the next scale.
 
-        A scale that is taken up again is gone on with, so that there is a picture to keep.
+        A resumed scale always continues, so that there is a picture to keep.
         """
         if self.outcomes and self.outcomes[-1].stopped:
             return True
@@ -128,17 +128,17 @@ class Descent:
     def run(
         self, index: int, image: Tensor, engine: Engine, show: Callable[[Tensor], Tensor]
     ) -> ScaleOutcome:
-        """All steps of one scale, or those that were left; changes ``image`` in place.
+        """Run all remaining steps of one scale; changes ``image`` in place.
 
         Args:
             index: of the scale, from 0.
-            image: ``(1, 3, H, W)`` in [0, 1]; that of ``resume`` where it is not None.
+            image: ``(1, 3, H, W)`` in [0, 1]; that of ``resume`` if there is one.
             engine: evaluates the objective at this size.
-            show: maps an image to what a listener should see of it.
+            show: maps an image to the picture for ``on_step``.
 
         Raises:
             NumericalError: the objective is not finite.
-            CheckpointError: the state to go on from is of another run.
+            CheckpointError: the state to continue from belongs to another run.
         """
         scale = self._scales[index]
         totals, outcome = self._begin(scale, image)
@@ -158,7 +158,7 @@ class Descent:
         return outcome
 
     def _begin(self, scale: Scale, image: Tensor) -> tuple[list[Tensor], ScaleOutcome | None]:
-        """Where the scale is gone on with: its totals, and its outcome if nothing is left to do."""
+        """Continue a scale: its totals so far, and its outcome if no step is left."""
         resume, self.resume, self._take_snapshot = self.resume, None, None
         if resume is None:
             return [], None

@@ -18,10 +18,10 @@ class ScaleOutcome:
     """What happened at one scale.
 
     Attributes:
-        scale: as it was planned.
-        steps_done: fewer than planned where the loop converged or was stopped.
+        scale: the planned scale.
+        steps_done: fewer than planned if the loop converged or was stopped.
         losses: weighted value by term name at the last step.
-        stopped: whether a listener asked to stop.
+        stopped: whether the caller stopped the run.
     """
 
     scale: Scale
@@ -32,11 +32,11 @@ class ScaleOutcome:
 
 @dataclass(frozen=True)
 class State:
-    """What an optimiser remembers, by names of its own.
+    """The state of an optimizer, by its own names.
 
     Attributes:
-        tensors: no copies: the next step changes them.
-        numbers: finite.
+        tensors: not copies; the next step changes them.
+        numbers: all finite.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
@@ -48,13 +48,13 @@ class Snapshot:
     """A run at the end of a step.
 
     Attributes:
-        outcomes: of the scales so far; the last is the one under way.
+        outcomes: of the scales so far; the last one is not finished.
         totals: the objective before each step of that scale, ``(steps_done,)``.
-        image: what the loop works on, ``(1, 3, H, W)``; no copy.
-        optimizer: what the optimiser remembers.
+        image: the image of the loop, ``(1, 3, H, W)``; not a copy.
+        optimizer: the state of the optimizer.
         seconds: since the run began.
-        measured_px: tiles in which this scale's targets were measured, None for no tiles.
-        tile_px: tiles in which it goes on, smaller where memory ran out.
+        measured_px: side of the tiles for measuring this scale's targets, None for no tiles.
+        tile_px: side of the tiles from here on, smaller if memory ran out.
         recipe: of the picture so far.
     """
 
@@ -77,11 +77,11 @@ OnSnapshot = Callable[[TakeSnapshot, bool], None]
 
 @dataclass(frozen=True)
 class SnapshotHooks:
-    """How the state of a run gets out, and where the run resumes.
+    """Pass out the state of a run, and say where the run resumes.
 
     Attributes:
-        on_snapshot: offered a snapshot after every step, to be used before the next.
-        resume: gives the snapshot to resume from, called once; None to start.
+        on_snapshot: called after every step; the snapshot is valid until the next step.
+        resume: returns the snapshot to resume from, called once; None to start.
     """
 
     on_snapshot: OnSnapshot | None = None
@@ -89,7 +89,7 @@ class SnapshotHooks:
     resume: TakeSnapshot | None = None
 
     def adding(self, add: Callable[[Snapshot], Snapshot]) -> SnapshotHooks:
-        """The same, with every snapshot passed through a function on its way."""
+        """The same hooks, with a function applied to every snapshot."""
         on_snapshot = self.on_snapshot
         if on_snapshot is None:
             return self
@@ -118,12 +118,12 @@ def placed(
     memory_plan: MemoryPlan,
     recipe: Mapping[str, Any] | None = None,
 ) -> Snapshot:
-    """A snapshot that knows its layouts.
+    """Add the memory plans to a snapshot.
 
     Args:
         snapshot: of the loop.
-        measured: in which the targets of the scale were measured.
-        memory_plan: in which the run goes on.
+        measured: the plan with which the targets of the scale were measured.
+        memory_plan: the plan with which the run continues.
         recipe: of the picture so far, if it is known.
     """
     return dataclasses.replace(
@@ -135,14 +135,14 @@ def placed(
 
 
 def measured_in(memory_plan: MemoryPlan, resume: Snapshot | None) -> MemoryPlan:
-    """The layout for the targets of a scale.
+    """The memory plan for the targets of a scale.
 
-    Targets differ in the last bits between layouts. So they are measured as they were, even where
-    memory ran out since, unless the run goes on in another layout anyway.
+    Targets differ in their last bits between plans. They are measured again with the first plan,
+    even if memory ran out since, unless the run continues with another plan anyway.
 
     Args:
         memory_plan: of the run from now on.
-        resume: where it goes on; None at the beginning of a scale.
+        resume: where the run continues; None at the beginning of a scale.
     """
     if resume is None or resume.tile_px != memory_plan.tile_px:
         return memory_plan

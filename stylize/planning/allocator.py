@@ -25,8 +25,8 @@ def _function(name: str) -> Any:
 def keep_buffers() -> None:
     """Keep freed buffers of up to 32 MB instead of giving them back to the system at once.
 
-    Every step frees and takes the same few; fetched anew, each of their pages is cleared first: a
-    twentieth of all time, measured. At the end of the heap, at most 1 GB lies free.
+    Every step frees and takes the same few buffers. Otherwise the system would clear each of their
+    pages again: a twentieth of the time, measured. At most 1 GB stays free at the end of the heap.
     """
     mallopt = _function("mallopt")
     if mallopt is not None:

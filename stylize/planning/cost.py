@@ -47,14 +47,14 @@ def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
     return FLOP_PER_MAC * sum(layer.channels**2 / layer.stride**2 for layer in found)
 
 
-# float32 images that the loop holds besides the one it evaluates, with its gradient: two
-# moments, the average and temporaries; points, a gradient and temporaries besides the pairs of
-# L-BFGS; the photograph, its mask and the stages of the gradient's conditioning.
+# float32 images that the loop holds in addition to the evaluated one and its gradient: two
+# moments, the average and temporaries; points, a gradient and temporaries beyond the pairs of
+# L-BFGS; the photo, its mask and the stages of the gradient's filters.
 STATE_IMAGES = {"adam": 8, "lbfgs": 6, "ascent": 8}
 
 
 def state_bytes_per_px(optimizer: str, history: int = 5) -> float:
-    """Memory of the image and of what the optimiser remembers, per pixel.
+    """Memory of the image and of the optimizer's state, per pixel.
 
     Args:
         optimizer: ``adam``, ``lbfgs`` or ``ascent``.
@@ -200,6 +200,7 @@ def picture_cost(
     architecture: str,
     precision: str,
     gflops: float | None,
+    styles: int = 1,
 ) -> Cost:
     """What a picture will cost, by its settings alone.
 
@@ -209,19 +210,28 @@ def picture_cost(
         architecture: of the network.
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
+        styles: how many style images a transfer has, at least 1.
     """
     device: dict[str, Any] = {
         "architecture": architecture,
         "precision": precision,
         "gflops": gflops,
     }
+    scales = picture_scales(settings, size, architecture)
     if isinstance(settings, DreamSettings):
         layers = dream_layers(settings, architecture)
-        scales: Sequence[Scale] = dream_octaves(settings, size, architecture).scales
         margin_px = frame_px(architecture, layers) if settings.tileable else 0
         return dream_cost(layers, scales, margin_px=margin_px, **device)
-    scales = transfer_scales(settings, size)
-    return transfer_cost(settings, scales, **device)
+    return transfer_cost(settings, scales, styles=styles, **device)
+
+
+def picture_scales(
+    settings: TransferSettings | DreamSettings, size: tuple[int, int], architecture: str
+) -> Sequence[Scale]:
+    """The sizes and steps of a picture of ``(height, width)``, coarse to fine."""
+    if isinstance(settings, DreamSettings):
+        return dream_octaves(settings, size, architecture).scales
+    return transfer_scales(settings, size)
 
 
 def frame_px(architecture: str, layers: Iterable[str]) -> int:

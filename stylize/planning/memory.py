@@ -63,7 +63,7 @@ class MemoryNeed:
     Attributes:
         architecture, layers, precision: of the network.
         optimizer: ``lbfgs``, ``adam`` or ``ascent``.
-        target_bytes_per_px: of what is kept besides the optimiser's state, such as the content's
+        target_bytes_per_px: memory in addition to the optimizer's state, such as the content's
             activations.
         held_bytes: of the pictures that were read, whatever the size of the result.
     """
@@ -163,7 +163,7 @@ def in_layout(
 
     Args:
         cost: of the same run without tiles.
-        memory_need: of its network and optimiser.
+        memory_need: of its network and optimizer.
         scales: the schedule.
         memory_plan: of every scale that does not fit whole.
         passes: see :meth:`MemoryNeed.work`.
@@ -185,7 +185,7 @@ _FLOAT = 4
 
 _PILLOW_COLOUR = 4  # of a pixel, with or without alpha
 
-# What an encoder holds besides the pixels that it is given, in bytes a pixel: coefficients and
+# What an encoder holds in addition to its input, in bytes per pixel: coefficients and
 # planes of its own, and for lossy formats some of what they come to.
 _ENCODER = {"jpeg": 6.3, "webp": 10.9, "avif": 38.0}
 

@@ -16,7 +16,7 @@ from stylize.images.atomic import write_atomically
 _MOST_BYTES, _MOST = 1 << 20, 1e9
 
 # Slower or faster than this is a mistake of the clock, for instance after a machine's sleep.
-_LEAST_SPEED = 0.01
+_LEAST_SPEED = 1e-4
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from stylize.errors import InterruptedRunError, SettingError
 from stylize.gradients.self_test import resolve
-from stylize.images.contact_sheet import cell_name, contact_sheet, sheet_size
+from stylize.images.contact_sheet import Margins, cell_name, contact_sheet, sheet_size
 from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
@@ -38,9 +39,9 @@ class Cell:
     """One picture of a sheet.
 
     Attributes:
-        label: what stands beneath it.
+        label: the text below it.
         settings: how it looks.
-        style: what a transfer is painted in; None for a dream.
+        style: the style image of a transfer; None for a dream.
     """
 
     label: str
@@ -50,7 +51,26 @@ class Cell:
 
 Rows = Sequence[Sequence[Cell]]
 
-# For what a sheet's recipe says beside its cells and inputs: weights and machine.
+# A title, and the settings of each column with theirs.
+Look = tuple[str, Sequence[tuple[str, TransferSettings]]]
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Titles around the cells of a sheet.
+
+    Attributes:
+        columns: one for each column; without them each cell shows its own label.
+        rows: one for each row.
+        styles: labels of the style images, in the order of the rows; by default their names.
+    """
+
+    columns: Sequence[str] = ()
+    rows: Sequence[str] = ()
+    styles: Sequence[str] = ()
+
+
+# Room in a sheet's recipe for everything but cells and inputs: weights and machine.
 _HEAD_BYTES = 1000
 
 
@@ -67,7 +87,7 @@ def layer_cells(
     """A row for each layer expression, a column for each strength."""
     return [
         [
-            Cell(f"{layer} @ {strength:g}", _changed(settings, layers=layer, strength=strength))
+            Cell(f"{layer} @ {strength:.12g}", _changed(settings, layers=layer, strength=strength))
             for strength in strengths
         ]
         for layer in layers
@@ -75,28 +95,45 @@ def layer_cells(
 
 
 def transfer_cells(
-    styles: Sequence[Picture], looks: Sequence[Sequence[tuple[str, TransferSettings]]]
-) -> list[list[Cell]]:
-    """For each style a row for each row of looks, which are names and settings.
+    styles: Sequence[Picture], looks: Sequence[Look], names: Sequence[str]
+) -> tuple[list[list[Cell]], Titles]:
+    """Make a row for each look in each style.
 
-    The style's name stands on the label where there are several.
+    Args:
+        styles: the style images.
+        looks: titles of rows, with the titles and settings of their columns.
+        names: a label for each style.
+
+    Returns:
+        The cells, whose labels name the style where there are several; and the titles.
     """
-    return [
-        [Cell(_labelled(name, style, len(styles)), settings, style) for name, settings in row]
-        for style in styles
-        for row in looks
+    several = len(styles) > 1
+    rows = [
+        [
+            Cell(joined(column, row, name if several else ""), settings, style)
+            for column, settings in columns
+        ]
+        for style, name in zip(styles, names, strict=True)
+        for row, columns in looks
     ]
+    titles = Titles(
+        columns=[column for column, _ in looks[0][1]],
+        rows=[row for row, _ in looks] * len(styles) if any(row for row, _ in looks) else (),
+        styles=names,
+    )
+    return rows, titles
 
 
-def _labelled(name: str, style: Picture, styles: int) -> str:
-    return f"{name} · {PurePath(style.name).stem}" if styles > 1 else name
+def joined(*parts: str) -> str:
+    """Join the parts of a label that are not empty."""
+    return " · ".join(filter(None, parts))
 
 
 @torch.no_grad()
 def channel_cells(
     photo: Picture, settings: DreamSettings, layer: str, count: int, device: Execution
 ) -> list[Cell]:
-    """A cell for each of the channels of one layer that a photograph excites most."""
+    """A cell for each of the channels of one layer that a photo excites most."""
     (target,) = parse_targets(layer)
     require_own_threads()
     weights = load_weights(settings.network)
@@ -123,17 +160,23 @@ class Exploration:
         photo: the picture to work on; None for a dream from noise.
         rows: the cells, all dreams or all transfers.
         execution: where it is done.
+        titles: what is written around the cells.
 
     Raises:
         SettingError: so many cells that their recipes do not fit into one picture.
     """
 
     def __init__(
-        self, photo: Picture | None, rows: Rows, execution: Execution | None = None
+        self,
+        photo: Picture | None,
+        rows: Rows,
+        execution: Execution | None = None,
+        titles: Titles | None = None,
     ) -> None:
         self.photo = photo
         self.rows = rows
         self.execution = execution or Execution()
+        self.titles = titles or Titles()
         self._session = Session()
         # In the order of the rows, each once however many cells it is in.
         self._styles = {cell.style.sha256: cell.style for _, cell in self._named() if cell.style}
@@ -155,8 +198,11 @@ class Exploration:
     @property
     def size(self) -> tuple[int, int]:
         """``(height, width)`` of the whole sheet in pixels."""
-        cell = self._job(next(cell for _, cell in self._named())).size
-        return sheet_size(cell, len(self.rows), max(map(len, self.rows)))
+        sizes = {cell.settings.size: cell for _, cell in self._named()}.values()
+        heights, widths = zip(*(self._job(cell).size for cell in sizes), strict=True)
+        shape = self._margins(range(len(self.rows))).shape
+        columns = max(map(len, self.rows))
+        return sheet_size((max(heights), max(widths)), len(self.rows), columns, margins=shape)
 
     def estimate(self) -> float | None:
         """Seconds that all cells will take; None where the speed of the machine is not known.
@@ -196,8 +242,9 @@ class Exploration:
                 on_step(cell.label)
         if not done:
             raise InterruptedRunError("stopped before the first cell")
+        cells = self._pictures(done)
         return Result(
-            pixels=contact_sheet(self._pictures(done)),
+            pixels=contact_sheet(list(cells.values()), margins=self._margins(list(cells))),
             alpha=None,
             recipe=self._recipe(done),
             interrupted=len(done) < self.count,
@@ -226,17 +273,49 @@ class Exploration:
 
     def _pictures(
         self, done: Mapping[str, tuple[Cell, Result]]
-    ) -> list[list[tuple[str, Tensor] | None]]:
-        grid: list[list[tuple[str, Tensor] | None]] = []
+    ) -> dict[int, list[tuple[str, Tensor] | None]]:
+        """The rows that have a picture, by their numbers."""
+        grid: dict[int, list[tuple[str, Tensor] | None]] = {}
         for row, cells in enumerate(self.rows):
             names = [cell_name(row, column) for column in range(len(cells))]
-            grid.append(
-                [
-                    (done[name][0].label, done[name][1].pixels) if name in done else None
-                    for name in names
-                ]
-            )
-        return [line for line in grid if any(line)]
+            line = [self._picture(*done[name]) if name in done else None for name in names]
+            if any(line):
+                grid[row] = line
+        return grid
+
+    def _picture(self, cell: Cell, result: Result) -> tuple[str, Tensor]:
+        return "" if self.titles.columns else cell.label, result.pixels
+
+    def _margins(self, rows: Sequence[int]) -> Margins:
+        """The titles, and the pictures to the left of these rows."""
+        titles = [self.titles.rows[row] for row in rows] if self.titles.rows else ()
+        inputs = [self._inputs[row] for row in rows]
+        return Margins(columns=self.titles.columns, rows=titles, inputs=inputs)
+
+    @cached_property
+    def _inputs(self) -> list[list[tuple[str, str, Tensor] | None]]:
+        """The photo at the left of the first row, each style at the left of its first row."""
+        rows: list[list[tuple[str, str, Tensor] | None]] = [[] for _ in self.rows]
+        if self.photo is None:
+            return rows
+        photo = ("photo", PurePath(self.photo.name).stem, self.photo.pixels)
+        images = list(self._style_images)
+        names = self.titles.styles or [PurePath(style.name).stem for style in images]
+        styles = [("style", name, style.pixels) for name, style in zip(names, images, strict=True)]
+        rows[0] = [photo]
+        if len(rows) == 1:
+            rows[0] += styles
+        elif len(styles) == 1:
+            rows[1] = [*styles]
+        else:
+            for place, style in enumerate(styles):
+                first = place * len(rows) // len(styles)
+                rows[first] = [photo if first == 0 else None, style]
+        return rows
+
+    @property
+    def _style_images(self) -> Iterable[Picture]:
+        return self._styles.values()
 
     def _recipe(self, done: Mapping[str, tuple[Cell, Result]]) -> dict[str, Any]:
         one = next(iter(done.values()))[1].recipe
@@ -289,17 +368,15 @@ def _documents(cells: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, Any
     return shared, own
 
 
-def strip_cells(
-    settings: TransferSettings, styles: tuple[Picture, Picture], count: int
-) -> list[Cell]:
+def strip_cells(settings: TransferSettings, names: tuple[str, str], count: int) -> list[Cell]:
     """A cell for each of some mixtures, from the first style alone to the second alone.
 
     Args:
         settings: all else.
-        styles: whose names the labels say.
+        names: labels of the styles.
         count: of the cells, at least 2; their mixtures are equally far from each other.
     """
-    first, last = (PurePath(style.name).stem for style in styles)
+    first, last = names
     shares = [index / (count - 1) for index in range(count)]
     between = [f"{100 * share:.0f} % {last}" for share in shares[1:-1]]
     return [
@@ -314,6 +391,7 @@ class Strip(Exploration):
     Args:
         photo: what is painted.
         styles: the first and the last.
+        names: labels of the styles.
         settings: all but the styles' weights.
         count: of the cells, at least 2.
         execution: where it is done.
@@ -323,12 +401,18 @@ class Strip(Exploration):
         self,
         photo: Picture,
         styles: tuple[Picture, Picture],
+        names: tuple[str, str],
         settings: TransferSettings,
         count: int,
         execution: Execution | None = None,
     ) -> None:
         self._content, self._pair = photo, styles
-        super().__init__(photo, [strip_cells(settings, styles, count)], execution)
+        cells = strip_cells(settings, names, count)
+        super().__init__(photo, [cells], execution, Titles(styles=names))
+
+    @property
+    def _style_images(self) -> Iterable[Picture]:
+        return self._pair
 
     def _job(self, cell: Cell) -> Transfer:
         assert isinstance(cell.settings, TransferSettings), "of strip_cells"

@@ -117,7 +117,7 @@ def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
     wanted = weights.get("sha256") if isinstance(weights, Mapping) else None
     if find_model(network).sha256 != wanted:
         raise WeightsError(
-            f"the network '{network}' has other weights than the recipe's",
+            f"the weights of the network '{network}' differ from those in the recipe",
             hint="add the right ones with 'stylize models add'",
         )
 
@@ -172,7 +172,7 @@ def difference(picture: Picture, result: Result) -> tuple[float, float] | None:
     if picture.pixels.shape != result.pixels.shape:
         return None
     new, old = result.pixels.clamp(0, 1), _levels(picture.pixels)
-    # A PNG of 16 bits is read at 8, and what lies below them is cut off.
+    # A PNG of 16 bits is read at 8; the lower bits are cut off.
     cut_off = ((new * 65535 + 0.5).floor() / 256).floor()
     rounded, deep = ((levels - old).abs() for levels in (_levels(new), cut_off))
     found = min(rounded, deep, key=lambda levels: float(levels.max()))

@@ -20,7 +20,7 @@ def check_resumable(job: Transfer | Dream, path: Path, description: Description)
     """Check that a job is the one that a checkpoint is of; notes what differs from then.
 
     Args:
-        job: prepared anew.
+        job: the prepared job.
         path: of the checkpoint.
         description: of the checkpoint.
 

@@ -365,7 +365,7 @@ def outcomes_of(
     planned = [[s.width, s.height, n] for s, n in zip(scales, done, strict=False)]
     if recorded != planned or any(n > s.steps for s, n in zip(scales, done, strict=False)):
         raise CheckpointError(
-            f"{path} is of a run with other sizes than this version plans",
+            f"{path} belongs to a run with other sizes than this version would use",
             hint=f"resume it with stylize {description.version}, which wrote it",
         )
     return tuple(

@@ -180,10 +180,12 @@ def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
     cells = recipe.get("cells")
     if not isinstance(cells, Mapping):
         if cell is not None:
-            raise RecipeError("the picture is no sheet", hint="leave --cell out")
+            raise RecipeError("the picture is not a contact sheet", hint="leave --cell out")
         return dict(recipe)
     if cell is None:
-        raise RecipeError("the picture is a sheet", hint=f"choose with --cell: {', '.join(cells)}")
+        raise RecipeError(
+            "the picture is a contact sheet", hint=f"choose with --cell: {', '.join(cells)}"
+        )
     found = cells.get(cell_name(*parse_cell(cell)))
     if not isinstance(found, Mapping) or not isinstance(found.get("settings"), Mapping):
         raise RecipeError(f"the sheet has no cell {cell}", hint=f"it has: {', '.join(cells)}")
@@ -243,7 +245,7 @@ def _architecture(network: str) -> str:
         return find_model(network).architecture
     except UnknownNameError as error:
         raise WeightsError(
-            f"the recipe's network '{network}' is not there",
+            f"the recipe's network '{network}' is not installed",
             hint="add it with 'stylize models add'",
         ) from error
 
@@ -254,7 +256,7 @@ def _check_noise(settings: Any) -> None:
     if height * width > pixel_limit():
         raise RecipeError(
             f"the recipe begins from {width}×{height} pixels of noise",
-            hint="allow so many with --max-input-pixels",
+            hint="raise the limit with --max-input-pixels",
         )
 
 

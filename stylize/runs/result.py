@@ -50,6 +50,7 @@ class Result:
         quality: int = 95,
         token: str | None = None,
         overwrite: bool = False,
+        numbered: bool = False,
     ) -> Path | None:
         """Write the picture and its recipe, see :func:`stylize.images.write.write_picture`.
 
@@ -59,14 +60,15 @@ class Result:
             depth: bits per channel, 8 or 16.
             quality: 1 to 100, for the lossy formats.
             token: gives the temporary file a predictable name.
-            overwrite: replace an existing file. Otherwise the picture is saved as ``NAME-2``,
-                ``NAME-3`` … if the name is taken.
+            overwrite: replace an existing file.
+            numbered: save the picture as ``NAME-2``, ``NAME-3`` … if the name is taken.
 
         Returns:
             The file that was written; None for a stream.
 
         Raises:
-            StylizeError: it cannot be written; an existing file is then unchanged.
+            OutputError: the name is taken, or the system refuses; an existing file is unchanged.
+            StylizeError: the format cannot be written like this.
         """
         return write_picture(
             Path(target) if isinstance(target, str) else target,
@@ -78,6 +80,7 @@ class Result:
             quality=quality,
             token=token,
             overwrite=overwrite,
+            numbered=numbered,
         )
 
     def to_pil(self) -> Image.Image:

@@ -12,8 +12,8 @@ from stylize.settings.fields import Group, check_fields, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class DreamSettings:
-    """All that decides how a dream looks."""
+class BaseDreamSettings:
+    """What decides how a dream looks, be it a picture or the frame of a film."""
 
     size: str = setting(
         "512",
@@ -58,7 +58,7 @@ class DreamSettings:
         low=16,
         high=MAX_SIDE_PX,
     )
-    steps: int = setting(10, "Iterations at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
+    steps: int = setting(10, "Steps at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
     carry: str = setting(
         "detail",
         "What an octave passes on to the next: only the detail it added (detail), or the whole "
@@ -101,33 +101,9 @@ class DreamSettings:
     fidelity: float = setting(
         0.0, "Pull towards the photo: 0 dreams freely, 1 returns the photo.", low=0, high=1
     )
-    subject: str | None = setting(
-        None,
-        "Find the main subject of the photo. dream: dream only on the subject. keep: leave it "
-        "unchanged. The background gets the opposite.  [dream on all]",
-        Group.MASKS,
-        everyday=True,
-        choices=("dream", "keep"),
-    )
-    background: str | None = setting(
-        None,
-        "The same for the background: dream changes only it, keep leaves it unchanged.  "
-        "[dream on all]",
-        Group.MASKS,
-        everyday=True,
-        choices=("dream", "keep"),
-    )
-    feather: int = setting(
-        0,
-        "Width of the soft edge of masks, in px of the result. Kept areas stay untouched: the "
-        "dream fades out.",
-        Group.MASKS,
-        low=0,
-        high=MAX_SIDE_PX,
-    )
     tileable: bool = setting(False, "Make a seamless texture: opposite edges match.")
     jitter: int = setting(
-        32, "Largest random shift before each iteration, in px.", Group.OPTIMIZER, low=0, high=4096
+        32, "Largest random shift before each step, in px.", Group.OPTIMIZER, low=0, high=4096
     )
     seed: int = setting(
         0, "Seed of the jitter and the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
@@ -138,8 +114,6 @@ class DreamSettings:
     network: str = setting(
         "vgg16", "Network; see 'stylize models list'.", Group.NETWORK, metavar="NAME"
     )
-
-    TECHNIQUE: ClassVar[str] = "dream"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -165,18 +139,53 @@ class DreamSettings:
 
     @property
     def noise_size(self) -> tuple[int, int] | None:
-        """``(height, width)`` of the noise to begin from; None for a photograph."""
+        """``(height, width)`` of the noise to start from; None for a photo."""
         return None if self.from_noise is None else SizeSpec.parse(self.from_noise).box_px
 
 
 @dataclass(frozen=True, kw_only=True)
-class TunnelSettings(DreamSettings):
-    """All that decides how a film looks that dreams its way into a picture."""
+class DreamSettings(BaseDreamSettings):
+    """All that decides how a dream looks."""
+
+    subject: str | None = setting(
+        None,
+        "Find the main subject of the photo. dream: dream only on the subject. keep: leave it "
+        "unchanged. The background gets the opposite.  [dream on all]",
+        Group.MASKS,
+        everyday=True,
+        choices=("dream", "keep"),
+    )
+    background: str | None = setting(
+        None,
+        "The same for the background: dream changes only it, keep leaves it unchanged.  "
+        "[dream on all]",
+        Group.MASKS,
+        everyday=True,
+        choices=("dream", "keep"),
+    )
+    feather: int = setting(
+        0,
+        "Width of the soft edge of masks, in px of the result. Kept areas stay untouched: the "
+        "dream fades out.",
+        Group.MASKS,
+        low=0,
+        high=MAX_SIDE_PX,
+    )
+
+    TECHNIQUE: ClassVar[str] = "dream"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TunnelSettings(BaseDreamSettings):
+    """All that decides how a film looks that dreams its way into a picture.
+
+    A film has no masks: no part of the photo stays in its place from frame to frame.
+    """
 
     frames: int = setting(100, "Number of frames.", Group.FILM, everyday=True, low=1, high=100_000)
     pace: float = setting(
         0.2,
-        "Share of a whole dream, in strength and iterations, that each frame adds.",
+        "Share of a whole dream, in strength and steps, that each frame adds.",
         Group.FILM,
         everyday=True,
         above=0,
@@ -212,10 +221,5 @@ class TunnelSettings(DreamSettings):
     loop: bool = setting(
         False, "Make an endless loop: fade the end into the start.", Group.FILM, everyday=True
     )
-
-    # Masks are of stills: nothing stays where it was from frame to frame.
-    subject: ClassVar[None] = None  # type: ignore[misc]
-    background: ClassVar[None] = None  # type: ignore[misc]
-    feather: ClassVar[int] = 0  # type: ignore[misc]
 
     TECHNIQUE: ClassVar[str] = "tunnel"

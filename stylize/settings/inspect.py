@@ -26,6 +26,15 @@ _AT_HELP = "Use only the neuron at this place of the photo, given as X,Y in px."
 
 _MAX_PLACE = 1e6
 
+SALIENCY_METHODS = (
+    "gradient",
+    "guided",
+    "deconvnet",
+    "smoothgrad",
+    "input-x-gradient",
+    "grad-cam",
+)
+
 
 class InspectSettings:
     """Settings of an inspect command.
@@ -190,6 +199,16 @@ def ask_alone(category: str | None, others: dict[str, object]) -> None:
             )
 
 
+def check_patch(step: int, patch: int) -> None:
+    """Check that the places of a patch leave no gaps.
+
+    Raises:
+        SettingError: the step is longer than the patch.
+    """
+    if step > patch:
+        raise SettingError(f"--step: {step} is too large", hint="at most --patch")
+
+
 def _place(text: str) -> tuple[float, float]:
     refusal = SettingError(f"--at: '{text}' is not a place", hint="X,Y in pixels: 120,80")
     try:
@@ -350,9 +369,10 @@ class SaliencySettings(PhotoSettings):
     method: str = setting(
         "gradient",
         "Attribution method: the gradient, its mean over noisy copies (smoothgrad), its product"
-        " with the pixels (input-x-gradient), guided backpropagation (guided), or deconvnet.",
+        " with the pixels (input-x-gradient), guided backpropagation (guided), deconvnet, or the"
+        " layer's channels weighted by their gradients (grad-cam).",
         everyday=True,
-        choices=("gradient", "guided", "deconvnet", "smoothgrad", "input-x-gradient"),
+        choices=SALIENCY_METHODS,
     )
     view: str = setting(
         "heat",
@@ -414,11 +434,36 @@ class OcclusionSettings(PhotoSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.step > self.patch:
-            raise SettingError(
-                f"--step: {self.step} is too large",
-                hint="at most --patch",
-            )
+        check_patch(self.step, self.patch)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(PhotoSettings):
+    """Settings of ``stylize inspect report``."""
+
+    target: str = setting("conv5_3", "Target to explain: layers, channels, weights.", Group.NETWORK)
+    channels: int = setting(
+        6, "Number of channels shown of each layer, the strongest first.", low=1, high=64
+    )
+    samples: int = setting(
+        8, "Number of noisy copies (smoothgrad).", Group.OPTIMIZER, low=1, high=10_000
+    )
+    patch: int = setting(48, "Side of the patch that hides the photo, in px.", low=1, high=4096)
+    step: int = setting(
+        32, "Distance in px that the patch moves each time; at most --patch.", low=1, high=4096
+    )
+    steps: int = setting(
+        20, "Number of steps of each inversion.", Group.OPTIMIZER, low=1, high=100_000
+    )
+    seed: int = setting(0, "Seed of the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1)
+    size: str = setting("224", PHOTO_SIZE_HELP, everyday=True)
+    network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
+
+    TECHNIQUE: ClassVar[str] = "inspect report"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_patch(self.step, self.patch)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,19 @@ A keyword that is left out leaves the preset's value, which a default in a signa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypedDict
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypedDict, TypeVar, get_type_hints
+
+from stylize.settings.dream import DreamSettings, TunnelSettings
+from stylize.settings.execution import Execution
+from stylize.settings.fields import option_name
+from stylize.settings.inspect import FeatureSettings
+from stylize.settings.transfer import TransferSettings
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Size = int | str | tuple[int, int]
 Layers = Mapping[str, float] | Sequence[tuple[str, float]]
@@ -99,3 +110,70 @@ class TunnelKeywords(_DreamKeywords, total=False):
     pan_y: float
     fps: float
     loop: bool
+
+
+_NAMES = {
+    option_name(each): each.name
+    for kind in (TransferSettings, TunnelSettings, DreamSettings, FeatureSettings, Execution)
+    for each in fields(kind)
+} | {"--input": "inputs"}
+
+_SWITCHES = {
+    option_name(each)
+    for kind in (TransferSettings, TunnelSettings)
+    for each in fields(kind)
+    if each.type == "bool"
+} | {"--overwrite", "--substitute", "--include-results", "--retry-failed"}
+
+# An option, and what follows it: a colon, or a number as its value.
+_OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)(?:(?=(:))|( )(?=\d))?")
+
+
+def in_python(text: str) -> str:
+    """Replace the options in a text by the parameters of the Python functions."""
+
+    def parameter(option: re.Match[str]) -> str:
+        name = _NAMES.get(option[1], option[1].removeprefix("--").replace("-", "_"))
+        if option[3]:
+            return f"{name}="
+        return f"{name}=True" if option[1] in _SWITCHES and not option[2] else name
+
+    return _OPTION.sub(parameter, text)
+
+
+def settings_shown(keywords: type[Any], *defaults: Any) -> Callable[[_Function], _Function]:
+    """Let ``help`` and notebooks show each setting of a function that takes ``**settings``.
+
+    Args:
+        keywords: the TypedDict of the settings.
+        defaults: settings objects, whose values the signature shows.
+    """
+    hints = get_type_hints(keywords)
+    shown = [(each, getattr(every, each.name)) for every in defaults for each in fields(every)]
+
+    def decorate(function: _Function) -> _Function:
+        own = inspect.signature(function)
+        named = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        known = {each.name for each in named}
+        named += [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=value,
+                annotation=hints[each.name],
+            )
+            for each, value in shown
+            if each.name not in known
+        ]
+        function.__signature__ = own.replace(parameters=named)  # type: ignore[attr-defined]
+        text = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = f"{text}\n\nSettings:\n{described(*defaults)}"
+        return function
+
+    return decorate
+
+
+def described(*settings: Any) -> str:
+    """A line for each setting: its name and its help text."""
+    every = [each for kind in settings for each in fields(kind)]
+    return "\n".join(f"    {each.name}: {in_python(each.metadata['help'])}" for each in every)

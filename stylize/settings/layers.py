@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stylize.networks.architecture import find_layer, rectified
 from stylize.networks.layer_expressions import Target, parse_targets
-from stylize.settings.dream import DreamSettings
+from stylize.settings.dream import BaseDreamSettings
 from stylize.settings.fields import LayerWeights
 from stylize.settings.presets import dream_targets
 from stylize.settings.transfer import TransferSettings
@@ -42,7 +42,7 @@ def shares(layers: LayerWeights) -> list[tuple[str, float]]:
     return [(name, weight / total) for name, weight in layers if weight]
 
 
-def dream_layers(settings: DreamSettings, architecture: str) -> tuple[str, ...]:
+def dream_layers(settings: BaseDreamSettings, architecture: str) -> tuple[str, ...]:
     """The layers that a dream amplifies."""
     found = [amplified_layer(each, architecture) for each in parse_targets(settings.layers)]
     return tuple(dict.fromkeys(found))

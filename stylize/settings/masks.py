@@ -34,7 +34,7 @@ def kept_part(settings: SubjectSettings) -> str | None:
     if subject is not None and subject == background:
         raise SettingError(
             f"--subject and --background are both '{subject}'",
-            hint="then there is nothing to tell apart; leave both out",
+            hint="they must differ; leave one of them out",
         )
     if subject is not None:
         return "subject" if subject == KEEP else "background"

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer, least_octave_px
 from stylize.networks.layer_expressions import parse_targets
-from stylize.settings.dream import DreamSettings
+from stylize.settings.dream import BaseDreamSettings
 from stylize.settings.transfer import TransferSettings
 
 
 def result_size(
-    settings: TransferSettings | DreamSettings, size: tuple[int, int]
+    settings: TransferSettings | BaseDreamSettings, size: tuple[int, int]
 ) -> tuple[int, int]:
-    """``(height, width)`` of the result for a photograph of ``size``, likewise."""
+    """``(height, width)`` of the result for a photo of ``size``, likewise."""
     return SizeSpec.parse(settings.size).fit(*size, enlarge=settings.enlarge)
 
 
-def size_notes(settings: TransferSettings | DreamSettings, size: tuple[int, int]) -> list[str]:
-    """What to tell the user of it: that a photograph of ``size`` is smaller than was asked for.
+def size_notes(settings: TransferSettings | BaseDreamSettings, size: tuple[int, int]) -> list[str]:
+    """A note for the user if a photo of ``size`` is smaller than the requested size.
 
     The size that holds when nobody asks for one is a bound, not a wish.
     """
@@ -131,7 +131,9 @@ class OctavePlan:
         ]
 
 
-def dream_octaves(settings: DreamSettings, size: tuple[int, int], architecture: str) -> OctavePlan:
+def dream_octaves(
+    settings: BaseDreamSettings, size: tuple[int, int], architecture: str
+) -> OctavePlan:
     """The octaves of a picture of ``(height, width)`` pixels, none smaller than a layer needs."""
     layers = [find_layer(architecture, each.layer) for each in parse_targets(settings.layers)]
     # Without any movement, resampling is all that octaves would do.

@@ -219,14 +219,14 @@ class TransferSettings:
     )
     steps: int = setting(
         28,
-        "Iterations at the smallest size; fewer at each larger size, down to --final-steps.",
+        "Steps at the smallest size; fewer at each larger size, down to --final-steps.",
         Group.OPTIMIZER,
         low=1,
         high=1_000_000,
     )
     final_steps: int | None = setting(
         None,
-        "Iterations at the full size.  [half of --steps]",
+        "Steps at the full size.  [half of --steps]",
         Group.OPTIMIZER,
         low=1,
         high=1_000_000,
@@ -254,7 +254,7 @@ class TransferSettings:
     )
     tolerance: float = setting(
         0.001,
-        "Go to the next size early if ten iterations improve the loss by less than this share; 0 "
+        "Go to the next size early if ten steps improve the loss by less than this share; 0 "
         "never does.",
         Group.OPTIMIZER,
         low=0,
@@ -316,7 +316,7 @@ class TransferSettings:
             raise SettingError("--init style needs a style image for the whole picture")
         if not self.painted_layers(count or 1):
             raise SettingError(
-                "no style is left for any layer", hint="see --style-layers and the styles' parts"
+                "no style is left for any layer", hint="see --style-layers and --style-part"
             )
 
     def painted_layers(self, count: int) -> LayerWeights:

@@ -158,7 +158,7 @@ def test_a_foreign_page_is_not(tmp_path: Path, theirs: str) -> None:
             page.symlink_to(tmp_path / "gone.html")
         case _:
             page.write_text(theirs)
-    with pytest.raises(OutputError, match=r"index\.html is not a gallery of stylize"):
+    with pytest.raises(OutputError, match=r"index\.html was not made by stylize"):
         gallery(tmp_path, ["a.png"])
     assert os.listdir(tmp_path) == ["index.html"]
     assert not page.is_file() or page.read_text() == theirs
@@ -299,7 +299,7 @@ def test_failures_come_first_with_their_reason(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "index.html")
-    with pytest.raises(OutputError, match="not a gallery"):
+    with pytest.raises(OutputError, match="not made by stylize"):
         gallery(tmp_path, ["a.png"])
 
 

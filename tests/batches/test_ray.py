@@ -235,7 +235,7 @@ def test_a_folder_that_workers_do_not_see(head: Any, batch: Callable[..., Batch]
     with (
         cluster(head.address) as connection,
         Claims(made.output) as claims,
-        pytest.raises(ClusterError, match=r"does not see .*nowhere"),
+        pytest.raises(ClusterError, match=r"cannot see .*nowhere"),
     ):
         RayRunner(
             connection,
@@ -292,7 +292,8 @@ def test_interrupted(head: Any, batch: Callable[..., Batch]) -> None:
     process = subprocess.Popen(**call, **begun, start_new_session=True)
     with process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["status"] == "done"
+        assert json.loads(process.stdout.readline())["event"] == "start"
+        assert json.loads(process.stdout.readline())["status"] == "finished"
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     events = [json.loads(line) for line in out.splitlines()]
@@ -300,7 +301,7 @@ def test_interrupted(head: Any, batch: Callable[..., Batch]) -> None:
     assert events[-1]["event"] == "summary" and events[-1]["left"] > 0
     assert err.strip() == "stopping; the current picture is dropped (again to quit at once)"
     assert made.files() == set(read_all(made.output))
-    assert len(made.files()) == events[-1]["done"]
+    assert len(made.files()) == events[-1]["finished"]
 
 
 @on_ray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -190,11 +191,15 @@ def listing(folder: Path) -> dict[str, bytes | None]:
 def complaint(result: Invocation, code: int) -> str:
     """The one line on stderr of a run that failed as it should."""
     assert result.exit_code == code, result.output
-    assert result.stdout == ""
     assert "Traceback" not in result.stderr
     (line,) = result.stderr.splitlines()
     assert line.startswith("stylize: ")
-    return line.removeprefix("stylize: ")
+    text = line.removeprefix("stylize: ")
+    if result.stdout:  # with --json there is an event that says the same
+        error = json.loads(result.stdout)
+        assert (error["event"], error["code"]) == ("error", code)
+        assert text == error["message"] + (f" ({error['hint']})" if error["hint"] else "")
+    return text
 
 
 def done(result: Invocation, code: int = 0) -> Invocation:

@@ -130,8 +130,8 @@ def test_nothing_on_stdin(run: Run, sketch: type[Sketch], files: Files) -> None:
     [
         ("gone/out.png", "(create it first, or name another)"),
         ("photo.png/out.png", "photo.png is not a folder"),
-        ("out.gif", "no picture format for a suffix '.gif' (use .png"),
-        ("out", "no picture format for a name without a suffix"),
+        ("out.gif", "no picture format has the extension '.gif' (use .png"),
+        ("out", "the extension is missing"),
     ],
 )
 def test_targets(

@@ -37,6 +37,7 @@ from stylize.gradients.fast_pass import FastPass
 from stylize.images import atomic
 from stylize.images.read import read_picture
 from stylize.runs.recipe import load_recipe
+from stylize.settings.dream import DreamSettings
 from tests.cli.conftest import Run, complaint, done, listing
 from tests.conftest import cat, photo, save, strokes
 
@@ -549,15 +550,16 @@ class Terminal(io.StringIO):
         return True
 
 
-TASK = Task(Path("in/a\nb.png"), Path("out/a.png"), Look("", "dream", {}))
-STEP = SimpleNamespace(scale=1, scales=2, step=1, steps=4)
+SETTINGS = DreamSettings(size="64", octaves=1, steps=4)
+TASK = Task(Path("in/a\nb.png"), Path("out/a.png"), Look("", SETTINGS), (64, 64))
+STEP = SimpleNamespace(scale=1, scales=1, step=1, steps=4)
 
 
 class TestReport:
     @contextmanager
     def report(self, monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, **changes: Any) -> Any:
         monkeypatch.setattr(sys, "stderr", stream)
-        with Report([TASK] * 3, Messages(**changes)) as report:
+        with Report([TASK] * 3, Path("out"), Messages(**changes)) as report:
             yield report
 
     def test_bars_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -567,14 +569,13 @@ class TestReport:
             report.on_picture(Outcome(TASK, "done", 1.0))
             report.on_picture(Outcome(TASK, "failed", 1.0, "no luck"))
         said = stream.getvalue()
-        assert "0/3" in said
+        assert "0 of 3 pictures" in said
         assert "failed in/a b.png: no luck\n" in said
         assert "finished out/a.png" not in said
         assert said.endswith("1 finished, 1 failed, 1 not begun\n")
 
     def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := io.StringIO()) as report:
-            assert report.on_image(TASK) is None
             report.on_picture(Outcome(TASK, "done", 1.25))
             report.on_picture(Outcome(TASK, "elsewhere"))
             report.on_picture(Outcome(TASK, "failed", error="no luck", remembered=True))
@@ -691,7 +692,7 @@ class TestTruth:
         (tmp_path / "deep").mkdir()
         painted.rename(tmp_path / "deep" / "painted")
         below = run("batch", "dream", tmp_path / "deep", "-o", tmp_path / "new", *DREAM)
-        assert "-r searches the folders below" in last_line(below)
+        assert "-r also searches the subfolders" in last_line(below)
 
     @POSIX
     @pytest.mark.parametrize("kind", ["mkfifo", "socket"])

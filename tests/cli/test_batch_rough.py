@@ -123,7 +123,7 @@ def require_whole(output: Path, count: int) -> None:
         (f"{number}.png", "done"): 1 for number in range(count)
     }
     own = {path.name for path in (output / ".stylize").iterdir()}
-    assert {name for name in own if not name.startswith("manifest-")} <= {"claims"}
+    assert {name for name in own if not name.startswith(("manifest-", "plan-"))} <= {"claims"}
 
 
 def test_killed_ten_times(zygote: Zygote, tmp_path: Path) -> None:
@@ -157,8 +157,8 @@ def test_two_at_once(zygote: Zygote, tmp_path: Path) -> None:
     assert [zygote.wait(pid) for pid in pids] == [0, 0]
     told = [events(log.read_text(), "picture") for log in logs]
     assert [len(each) for each in told] == [10, 10]
-    statuses = Counter(each["status"] for both in told for each in both)
-    assert statuses["done"] == 10
+    statuses = Counter(each["status"] for both in told for each in both if not each.get("earlier"))
+    assert statuses["finished"] == 10
     assert statuses.keys() <= {"finished", "elsewhere"}
     require_whole(output, 10)
 
@@ -174,7 +174,7 @@ def test_interrupted(zygote: Zygote, tmp_path: Path, number: signal.Signals, cod
     assert zygote.wait(pid) == code
     said = log.read_text()
     assert "the current picture is dropped" in said
-    assert " left" in said.splitlines()[-1]
+    assert " not begun" in said.splitlines()[-1]
     before = results(output)
     assert set(before) < {f"{number}.png" for number in range(3)}
     assert zygote.wait(zygote.start(log, *words)) == 0
@@ -191,7 +191,8 @@ def test_a_reader_that_goes(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert json.loads(process.stdout.readline())["status"] == "done"
+        assert json.loads(process.stdout.readline())["event"] == "start"
+        assert json.loads(process.stdout.readline())["status"] == "finished"
         process.stdout.close()
         assert process.stderr.read() == ("stdout: broken pipe; the run continues without events\n")
     assert process.returncode == 0

@@ -167,7 +167,8 @@ class TestMessages:
         result = done(run("dream", scene, *BRIEF, *words))
         assert result.stderr == ""
         events = [json.loads(line) for line in result.stdout.splitlines()]
-        assert [each["event"] for each in events] == ["step"] * 4 + ["done"]
+        assert [each["event"] for each in events] == ["start", *["step"] * 4, "done"]
+        events = events[1:]
         places = [
             (each["scale"], each["scales"], each["step"], each["size"]) for each in events[:4]
         ]
@@ -179,7 +180,7 @@ class TestMessages:
         ]
         assert all(each["losses"].keys() == {"dream conv2_2"} for each in events[:4])
         assert events[1]["total"] > events[0]["total"], "what is wanted grows"
-        assert events[4]["output"] == str(out)
+        assert events[4]["file"] == str(out)
         assert events[4]["recipe"] == load_recipe(out)
 
     def test_the_plan(self, run: Run, scene: Path, tmp_path: Path) -> None:
@@ -244,7 +245,7 @@ class TestOptions:
         execution = {each.name for each in dataclasses.fields(Execution)}
         own = {p.name for p in dream.params} - TYPED.keys() - execution
         plumbing = "photo guide mask preset save_preset as_json quiet verbose max_input_pixels"
-        files = "output overwrite format depth quality save_steps save_mask"
+        files = "output overwrite format depth quality save_steps film save_mask"
         safety = "checkpoint no_checkpoint checkpoint_every help_all"
         assert own == {*plumbing.split(), *files.split(), *safety.split()}
 
@@ -421,7 +422,7 @@ class TestBadInput:
             (("cat.png", "--palette", "loud"), "'loud' is not one of 'natural', 'neon'"),
             (("-", "--guide", "-"), "stdin can give only one picture"),
             (("cat.png", "-o", "-", "--json"), "-o - and --json both want stdout"),
-            (("cat.png", "--format", "png"), "--format is for -o -"),
+            (("cat.png", "--format", "png"), "--format works only with -o -"),
             (("cat.png", "--save-preset", "p.txt"), "p.txt does not end in .toml"),
         ],
     )
@@ -498,7 +499,7 @@ class TestBadInput:
         assert line == f"{out} already exists (replace it with --overwrite)"
         assert out.read_text() == "precious"
         line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "out.gif"), 1)
-        assert line.startswith("out.gif: no picture format for a suffix '.gif'")
+        assert line.startswith("out.gif: no picture format has the extension '.gif'")
         line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "gone" / "out.png"), 1)
         assert "there is no folder" in line
         done(run("dream", scene, *BRIEF, "-o", out, "--overwrite"))

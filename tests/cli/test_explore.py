@@ -78,6 +78,17 @@ class TestSheets:
         assert (settings.seed, settings.steps) == (3, 1), "flags over the preset"
         assert load_recipe(out)["inputs"][0]["name"] == "cat.png"
 
+    def test_of_values(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out.png"
+        words = ("--vary", "layer=conv1_2 + conv1_1:3,4;conv2_1", "--vary", "strength=5,50")
+        done(run("explore", "dream", scene, *FAST, *words, "--preset", mine, "-o", out))
+        labels = cells_of(out)
+        assert list(labels) == ["A1", "B1", "A2", "B2"]
+        assert labels["B2"] == "layers conv2_1 · strength 50"
+        settings = settings_of(of_cell(load_recipe(out), "A2"))
+        assert (settings.layers, settings.strength) == ("conv1_2 + conv1_1:3,4", 50)
+        assert settings.steps == 1, "of the preset"
+
     def test_of_channels(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
         words = ("--channels", "conv2_1", "--top", 3, "--columns", 2, "--preset", mine)
@@ -96,7 +107,7 @@ class TestSheets:
             done(run("explore", "dream", scene, *words))
             widths.append(size_of(out)[0])
         assert widths[1] - widths[0] == 2 * (16 + 8)
-        assert widths[2] - widths[1] == 3 * 16
+        assert widths[2] - widths[1] == (1 + 3) * 16, "the photo and three cells"
 
     def test_from_stdin_to_stdout(self, run: Run, scene: Path, mine: Path) -> None:
         words = ("--layer", "conv1_1", "--preset", mine, "-o", "-")
@@ -113,12 +124,12 @@ class TestSheets:
         result = done(run("explore", "dream", scene, *FAST, *words))
         assert result.stderr == ""
         events = [json.loads(line) for line in result.stdout.splitlines()]
-        assert events[:3] == [
+        assert events[1:4] == [
             {"event": "cell", "label": f"conv1_1 @ {strength}", "cells": 3}
             for strength in (30, 60, 120)
         ]
-        assert events[3]["event"] == "done"
-        assert events[3]["recipe"] == load_recipe(out)
+        assert events[4]["event"] == "done"
+        assert events[4]["recipe"] == load_recipe(out)
 
     @pytest.mark.parametrize("asked", [3, 4, 5])
     def test_stopped_early(
@@ -161,6 +172,14 @@ class TestBadInput:
                 2,
                 "--layer cannot be combined with --channels (ask",
             ),
+            (
+                ("--layer", "conv1_1", "--vary", "seed=1,2"),
+                2,
+                "--layer cannot be combined with --v",
+            ),
+            (("--vary", "seed=1,2", "--columns", "5"), 2, "--columns makes no difference on a s"),
+            (("--vary", "seed=-1"), 2, "--seed: -1 is too small"),
+            (("--vary", "from_noise=64x64"), 2, "a sheet shows dreams on PHOTO, not from noise"),
             (("--strength", "5"), 2, "--strength makes no difference on a sheet of presets"),
             (("--top", "5"), 2, "--top makes no difference on a sheet of presets"),
             (("--preset", "eyes"), 2, "--preset makes no difference on a sheet of presets"),
@@ -178,7 +197,7 @@ class TestBadInput:
             (("--seed", "-1"), 2, "--seed: -1 is too small"),
             (("--columns", "0"), 2, "0 is not in the range"),
             (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
-            (("-o", "sheet.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("-o", "sheet.gif"), 1, "no picture format has the extension '.gif'"),
             (("--save-steps", "steps"), 2, "No such option"),
             (("--channels", "conv4_1", "--top", "400"), 2, "400 cells are too many for one sheet"),
         ],

@@ -12,10 +12,9 @@ from stylize.reruns.explore import strip_cells
 from stylize.runs.recipe import load_recipe, of_cell, settings_of
 from stylize.settings.transfer import TransferSettings
 from tests.cli.conftest import QUICK, Run, complaint, done, listing, size_of
-from tests.conftest import as_picture, cat, save, strokes
+from tests.conftest import cat, save, strokes
 
 pytestmark = pytest.mark.usefixtures("network")
-PAIR = as_picture(strokes(), "art/red.png"), as_picture(strokes().flip(1), "blue.tiff")
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def quick(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("count", [2, 5, 26])
 def test_shares_are_evenly_spaced(count: int) -> None:
-    cells = strip_cells(TransferSettings(), PAIR, count)
+    cells = strip_cells(TransferSettings(), ("red", "blue"), count)
     shares = [cell.settings.style_weights[1] for cell in cells]  # type: ignore[union-attr]
     assert shares == pytest.approx([index / (count - 1) for index in range(count)])
     for cell in cells:
@@ -45,7 +44,7 @@ def test_shares_are_evenly_spaced(count: int) -> None:
 
 
 def test_labels() -> None:
-    cells = strip_cells(TransferSettings(), PAIR, 5)
+    cells = strip_cells(TransferSettings(), ("red", "blue"), 5)
     assert [cell.label for cell in cells] == ["red", "25 % blue", "50 % blue", "75 % blue", "blue"]
 
 

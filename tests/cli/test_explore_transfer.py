@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from tests.conftest import cat, save, strokes
 pytestmark = pytest.mark.usefixtures("network")
 FAST = ("--size", 16, "--precision", "fp32")
 Make = Callable[..., str]
+# Of sheets: plain, with what a shell acts on, like an option, and with control characters.
+NAMES = ["out.png", 'it\'s $HOME; `x` "q".png', "-out.png", "a\tb\n.png"]
 
 
 @pytest.fixture
@@ -58,11 +61,12 @@ def cells_of(path: Path) -> dict[str, str]:
 
 
 class TestSheets:
-    """Columns are presets, rows are styles and strengths."""
+    """Columns are presets or values, rows are styles and values."""
 
     def test_of_all_presets(self) -> None:
         """Those of the program, the default first; painted by the tests of fewer."""
-        (row,) = TransferSheet(None, None, "16").looks(Messages())
+        ((title, row),) = TransferSheet(None, (), "16").looks(Messages())
+        assert title == ""
         assert [name for name, _ in row] == preset_names("transfer")
         for name, settings in row:
             assert settings == find_preset("transfer", name).apply({"size": 16})
@@ -86,25 +90,90 @@ class TestSheets:
         names = [each["name"] for each in load_recipe(folder / "out.png")["inputs"]]
         assert names == ["cat.png", "fine.png", "wide.png"]
 
-    def test_of_strengths(self, run: Run, folder: Path, make: Make) -> None:
-        """Instead of the preset's own weight of the content."""
+    def test_of_one_setting(self, run: Run, folder: Path, make: Make) -> None:
+        """Instead of the preset's own value."""
         words = ("cat.png", "fine.png", "--presets", make("a", content_weight=0.3))
-        words += ("--strengths", "0.02, 5", "-o", "out.png")
+        words += ("--vary", "content-weight=0.02, 5,5.0", "-o", "out.png")
         done(run("explore", "transfer", *words, *FAST))
-        assert cells_of(folder / "out.png") == {"A1": "a @ 0.02", "A2": "a @ 5"}
+        labels = {"A1": "content_weight 0.02", "B1": "content_weight 5"}
+        assert cells_of(folder / "out.png") == labels
         recipe = load_recipe(folder / "out.png")
-        weights = [settings_of(of_cell(recipe, name)).content_weight for name in ("A1", "A2")]
+        weights = [settings_of(of_cell(recipe, name)).content_weight for name in ("A1", "B1")]
         assert weights == [0.02, 5]
 
-    def test_of_styles_and_strengths(self, run: Run, folder: Path, make: Make) -> None:
+    def test_of_two_settings_and_two_styles(self, run: Run, folder: Path, make: Make) -> None:
         words = ("cat.png", "fine.png", "wide.png", "--presets", make("a"))
-        done(run("explore", "transfer", *words, "--strengths", "0,1", *FAST, "-o", "out.png"))
-        assert list(cells_of(folder / "out.png").values()) == [
-            "a @ 0 · fine",
-            "a @ 1 · fine",
-            "a @ 0 · wide",
-            "a @ 1 · wide",
+        words += ("--vary", "style_layers=relu1_1:2,relu2_1;relu1_1", "--vary", "color=match,style")
+        done(run("explore", "transfer", *words, *FAST, "-o", "out.png"))
+        labels = cells_of(folder / "out.png")
+        assert list(labels) == ["A1", "B1", "A2", "B2", "A3", "B3", "A4", "B4"]
+        assert labels["B4"] == "style_layers relu1_1 · color style · wide"
+        settings = settings_of(of_cell(load_recipe(folder / "out.png"), "A3"))
+        assert settings.style_layers == (("relu1_1", 2), ("relu2_1", 1))
+        assert settings.color == "match"
+
+    def test_of_sizes(self, run: Run, folder: Path, make: Make) -> None:
+        words = ("cat.png", "fine.png", "--presets", make("a"), "--vary", "size=16,32")
+        done(run("explore", "transfer", *words, "--precision", "fp32", "-o", "out.png"))
+        assert size_of(folder / "out.png")[0] == 4 * (32 + 8) + 8
+
+    def test_of_several_presets_and_values(self, run: Run, folder: Path, make: Make) -> None:
+        presets = f"{make('a')},{make('b', smoothness=0.0)}"
+        words = ("cat.png", "fine.png", "--presets", presets, "--vary", "edges=0,0.1")
+        done(run("explore", "transfer", *words, *FAST, "-o", "out.png"))
+        assert cells_of(folder / "out.png") == {
+            "A1": "edges 0 · a",
+            "B1": "edges 0.1 · a",
+            "A2": "edges 0 · b",
+            "B2": "edges 0.1 · b",
+        }
+
+    def test_things_of_one_name_are_told_apart(self, run: Run, folder: Path, make: Make) -> None:
+        """Presets inside pictures, and styles from two folders."""
+        quick = ("--preset", make("a"), *FAST)
+        done(run("transfer", "cat.png", "fine.png", *quick, "-o", "one.png"))
+        words = ("--smoothness", 0, "-o", "two.png")
+        done(run("transfer", "cat.png", "fine.png", *quick, *words))
+        (folder / "more").mkdir()
+        save(strokes(32, 32, 6), folder / "more" / "fine.png")
+        words = ("cat.png", "fine.png", "more/fine.png", "--presets", "a.toml,one.png,two.png")
+        result = done(run("explore", "transfer", *words, *FAST, "-o", "out.png"))
+        labels = cells_of(folder / "out.png").values()
+        assert "one.png is left out: here it is the same as a.toml" in result.stderr
+        assert list(labels) == [
+            "a.toml · fine.png",
+            "two.png · fine.png",
+            "a.toml · more/fine.png",
+            "two.png · more/fine.png",
         ]
+
+    def test_a_style_given_twice_is_painted_once(self, run: Run, folder: Path, make: Make) -> None:
+        (folder / "copy.png").write_bytes((folder / "fine.png").read_bytes())
+        words = ("cat.png", "fine.png", "copy.png", "--presets", make("a"), *FAST, "-o", "out.png")
+        result = done(run("explore", "transfer", *words))
+        assert "copy.png is left out: it is the same picture as fine.png" in result.stderr
+        assert list(cells_of(folder / "out.png")) == ["A1"]
+
+    @pytest.mark.parametrize(
+        "name", ["out.png", 'it\'s $HOME; `x` "q".png', "-out.png", "a\tb\n.png"]
+    )
+    def test_the_last_line_is_a_command_that_makes_a_cell_large(
+        self, run: Run, folder: Path, make: Make, name: str
+    ) -> None:
+        words = ("cat.png", "fine.png", "--presets", make("a"), *FAST, f"--output={name}")
+        result = done(run("explore", "transfer", *words))
+        command = result.stderr.splitlines()[-1]
+        shell = 'stylize() { printf "%s\\0" "$@"; }; ' + command
+        words = subprocess.check_output(["bash", "-c", shell]).decode().split("\0")[:-1]
+        assert words[1:] in (
+            [each, "--cell", "A1", "--size", "original"] for each in (name, f"./{name}")
+        )
+        done(run(*words, "-o", "large.png"))
+        assert size_of(folder / "large.png") == (32, 32)
+
+    def test_no_command_where_none_is_wanted(self, run: Run, make: Make) -> None:
+        words = ("cat.png", "fine.png", "--presets", make("a"), *FAST)
+        assert not done(run("explore", "transfer", *words, "-q")).stderr
 
     def test_presets_that_are_the_same_are_one_column(
         self, run: Run, folder: Path, make: Make
@@ -115,10 +184,12 @@ class TestSheets:
         result = done(run("explore", "transfer", *words))
         assert "left out" not in result.stderr
         assert len(cells_of(folder / "out.png")) == 2
-        result = done(run("explore", "transfer", *words, "--strengths", "0.2"))
+        result = done(run("explore", "transfer", *words, "--vary", "content_weight=0.2"))
         assert "other is left out: here it is the same as one\n" in result.stderr
-        assert list(cells_of(folder / "out.png").values()) == ["one @ 0.2"]
-        assert not done(run("explore", "transfer", *words, "--strengths", "0.2", "-q")).stderr
+        assert list(cells_of(folder / "out.png").values()) == ["content_weight 0.2"]
+        assert not done(
+            run("explore", "transfer", *words, "--vary", "content_weight=0.2", "-q")
+        ).stderr
 
     def test_of_the_size_asked_for(self, run: Run, folder: Path, make: Make) -> None:
         words = ("cat.png", "fine.png", "--presets", make("a"), "--precision", "fp32")
@@ -127,8 +198,8 @@ class TestSheets:
             out = folder / f"{size}.png"
             done(run("explore", "transfer", *words, "--size", size, "-o", out))
             sizes.append(size_of(out))
-        assert sizes[0] == (8 + 16 + 8, sizes[0][1])
-        assert (sizes[1][0] - sizes[0][0], sizes[1][1] - sizes[0][1]) == (8, 8)
+        assert sizes[0] == (8 + 3 * (16 + 8), sizes[0][1]), "the photo, the style and a cell"
+        assert (sizes[1][0] - sizes[0][0], sizes[1][1] - sizes[0][1]) == (3 * 8, 8)
 
     def test_streams_and_events(self, run: Run, folder: Path, make: Make) -> None:
         words = ("-", "fine.png", "--presets", make("a"), *FAST, "-o", "-")
@@ -141,20 +212,20 @@ class TestSheets:
             json.loads(line)
             for line in done(run("explore", "transfer", *words)).stdout.split("\n")[:-1]
         ]
-        assert events[0] == {"event": "cell", "label": "a", "cells": 1}
-        assert events[1]["recipe"] == load_recipe(folder / "out.png")
+        assert events[1] == {"event": "cell", "label": "a", "cells": 1}
+        assert events[2]["recipe"] == load_recipe(folder / "out.png")
 
     def test_what_is_decided(self, run: Run, make: Make) -> None:
         words = ("cat.png", "fine.png", "wide.png", "--presets", make("a"), *FAST)
         line = done(run("explore", "transfer", *words, "-v")).stderr.splitlines()[0]
         assert line == "2 cells" or line.startswith("2 cells, about ")
 
-    @pytest.mark.parametrize(("asked", "cells"), [(3, 1), (5, 1), (6, 2)])
+    @pytest.mark.parametrize(("asked", "cells"), [(3, 1), (5, 1)])
     def test_stopped_early(
         self, run: Run, folder: Path, make: Make, stop_after: StopAfter, asked: int, cells: int
     ) -> None:
         """The whole cells so far are a sheet, wherever within a cell it was."""
-        words = ("cat.png", "fine.png", "wide.png", "--presets", make("a"), "--strengths", "0,1")
+        words = ("cat.png", "fine.png", "wide.png", "--presets", make("a"))
         stop_after(asked)
         result = done(run("explore", "transfer", *words, *FAST, "-o", "out.png"), 130)
         assert "stopped early, saved out.png (" in result.stderr
@@ -219,20 +290,28 @@ class TestBadInput:
                 "blended: --style-weight: 2 given for 1 style images",
             ),
             (("--presets", "bold,deep.toml"), 2, "deep: unknown layer"),
-            (("--strengths", "1;2"), 2, "'1;2' is not numbers with commas between them"),
-            (("--strengths", "1,,2"), 2, "'1,,2' is not numbers"),
-            (("--strengths", "0.1,nan"), 2, "--content-weight: nan is not a finite number"),
-            (("--strengths", "-1"), 2, "--content-weight: -1 is too small"),
+            (("--vary", "edges"), 2, "'edges' is not SETTING=VALUE,VALUE"),
+            (("--vary", "edges=1,,2"), 2, "'edges=1,,2' leaves a value out"),
+            (("--vary", "steps=1,x"), 2, "steps: 'x' is not a valid integer"),
+            (("--vary", "color=blue"), 2, "color: 'blue' is not one of 'style', 'luminance'"),
+            (("--vary", "stlye_size=64"), 2, "unknown setting 'stlye_size' (did you mean style_s"),
+            (("--vary", "content_weight=0.1,nan"), 2, "--content-weight: nan is not a finite"),
+            (("--vary", "content_weight=-1"), 2, "--content-weight: -1 is too small"),
+            (("--vary", "edges=1", "--vary", "edges=2"), 2, "--vary names edges twice"),
+            (("--vary", "edges=1", "--vary", "steps=2", "--vary", "size=64"), 2, "3 settings"),
+            (("--vary", "init=file"), 2, "init=file makes no sense on a sheet"),
+            (("--vary", "style_weights=1,2"), 2, "style_weights makes no sense on a sheet"),
+            (("--vary", "size=16,x"), 2, "no such size: 'x'"),
             (("--size", "big"), 2, "no such size: 'big'"),
             (("--size", "12"), 1, "cat.png: 12×12 px is too small"),
             (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
-            (("-o", "sheet.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("-o", "sheet.gif"), 1, "no picture format has the extension '.gif'"),
             (("--save-steps", "steps"), 2, "No such option"),
             (("gone.png",), 1, "gone.png: there is no such file"),
             (("text.png",), 1, "text.png is not a picture"),
             (("tiny.png",), 1, "tiny.png: 8×8 px is too small"),
             (("-", "-"), 2, "stdin can give only one picture"),
-            (("--strengths", ",".join(map(str, range(300)))), 2, "300 cells are too many"),
+            (("--vary", f"edges={','.join(map(str, range(300)))}"), 2, "300 cells are too many"),
         ],
     )
     def test_requests(
@@ -256,7 +335,7 @@ class TestBadInput:
         presets = ",".join(make(f"p{n}", smoothness=n / 10) for n in range(43))
         words = ("long.png", "fine.png", "--presets", presets, "--size", "384", "-o", "out.webp")
         line = complaint(run("explore", "transfer", *words, "--precision", "fp32"), 1)
-        assert line.startswith("webp holds at most 16383 pixels per side, the picture is 16864×")
+        assert line.startswith("webp holds at most 16383 pixels per side, the picture is 17648×")
         assert not (folder / "out.webp").exists()
 
     def test_nothing_to_paint_in(self, run: Run, folder: Path) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from stylize.cli.inspect import COMMANDS, Command
 from stylize.errors import SettingError
+from stylize.products.inspect import Question
 from stylize.runs.recipe import load_recipe
 from stylize.settings.fields import from_document, setting, to_document
 from stylize.settings.inspect import (
@@ -83,8 +84,7 @@ class TestGroup:
     ) -> None:
         entry = Command(
             "Show the photo darker.",
-            DarkerSettings,
-            f"{__name__}:show_darker",
+            Question(DarkerSettings, f"{__name__}:show_darker"),
             lambda settings: "darker",
             "Show PHOTO darker.",
             {"photo": "PHOTO"},
@@ -96,7 +96,7 @@ class TestGroup:
         assert "--share N" in done(run("inspect", "darker", "--help-all")).stdout
         document = json.loads(done(run("inspect", "darker", scene, "--json")).stdout)
         assert document["share"] == 0.5
-        assert document["output"] == str(scene.with_name("cat-darker.png"))
+        assert document["file"] == str(scene.with_name("cat-darker.png"))
         assert load_recipe(scene.with_name("cat-darker.png"))["settings"]["share"] == 0.5
         line = complaint(run("inspect", "darker", scene, "--share", 2), 2)
         assert line.startswith("--share: 2 is too large")
@@ -170,7 +170,7 @@ class TestSheets:
         result = done(run(*words, "--json"))
         document = json.loads(result.stdout)
         out = scene.with_name("cat-activations-relu2_1.png")
-        assert document["output"] == str(out)
+        assert document["file"] == str(out)
         assert len(document["shown"]) == 3
         assert document["recipe"] == load_recipe(out)
         verbose = done(run(*words, "-v", "-o", scene.with_name("b.png")))
@@ -192,7 +192,7 @@ class TestSheets:
             (("filters", "--network", "vgg18"), 2, "unknown model 'vgg18'"),
             (("filters", "--count", "0"), 2, "--count: 0 is too small (at least 1)"),
             (("filters", "--normalize", "none"), 2, "'none' is not one of"),
-            (("filters", "-o", "x.gif"), 1, "no picture format for a suffix '.gif'"),
+            (("filters", "-o", "x.gif"), 1, "no picture format has the extension '.gif'"),
             (("filters", "-o", "-", "--json"), 2, "-o - and --json both want stdout"),
             (("activations", "gone.png", "relu1_1"), 1, "gone.png: there is no such file"),
             (("activations", "cat.png", "relu1_1 + relu1_2"), 2, "is more than one layer"),
@@ -234,7 +234,7 @@ class TestFolders:
         result = done(run(*words, "--json"))
         out = tmp_path / "photos-patches-relu2_2-3-5.png"
         document = json.loads(result.stdout)
-        assert document["output"] == str(out)
+        assert document["file"] == str(out)
         assert list(document["channels"]) == ["relu2_2:3", "relu2_2:5"]
         assert load_recipe(out)["inputs"][0]["count"] == 6
         beside = {path.name for path in tmp_path.iterdir()}

@@ -188,6 +188,36 @@ class TestInspection:
             grown = head(vgg(finding.result.pixels)[head.layer])[0]
         assert float(grown[1]) > float(grown[0]) + 1
 
+    def test_grad_cam_is_where_the_thing_is(self, shapes: str) -> None:
+        photo = as_picture(scene(28, 64, DISC), "disc.png")
+        settings = SaliencySettings(
+            category=DISC, network=shapes, method="grad-cam", view="mask", size=str(SIDE)
+        )
+        mask = show_saliency(photo, settings, EXACT).result.pixels[0, 0]
+        assert float(mask[44:84, 8:48].mean()) > 2 * float(mask[:40, 56:].mean())
+
+    def test_says_when_another_class_is_there(self, shapes: str) -> None:
+        photo = as_picture(scene(28, 64, DISC), "disc.png")
+        for category, silent in ((DISC, []), (STRIPES, [STRIPES])):
+            settings = SaliencySettings(category=category, network=shapes, size=str(SIDE))
+            finding = show_saliency(photo, settings, EXACT)
+            assert finding.numbers["silent"] == silent
+            assert finding.numbers["strongest"] == [DISC, STRIPES]
+            assert len(finding.notes) == len(silent)
+        assert finding.notes[0].startswith("the network does not see class 1 in this photo")
+
+    def test_a_report_names_the_classes(self, run: Run, shapes: str, tmp_path: Path) -> None:
+        photo = save(scene(28, 64, DISC), tmp_path / "disc.png")
+        words = ("inspect", "report", photo, "--network", shapes, "--class", DISC, "--size", SIDE)
+        small = ("--steps", 1, "--samples", 1, "--step", 48, "--channels", 1, "--json")
+        document = json.loads(done(run(*words, *small)).stdout)
+        assert [each["class"] for each in document["classes"]] == [DISC, STRIPES]
+        assert sum(each["probability"] for each in document["classes"]) == pytest.approx(1)
+        page = Path(document["file"]).read_text(encoding="utf-8")
+        assert "1. 0 · " in page
+        assert "2. 1 · " in page
+        assert "Saliency of class 0" in page
+
     def test_on_the_command_line(self, run: Run, shapes: str, tmp_path: Path) -> None:
         photo = save(scene(28, 64, DISC), tmp_path / "disc.png")
         words = ("inspect", "saliency", photo, "--class", DISC, "--precision", "fp32")

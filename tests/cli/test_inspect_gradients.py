@@ -66,7 +66,7 @@ class TestFeature:
         result = done(run("inspect", "feature", "conv2_1:3", *self.quick, *words))
         assert result.stderr == ""
         document = json.loads(result.stdout)
-        assert document["output"] == str(out)
+        assert document["file"] == str(out)
         assert len(document["responses"]) == 2
         assert document["recipe"] == load_recipe(out)
 
@@ -164,7 +164,7 @@ class TestPhotos:
         result = done(run("inspect", command, scene, *words, *EXACT, "--json"))
         document = json.loads(result.stdout)
         assert result.stderr == ""
-        assert document["recipe"] == load_recipe(Path(document["output"]))
+        assert document["recipe"] == load_recipe(Path(document["file"]))
 
     @pytest.mark.parametrize(("command", "words", "name"), commands)
     def test_bad_pictures(

@@ -79,7 +79,7 @@ def test_doubt_is_told_unless_quiet(run: Run, tmp_path: Path) -> None:
         (("--view", "heat"), 2, "'heat' is not one of"),
         (("--network", "vgg61"), 2, "unknown model 'vgg61'"),
         (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
-        (("-o", "mask.gif"), 1, "no picture format for a suffix '.gif'"),
+        (("-o", "mask.gif"), 1, "no picture format has the extension '.gif'"),
         (("--precision", "fp8"), 2, "'fp8' is not one of"),
     ],
 )

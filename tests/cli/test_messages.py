@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from stylize.cli import run as running
-from stylize.cli.progress import all_of, step_bar
-from stylize.cli.requests import Messages
+from stylize.cli.progress import all_of
 from stylize.gradients import self_test
 from stylize.planning.self_test_cache import Verdict
-from stylize.settings.schedule import Scale
-from tests.cli.conftest import QUICK, Run, Sketch, complaint, done, iterate, listing, size_of
+from tests.cli.conftest import QUICK, Run, Sketch, complaint, done, listing, size_of
 
 Files = tuple[Path, Path]
 
@@ -42,26 +38,6 @@ def test_no_bar_where_there_is_no_terminal(run: Run, sketch: type[Sketch], files
     assert "%" not in run("transfer", *files).stderr
 
 
-@pytest.mark.parametrize("quiet", [True, False])
-def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch, quiet: bool) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", screen)
-    scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
-    losses = {"style relu1_1": 0.25, "style relu2_1": 0.5, "content relu4_2": 0.125}
-    with step_bar(scales, Messages(quiet=quiet)) as listen:
-        time.sleep(0.15)  # tqdm draws at most every tenth of a second
-        listen(iterate(scales, 2, 5, losses))
-    shown = screen.getvalue()
-    if quiet:
-        assert shown == ""
-        return
-    assert "2/2 64×48 5/10" in shown
-    assert "style=0.750, content=0.125" in shown
-    # 20 steps of 768 px and 5 of 3072, of 20 and 10.
-    assert " 67%|" in shown
-
-
 def test_notes_on_odd_pictures(
     run: Run, sketch: type[Sketch], files: Files, tmp_path: Path
 ) -> None:
@@ -74,7 +50,7 @@ def test_notes_on_odd_pictures(
 
 def test_values_that_json_lacks(run: Run, sketch: type[Sketch], files: Files) -> None:
     sketch.losses = {"style": float("nan")}
-    first = run("transfer", *files, "--json").stdout.splitlines()[0]
+    first = run("transfer", *files, "--json").stdout.splitlines()[1]
     assert "NaN" not in first
     assert json.loads(first)["losses"] == {"style": None}
 
@@ -86,7 +62,7 @@ def test_names_that_are_no_text(run: Run, sketch: type[Sketch], files: Files) ->
     result = run("transfer", odd, files[1], "--json")
     assert result.exit_code == 0, result.stderr
     done = json.loads(result.stdout.splitlines()[-1])
-    assert os.fsencode(done["output"]).endswith(b"odd-\xff\n-strokes.png")
+    assert os.fsencode(done["file"]).endswith(b"odd-\xff\n-strokes.png")
     assert "\N{REPLACEMENT CHARACTER}" in run("transfer", odd, files[1]).stderr
     odd.unlink()
     complaint(run("transfer", odd, files[1]), 1)
@@ -120,22 +96,6 @@ def test_listeners_are_told_in_order() -> None:
     listen = all_of([lambda _: told.append("first"), lambda _: told.append("second")])
     listen(None)  # type: ignore[arg-type]
     assert told == ["first", "second"]
-
-
-def test_a_run_that_goes_on_is_not_the_faster_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time left is judged by the steps of this run: two, of which each took its time."""
-    screen = io.StringIO()
-    monkeypatch.setattr(screen, "isatty", lambda: True)
-    monkeypatch.setattr(sys, "stderr", screen)
-    scales = [Scale(10, 10, 100)]
-    with step_bar(scales, Messages()) as listen:
-        for step in (50, 51):
-            time.sleep(0.15)
-            listen(iterate(scales, 1, step, {}))
-        shown = screen.getvalue()
-    assert " 51%|" in shown
-    left_s = int(shown.rpartition("< 00:")[2][:2])
-    assert left_s >= 49 * 0.15 // 1
 
 
 def test_values_without_end_keep_the_remedy_in_sight(run: Run, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     """A new option belongs into the settings, or into this list and a test of its own."""
     own = {p.name for p in transfer.params} - {case.values[1].name for case in FIELDS}
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
-    files = "output overwrite format depth quality save_steps"
+    files = "output overwrite format depth quality save_steps film"
     # Of these, tests/commands/test_masking.py.
     masks = "masks segments colours save_mask"
     # Of these, tests/commands/test_resume.py.
@@ -206,11 +206,14 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
             ["--depth", "16", "-o", "a.jpg"],
             "jpeg holds 8 bits per channel, not 16 (use png or tiff)",
         ),
-        (["--format", "png"], "--format is for -o - (a file's suffix says its format)"),
-        (["--format", "png", "-o", "a.png"], "--format is for -o -"),
+        (
+            ["--format", "png"],
+            "--format works only with -o - (a file's extension decides its format)",
+        ),
+        (["--format", "png", "-o", "a.png"], "--format works only with -o -"),
         (["-o", "-", "--json"], "-o - and --json both want stdout"),
         (["--save-preset", "mine"], "mine does not end in .toml"),
-        (["--stpes", "3"], "No such option '--stpes'. (Did you mean"),
+        (["--stpes", "3"], "No such option '--stpes' (did you mean"),
     ],
 )
 def test_requests_that_make_no_sense(

@@ -223,13 +223,13 @@ class TestChanged:
         assert (recipe["technique"], recipe["settings"]["layers"]) == ("dream", "conv1_2")
         assert recipe["settings"]["strength"] == 50
         for words, code, said in [
-            ((), 1, "the picture is a sheet (choose with --cell: A1, B1, A2, B2)"),
+            ((), 1, "the picture is a contact sheet (choose with --cell: A1, B1, A2, B2)"),
             (("--cell", "C9"), 1, "the sheet has no cell C9 (it has: A1, B1, A2, B2)"),
             (("--cell", "3B"), 2, "no such cell: '3B' (use the column's letter and the row's"),
         ]:
             assert complaint(run("replay", "sheet.png", *words), code).startswith(said)
         line = complaint(run("replay", "sheet-replay.png", "--cell", "A1"), 1)
-        assert line == "the picture is no sheet (leave --cell out)"
+        assert line == "the picture is not a contact sheet (leave --cell out)"
 
     def test_the_cell_of_a_sheet_that_was_stopped(
         self, run: Run, folder: Path, stop_after: StopAfter
@@ -365,8 +365,8 @@ class TestBadInput:
             (("film.gif", "-o", "-"), 2, "a film cannot go to stdout"),
             (("film.gif", "-o", "film.png", "--format", "png"), 2, "--format is not for films"),
             (("film.gif", "--save-steps", "steps"), 2, "--save-steps is not for films"),
-            (("film.gif", "--cell", "A1"), 1, "the picture is no sheet"),
-            (("film.gif", "-o", "film.avi"), 1, "no format of moving pictures"),
+            (("film.gif", "--cell", "A1"), 1, "the picture is not a contact sheet"),
+            (("film.gif", "-o", "film.avi"), 1, "no animation format"),
             (("film.gif", "-o", "film.gif", "--overwrite"), 1, "is an input of this run"),
             (("fast.webp", "-o", "fast.gif"), 2, "a gif plays at most 50 frames per second"),
         ],
@@ -407,10 +407,13 @@ class TestBadInput:
             ({"settings": {"layers": "conv1_1:64"}}, "no channel 64"),
             ({"settings": {"wings": 2}}, "unknown setting 'wings'"),
             ({"settings": {"palette": None}}, "--palette: None is not a text"),
-            ({"settings": {"from_noise": "20x20"}}, "a dream begins from a picture, or else"),
-            ({"settings": {"network": "vgg61"}}, "the recipe's network 'vgg61' is not there"),
-            ({"settings": {"network": "../vgg16"}}, "network '../vgg16' is not there"),
-            ({"settings": {"network": "vgg19"}}, "'vgg19' has other weights than the recipe's"),
+            ({"settings": {"from_noise": "20x20"}}, "a dream starts either from a photo"),
+            ({"settings": {"network": "vgg61"}}, "the recipe's network 'vgg61' is not installed"),
+            ({"settings": {"network": "../vgg16"}}, "network '../vgg16' is not installed"),
+            (
+                {"settings": {"network": "vgg19"}},
+                "'vgg19' differ from those in the recipe",
+            ),
             ({"settings": 3}, "carries a damaged recipe: no settings"),
             ({"resolved": []}, "carries a damaged recipe: no resolved"),
             ({"resolved": {"threads": "all"}}, "damaged recipe: --threads: 'all' is not a whole"),
@@ -425,12 +428,12 @@ class TestBadInput:
             ),
             ({"interrupted": True, "resolved": {"scales": []}}, "a picture without a step"),
             ({"interrupted": True, "resolved": {"scales": [[9, 9, -1]]}}, "without a step"),
-            ({"weights": 7}, "the network 'vgg16' has other weights than the recipe's"),
-            ({"weights": {"sha256": "0" * 64}}, "has other weights than the recipe's"),
+            ({"weights": 7}, "the network 'vgg16' differ from those in the recipe"),
+            ({"weights": {"sha256": "0" * 64}}, "differ from those in the recipe"),
             ({"inputs": {}}, "carries a damaged recipe: no inputs"),
             ({"inputs": [7]}, "damaged recipe: input 1 has no proper role, name or sha256"),
-            ({"inputs": []}, "a dream begins from a picture, or else from noise"),
-            ({"cells": {"A1": 7}}, "the picture is a sheet (choose with --cell: A1)"),
+            ({"inputs": []}, "a dream starts either from a photo or from noise"),
+            ({"cells": {"A1": 7}}, "the picture is a contact sheet (choose with --cell: A1)"),
             ({"tool": "gimp"}, "carries a recipe of another program"),
             ({"schema": 99}, "carries a recipe of schema 99, this version reads 1"),
             ({"technique": "transfer", "settings": 3}, "carries a damaged recipe: no settings"),
@@ -458,7 +461,7 @@ class TestBadInput:
             ({"cells": {"A1": 7}}, "the sheet has no cell A1"),
             ({"cells": {"A1": {"settings": []}}}, "the sheet has no cell A1"),
             ({"cells": {"A1": {"settings": {"steps": 0}}}}, "--steps: 0 is too small"),
-            ({"cells": []}, "the picture is no sheet"),
+            ({"cells": []}, "the picture is not a contact sheet"),
         ],
         ids=str,
     )
@@ -482,7 +485,7 @@ class TestBadInput:
             ),
             ({"settings": {"style_layers": {"relu9_9": 1}}}, "unknown layer of vgg"),
             ({"settings": {"style_layers": 7}}, "is not a table of layers and weights"),
-            ({"settings": {"init": "file"}}, "init 'file' and a picture to start from"),
+            ({"settings": {"init": "file"}}, "init='file' needs a picture to start from"),
             ({"settings": {"style_layers": {"relu1_1": [1]}}}, "is not layers with weights"),
         ],
         ids=str,
@@ -497,7 +500,7 @@ class TestBadInput:
         done(run("dream", "--from-noise", "20x20", *BRIEF, "-o", "out.png"))
         file = forged(folder, {"settings": {"from_noise": "90000x90000"}})
         line = complaint(run("replay", file), 1)
-        assert line.startswith("the recipe begins from 90000×90000 pixels of noise (allow")
+        assert line.startswith("the recipe begins from 90000×90000 pixels of noise (raise")
 
     def test_pixels_that_are_damaged_below_a_good_recipe(
         self, run: Run, out: Path, folder: Path
@@ -523,8 +526,8 @@ class TestMessages:
 
     def test_json_lines(self, run: Run, out: Path) -> None:
         events = done(run("replay", "out.png", "--json", "-q")).stdout.splitlines()
-        assert [json.loads(line)["event"] for line in events] == ["step", "done"]
-        assert json.loads(events[-1])["output"] == "out-replay.png"
+        assert [json.loads(line)["event"] for line in events] == ["start", "step", "done"]
+        assert json.loads(events[-1])["file"] == "out-replay.png"
 
     def test_pictures_on_the_way(self, run: Run, out: Path, folder: Path) -> None:
         done(run("replay", out, "--save-steps", folder / "steps"))

@@ -73,6 +73,7 @@ def begin(*words: object) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "start"
     assert json.loads(process.stdout.readline())["event"] == "step"
     return process
 

@@ -41,12 +41,13 @@ class TestPainting:
         result = run("transfer", *files, *QUICK, "-o", out, "--json")
         assert result.stderr == ""
         events = [json.loads(line) for line in result.stdout.splitlines()]
-        assert [each["event"] for each in events] == ["step", "step", "done"]
+        assert [each["event"] for each in events] == ["start", "step", "step", "done"]
+        events = events[1:]
         assert [each["step"] for each in events[:2]] == [1, 2]
         assert events[0]["size"] == [32, 32]
         for each in events[:2]:
             assert each["total"] == pytest.approx(sum(each["losses"].values()), rel=1e-4)
-        assert events[2]["output"] == str(out)
+        assert events[2]["file"] == str(out)
         assert events[2]["recipe"] == load_recipe(out)
         assert events[2]["seconds"] > 0
 

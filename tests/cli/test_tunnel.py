@@ -239,10 +239,10 @@ class TestFilms:
         assert film.read_text() == "old"
         stop_after(2)
         result = done(run(*words, "--json"), 130)
-        event = json.loads(result.stdout.splitlines()[0])
+        event = json.loads(result.stdout.splitlines()[1])
         assert (event["event"], event["frame"]) == ("frame", len(begun)), "goes on where it was"
         assert frames_of(raw)[: len(begun)] == begun
-        assert json.loads(result.stdout.splitlines()[-1])["output"] is None
+        assert json.loads(result.stdout.splitlines()[-1])["file"] is None
         stop_after(10**6)
         done(run(*words))
         assert not raw.exists()
@@ -265,8 +265,9 @@ class TestMessages:
         result = done(run("tunnel", scene, *BRIEF, "--frames", 2, "-o", film, "--json"))
         assert result.stderr == ""
         events = [json.loads(line) for line in result.stdout.splitlines()]
+        events = events[1:]
         assert events[:2] == [{"event": "frame", "frame": number, "frames": 2} for number in (1, 2)]
-        assert (events[2]["event"], events[2]["output"]) == ("done", str(film))
+        assert (events[2]["event"], events[2]["file"]) == ("done", str(film))
         assert events[2]["frames"] == 2
         assert events[2]["recipe"] == load_recipe(film)
 
@@ -337,7 +338,7 @@ class TestBadInput:
             ),
             (("cat.png", "-o", "-"), 2, "a film cannot go to stdout"),
             (("-", "--guide", "-"), 2, "stdin can give only one picture"),
-            (("cat.png", "-o", "film.avi"), 1, "film.avi: no format of moving pictures for a suf"),
+            (("cat.png", "-o", "film.avi"), 1, "film.avi: no animation format has the ext"),
             (("cat.png", "-o", "gone/film.gif"), 1, "there is no folder gone"),
             (("cat.png", "-o", "gone/frames"), 1, "cannot write gone/frames: no such file"),
             (("cat.png", "-o", "taken"), 1, "taken is not a folder"),

@@ -18,7 +18,7 @@ from stylize.images import atomic
 from stylize.images.atomic import (
     check_writable,
     new_file,
-    numbered,
+    numbered_names,
     remove_leftovers,
     replacing,
     reserved,
@@ -294,7 +294,9 @@ class TestCreation:
         assert write_atomically(path, b"x", overwrite=False).name.endswith("ü-2.png")
 
     def test_numbers(self):
-        names = [path.name for path, _ in zip(numbered(Path("d/a.b.png")), range(3), strict=False)]
+        names = [
+            path.name for path, _ in zip(numbered_names(Path("d/a.b.png")), range(3), strict=False)
+        ]
         assert names == ["a.b.png", "a.b-2.png", "a.b-3.png"]
 
 

@@ -14,6 +14,7 @@ from stylize.errors import SettingError
 from stylize.images import contact_sheet as contact_sheets
 from stylize.images.contact_sheet import (
     BACKGROUND,
+    Margins,
     _drawable,
     _fitting,
     cell_name,
@@ -301,12 +302,46 @@ def test_a_sheet_needs_a_picture(cells):
         contact_sheet(cells)
 
 
-@pytest.mark.parametrize(
-    "shapes", [[(1, 3, 8, 8), (1, 3, 8, 9)], [(1, 1, 8, 8)], [(3, 8, 8)], [(2, 3, 8, 8)]]
-)
-def test_pictures_have_one_size(shapes):
-    with pytest.raises(ValueError, match="of one size"):
-        contact_sheet([[("x", torch.zeros(shape)) for shape in shapes]])
+@pytest.mark.parametrize("shape", [(1, 1, 8, 8), (3, 8, 8), (2, 3, 8, 8)])
+def test_pictures_of_other_shapes(shape):
+    with pytest.raises(ValueError, match="pictures"):
+        contact_sheet([[("x", torch.zeros(shape))]])
+
+
+def test_smaller_pictures_are_scaled_to_the_largest_and_centred():
+    sheet = contact_sheet([[("", plain(0.5, 96, 128)), ("", plain(0.8, 24, 16))]], gap_px=0)
+    cell = sheet[..., :96, 128:]
+    torch.testing.assert_close(cell[..., 32:96], plain(0.8, 96, 64))
+    assert not lit(cell[..., :32]).any()
+    assert not lit(cell[..., 96:]).any()
+
+
+def test_titles_and_inputs_around_the_cells():
+    cells = [[("", plain()), ("", plain())]] * 2
+    inputs = [[("photo", "cat", plain(0.9))], [None]]
+    margins = Margins(["draft", "bold"], ["first", "second"], inputs)
+    bare, full = contact_sheet(cells), contact_sheet(cells, margins=margins)
+    head, side = (full.shape[axis] - bare.shape[axis] for axis in (2, 3))
+    assert full.shape[2:] == sheet_size((96, 128), 2, 2, margins=margins.shape)
+    assert torch.equal(full[..., head + GAP :, side + GAP :], bare[..., GAP:, GAP:])
+    torch.testing.assert_close(full[..., head + GAP :, GAP:][..., :96, :128], plain(0.9))
+    above = full[..., : head + GAP, side:]
+    assert lit(above[..., : above.shape[3] // 2]).any()
+    assert lit(above[..., above.shape[3] // 2 :]).any()
+    between = full[..., head + GAP :, 2 * GAP + 128 - 1 : side + GAP]
+    assert lit(between[..., :96, :]).any()
+    assert lit(between[..., between.shape[2] // 2 :, :]).any()
+    pitch = (bare.shape[2] - GAP) // 2
+    assert not lit(full[..., head + GAP + pitch :, : GAP + 128]).any(), "an empty place"
+
+
+def test_titles_that_begin_alike_are_told_apart():
+    titles = [f"a setting with a very long name {value}" for value in (1, 2)]
+    cells = [[("", plain(width=64)), ("", plain(width=64))]]
+    columns = contact_sheet(cells, margins=Margins(titles), gap_px=0)
+    first, second = columns[..., :18, :64], columns[..., :18, 64:]
+    assert lit(first).any()
+    assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("wrong", [{"gap_px": -1}, {"max_cell_px": 0}])

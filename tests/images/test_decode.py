@@ -85,7 +85,7 @@ class TestModes:
 
     def test_an_exotic_mode_is_named(self, encoded):
         data = encoded(Image.new("LAB", (4, 4)), "TIFF")
-        with pytest.raises(PictureError, match=r"^lab\.tif is of colour mode LAB"):
+        with pytest.raises(PictureError, match=r"^lab\.tif has the unsupported colour mode LAB"):
             read_picture(data, name="lab.tif")
 
 

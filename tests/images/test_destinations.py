@@ -116,7 +116,7 @@ class TestRequested:
             _resolve(content / "out.png", content)
 
     def test_a_suffix_is_checked_before_the_run(self, tmp_path, content):
-        with pytest.raises(OutputError, match=r"suffix '\.gif'"):
+        with pytest.raises(OutputError, match=r"extension '\.gif'"):
             _resolve(tmp_path / "out.gif", content)
 
 

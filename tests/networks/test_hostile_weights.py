@@ -221,11 +221,11 @@ def test_torchscript(tmp_path):
         archive.writestr("a/data.pkl", b"\x80\x02}.")
         archive.writestr("a/constants.pkl", b"\x80\x02).")
         archive.writestr("a/version", b"3\n")
-    assert "was refused: it is damaged or holds other Python objects" in complaint(path)
+    assert "was refused: it is damaged or contains Python objects" in complaint(path)
 
 
 def test_a_name_longer_than_files_can_have(tmp_path):
-    with pytest.raises(SettingError, match="cannot name a model"):
+    with pytest.raises(SettingError, match="cannot be the name of a model"):
         additions.add_file(tmp_path / "mine.pth", name="a" * 300)
 
 

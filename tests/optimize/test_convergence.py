@@ -34,6 +34,7 @@ def test_the_record_is_of_these_cases() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_shorter_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stylize.optimize.lbfgs.LBFGS._learn", lambda *_: None)
     assert is_worse("L-BFGS")
@@ -43,5 +44,6 @@ def test_a_worse_schedule_is_noticed() -> None:
     assert is_worse("coarse to fine", steps=8)
 
 
+@pytest.mark.slow
 def test_a_worse_rate_is_noticed() -> None:
     assert is_worse("Adam", learning_rate=0.008)

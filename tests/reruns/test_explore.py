@@ -17,6 +17,7 @@ from stylize.images.contact_sheet import cell_name
 from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.mosaic import in_rows
 from stylize.images.read import Picture
+from stylize.images.resampling import resize
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.products.dream.dream import Dream
@@ -25,6 +26,7 @@ from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.explore import (
     Cell,
     Exploration,
+    Titles,
     channel_cells,
     layer_cells,
     preset_cells,
@@ -43,6 +45,9 @@ SMALL = DreamSettings(octaves=1, steps=1, size="16", layers="conv1_2")
 PAINT = TransferSettings(steps=1, size="16", style_layers=(("relu1_1", 1),))
 BOLD = dataclasses.replace(PAINT, content_weight=0.0, smoothness=0.0)
 STYLES = [as_picture(strokes(24, 32, period), f"{period}.png") for period in (4, 9)]
+
+
+NAMES = ["4", "9"]
 
 
 def some(number: int) -> list[Cell]:
@@ -150,23 +155,25 @@ class TestTransfers:
     """A row for each style, in each row of looks."""
 
     def test_cells(self) -> None:
-        looks = [[("a @ 1", PAINT), ("b @ 1", BOLD)], [("a @ 2", BOLD), ("b @ 2", PAINT)]]
-        rows = transfer_cells(STYLES, looks)
+        looks = [("1", [("a", PAINT), ("b", BOLD)]), ("2", [("a", BOLD), ("b", PAINT)])]
+        rows, titles = transfer_cells(STYLES, looks, ["four", "nine"])
         assert [[cell.label for cell in row] for row in rows] == [
-            ["a @ 1 · 4", "b @ 1 · 4"],
-            ["a @ 2 · 4", "b @ 2 · 4"],
-            ["a @ 1 · 9", "b @ 1 · 9"],
-            ["a @ 2 · 9", "b @ 2 · 9"],
+            ["a · 1 · four", "b · 1 · four"],
+            ["a · 2 · four", "b · 2 · four"],
+            ["a · 1 · nine", "b · 1 · nine"],
+            ["a · 2 · nine", "b · 2 · nine"],
         ]
         assert [row[0].style for row in rows] == [STYLES[0]] * 2 + [STYLES[1]] * 2
         assert rows[2][1].settings == BOLD
-        (row,) = transfer_cells(STYLES[:1], [[("bold", BOLD)]])
+        assert titles == Titles(["a", "b"], ["1", "2", "1", "2"], ["four", "nine"])
+        (row,), titles = transfer_cells(STYLES[:1], [("", [("bold", BOLD)])], ["four"])
         assert row == [Cell("bold", BOLD, STYLES[0])], "one style needs no name"
+        assert titles == Titles(["bold"], (), ["four"])
 
     def test_every_cell_is_the_transfer_its_recipe_makes(self) -> None:
         content = as_picture(cat(32))
-        rows = transfer_cells(STYLES, [[("paint", PAINT), ("bold", BOLD)]])
-        exploration = Exploration(content, rows, FP32)
+        rows, titles = transfer_cells(STYLES, [("", [("paint", PAINT), ("bold", BOLD)])], NAMES)
+        exploration = Exploration(content, rows, FP32, titles)
         sheet = exploration.run()
         assert (sheet.recipe["technique"], sheet.recipe["of"]) == ("explore", "transfer")
         assert [each["name"] for each in sheet.recipe["inputs"]] == ["test.png", "4.png", "9.png"]
@@ -180,9 +187,11 @@ class TestTransfers:
             settings: Any = cell.settings
             picture = Transfer(content, [cell.style], settings, FP32).run().pixels
             assert contains(sheet.pixels, picture), name
+        for pixels, size in ((content.pixels, (16, 16)), (STYLES[1].pixels, (12, 16))):
+            assert contains(sheet.pixels, resize(pixels, size).clamp(0, 1)), "an input"
 
     def test_one_style_is_not_named_in_every_cell(self) -> None:
-        rows = transfer_cells(STYLES[:1], [[("paint", PAINT), ("bold", BOLD)]])
+        rows, _ = transfer_cells(STYLES[:1], [("", [("paint", PAINT), ("bold", BOLD)])], ["4"])
         sheet = Exploration(as_picture(cat(16)), rows, FP32).run()
         assert "inputs" not in sheet.recipe["cells"]["B1"]
         assert of_cell(sheet.recipe, "B1")["inputs"] == sheet.recipe["inputs"]
@@ -197,14 +206,16 @@ class TestTransfers:
 
         monkeypatch.setattr(gauge, "moments_of_layers", spy)
         looks = [("a", PAINT), ("b", BOLD), ("c", dataclasses.replace(PAINT, steps=2))]
-        Exploration(as_picture(cat(16)), transfer_cells(STYLES, [looks]), FP32).run()
+        rows, _ = transfer_cells(STYLES, [("", looks)], NAMES)
+        Exploration(as_picture(cat(16)), rows, FP32).run()
         assert list(seen.values()) == [1, 1]
 
     def test_stopped(self) -> None:
         """In the second row: its first cell is there, and the style of the third is not named."""
-        rows = transfer_cells(STYLES, [[("a", PAINT)], [("b", BOLD)]])
+        looks = [("1", [("a", PAINT)]), ("2", [("b", BOLD)])]
+        rows, titles = transfer_cells(STYLES, looks, NAMES)
         told: list[str] = []
-        exploration = Exploration(as_picture(cat(16)), rows, FP32)
+        exploration = Exploration(as_picture(cat(16)), rows, FP32, titles)
         sheet = exploration.run(told.append, stop=lambda: len(told) == 2)
         assert sheet.interrupted
         assert list(sheet.recipe["cells"]) == ["A1", "A2"]
@@ -215,14 +226,15 @@ class TestTransfers:
 
     def test_what_cannot_be_painted_is_found_before_anything_is(self) -> None:
         tiny = as_picture(strokes(8, 8), "tiny.png")
-        rows = transfer_cells([STYLES[0], tiny], [[("a", PAINT)]])
+        rows, _ = transfer_cells([STYLES[0], tiny], [("", [("a", PAINT)])], NAMES)
         with pytest.raises(PictureError, match=r"tiny\.png: 8×8 px is too small"):
             Exploration(as_picture(cat(16)), rows, FP32).estimate()
 
     def test_the_time_is_the_sum_of_all(self) -> None:
         content = as_picture(cat(32))
         looks = [("a", PAINT), ("b", dataclasses.replace(PAINT, steps=200))]
-        found = Exploration(content, transfer_cells(STYLES[:1], [looks]), FP32).estimate()
+        rows, _ = transfer_cells(STYLES[:1], [("", looks)], ["4"])
+        found = Exploration(content, rows, FP32).estimate()
         alone = [
             Transfer(content, STYLES[:1], settings, FP32).cost().seconds for _, settings in looks
         ]
@@ -236,9 +248,10 @@ class TestTransfers:
             for number, name in enumerate(names)
         ]
         content = as_picture(cat(16))
+        rows, _ = transfer_cells(styles, [("", [("a", PAINT)])], names)
         with pytest.raises(SettingError, match="200 cells are too many"):
-            Exploration(content, transfer_cells(styles, [[("a", PAINT)]]), FP32)
-        cells = [row[0] for row in transfer_cells(styles, [[("a", PAINT)]])]
+            Exploration(content, rows, FP32)
+        cells = [row[0] for row in rows]
         most = next(n for n in range(200, 0, -1) if fits(content, cells[:n]))
         one = Transfer(content, styles[:1], PAINT, FP32).run()
         done = {cell_name(0, place): (cell, one) for place, cell in enumerate(cells[:most])}

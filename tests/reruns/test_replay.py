@@ -157,7 +157,9 @@ class TestPrepare:
     def test_other_weights(self) -> None:
         recipe = recipe_of(DreamSettings(), weights={"sha256": "0" * 64})
         content = [("content", as_picture(cat(32)))]
-        with pytest.raises(WeightsError, match=r"other weights .*stylize models add"):
+        with pytest.raises(
+            WeightsError, match=r"weights of the network 'vgg16' differ .*stylize models add"
+        ):
             job_of(recipe, content, DreamSettings(), FP32)
 
     @pytest.mark.parametrize("pictures", [[], [("mask", as_picture(cat(32)))]])

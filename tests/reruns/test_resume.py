@@ -218,9 +218,9 @@ def test_other_terms_are_told(tmp_path: Path) -> None:
 def test_the_state_of_another_run(tmp_path: Path) -> None:
     path = tmp_path / "run.checkpoint"
     stopped(JOBS["jitter"](), 2, path)
-    with pytest.raises(CheckpointError, match="other sizes than this version plans"):
+    with pytest.raises(CheckpointError, match="other sizes than this version would use"):
         gone_on(dream(octaves=1), path)
-    with pytest.raises(CheckpointError, match="other sizes than this version plans"):
+    with pytest.raises(CheckpointError, match="other sizes than this version would use"):
         gone_on(dream(steps=1), path)
     stopped(JOBS["adam"](), 2, path)
     with pytest.raises(CheckpointError, match="state is that of another run"):

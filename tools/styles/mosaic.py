@@ -95,7 +95,7 @@ def drawing(rng: Generator) -> tuple[Array, Array]:
 
 
 def lay(rng: Generator, flow: Array) -> tuple[Array, Array]:
-    """Set tiles one beside another along the rows, spreading from the middle: places and ways."""
+    """Set tiles next to each other along the rows, spreading from the middle: places and ways."""
     places, ways = [], []
     cells: dict[tuple[int, int], list[int]] = defaultdict(list)
     queue = deque([CENTRE + np.array([0.0, 6.0])])

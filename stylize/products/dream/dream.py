@@ -37,7 +37,7 @@ from stylize.runs.masks import requested_mask, subject_notes
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
 from stylize.runs.session import Session
-from stylize.settings.dream import DreamSettings
+from stylize.settings.dream import BaseDreamSettings, DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
 from stylize.settings.layers import amplified_layer, dream_layers
@@ -46,11 +46,11 @@ from stylize.settings.schedule import OctavePlan, Scale, dream_octaves, result_s
 
 @dataclass(frozen=True)
 class Dreamt:
-    """What came of it.
+    """The result of a dream on a tensor.
 
     Attributes:
         pixels: ``(1, 3, H, W)`` in [0, 1], on the dreamer's device.
-        outcomes: of the octaves that were begun.
+        outcomes: of the octaves that were started.
         interrupted: whether it was stopped.
     """
 
@@ -65,10 +65,10 @@ class Dreamer:
     Args:
         settings: how the result looks.
         weights: of the network.
-        device: where the work is done.
+        device: the device that does the work.
         guide: a picture whose motifs the dream uses.
-        session: what is shared with other pictures.
-        photo: the picture, if there is one, that stays in memory during the dream.
+        session: keeps networks in memory and shares them between calls.
+        photo: the photo, if any; it stays in memory during the dream.
 
     Attributes:
         memory_plan: how pictures are held in memory; set it before a dream.
@@ -81,7 +81,7 @@ class Dreamer:
 
     def __init__(
         self,
-        settings: DreamSettings,
+        settings: BaseDreamSettings,
         weights: Weights,
         device: Device,
         guide: Picture | None = None,
@@ -161,18 +161,18 @@ class Dreamer:
         Args:
             photo: ``(1, 3, H, W)`` in [0, 1].
             scales: its octaves, as :meth:`plan` gives them.
-            mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows where; everywhere
-                where it is 0, the result is ``photo`` to the bit; or its periodic part, where
-                the edges meet.
-            levels: grey levels a step; the strength, evenly spread, if None.
-            generator: of the jitter; seeded by the settings if None.
+            mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows at each pixel. Where it
+                is 0, the result is exactly ``photo``, or its periodic part for a tileable
+                picture.
+            levels: grey levels per step; None spreads the strength evenly.
+            generator: source of the jitter; None seeds one from the settings.
             on_step: called after every step.
-            stop: asked after every step; True ends it with the picture so far.
-            snapshots: called with snapshots, and where to resume.
+            stop: called after every step; True ends the run with the picture so far.
+            snapshots: receives snapshots, and says where to resume.
 
         Raises:
-            NumericalError: the objective left the finite numbers.
-            InterruptedRunError: stopped before the first step was done.
+            NumericalError: the objective is not finite.
+            InterruptedRunError: stopped before the end of the first step.
             CheckpointError: the state to continue from belongs to another dream.
         """
         photo = photo.to(self.device.name)
@@ -218,14 +218,14 @@ class Dreamer:
         return picture if mask is None else _blended(photo, picture, mask=mask)
 
     def _carried(self, picture: Tensor, before: Tensor, base: Tensor) -> Tensor:
-        """The picture at the next size: the photograph there with the detail added so far."""
+        """The picture at the next size: the photo at that size plus the detail added so far."""
         size = (base.shape[2], base.shape[3])
         if self.settings.carry == "detail":
             return soft_clipped(base + self._resized(picture - before, size), base)
         return soft_clipped(self._resized(picture, size), base)
 
     def _base(self, photo: Tensor, size: tuple[int, int]) -> Tensor:
-        """The photograph at an octave; itself at its own size, so nothing may be changed in it."""
+        """The photo at an octave. At full size it is the photo itself, so do not modify it."""
         resized = self._resized(photo, size)
         return photo if resized is photo else resized.clamp_(0, 1)
 
@@ -270,7 +270,7 @@ class Dreamer:
         return PeriodicEngine(engine, self._margin_px, self._stride)
 
     def _terms(self, photo: Tensor) -> list[PositionLoss]:
-        """What to amplify, in units of what a picture has of it."""
+        """The losses to amplify, relative to their values for a picture."""
         features = features_of(self._vgg, photo, self._vgg.layers)
         return [
             self._term(target).relative_to(features[amplified_layer(target, self._architecture)])
@@ -290,7 +290,7 @@ class Dreamer:
         if self.settings.guide_mode == "match":
             return GuideLoss(name, layer, target.weight, guide=guide, border=border)
         shares = guide.float().mean((0, 2, 3))
-        # A guide in which the layer sees nothing asks for nothing.
+        # A guide without any activation at the layer has nothing to amplify.
         shares /= shares.sum().clamp_min(torch.finfo(shares.dtype).tiny)
         return EnergyLoss(name, layer, target.weight, channels=shares, border=border)
 
@@ -321,7 +321,7 @@ def _blended(photo: Tensor, picture: Tensor, *, mask: Tensor | None) -> Tensor:
     Args:
         photo: ``(1, 3, H, W)``.
         picture: of the same shape.
-        mask: ``(1, 1, h, w)`` in [0, 1], resized where need be; None for 1 everywhere.
+        mask: ``(1, 1, h, w)`` in [0, 1], resized if necessary; None for 1 everywhere.
     """
     if mask is None:
         return picture.clone()
@@ -334,19 +334,19 @@ LEAST_SIDE = 16
 
 
 class Dream:
-    """One dream, prepared: the network is loaded, the octaves are known.
+    """A prepared dream: the network is loaded, the octaves are known.
 
     Args:
         photo: the picture to dream on; None for the noise that ``from_noise`` asks for.
         settings: how the result looks.
-        execution: where it is done.
+        execution: device, precision and threads.
         guide: a picture whose motifs the dream uses.
         mask: white where the dream shows, black where the photo stays.
         preset: the name of the preset behind the settings, for the recipe.
-        session: what is shared with other pictures.
+        session: keeps networks in memory and shares them between calls.
 
     Attributes:
-        notes: what a user may want to know of the plan.
+        notes: messages for the user about the plan.
         area: white where the dream shows; None for everywhere.
 
     Raises:
@@ -384,12 +384,12 @@ class Dream:
 
     @property
     def memory_plan(self) -> MemoryPlan:
-        """How the picture is held in memory."""
+        """The plan for holding the picture in memory, whole or in tiles."""
         return self._dreamer.memory_plan
 
     @memory_plan.setter
     def memory_plan(self, memory_plan: MemoryPlan) -> None:
-        """Hold it in another way."""
+        """Replace the plan."""
         self._dreamer.memory_plan = memory_plan
 
     def cost(self) -> Cost:
@@ -405,14 +405,11 @@ class Dream:
         """Dream.
 
         Args:
-            on_step: called after every step.
-            stop: asked after every step; True ends the run with the picture so far.
-            snapshots: called with snapshots, and where to resume.
+            on_step, stop, snapshots: see :class:`stylize.optimize.loop.Descent`.
 
         Raises:
-            NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: the state to continue from belongs to another run.
+            StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
         found = self._dreamer.dream(
             starting_pixels(self.photo, self.settings, self.size),
@@ -431,7 +428,7 @@ class Dream:
         )
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot of the loop with what it takes to prepare the same run again."""
+        """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
         memory_plan = dataclasses.replace(self.memory_plan, tile_px=snapshot.tile_px)
         recipe = self._recipe(snapshot.outcomes, interrupted=True, memory_plan=memory_plan)
         return dataclasses.replace(snapshot, recipe=recipe)
@@ -452,16 +449,16 @@ class Dream:
         )
 
 
-def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, int]:
+def picture_size(photo: Picture | None, settings: BaseDreamSettings) -> tuple[int, int]:
     """``(height, width)`` of the result.
 
     Raises:
-        SettingError: not exactly one of a picture and noise.
-        PictureError: too small for the network.
+        SettingError: both a photo and noise are given, or neither.
+        PictureError: the picture is too small for the network.
     """
     noise = settings.noise_size
     if (photo is None) == (noise is None):
-        raise SettingError("a dream begins from a picture, or else from noise")
+        raise SettingError("a dream starts either from a photo or from noise")
     size = noise if photo is None else result_size(settings, photo.size)
     assert size is not None
     if min(size) < LEAST_SIDE:
@@ -474,7 +471,7 @@ def picture_size(photo: Picture | None, settings: DreamSettings) -> tuple[int, i
 
 
 def starting_pixels(
-    photo: Picture | None, settings: DreamSettings, size: tuple[int, int]
+    photo: Picture | None, settings: BaseDreamSettings, size: tuple[int, int]
 ) -> Tensor:
     """The picture before the dream, ``(1, 3, *size)``: the photo resized, or noise."""
     if photo is not None:
@@ -498,7 +495,7 @@ def dream_area(area: Picture, size: tuple[int, int], feather_px: float) -> Tenso
     """How much of a dream shows where, ``(1, 1, *size)`` in [0, 1].
 
     Raises:
-        PictureError: of other sides than the picture, or nowhere.
+        PictureError: the mask has another aspect ratio than the picture, or is empty.
     """
     found = soft_inside(mask_weights(area, size), feather_px)
     require_some(found, area.name)

@@ -1,4 +1,4 @@
-"""The frames of a film on disk: written one by one, found again, put together."""
+"""The frames of a film on disk: write them one by one, find them again, join them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from stylize.runs.recipe import load_recipe, to_text
 
 _FRAME = re.compile(r"frame-(\d{5}|[1-9]\d{5})\.png")
 
-# In the recipe of a frame that a loop has faded, which no film can go on from.
+# Marks the recipe of a frame that a loop has faded; no film can continue from it.
 _FADED = "faded"
 
 
 def frame_path(folder: Path, number: int) -> Path:
-    """Where a frame lies, counted from 1."""
+    """The path of a frame, counted from 1."""
     return folder / f"frame-{number:05d}.png"
 
 
@@ -34,7 +34,7 @@ class Reel:
 
     Args:
         folder: may not exist yet.
-        laid_out: whether the frames are those of a finished loop, not raw ones.
+        laid_out: whether these are the frames of a finished loop instead of raw frames.
     """
 
     def __init__(self, folder: Path, *, laid_out: bool = False) -> None:
@@ -42,14 +42,14 @@ class Reel:
         self._laid_out = laid_out
 
     def numbers(self) -> list[int]:
-        """Of all frames that are there."""
+        """The numbers of all frames in the folder."""
         if not self.folder.is_dir():
             return []
         found = (_FRAME.fullmatch(path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
 
     def clear(self, after: int = 0) -> None:
-        """Remove the frames behind a number, and the folder if nothing else is in it."""
+        """Remove the frames after a number, and the folder if it is then empty."""
         for number in self.numbers():
             if number > after:
                 frame_path(self.folder, number).unlink()
@@ -57,10 +57,10 @@ class Reel:
             self.folder.rmdir()
 
     def require(self, tunnel: Tunnel) -> None:
-        """Make sure that the frames are a film's own.
+        """Check that the frames belong to a film.
 
         Raises:
-            OutputError: one of them is of another film, or all are damaged.
+            OutputError: one of them belongs to another film, or all are damaged.
         """
         if not self.is_of(tunnel):
             raise OutputError(
@@ -69,13 +69,13 @@ class Reel:
             )
 
     def is_of(self, tunnel: Tunnel) -> bool:
-        """Whether there is no frame of another film, and one that is whole if any is there."""
+        """Whether no frame belongs to another film and, if there are frames, one is intact."""
         film = tunnel.recipe(0, {})
         verdicts = [self._is_of(number, film) for number in self.numbers()]
         return False not in verdicts and (True in verdicts or not verdicts)
 
     def _is_of(self, number: int, film: dict[str, Any]) -> bool | None:
-        """None for a frame so damaged that there is no telling."""
+        """Whether a frame belongs to the film; None if it is too damaged to tell."""
         try:
             recipe = load_recipe(frame_path(self.folder, number))
             if self._laid_out:
@@ -87,16 +87,16 @@ class Reel:
             return False
 
     def last_of(self, tunnel: Tunnel) -> int:
-        """Number of the last frame up to which the film is there, 0 if there is none.
+        """The number of the last frame of the unbroken sequence, 0 if there is none.
 
         Raises:
-            OutputError: the frames are of another film.
+            OutputError: the frames belong to another film.
         """
         self.require(tunnel)
         return next(number for number in count(1) if not self._is_whole(number)) - 1
 
     def _is_whole(self, number: int) -> bool:
-        """Whether a frame can be gone on from; one that is damaged is dreamt again."""
+        """Whether the film can continue from a frame; a damaged frame is dreamt again."""
         try:
             self.read(number)
         except PictureError:
@@ -113,7 +113,7 @@ class Reel:
         on_step: Callable[[int], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> bool:
-        """Dream all frames that are not there yet.
+        """Dream all missing frames.
 
         Args:
             tunnel: the film.
@@ -136,7 +136,7 @@ class Reel:
 
 
 def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
-    """The frames of the finished film in order; those that a loop fades are written anew.
+    """The frames of the finished film in order; faded frames of a loop are written again.
 
     Args:
         tunnel: the film.
@@ -158,7 +158,7 @@ def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
 
 
 def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int, overwrite: bool) -> Path:
-    """Make one moving picture of the raw frames; returns the file that was written.
+    """Make an animation from the raw frames and return the file that was written.
 
     Args:
         tunnel: the film.
@@ -184,7 +184,7 @@ def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int, overwrite
 
 
 def lay_out(tunnel: Tunnel, reel: Reel, folder: Path) -> None:
-    """Put the frames of a finished loop into a folder of their own, in the place of older ones."""
+    """Move the frames of a finished loop to their own folder, replacing older ones."""
     Reel(folder, laid_out=True).clear(after=tunnel.settings.frames)
     for number, path in enumerate(cut(tunnel, reel, folder), 1):
         if path.parent != folder:

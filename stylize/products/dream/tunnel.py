@@ -1,19 +1,18 @@
-"""The zooming film: every frame is a step of the camera and a step of a dream."""
+"""The zooming film: each frame is one camera step and one step of a dream."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import InterruptedRunError
 from stylize.gradients.self_test import resolve
 from stylize.images.read import Picture
+from stylize.images.views import view, view_matrix
 from stylize.networks.models import load_weights
 from stylize.planning.cost import Cost
 from stylize.planning.device import budget_bytes, require_own_threads
@@ -29,12 +28,12 @@ from stylize.settings.schedule import Scale, size_notes
 
 @dataclass(frozen=True)
 class Camera:
-    """What moves from one frame to the next.
+    """The movement from one frame to the next.
 
     Attributes:
         zoom: enlargement about the centre.
         rotate: degrees, the picture turning counter-clockwise.
-        pan_x, pan_y: way of the camera to the right and down, in shares of the sides.
+        pan_x, pan_y: movement of the camera to the right and down, as shares of the sides.
     """
 
     zoom: float = 1.0
@@ -45,52 +44,42 @@ class Camera:
     def move(self, image: Tensor) -> Tensor:
         """The next view of ``(1, C, H, W)``, of the same shape.
 
-        What comes in from outside is the picture mirrored at its edges.
+        Beyond its edges the picture is mirrored.
         """
-        height, width = image.shape[2:]
-        angle = math.radians(self.rotate)
-        cosine, sine = math.cos(angle) / self.zoom, math.sin(angle) / self.zoom
-        # From places in the new view to places in the old one, both in [-1, 1]; the sides' ratio
-        # makes a turn a turn.
-        matrix = torch.tensor(
-            [
-                [cosine, -sine * height / width, 2 * self.pan_x],
-                [sine * width / height, cosine, 2 * self.pan_y],
-            ],
-            dtype=image.dtype,
-            device=image.device,
+        matrix = view_matrix(
+            (image.shape[2], image.shape[3]),
+            degrees=self.rotate,
+            zoom=self.zoom,
+            across=self.pan_x,
+            down=self.pan_y,
         )
-        grid = F.affine_grid(matrix[None], [1, *image.shape[1:]], align_corners=False)
-        moved = F.grid_sample(
-            image, grid, mode="bicubic", padding_mode="reflection", align_corners=False
-        )
-        return moved.clamp(0, 1)
+        return view(image, matrix, "bicubic").clamp(0, 1)
 
 
 # Contrast may grow up to this standard deviation, or to the first frame's; a dream from faint
 # noise needs room.
 GROWN_CONTRAST = 0.2
 
-# By how much a frame's contrast is raised at most where the camera came to a dull place.
+# Limit for raising a frame's contrast where the camera reached a dull place.
 MOST_GAIN = 1.02
 
-# Rounds in which clipping and brightness come to agree; each leaves of the difference the share
-# of what is clipped, which in a dark film is half of it.
+# Rounds to reconcile clipping and brightness. Each round reduces the difference to the share of
+# clipped pixels, which is a half in a dark film.
 ROUNDS = 12
 
 # Share of a loop over which its end fades into its beginning.
 FADE_SHARE = 0.25
 
-# Changes nothing in the frames, only how many there are and how they are shown.
+# These change only the number of frames and how they are shown, not the frames.
 FREE_SETTINGS = ("frames", "fps", "loop")
 
-# How a frame is held in memory depends on what else is running, and changes rounding only.
+# How a frame is held in memory depends on other programs and changes only the rounding.
 FREE_RESOLVED = ("frames", "engine", "tile_px", "history")
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """Brightness and contrast that a film is held to.
+    """The brightness and contrast to which a film is held.
 
     Attributes:
         mean: ``(1, 3, 1, 1)``, of each channel in the first frame.
@@ -102,11 +91,11 @@ class Anchor:
 
     @classmethod
     def of(cls, picture: Tensor) -> Anchor:
-        """Taken from ``(1, 3, H, W)``."""
+        """Measure ``(1, 3, H, W)``."""
         return cls(picture.mean((2, 3), keepdim=True), _contrast(picture))
 
     def hold(self, picture: Tensor) -> Tensor:
-        """The picture with the mean of the first frame and a contrast like its."""
+        """Give the picture the mean of the first frame and a similar contrast."""
         now = max(_contrast(picture), 1e-6)
         most = max(self.contrast, GROWN_CONTRAST)
         gain = most / now if now > most else min(MOST_GAIN, max(1.0, self.contrast / now))
@@ -123,12 +112,12 @@ def _contrast(picture: Tensor) -> float:
 
 
 class Tunnel:
-    """One film, prepared.
+    """A prepared film.
 
     Args:
         photo: the first frame; None for noise.
         settings: how the film looks and moves.
-        execution: where it is done.
+        execution: device, precision and threads.
         guide: a picture whose motifs the dream uses.
         preset: the name of the preset behind the settings, for the recipe.
 
@@ -165,17 +154,17 @@ class Tunnel:
 
     @property
     def raw_frames(self) -> int:
-        """Frames to be dreamt: those of the film, and what a loop fades away."""
+        """The number of frames to dream: those of the film and those that a loop fades away."""
         return self.settings.frames + fade_frames(self.settings)
 
     @property
     def memory_plan(self) -> MemoryPlan:
-        """How a frame is held in memory."""
+        """The plan for holding a frame in memory."""
         return self._dreamer.memory_plan
 
     @memory_plan.setter
     def memory_plan(self, memory_plan: MemoryPlan) -> None:
-        """Hold it in another way."""
+        """Replace the plan."""
         self._dreamer.memory_plan = memory_plan
 
     def cost(self) -> Cost:
@@ -196,7 +185,7 @@ class Tunnel:
         Args:
             last: the last frame that exists, ``(1, 3, H, W)``; None to begin.
             number: of that frame, counted from 1; 0 to begin.
-            stop: asked after every step; True ends the film with the last whole frame.
+            stop: called after every step; True ends the film with the last complete frame.
         """
         first = _quantised(starting_pixels(self.photo, self.settings, self.size))
         anchor = Anchor.of(first)
@@ -223,7 +212,7 @@ class Tunnel:
                 self._camera.move(last),
                 scales,
                 levels=settings.strength * settings.pace / sum(each.steps for each in scales),
-                # Of its own for each frame, so that a film can go on at any.
+                # Each frame has its own seed, so that a film can continue from any frame.
                 generator=torch.Generator().manual_seed(
                     (settings.seed * 1_000_003 + index) % 2**63
                 ),
@@ -234,7 +223,7 @@ class Tunnel:
         return None if found.interrupted else (found.pixels.cpu(), found.outcomes[-1].losses)
 
     def recipe(self, frames: int, losses: dict[str, float]) -> dict[str, Any]:
-        """The document of a film of so many frames."""
+        """The recipe of a film with this number of frames."""
         roles = {"content": self.photo, "guide": self.guide}
         resolved = resolution(self.device, self.size, [], self.memory_plan)
         resolved["scales"] = [[each.width, each.height, each.steps] for each in self.scales]
@@ -251,7 +240,7 @@ class Tunnel:
 
 
 def is_same_film(recipe: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two recipes lead to the same frames, as far as both go.
+    """Whether two recipes give the same frames, as far as both films go.
 
     Args:
         recipe: of a file; untrusted.
@@ -290,7 +279,7 @@ def faded(beginning: Tensor, continued: Tensor, share: float) -> Tensor:
         share: of the beginning, 0 to 1.
     """
     mixed = torch.lerp(continued, beginning, share)
-    # Two pictures that have nothing to do with each other lose contrast where they mix.
+    # A mixture of two unrelated pictures has less contrast than either.
     wanted = (1 - share) * _contrast(continued) + share * _contrast(beginning)
     mean = mixed.mean((2, 3), keepdim=True)
     gain = wanted / max(_contrast(mixed), 1e-6)
@@ -298,5 +287,5 @@ def faded(beginning: Tensor, continued: Tensor, share: float) -> Tensor:
 
 
 def _quantised(picture: Tensor) -> Tensor:
-    """As a frame's file holds it, so that going on from the file is going on."""
+    """Round as in a frame's file, so that a film continues identically from the file."""
     return (picture * 255).round() / 255

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from stylize.images.read import Picture
+from stylize.images.views import view
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.growth import (
     Course,
@@ -19,7 +20,6 @@ from stylize.products.inspect.growth import (
     Grown,
     Views,
     ascend,
-    seen,
     size_of,
 )
 from stylize.products.inspect.model import Model
@@ -39,11 +39,11 @@ LEAST_LIKENESS = 0.1
 
 
 def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
-    """Strength of the reference times likeness to it: ``dot · max(0.1, cos)^power``.
+    """Strength of the reference times similarity to it: ``dot · max(0.1, cos)^power``.
 
     Args:
         features, reference: ``(1, C, h, w)`` activations.
-        power: weight of the likeness; 0 ignores it.
+        power: weight of the similarity; 0 ignores it.
 
     Returns:
         A scalar: the sum over all positions, divided by the reference's own.
@@ -84,8 +84,8 @@ def caricature(
     def evaluate(pictures: Tensor) -> tuple[Tensor, Tensor]:
         matrix = views.matrix(size_of(pictures), generator)
         with torch.no_grad():
-            reference = vgg(seen(photo, matrix))[layer]
-        value = exaggeration(vgg(seen(pictures, matrix))[layer], reference, power)
+            reference = vgg(view(photo, matrix))[layer]
+        value = exaggeration(vgg(view(pictures, matrix))[layer], reference, power)
         return value[None], value
 
     return ascend(image, evaluate, course)
@@ -103,17 +103,13 @@ def show_caricature(
     """A picture that exaggerates what a layer sees in a photo.
 
     Args:
-        photo: the photo.
+        photo, execution, session: see :func:`stylize.products.inspect.response.query`.
         settings: of the layer and of the optimization.
-        execution: device, precision and threads.
         on_step, stop: see :class:`stylize.products.inspect.growth.Course`.
-        session: keeps networks in memory and shares them between calls.
 
     Raises:
-        UnknownNameError: the network has no such layer.
-        PictureError: the photo is too small for it.
         NumericalError: the exaggeration is not finite.
-        StylizeError: the network or the device is not available.
+        StylizeError: the photo, the layer, the network or the device cannot be used.
     """
     model = Model(settings.network, execution, session)
     grown = _grown(

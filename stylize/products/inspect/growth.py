@@ -16,10 +16,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, cosine_similarity, grid_sample
+from torch.nn.functional import cosine_similarity
 
 from stylize.errors import NumericalError
 from stylize.images.blur import blur
+from stylize.images.views import view, view_matrix
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.response import Features, Response
 from stylize.products.inspect.result import OnStep, Stop
@@ -110,7 +111,7 @@ class Views:
     scale: float = 0.1
 
     def matrix(self, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-        """A random view, as :func:`torch.nn.functional.affine_grid` takes it, ``(2, 3)``.
+        """A random view, see :func:`stylize.images.views.view_matrix`.
 
         Args:
             size: ``(height, width)`` in pixels.
@@ -118,28 +119,13 @@ class Views:
         """
         height, width = size
         turn, scale, down, across = (2 * torch.rand(4, generator=generator) - 1).tolist()
-        angle, zoom = math.radians(self.degrees * turn), math.exp(math.log1p(self.scale) * scale)
-        cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
-        return torch.tensor(
-            [
-                [cosine, -sine * height / width, 2 * self.shift_px * across / width],
-                [sine * width / height, cosine, 2 * self.shift_px * down / height],
-            ]
+        return view_matrix(
+            size,
+            degrees=self.degrees * turn,
+            zoom=math.exp(math.log1p(self.scale) * scale),
+            across=self.shift_px * across / width,
+            down=self.shift_px * down / height,
         )
-
-
-def seen(pictures: Tensor, matrix: Tensor) -> Tensor:
-    """A view of pictures, mirrored where it reaches beyond them; part of the graph.
-
-    Args:
-        pictures: ``(N, C, H, W)``.
-        matrix: ``(2, 3)``, the same view for all.
-    """
-    many = matrix.to(pictures)[None].expand(len(pictures), -1, -1)
-    grid = affine_grid(many, list(pictures.shape), align_corners=False)
-    return grid_sample(
-        pictures, grid, mode="bilinear", padding_mode="reflection", align_corners=False
-    )
 
 
 def size_of(pictures: Tensor) -> tuple[int, int]:
@@ -237,7 +223,7 @@ def grow(
     """
 
     def evaluate(pictures: Tensor) -> tuple[Tensor, Tensor]:
-        features = vgg(seen(pictures, views.matrix(size_of(pictures), generator)))
+        features = vgg(view(pictures, views.matrix(size_of(pictures), generator)))
         values = response(features)
         return values, values.sum() - _likeness(features, response, values, diversity)
 

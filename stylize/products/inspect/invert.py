@@ -76,8 +76,7 @@ def invert(
         smoothness: weight of the total variation. The relative error has weight 1, and is 1 for
             a picture without any activation.
         seed: of the noise.
-        on_step: called after every step.
-        stop: called after every step; True ends the run with the picture so far.
+        on_step, stop: see :class:`stylize.optimize.loop.Descent`.
 
     Raises:
         NumericalError: the objective is not finite.
@@ -120,18 +119,14 @@ def show_inversion(
     """A photo reconstructed from one layer, or from five layers side by side.
 
     Args:
-        photo: the photo.
+        photo, execution, session: see :func:`stylize.products.inspect.response.query`.
         settings: of the layers and of the optimization.
-        execution: device, precision and threads.
         on_step: called after every step of every layer.
         stop: called after every step; True ends the run with the result so far.
-        session: keeps networks in memory and shares them between calls.
 
     Raises:
-        UnknownNameError: the network has no such layer.
-        PictureError: the photo is too small for it.
         NumericalError: the objective is not finite.
-        StylizeError: the network or the device is not available.
+        StylizeError: the photo, the layer, the network or the device cannot be used.
     """
     model = Model(settings.network, execution, session)
     settings.check_layers(model.weights.architecture)

@@ -175,7 +175,7 @@ MOST_PIXELS = 24_000_000
 GAP_PX = 2
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PhotoMap(Finding):
     """A map of photos.
 
@@ -190,6 +190,10 @@ class PhotoMap(Finding):
     grid: tuple[int, int]
     names: dict[tuple[int, int], str]
     cell_px: int
+
+    def companions(self, target: Path) -> list[Path]:
+        """List the files that :meth:`save_companions` writes."""
+        return [*super().companions(target), page_path(target)]
 
     def save_companions(self, target: Path, *, overwrite: bool) -> list[Path]:
         """Write the list of photos and the page next to the picture; return their paths.

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylize.errors import InterruptedRunError
 from stylize.images.read import Picture
-from stylize.products.inspect.response import Features, Query, Response, query
+from stylize.products.inspect.response import Features, Query, Response, query, silence_of
 from stylize.products.inspect.result import Finding, OnStep, Stop, brief, stretched
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
@@ -176,7 +176,13 @@ def show_occlusion(
         raise InterruptedRunError("stopped before the patch reached every place")
     size = (image.shape[2], image.shape[3])
     shares = stretched(drop_map(found, size, settings.patch).clamp_min(0)).to(image)
-    return asked.finding(shares, settings.view, _numbers(found, settings.patch, size, asked))
+    return asked.finding(
+        shares,
+        settings.view,
+        _numbers(found, settings.patch, size, asked),
+        silence_of(asked.response, asked.features()),
+        [] if float(found.drops.max()) > 0 else ["hiding no part of the photo lowers the response"],
+    )
 
 
 def _numbers(found: Occlusion, patch: int, size: tuple[int, int], asked: Query) -> dict[str, Any]:

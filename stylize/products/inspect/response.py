@@ -71,15 +71,19 @@ class TargetResponse:
         ]
         return torch.stack(parts).sum(0)
 
-    def _value(self, features: Tensor, target: Target) -> Tensor:
-        amounts = position_amounts(features, target.channels).sum(1)
+    def watched(self, maps: Tensor) -> Tensor:
+        """The positions of ``(N, C, h, w)`` that count: all, or the one at the place."""
         if self.place is None:
-            return amounts.mean((1, 2))
+            return maps
         row, column = (
             min(int(share * side), side - 1)
-            for share, side in zip(self.place, amounts.shape[1:], strict=True)
+            for share, side in zip(self.place, maps.shape[2:], strict=True)
         )
-        return amounts[:, row, column]
+        return maps[:, :, row : row + 1, column : column + 1]
+
+    def _value(self, features: Tensor, target: Target) -> Tensor:
+        amounts = position_amounts(features, target.channels).sum(1, keepdim=True)
+        return self.watched(amounts).mean((1, 2, 3))
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,86 @@ def shared_direction(photos: Sequence[Tensor], usual: Tensor) -> Tensor:
     return ((torch.stack(list(photos)) - usual) / (usual + floor)).amin(0).clamp_min(0)
 
 
+# A channel is silent if its mean rectified activation is below this share of its layer's mean.
+# In VGG-16, one channel of conv5_3 in six is; in the layers up to conv4_2, none.
+SILENT_SHARE = 0.02
+
+# Channels or classes that a note names.
+NAMED = 5
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The parts of a response that a photo does not excite.
+
+    Attributes:
+        silent: the channels, such as ``conv5_3:100``, or the class.
+        strongest: the channels of the same layers, or the classes, with the largest responses.
+        notes: messages for the user, one line for each layer.
+    """
+
+    silent: tuple[str, ...] = ()
+    strongest: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@torch.no_grad()
+def silence_of(response: Response, features: Features) -> Silence:
+    """Find the channels that a photo does not excite, or a class less likely than by chance.
+
+    Args:
+        response: the response that is explained. Channels with a negative weight are ignored.
+        features: activations of one photo by layer, ``(1, C, h, w)``.
+    """
+    if isinstance(response, ClassResponse):
+        return _unlikely_class(response, features)
+    if not isinstance(response, TargetResponse):
+        return Silence()
+    silent: list[str] = []
+    strongest: list[str] = []
+    notes: list[str] = []
+    where = "this photo" if response.place is None else "this place of the photo"
+    for layer in response.layers:
+        amounts = mean_activations(response.watched(features[layer]))[0]
+        chosen = {
+            channel
+            for target in response.targets
+            if target.layer == layer and target.weight > 0
+            for channel in target.channels or ()
+        }
+        quiet = sorted(each for each in chosen if amounts[each] <= SILENT_SHARE * amounts.mean())
+        loudest = [each for each in amounts.argsort(descending=True).tolist() if amounts[each] > 0]
+        best = loudest[:NAMED]
+        strongest += [f"{layer}:{channel}" for channel in best]
+        if quiet:
+            silent += [f"{layer}:{channel}" for channel in quiet]
+            remedy = f"the strongest channels there are {_named(layer, best)}" if best else ""
+            verb = "does" if len(quiet) == 1 else "do"
+            line = f"{_named(layer, quiet[:NAMED])} {verb} not respond to {where}"
+            notes.append(f"{line}; {remedy}" if remedy else f"{line}, nor does any other channel")
+    return Silence(tuple(silent), tuple(strongest), tuple(notes))
+
+
+def _named(layer: str, channels: Sequence[int]) -> str:
+    return f"{layer}:{','.join(map(str, channels))}"
+
+
+def _unlikely_class(response: ClassResponse, features: Features) -> Silence:
+    head = response.head
+    likely = class_probabilities(head, features)
+    best = tuple(head.name_of(each) for each in likely.argsort(descending=True)[:NAMED].tolist())
+    if float(likely[response.index]) * head.classes >= 1:
+        return Silence(strongest=best)
+    name = head.name_of(response.index)
+    note = f"the network does not see class {name} in this photo; its best classes are "
+    return Silence((name,), best, (note + ", ".join(best),))
+
+
+def class_probabilities(head: Head, features: Features) -> Tensor:
+    """The probability of each class for one photo, ``(classes,)``."""
+    return head(features[head.layer])[0].softmax(0)
+
+
 @dataclass(frozen=True)
 class Query:
     """A question about a photo, ready to be answered.
@@ -243,19 +327,35 @@ class Query:
         """The network up to the layers of the response."""
         return self.model.vgg(self.response.layers)
 
-    def finding(self, shares: Tensor, view: str, numbers: dict[str, Any]) -> Finding:
+    @torch.no_grad()
+    def features(self) -> dict[str, Tensor]:
+        """The photo's activations in the layers of the response, ``(1, C, h, w)``."""
+        return self.vgg(self.image)
+
+    def finding(
+        self,
+        shares: Tensor,
+        view: str,
+        numbers: dict[str, Any],
+        silence: Silence,
+        notes: Sequence[str] = (),
+    ) -> Finding:
         """The answer as a picture.
 
         Args:
             shares: ``(1, 1, H, W)`` in [0, 1], how much each pixel contributes.
             view: as :func:`stylize.products.inspect.result.rendered` takes it.
             numbers: reported together with the question.
+            silence: what of the question the photo does not excite.
+            notes: further messages for the user.
         """
         inputs = [("content", self.photo)]
         if self.like is not None:
             inputs.append(("like", self.like))
         result = self.model.result(rendered(shares, self.image, view), self.settings, inputs)
-        return Finding(result, self.settings.question | numbers)
+        heard = {"silent": list(silence.silent), "strongest": list(silence.strongest)}
+        said = [*silence.notes, *notes]
+        return Finding(result, self.settings.question | numbers | heard, notes=said)
 
     def place(self, down: float, across: float) -> list[int]:
         """A place, given as shares of the sides, as ``[X, Y]`` in px of the photo."""
@@ -277,7 +377,7 @@ def query(
         photo: the photo.
         settings: of the question.
         execution: device, precision and threads.
-        like: a picture; the response is then the photo's likeness to it at the target's layer.
+        like: a picture; the response is then the photo's similarity to it at the target's layer.
         session: keeps networks in memory and shares them between calls.
 
     Raises:
@@ -304,7 +404,7 @@ def query(
 
 @torch.no_grad()
 def likeness_to(picture: Picture, layer: str, model: Model, size: str) -> LikenessResponse:
-    """The likeness to a picture at a layer.
+    """The similarity to a picture at a layer.
 
     Raises:
         PictureError: the picture is too small.

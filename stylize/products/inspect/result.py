@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from stylize.errors import OutputError
 from stylize.images.contact_sheet import BACKGROUND
+from stylize.images.luma import luma
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
-from stylize.products.inspect.folder import write_inventory
+from stylize.products.inspect.folder import inventory_path, write_inventory
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result
 from stylize.settings.fields import to_document
@@ -27,7 +32,7 @@ Stop = Callable[[], bool]
 GAP_PX = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """The result of an inspection.
 
@@ -43,6 +48,50 @@ class Finding:
     digests: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def pixels(self) -> Tensor:
+        """The picture, ``(1, 3, H, W)`` float32 RGB in [0, 1]."""
+        return self.result.pixels
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe of the picture."""
+        return self.result.recipe
+
+    def save(self, target: str | Path, *, overwrite: bool = False, quality: int = 95) -> Path:
+        """Write the picture, its recipe, and the files that go next to it.
+
+        Args:
+            target: a file; its suffix decides the format.
+            overwrite: replace existing files.
+            quality: 1 to 100, for the lossy formats.
+
+        Raises:
+            OutputError: a name is taken, or the system refuses.
+        """
+        path = Path(target)
+        for each in self.companions(path):
+            if os.path.lexists(each) and not overwrite:
+                raise OutputError(f"{each} already exists", hint="overwrite=True replaces it")
+        self.result.save(path, overwrite=overwrite, quality=quality)
+        self.save_companions(path, overwrite=overwrite)
+        return path
+
+    def to_pil(self) -> Image.Image:
+        """Make a Pillow image."""
+        return self.result.to_pil()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return ``(H, W, 3)`` float32 in [0, 1]."""
+        return self.result.__array__(dtype, copy)
+
+    def _repr_png_(self) -> bytes:
+        return self.result._repr_png_()
+
+    def companions(self, target: Path) -> list[Path]:
+        """List the files that :meth:`save_companions` writes."""
+        return [inventory_path(target)] if self.digests else []
+
     def save_companions(self, target: Path, *, overwrite: bool) -> list[Path]:
         """Write the files that go next to the picture ``target``; return their paths.
 
@@ -54,6 +103,10 @@ class Finding:
         if not self.digests:
             return []
         return [write_inventory(target, self.digests, overwrite=overwrite)]
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[-2:]
+        return f"<{type(self).__name__} of {self.recipe['technique']}, {width}×{height} px>"
 
 
 def with_recipe(
@@ -123,8 +176,6 @@ COOL = (
     (0.85, 0.98, 0.99),
 )
 
-LUMA = (0.299, 0.587, 0.114)
-
 
 def heat(values: Tensor) -> Tensor:
     """Values ``(n, 1, h, w)`` in [-1, 1] as colours ``(n, 3, h, w)``; 0 is black."""
@@ -144,8 +195,7 @@ def overlay(values: Tensor, photo: Tensor) -> Tensor:
         values: ``(n, 1, h, w)`` in [-1, 1].
         photo: ``(1, 3, h, w)`` in [0, 1].
     """
-    luma = torch.tensor(LUMA, dtype=photo.dtype, device=photo.device).view(1, 3, 1, 1)
-    grey = 0.7 * (photo * luma).sum(1, keepdim=True)
+    grey = 0.7 * luma(photo)
     return torch.lerp(grey, heat(values), 0.8 * values.abs().clamp(0, 1).sqrt())
 
 

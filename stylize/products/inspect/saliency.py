@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from stylize.errors import UnknownNameError
+from stylize.errors import SettingError, UnknownNameError
 from stylize.images.read import Picture
 from stylize.networks.vgg import VGG
-from stylize.products.inspect.response import Query, Response, query
+from stylize.products.inspect.response import Features, Query, Response, query, silence_of
 from stylize.products.inspect.result import Finding, OnStep, brief, stretched
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
@@ -131,6 +131,31 @@ def smooth_gradient(
     return total / samples
 
 
+def grad_cam(response: Response, features: Features) -> Tensor:
+    """Class activation map by gradients (Selvaraju et al., ICCV 2017), ``(1, 1, h, w)``.
+
+    The rectified sum of the layer's rectified channels, each times the mean of the response's
+    gradient over its positions. For a single channel this is its own map.
+
+    Args:
+        response: reads one layer.
+        features: ``(1, C, h, w)`` activations by layer.
+
+    Raises:
+        SettingError: the response reads several layers.
+    """
+    if len(response.layers) > 1:
+        raise SettingError(
+            "--method grad-cam explains channels of one layer", hint="name channels of one layer"
+        )
+    (layer,) = response.layers
+    maps = features[layer].detach().float().requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(response({layer: maps}).sum(), maps)
+    weights = gradient.mean((2, 3), keepdim=True)
+    return (weights * maps.detach().clamp_min(0)).sum(1, keepdim=True).clamp_min(0)
+
+
 def attribution(
     vgg: VGG,
     response: Response,
@@ -144,16 +169,25 @@ def attribution(
 ) -> Tensor:
     """How much each pixel value contributes to the response, ``(1, 3, H, W)``.
 
+    With ``grad-cam`` how much each pixel does, ``(1, 1, H, W)``.
+
     Args:
         vgg, response, image: as in :func:`gradient_of`.
-        method: one of :data:`RULES`, ``smoothgrad``, or ``input-x-gradient``, the gradient times
-            the pixel, in which black does not contribute.
+        method: one of :data:`RULES`, ``smoothgrad``, ``grad-cam``, or ``input-x-gradient``, the
+            gradient times the pixel, in which black does not contribute.
         samples, noise, seed: of ``smoothgrad``.
         on_step: called after each copy of ``smoothgrad``.
 
     Raises:
         UnknownNameError: no such method.
+        SettingError: see :func:`grad_cam`.
     """
+    if method == "grad-cam":
+        with torch.no_grad():
+            features = vgg(image)
+        cam = grad_cam(response, features)
+        size = (image.shape[2], image.shape[3])
+        return F.interpolate(cam, size, mode="bilinear", align_corners=False)
     if method == "smoothgrad":
         generator = torch.Generator().manual_seed(seed)
         return smooth_gradient(
@@ -165,7 +199,7 @@ def attribution(
 
 
 def saliency_map(attributed: Tensor) -> Tensor:
-    """The largest absolute value over the channels, ``(N, 3, H, W)`` to ``(N, 1, H, W)``."""
+    """The largest absolute value over the channels, ``(N, C, H, W)`` to ``(N, 1, H, W)``."""
     return attributed.abs().amax(1, keepdim=True)
 
 
@@ -190,8 +224,9 @@ def show_saliency(
     """
     asked = query(photo, settings, execution, like=like, session=session)
     vgg, response, image = asked.vgg, asked.response, asked.image
+    features = asked.features()
     with torch.no_grad():
-        value = float(response(vgg(image)))
+        value = float(response(features))
     attributed = attribution(
         vgg,
         response,
@@ -204,7 +239,8 @@ def show_saliency(
     )
     amounts = saliency_map(attributed)
     numbers = {"method": settings.method, "response": brief(value)} | _numbers(amounts, asked)
-    return asked.finding(stretched(amounts), settings.view, numbers)
+    silence = silence_of(response, features)
+    return asked.finding(stretched(amounts), settings.view, numbers, silence)
 
 
 def _numbers(amounts: Tensor, asked: Query) -> dict[str, Any]:

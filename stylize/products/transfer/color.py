@@ -1,4 +1,4 @@
-"""What is done to a finished transfer: whose colours it has, and how much of the photo shows."""
+"""Finish a transfer: choose its colours and mix in the photo."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.settings.transfer import TransferSettings
 
-# Pixels that stand for several styles together: more do not change a mean or a covariance.
+# Pixels that represent several styles together: more would not change a mean or a covariance.
 _PALETTE_PX = 1 << 18
 
 
 def finished(
     painted: Tensor, photo: Picture, styles: Sequence[Picture], settings: TransferSettings
 ) -> Tensor:
-    """A painting with the colours that were asked for, mixed with the photograph.
+    """Give a painting the requested colours and mix it with the photo.
 
     Args:
         painted: ``(1, 3, H, W)`` sRGB in [0, 1], on the CPU.
@@ -29,7 +29,7 @@ def finished(
         settings: ``color`` and ``blend`` decide.
 
     Returns:
-        Of the painting's shape; itself by the default settings.
+        A tensor of the painting's shape; the painting itself with default settings.
     """
     lent = settings.color in ("luminance", "palette")
     if settings.blend == 1 and not lent:
@@ -46,11 +46,11 @@ def finished(
 
 
 def mixed(photo: Tensor, painted: Tensor, share: float) -> Tensor:
-    """A mix of two pictures in OKLab, in which half way looks half way.
+    """Mix two pictures in OKLab, where the middle looks like the middle.
 
     Args:
         photo, painted: ``(1, 3, H, W)`` sRGB in [0, 1].
-        share: of the painting, 0 to 1; at both ends the picture itself, to the bit.
+        share: of the painting, 0 to 1; 0 and 1 return the pictures themselves.
     """
     if share in (0, 1):
         return painted if share else photo
@@ -62,14 +62,14 @@ def mixed(photo: Tensor, painted: Tensor, share: float) -> Tensor:
 
 
 def palette(styles: Sequence[Picture], weights: Sequence[float]) -> Tensor:
-    """Pixels with the colours of all styles, each as often as its weight says.
+    """Sample pixels of all styles in proportion to their weights.
 
     Args:
         styles: one or several.
-        weights: one a style; none for equal ones.
+        weights: one per style; empty for equal weights.
 
     Returns:
-        ``(1, 3, h, w)`` sRGB in [0, 1]: of one style its own pixels.
+        ``(1, 3, h, w)`` sRGB in [0, 1]; the style's own pixels if there is only one.
     """
     chosen = [
         (style, weight)
@@ -84,7 +84,7 @@ def palette(styles: Sequence[Picture], weights: Sequence[float]) -> Tensor:
 
 
 def _sample(style: Picture, share: float) -> Tensor:
-    """Pixels spread evenly over a picture, ``(3, n)``: averages would have less contrast."""
+    """Take ``(3, n)`` pixels spread evenly over a picture; averages would have less contrast."""
     flat = style.pixels.flatten(2)[0]
     count = max(1, round(share * _PALETTE_PX))
     places = (torch.arange(count, dtype=torch.float64) + 0.5) * (flat.shape[1] / count)
@@ -92,7 +92,7 @@ def _sample(style: Picture, share: float) -> Tensor:
 
 
 def style_pixels(pixels: Tensor, photo: Picture, settings: TransferSettings) -> Tensor:
-    """A style as the network sees it: in its own colours, or in the photograph's.
+    """Return a style image as the network sees it: in its own colours or in those of the photo.
 
     Args:
         pixels: ``(1, 3, H, W)`` sRGB in [0, 1] of a style.

@@ -1,6 +1,6 @@
-"""What a transfer dreams while it paints: a dream's loss, added to style and content.
+"""Add the losses of a dream to those of style and content.
 
-So dogs appear where the photograph has something of a dog, and are painted as all else is.
+Dogs then appear where the photo resembles one, and are painted like everything else.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from stylize.settings.layers import amplified_layer
 from stylize.settings.presets import dream_targets
 from stylize.settings.transfer import TransferSettings
 
-# Of the style's terms together, at weight 1: chosen by eye, see the presets with a dream.
+# Relative to the sum of the style losses, at weight 1. Chosen by eye.
 UNIT = 0.03
 
-# A photograph is measured at this long side at most: what it has of a motif is a mean.
+# A photo is measured at this long side at most, because only a mean is needed.
 _MEASURED_PX = 1024
 
 
 def dream_losses(vgg: VGG, photo: Tensor, settings: TransferSettings) -> list[PositionLoss]:
-    """Terms that fall as the picture shows more of what a dream amplifies.
+    """Losses that fall as the picture shows more of what a dream amplifies.
 
     Args:
         vgg: gives at least :func:`stylize.settings.layers.transfer_layers`.
@@ -34,8 +34,8 @@ def dream_losses(vgg: VGG, photo: Tensor, settings: TransferSettings) -> list[Po
         settings: ``dream`` decides.
 
     Note:
-        Each is relative to what the photograph has of it: at weight 1 a picture that has twice as
-        much gains as much as it loses by a style that is missed by ``UNIT`` more.
+        Each is relative to its value for the photo. At weight 1, doubling that value outweighs an
+        increase of the style loss by ``UNIT``.
     """
     targets = dream_targets(settings.dream)
     if not targets:

@@ -1,4 +1,4 @@
-"""Parts of a photo with styles of their own, and parts that stay as they are."""
+"""Regions of a photo with their own styles, and regions that stay unpainted."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from stylize.settings.masks import kept_part
 from stylize.settings.schedule import result_size
 from stylize.settings.transfer import MAX_STYLES, TransferSettings
 
-# The names of the parts that the styles of the whole picture apply to.
+# Names for the region to which the styles of the whole picture apply.
 REST, MASKED = "the rest", "the mask"
 
 _MAX_NAME = 24
 
-# For whose terms, at five layers, the recipe in the picture has room.
+# The recipe in the picture has room for the losses of this many regions at five layers.
 MOST_REGIONS = 12
 
 _ROLE = re.compile(r"region ([1-9][0-9]?)(?: (.+))?")
@@ -50,12 +50,12 @@ _STYLE = "style"
 
 @dataclass(frozen=True)
 class MaskRegion:
-    """A part of the photo.
+    """A region of the photo.
 
     Attributes:
-        mask: white where it is; or, with a colour, a picture in which every part has its own.
-        style: how it is painted; None leaves the photo as it is.
-        colour: of this part in ``mask``, such as ``#ff0000``.
+        mask: white in the region; or, with ``colour``, a map in which each region has one colour.
+        style: the style image; None leaves the region unpainted.
+        colour: the region's colour in ``mask``, such as ``#ff0000``.
     """
 
     mask: Picture
@@ -64,18 +64,18 @@ class MaskRegion:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the region in messages."""
         return self.colour or self.mask.name
 
 
 @dataclass(frozen=True)
 class Masks:
-    """What is asked for of the parts of a photo.
+    """The requested regions of a photo.
 
     Attributes:
-        mask: where the styles of the whole picture apply; None for all that no region claims.
-        regions: with styles of their own, or kept. Where two styles overlap they share; what is
-            kept is kept whatever else is said.
+        mask: where the styles of the whole picture apply; None for everything outside the regions.
+        regions: regions with their own styles, or kept. Where two styles overlap, they are blended;
+            keeping a region overrides everything else.
     """
 
     mask: Picture | None = None
@@ -83,29 +83,29 @@ class Masks:
 
     @property
     def styles(self) -> list[Picture]:
-        """Those of the regions."""
+        """The style images of the regions."""
         return [each.style for each in self.regions if each.style is not None]
 
     def check(self, settings: TransferSettings, styles: int) -> None:
-        """Make sure that settings and parts make sense together.
+        """Check that settings and regions fit together.
 
         Args:
             settings: of the transfer.
             styles: of the whole picture.
 
         Raises:
-            SettingError: they do not, or there are too many or no styles.
+            SettingError: they do not, there are too many styles, or there is none.
         """
         settings.check_styles(styles, regions=len(self.styles))
         self.check_room(styles)
         if not styles and (self.mask is not None or kept_part(settings) is not None):
             raise SettingError(
-                "where the style of the whole picture applies, which has none",
+                "the mask has no style, and no STYLE was given",
                 hint="name a STYLE, or give the mask a style of its own: --mask FILE=STYLE",
             )
 
     def inputs(self) -> Iterator[tuple[str, Picture]]:
-        """The pictures with the part that each plays, for a recipe."""
+        """The pictures with their roles, for a recipe."""
         if self.mask is not None:
             yield "mask", self.mask
         for number, each in enumerate(self.regions, 1):
@@ -114,7 +114,7 @@ class Masks:
                 yield f"region {number} {_STYLE}", each.style
 
     def check_room(self, styles: int) -> None:
-        """Make sure that the recipe in the picture has room for all inputs.
+        """Check that the recipe in the picture has room for all inputs.
 
         Args:
             styles: of the whole picture.
@@ -134,7 +134,7 @@ class Masks:
         """The inverse of :meth:`inputs`.
 
         Args:
-            pictures: by the part that each plays; others are passed over.
+            pictures: by their roles; those with other roles are ignored.
 
         Raises:
             RecipeError: a style without a region.
@@ -154,26 +154,25 @@ class Masks:
 
 
 class StyleGroups:
-    """The parts of one picture.
+    """The regions of one picture, ready for use.
 
     Args:
-        parts: what is asked for. Where there is a mask, the photo stays in memory too and the
-            regions.
+        parts: the requested regions. If there are any, the photo stays in memory, too.
         size: ``(height, width)`` of the result.
         feather_px: width of the soft edges, see :func:`stylize.masks.masks.soft_inside`.
-        whole: whether there are styles of the whole picture; what no region claims stays as it
-            is if there are none.
+        whole: whether there are styles of the whole picture; without them, everything outside the
+            regions stays unpainted.
 
     Attributes:
         mask: where the styles of the whole picture apply.
-        styles: of each part that is painted, by its name; None for those of the whole picture.
-        masks: ``(R, 1, *size)`` of these parts, softened; together no more than ``area``.
+        styles: the style of each painted region, by name; None for those of the whole picture.
+        masks: ``(R, 1, *size)``, the soft masks of these regions; their sum is at most ``area``.
         area: ``(1, 1, *size)``: where any style applies.
-        notes: what a user may want to know.
+        notes: messages for the user.
 
     Raises:
-        PictureError: a mask of other sides than the picture, or an empty one.
-        SettingError: too many regions, or a colour that is not in the picture.
+        PictureError: a mask has another aspect ratio than the picture, or is empty.
+        SettingError: there are too many regions, or a colour is not in the map.
     """
 
     def __init__(
@@ -220,7 +219,7 @@ class StyleGroups:
 
     @property
     def bytes_per_px(self) -> float:
-        """Memory for each pixel of the picture, about: of the masks, and of the terms, which hold
+        """Approximate memory per pixel: of the masks, and of the losses, which hold
         weights and indices of positions for every layer."""
         weights = 4.0 * len(self.styles)
         return 4.0 + weights + (weights + 8.0) * 4 / 3
@@ -233,18 +232,18 @@ class StyleGroups:
         canvas: Canvas,
         architecture: str,
     ) -> list[RegionLoss]:
-        """The style terms of one scale.
+        """The style losses of one scale.
 
         Args:
-            kind: of the terms.
+            kind: the kind of loss.
             layers: names and weights.
-            targets: moments by the part's name and the layer.
+            targets: moments by the region's name and the layer.
             canvas: of the scale.
             architecture: ``vgg16`` or ``vgg19``.
 
         Note:
-            Their weights add up to that of the layer times the share of the picture that is
-            painted, so that style and content are balanced there as without regions.
+            The weights add up to the weight of the layer times the painted share of the picture.
+            This keeps the balance of style and content the same as without regions.
         """
         masks = canvas.extend(resize(self.masks, canvas.size).clamp(0, 1))
         share = float(self.area.mean())
@@ -279,7 +278,7 @@ def regions_of(
     *,
     whole: bool = True,
 ) -> StyleGroups | None:
-    """The parts of a photo that are painted differently; None where all is painted alike.
+    """The regions that are painted differently; None if everything is painted alike.
 
     Args:
         photo: the photo.
@@ -301,7 +300,7 @@ def regions_of(
 
 
 def with_photo(picture: Tensor, photo: Picture, regions: StyleGroups | None) -> Tensor:
-    """See :meth:`StyleGroups.composed`; the picture itself where all is painted alike."""
+    """See :meth:`StyleGroups.composed`; the picture itself if there are no regions."""
     return picture if regions is None else regions.composed(picture, photo)
 
 
@@ -333,7 +332,7 @@ def _shared(masks: Sequence[Tensor], size: tuple[int, int], feather_px: float) -
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
-    """Short names of which none is said twice."""
+    """Short names, each different from the others."""
     found: list[str] = []
     for name in names:
         short = name[:_MAX_NAME]

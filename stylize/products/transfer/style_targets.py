@@ -1,4 +1,4 @@
-"""The statistics of style pictures, at the size in which a transfer wants their strokes."""
+"""Measure style images at the size that gives a transfer the right strokes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from stylize.products.transfer.color import style_pixels
 from stylize.runs.session import Session
 from stylize.settings.transfer import TransferSettings
 
-# A style is not shrunk below this short side, however coarse the scale.
+# A style image is never shrunk below this short side, even for the smallest size.
 LEAST_STYLE_SIDE = 32
 
-# Layers of at most this stride, relu1_1 to relu2_2, are what edges and grain are made of: they see
-# no style larger than it is.
+# Layers up to this stride (relu1_1 to relu2_2) see edges and grain. They never see an enlarged
+# style image.
 GRAIN_STRIDE = 2
 
 StyleTargets = dict[str, Moments]
@@ -33,7 +33,7 @@ StyleTargets = dict[str, Moments]
 
 @dataclass(frozen=True)
 class Measurement:
-    """All that the statistics of a style image depend on, besides the image.
+    """Everything except the image that the statistics of a style image depend on.
 
     Attributes:
         size: ``(height, width)`` at which the style is measured.
@@ -59,10 +59,10 @@ class StyleStatistics:
     Attributes:
         weights: of the network.
         vgg: gives the layers.
-        photo: what is painted; styles may get its colours.
+        photo: the photo; styles may get its colours.
         settings: of the transfer.
-        device: where it is done.
-        session: remembers what was measured.
+        device: the device that does the work.
+        session: remembers the statistics.
     """
 
     weights: Weights
@@ -73,16 +73,16 @@ class StyleStatistics:
     session: Session
 
     def seen(self, style: Picture) -> Tensor:
-        """A style's pixels, with the colours in which it is seen."""
+        """The pixels of a style image, in the colours that the network sees."""
         return style_pixels(style.pixels, self.photo, self.settings)
 
     def moments(
         self, style: Picture, side: float, layers: Sequence[str], memory_plan: MemoryPlan
     ) -> StyleTargets:
-        """A style's moments by layer.
+        """The moments of a style image by layer.
 
-        Where more pixels are wanted than it has, the shallow layers see it as it is: strokes are as
-        large as they should be, and as sharp as they are.
+        If the style image has to be enlarged, the shallow layers see it at its original size. This
+        gives strokes of the right size that are still sharp.
 
         Args:
             style: the picture.

@@ -1,6 +1,6 @@
-"""Neural style transfer: a photograph's content in the style of other pictures.
+"""Neural style transfer: paint a photo in the style of other pictures.
 
-The recipe of Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural
+The method of Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural
 Networks" (CVPR 2016), run coarse to fine as in their "Controlling Perceptual Factors in Neural
 Style Transfer" (CVPR 2017).
 """
@@ -49,23 +49,23 @@ from stylize.settings.presets import check_layers
 from stylize.settings.schedule import Scale, result_size, size_notes, transfer_scales
 from stylize.settings.transfer import TransferSettings, shares_of_styles
 
-# relu5_1 has one position for 16 pixels; a picture must hold at least one.
+# relu5_1 has one position per 16 pixels; a picture needs at least one.
 LEAST_SIDE = 16
 
 
 class Transfer:
-    """One transfer, prepared: the network is loaded, the sizes are known.
+    """A prepared transfer: the network is loaded, the sizes are known.
 
     Args:
-        content: the photograph.
-        styles: one or several; their statistics are blended. None where parts have styles of
-            their own: then all else stays as it is.
+        content: the photo.
+        styles: the style images; their statistics are blended. May be empty if regions have their
+            own styles: then the rest of the photo stays unpainted.
         settings: how the result looks.
-        execution: where it is done.
+        execution: device, precision and threads.
         start: the picture to start from, for ``init="file"``.
-        parts: of the photo with styles of their own, or that stay as they are.
+        parts: regions with their own styles, and regions that stay unpainted.
         preset: the name of the preset behind the settings, for the recipe.
-        session: what is shared with other pictures.
+        session: keeps networks in memory and shares them between calls.
 
     Attributes:
         area: white where the styles of the whole picture apply; None for everywhere.
@@ -115,7 +115,9 @@ class Transfer:
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
-            raise SettingError("init 'file' and a picture to start from go together")
+            raise SettingError(
+                "init='file' needs a picture to start from, and such a picture needs init='file'"
+            )
 
     def _require_sides(self) -> None:
         for picture, size in [(self.content, self.size), *((s, s.size) for s in self.styles)]:
@@ -145,7 +147,7 @@ class Transfer:
         )
 
     def _inputs(self) -> list[tuple[str, Picture]]:
-        """All pictures that were read, with the part that each plays."""
+        """All pictures that were read, with their roles."""
         inputs = [("content", self.content), *(("style", style) for style in self.styles)]
         if self.start is not None:
             inputs.append(("start", self.start))
@@ -172,14 +174,11 @@ class Transfer:
         """Paint.
 
         Args:
-            on_step: called after every step.
-            stop: asked after every step; True ends the run with the picture so far.
-            snapshots: called with snapshots, and where to resume.
+            on_step, stop, snapshots: see :class:`stylize.optimize.loop.Descent`.
 
         Raises:
-            NumericalError: the objective left the finite numbers.
             InterruptedRunError: stopped before the first step was done.
-            CheckpointError: the state to continue from belongs to another run.
+            StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
         optimizer = self._build_optimizer()
         descent = Descent(
@@ -209,7 +208,7 @@ class Transfer:
         return self._finish(picture, descent.outcomes)
 
     def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
-        """The picture of the scale before, or else the initial one, on the next canvas."""
+        """The picture of the previous scale, or the initial one, on the next canvas."""
         if picture is None:
             image = self._initial(canvas.size).to(self.device.name)
         else:
@@ -217,9 +216,9 @@ class Transfer:
         return canvas.extend(image.clamp(0, 1)).contiguous()
 
     def _grown(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
-        """The picture enlarged, with a share of what its own size could not show of the start.
+        """Enlarge the picture and add a share of the detail that the smaller size could not show.
 
-        It spares the finer scale the steps to find the contours again (after the Laplacian pyramid
+        The larger scale then needs no steps to find the outlines again (after the Laplacian pyramid
         of Kolkin et al., "Style Transfer by Relaxed Optimal Transport", CVPR 2019).
         """
         grown = resize(picture, size)
@@ -230,22 +229,22 @@ class Transfer:
         return grown
 
     def _fit(self, scale: Scale, canvas: Canvas, resume: Snapshot | None) -> None:
-        """The engine of one scale; ``memory_plan`` is the one its targets are measured in."""
+        """The engine of one scale; its targets are measured with ``memory_plan``."""
         memory_plan, self.memory_plan = self.memory_plan, measured_in(self.memory_plan, resume)
         self._engine = AdaptiveEngine(self._vgg, self._objective(scale, canvas), memory_plan)
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
-        """A snapshot of the loop with what it takes to prepare the same run again."""
+        """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
         memory_plan = self._engine.memory_plan
         recipe = self._recipe(snapshot.outcomes, interrupted=True, memory_plan=memory_plan)
         return placed(snapshot, self.memory_plan, memory_plan, recipe)
 
     def _shown_from(self, canvas: Canvas) -> Callable[[Tensor], Tensor]:
-        """What listeners see of an image on a canvas: the picture, were it the last."""
+        """The picture that ``on_step`` gets for an image on a canvas, finished like a result."""
         return lambda image: self._shown(canvas.crop(image))
 
     def _shown(self, picture: Tensor) -> Tensor:
-        """A picture of any size with the colours that were asked for and what is kept."""
+        """A picture of any size with the requested colours and the kept regions."""
         picture = picture.cpu().contiguous()
         styles = self.styles or self._parts.styles
         painted = finished(picture, self.content, styles, self.settings)
@@ -293,7 +292,7 @@ class Transfer:
         return resize_clamped(source.pixels, size)
 
     def _objective(self, scale: Scale, canvas: Canvas) -> Objective:
-        """What is wanted at one scale."""
+        """The losses of one scale."""
         settings = self.settings
         features = [*self._style_losses(max(scale.size) / max(self.size), canvas)]
         if settings.content_weight:
@@ -320,7 +319,7 @@ class Transfer:
         return self._regions.terms(kind, layers, parts, canvas, self.weights.architecture)
 
     def _photo(self, canvas: Canvas) -> Tensor:
-        """The photograph on the canvas of a scale."""
+        """The photo on the canvas of a scale."""
         content = resize_clamped(self.content.pixels, canvas.size)
         return canvas.extend(content.to(self.device.name))
 
@@ -338,8 +337,8 @@ class Transfer:
         """Blended moments of the styles, by layer.
 
         Args:
-            share: of the scale in the final size; styles shrink with the picture, so that
-                strokes stay strokes.
+            share: the scale's size relative to the final size; style images shrink with the
+                picture, which keeps their strokes in proportion.
         """
         side = (self.settings.style_size or max(self.size)) * share
         parts, weights = self.settings.style_parts, self.settings.style_weights
@@ -370,7 +369,7 @@ def cover(picture: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _between(before: Canvas, after: Canvas) -> Callable[[Tensor], Tensor]:
-    """Maps a tensor on one canvas to the next; bilinear, which invents no new extremes."""
+    """Map a tensor from one canvas to the next; bilinear, which creates no new extremes."""
 
     def carry(state: Tensor) -> Tensor:
         inner = F.interpolate(before.crop(state), size=after.size, mode="bilinear")

@@ -68,7 +68,7 @@ def test_the_size_is_as_in_transfer(size: str, found: tuple[int, int]) -> None:
 
 def test_exactly_one_beginning() -> None:
     for picture, wanted in ((as_picture(photo()), "64x64"), (None, None)):
-        with pytest.raises(SettingError, match="from a picture, or else from noise"):
+        with pytest.raises(SettingError, match="either from a photo or from noise"):
             picture_size(picture, DreamSettings(from_noise=wanted))
 
 
@@ -218,7 +218,7 @@ def test_a_mask_of_the_photos_own_size_fits_at_any_size(
 def test_a_mask_of_other_sides_is_refused(chelsea: Picture, size: tuple[int, int]) -> None:
     mask = as_picture(torch.ones(1, 3, *size), "m.png")
     with pytest.raises(
-        PictureError, match=r"m\.png: a mask of .* 48×48 px .give it the same aspect ratio"
+        PictureError, match=r"m\.png: a mask of .* 48×48 px .give the mask the aspect ratio"
     ):
         job(chelsea, mask=mask)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stylize.errors import NumericalError
+from stylize.images.views import view
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
@@ -23,7 +24,6 @@ from stylize.products.inspect.growth import (
     grow_plainly,
     mean_likeness,
     pace,
-    seen,
     wave_scales,
 )
 from stylize.products.inspect.response import TargetResponse
@@ -90,12 +90,12 @@ class TestViews:
     def test_none_is_the_picture(self) -> None:
         image = torch.rand(2, 3, 9, 14, generator=generator())
         matrix = Views(0, 0, 0).matrix((9, 14), generator())
-        torch.testing.assert_close(seen(image, matrix), image, atol=1e-5, rtol=0)
+        torch.testing.assert_close(view(image, matrix), image, atol=1e-5, rtol=0)
 
     def test_a_shift_is_in_pixels(self) -> None:
         image = torch.rand(1, 3, 8, 16, generator=generator())
         matrix = torch.tensor([[1.0, 0, 2 * 3 / 16], [0, 1, 2 * 1 / 8]])
-        moved = seen(image, matrix)
+        moved = view(image, matrix)
         torch.testing.assert_close(moved[..., :7, :13], image[..., 1:, 3:], atol=1e-5, rtol=0)
 
     @given(st.integers(0, 500))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 from hypothesis import given
@@ -16,6 +18,7 @@ from stylize.products.inspect.response import (
     TargetResponse,
     mean_activations,
     shared_direction,
+    silence_of,
 )
 
 FEATURES = {
@@ -100,3 +103,33 @@ class TestSharedDirection:
         usual = torch.tensor([0.1, 10.0])
         first, second = shared_direction([usual + 1], usual).tolist()
         assert first > second > 0
+
+
+class TestSilence:
+    """Channels that a picture does not excite, and those that it does."""
+
+    maps = torch.zeros(1, 6, 2, 2)
+    maps[0, :, 0, 0] = torch.tensor([8.0, 4.0, -9.0, 0.01, 2.0, 1.0])
+    features: ClassVar = {"conv1_1": maps}
+
+    def test_names_the_silent_and_the_strongest(self) -> None:
+        # The means after the ReLU are 2, 1, 0, 0.0025, 0.5, 0.25; 2 % of their mean is 0.0125.
+        found = silence_of(TargetResponse(parse_targets("conv1_1:1-3")), self.features)
+        assert found.silent == ("conv1_1:2", "conv1_1:3")
+        assert found.strongest == tuple(f"conv1_1:{each}" for each in (0, 1, 4, 5, 3))
+        assert found.notes == (
+            "conv1_1:2,3 do not respond to this photo; "
+            "the strongest channels there are conv1_1:0,1,4,5,3",
+        )
+
+    @pytest.mark.parametrize("text", ["conv1_1", "conv1_1:0,4", "conv1_1:0 - conv1_1:2"])
+    def test_says_nothing_otherwise(self, text: str) -> None:
+        assert silence_of(TargetResponse(parse_targets(text)), self.features).notes == ()
+
+    def test_at_a_place(self) -> None:
+        response = TargetResponse(parse_targets("conv1_1:0"), place=(0.9, 0.9))
+        found = silence_of(response, self.features)
+        assert found.silent == ("conv1_1:0",)
+        assert found.notes == (
+            "conv1_1:0 does not respond to this place of the photo, nor does any other channel",
+        )

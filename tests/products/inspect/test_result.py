@@ -6,11 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.products.inspect.result import LUMA, RAMP, heat, overlay, rendered, stretched
+from stylize.images.luma import luma as weighted
+from stylize.products.inspect.result import RAMP, heat, overlay, rendered, stretched
 
 
 def luma(image: torch.Tensor) -> torch.Tensor:
-    return (image * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1)
+    return weighted(image)[:, 0]
 
 
 def test_the_ramp_is_met_at_its_steps() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -18,7 +19,13 @@ from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG, fold_preprocessing
 from stylize.products.inspect.response import TargetResponse
-from stylize.products.inspect.saliency import RULES, attribution, backward_rule, gradient_of
+from stylize.products.inspect.saliency import (
+    RULES,
+    attribution,
+    backward_rule,
+    grad_cam,
+    gradient_of,
+)
 from tests.conftest import cat
 
 
@@ -159,6 +166,56 @@ def test_against_captum(vgg16: Weights, method: str, theirs, layer: str) -> None
     found = found.detach()
     assert float(ours.abs().max()) > 0
     assert float((ours - found).norm() / found.norm()) < 1e-5
+
+
+class Scores(nn.Module):
+    """Random scores of three classes from the pooled activations."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.pooled = nn.MaxPool2d(2)
+        self.last = nn.Linear(channels, 3, dtype=torch.float64)
+
+    def forward(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.last(torch.tanh(self.pooled(features)).mean((2, 3)))
+        return scores
+
+
+class ScoreOf:
+    """One of the scores as a response of ours."""
+
+    def __init__(self, scores: Scores, layer: str, index: int) -> None:
+        self.layers = (layer,)
+        self.scores, self.index = scores, index
+
+    def __call__(self, features: Mapping[str, Tensor]) -> Tensor:
+        return self.scores(features[self.layers[0]].double())[:, self.index]
+
+
+@pytest.mark.parametrize("index", [0, 2])
+def test_grad_cam_against_captum(vgg16: Weights, index: int) -> None:
+    torch.manual_seed(3)
+    scores, image = Scores(256), cat(48).double()
+    *parts, _ = module_of(vgg16, "conv3_2")
+    net = nn.Sequential(*parts, nn.ReLU(), scores)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = (
+            attr.LayerGradCam(net, net[-2])
+            .attribute(image, target=index, relu_attributions=True)
+            .detach()
+        )
+    vgg = VGG(vgg16, ("relu3_2",), precision="fp64")
+    response = ScoreOf(scores, "relu3_2", index)
+    ours = grad_cam(response, {"relu3_2": vgg(image)["relu3_2"].detach()})
+    assert float(ours.max()) > 0
+    assert float((ours - theirs).norm() / theirs.norm()) < 1e-5
+
+
+def test_grad_cam_of_a_channel_is_its_own_map() -> None:
+    maps = torch.randn(1, 8, 3, 5, generator=torch.Generator().manual_seed(0))
+    found = grad_cam(TargetResponse(parse_targets("conv1_1:2")), {"conv1_1": maps})
+    torch.testing.assert_close(found[0, 0] * 15, maps[0, 2].clamp_min(0))
 
 
 def test_the_rules_differ_on_the_real_network(vgg16: Weights) -> None:

@@ -167,7 +167,7 @@ class TestWritten:
         assert said == {"style_parts": ("coarse",)}
 
     def test_not_in_both_ways(self) -> None:
-        with pytest.raises(SettingError, match="said twice"):
+        with pytest.raises(SettingError, match="cannot be combined"):
             take_parts(["fine=b.jpg"], {"style_parts": ("coarse",)})
 
 

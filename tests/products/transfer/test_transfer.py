@@ -377,7 +377,7 @@ def test_pictures_too_small_for_the_network(content: Picture, style: Picture, si
 def test_the_python_function(files: tuple[Path, Path], tmp_path: Path) -> None:
     content, style = files
     result = stylize.transfer(
-        content, [style, read_picture(style)], size="32", steps=2, execution=FP32
+        content, [style, read_picture(style)], size="32", steps=2, device="cpu", precision="fp32"
     )
     result.save(tmp_path / "out.png")
     recipe = load_recipe(tmp_path / "out.png")

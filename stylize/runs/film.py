@@ -1,0 +1,102 @@
+"""A film of a run: the picture as it grows, step by step."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from stylize.errors import OutputError
+from stylize.images.film import STEPS_FPS, write_animation
+from stylize.images.resampling import resize_clamped
+from stylize.images.sizes import SizeSpec
+from stylize.images.write import write_picture
+from stylize.optimize.loop import Step
+from stylize.runs.recipe import to_text
+from stylize.runs.result import Result
+from stylize.settings.schedule import Scale
+
+HOLD_S = 2.0
+
+# What bounds the memory and the length of a film, however large the picture and long the run.
+MAX_FRAMES, MAX_SIDE_PX = 150, 720
+
+
+class RunFilm:
+    """Collect frames while a run goes on, in a temporary folder; write the film at the end.
+
+    All frames have the size of the finished picture, or less: the steps at coarse scales are
+    enlarged. Of a run with many steps only some are shown, evenly spaced.
+
+    Args:
+        scales: the schedule of the run.
+    """
+
+    def __init__(self, scales: Sequence[Scale]) -> None:
+        self._size = SizeSpec(long_side_px=MAX_SIDE_PX).fit(*scales[-1].size)
+        # The last frame is the result itself.
+        self._every = math.ceil(sum(scale.steps for scale in scales) / (MAX_FRAMES - 1))
+        self._steps = 0
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="stylize-film-", ignore_cleanup_errors=True
+        )
+        self._frames: list[Path] = []
+
+    def __enter__(self) -> RunFilm:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._folder.cleanup()
+
+    def on_step(self, event: Step) -> None:
+        """Take a frame, if this step is one to be shown.
+
+        Raises:
+            OutputError: the temporary folder is full.
+        """
+        if self._steps % self._every == 0 and len(self._frames) < MAX_FRAMES - 1:
+            self._take(event.picture())
+        self._steps += 1
+
+    def _take(self, pixels: Tensor) -> None:
+        path = Path(self._folder.name) / f"frame-{len(self._frames):03d}.png"
+        write_picture(path, resize_clamped(pixels.float().cpu(), self._size))
+        self._frames.append(path)
+
+    @property
+    def length(self) -> int:
+        """Number of frames so far."""
+        return len(self._frames)
+
+    def save(self, result: Result, target: Path, *, quality: int, overwrite: bool) -> Path:
+        """Write the film, which ends with the result and a pause.
+
+        Args:
+            result: of the run, complete or not.
+            target: see :func:`stylize.images.film.write_animation`.
+            quality: 1 to 100, for webp and mp4.
+            overwrite: replace an existing file; otherwise the film gets the next free name.
+
+        Returns:
+            The file that was written.
+
+        Raises:
+            OutputError: it cannot be written; nothing is left behind.
+        """
+        try:
+            self._take(result.pixels)
+        except OutputError:
+            if not self._frames:
+                raise
+        return write_animation(
+            target,
+            self._frames,
+            fps=STEPS_FPS,
+            hold_s=HOLD_S,
+            recipe=to_text({**result.recipe, "film": True}),
+            quality=quality,
+            overwrite=overwrite,
+        )

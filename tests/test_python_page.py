@@ -1,0 +1,52 @@
+"""The walk through docs/python.md runs as it is written, with smaller pictures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import stylize
+from stylize.runs.recipe import load_recipe
+from tests.conftest import photo, save, strokes
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "python.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+
+
+def test_the_walk_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(photo(), Path("photo.jpg"))
+    save(strokes(), Path("painting.jpg"))
+    Path("photos").mkdir()
+    save(photo(48, 64), Path("photos/one.png"))
+    save(photo(64, 48), Path("photos/two.png"))
+    names: dict[str, Any] = {}
+    for block in BLOCKS:
+        quick = block.replace("size=512", "size=512, steps=2")
+        small = re.sub(r"\bsize(=|\": )\d+", r"size\g<1>32", quick)
+        exec(compile(small, str(PAGE), "exec"), names)
+    assert load_recipe(Path("painted.png"))["settings"]["content_weight"] == 0.1
+    assert torch.equal(names["tensor"][0].permute(1, 2, 0), torch.tensor(names["array"]))
+    assert isinstance(names["image"], Image.Image)
+    assert names["large"].recipe["settings"]["style_size"] == 256
+    assert names["film"] == Path("tunnel.webp")
+    assert [each.status for each in names["outcomes"]] == ["done", "done"]
+    assert sorted(each.name for each in Path("dreams").glob("*.png")) == ["one.png", "two.png"]
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "True"
+    assert shown[1] == "0.1"
+    assert shown[-1].startswith("unknown setting 'content_wieght' (did you mean content_weight or ")
+
+
+def test_the_page_names_every_function() -> None:
+    text = PAGE.read_text()
+    for name in stylize.__all__:
+        if name[0].islower():
+            assert f"stylize.{name}(" in text
