@@ -86,7 +86,7 @@ def write_gallery(
     page = output / "index.html"
     check_gallery(output)
     with (
-        new_file(page, overwrite=_is_ours(page)) as new,
+        new_file(page, overwrite=_is_ours(page), follow_links=False) as new,
         new.partial.open("w", encoding="utf-8", newline="\n") as file,
     ):
         # In chunks: a thousand pictures are about 65 MB of text.

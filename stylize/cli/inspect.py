@@ -24,7 +24,7 @@ from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
-from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver
+from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver, say_renamed
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import load_torch
@@ -485,6 +485,8 @@ class InspectRequest:
             PictureError: an input does not exist.
             OutputError: a file is in the way.
         """
+        from stylize.images.atomic import check_writable
+
         words = self.entry.file_words(self.settings)
         if self.album is None:
             names = [name for several in self.pictures.values() for name in several]
@@ -501,6 +503,7 @@ class InspectRequest:
         for path in self.companions(target) if target else []:
             if os.path.lexists(path) and not self.output.overwrite:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            check_writable(path)
         return target
 
     def companions(self, target: Path) -> list[Path]:
@@ -529,9 +532,9 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     target = deliver(finding.result, target, request.output)
     if target is not None:
         overwrite = request.output.overwrite
-        for path in finding.save_companions(target, overwrite=overwrite):
-            if path not in request.companions(target) and not request.messages.quiet:
-                say(f"saved {path}; the usual name is taken now")
+        saved = finding.save_companions(target, overwrite=overwrite)
+        for path, usual in zip(saved, finding.companions(target), strict=True):
+            say_renamed(path, usual, request.messages)
     report(finding, target, time.perf_counter() - started, request.messages)
     return INTERRUPTED if finding.result.interrupted else 0
 

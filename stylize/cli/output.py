@@ -118,6 +118,19 @@ def choose_page(
     return target
 
 
+def hold(path: Path, refusal: str, *, hint: str) -> None:
+    """Keep a file or a folder from all other runs until the command ends.
+
+    Raises:
+        OutputError: another run has it; says ``refusal``.
+    """
+    from stylize.images.atomic import reserved
+
+    context = click.get_current_context(silent=True)
+    if context is not None and not context.with_resource(reserved(Path(os.path.realpath(path)))):
+        raise OutputError(refusal, hint=hint)
+
+
 def check_fits(size: tuple[int, int], target: Path | None, request: OutputRequest) -> None:
     """Refuse a picture of ``(height, width)`` that its format cannot hold, before it is painted.
 
@@ -182,6 +195,12 @@ def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages
         emit("film", file=str(saved), frames=film.length)
     elif not messages.quiet:
         say(f"saved {saved} (a film of {film.length} frames)")
+
+
+def say_renamed(saved: Path | None, wanted: Path, messages: Messages) -> None:
+    """Say so if a file was given another name than the one that was asked for."""
+    if saved is not None and saved.name != wanted.name and not messages.quiet:
+        say(f"saved {saved}; {wanted.name} exists now")
 
 
 def report(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.checkpoints import Checkpointing, hold
+from stylize.cli.checkpoints import Checkpointing, hold_checkpoint
 from stylize.cli.completion import FILE
 from stylize.cli.help import Command, option
 from stylize.cli.options import (
@@ -116,7 +116,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     Execution(**overrides)
     every = given(CheckpointSettings, options)
     CheckpointSettings(**every)
-    hold(file)
+    hold_checkpoint(file)
     description = describe(file)
     kept = description.request
     request = dataclasses.replace(kept, minutes=every.get("checkpoint_every", kept.minutes))

@@ -23,6 +23,7 @@ from stylize.cli.output import (
     deliver_film,
     make_folder,
     report,
+    say_renamed,
 )
 from stylize.cli.progress import (
     PREVIEW_EVERY,
@@ -183,18 +184,21 @@ def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
     from stylize.images.write import write_picture
 
     check_fits(job.scales[-1].size, request.target, request.output)
+    overwrite = request.output.overwrite
     if request.save_mask is not None:
         assert job.area is not None
-        write_picture(request.save_mask, job.area.pixels, overwrite=request.output.overwrite)
+        saved = write_picture(request.save_mask, job.area.pixels, overwrite=overwrite)
+        say_renamed(saved, request.save_mask, request.messages)
     announce(job, request.messages)
     policy = None
     if request.checkpointing is not None:
         policy = request.checkpointing.begin(job, quiet=request.messages.quiet)
     # Not earlier: a request that fails leaves nothing behind.
     if request.save_preset is not None:
-        save_preset(request.save_preset, job.settings, overwrite=request.output.overwrite)
+        saved = save_preset(request.save_preset, job.settings, overwrite=overwrite)
+        say_renamed(saved, request.save_preset, request.messages)
     if request.output.save_steps is not None:
-        make_folder(request.output.save_steps, request.files, overwrite=request.output.overwrite)
+        make_folder(request.output.save_steps, request.files, overwrite=overwrite)
     return policy
 
 
@@ -231,7 +235,13 @@ def run_job(
         )
         listeners = [stack.enter_context(meter)]
         if request.output.save_steps is not None:
-            listeners.append(previews(request.output.save_steps, request.preview_every))
+            listeners.append(
+                previews(
+                    request.output.save_steps,
+                    request.preview_every,
+                    overwrite=request.output.overwrite,
+                )
+            )
         if film is not None:
             listeners.append(frames_for(film))
         if request.messages.as_json:

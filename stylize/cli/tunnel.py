@@ -27,7 +27,7 @@ from stylize.cli.options import (
     preset_option,
     settings_options,
 )
-from stylize.cli.output import emit_done
+from stylize.cli.output import emit_done, hold
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
@@ -220,9 +220,10 @@ def _refuse_stdout(output: str | None) -> None:
 
 def _film_at(target: Path, look: FilmLook) -> FilmOutput:
     from stylize.images.atomic import check_writable
+    from stylize.images.names import neighbour
 
     check_writable(target)
-    folder = target.with_name(f"{target.name}.frames")
+    folder = neighbour(target, tail=".frames")
     _check_folder(folder)
     return FilmOutput(target, folder, look)
 
@@ -280,6 +281,11 @@ def open_reel(job: Tunnel, output: FilmOutput) -> Reel:
     """The frames to continue from: those of this very film, or none."""
     from stylize.products.dream.film import Reel
 
+    hold(
+        output.folder,
+        f"{output.folder} holds the frames of a film that another run is making",
+        hint="wait for its end, or name another film with -o",
+    )
     folder, reels = output.folder, []
     if output.film is None and job.settings.loop:
         # The faded frames of a loop cannot be continued from.
@@ -307,7 +313,7 @@ def finish(job: Tunnel, reel: Reel, output: FilmOutput) -> FilmOutput:
         if not output.look.keep_frames:
             reel.clear()
     elif job.settings.loop:
-        lay_out(job, reel, output.folder)
+        lay_out(job, reel, output.folder, overwrite=output.look.overwrite)
     return output
 
 

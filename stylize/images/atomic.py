@@ -58,20 +58,28 @@ def write_atomically(
     overwrite: bool = True,
     numbered: bool = True,
     token: str | None = None,
+    follow_links: bool = True,
 ) -> Path:
     """Write a file; see :func:`new_file`.
 
     Returns:
         Where it was written.
     """
-    with new_file(target, overwrite=overwrite, numbered=numbered, token=token) as file:
+    with new_file(
+        target, overwrite=overwrite, numbered=numbered, token=token, follow_links=follow_links
+    ) as file:
         file.partial.write_bytes(data)
     return file.final
 
 
 @contextmanager
 def new_file(
-    target: Path, *, overwrite: bool, numbered: bool = True, token: str | None = None
+    target: Path,
+    *,
+    overwrite: bool,
+    numbered: bool = True,
+    token: str | None = None,
+    follow_links: bool = True,
 ) -> Iterator[NewFile]:
     """A temporary file in the folder of ``target``, published at the end of the block.
 
@@ -79,12 +87,14 @@ def new_file(
 
     Args:
         target: the file to write.
-        overwrite: replace an existing file, but only by a complete one; a symbolic link stays, and
-            the file it points to is replaced. Otherwise nothing is ever replaced.
+        overwrite: replace an existing file, but only by a complete one. Otherwise nothing is ever
+            replaced.
         numbered: if ``target`` exists by the time the file is complete, and is not to be replaced,
             publish the file as ``NAME-2``, ``NAME-3`` …; otherwise the new file is dropped.
         token: gives the temporary file a predictable name, so that the next run replaces what a
             killed run left; the caller must ensure that no one else uses the token meanwhile.
+        follow_links: with ``overwrite``, replace the file that a symbolic link points to and keep
+            the link; otherwise replace the link itself. For names that no user has typed, False.
 
     Raises:
         OutputError: the system refuses, or ``target`` exists and may be neither replaced nor
@@ -92,8 +102,10 @@ def new_file(
         ValueError: the token has characters other than letters, digits, ``-`` and ``_``.
     """
     with refusals_named(target), ExitStack() as stack:
-        final = _final(target, overwrite=overwrite)
-        partial = _partial_name(final.parent) if token is None else stale_partial(target, token)
+        final = _final(target, follow_links=overwrite and follow_links)
+        if overwrite:
+            _refuse_special(final, follow_links=follow_links)
+        partial = _partial_name(final.parent) if token is None else stale_partial(final, token)
         if token is not None:
             partial.unlink(missing_ok=True)
         created = partial.open("xb")
@@ -108,13 +120,6 @@ def new_file(
         published = _publish(partial, final, overwrite=overwrite, numbered=numbered)
         sync_folder(final.parent)
         file.final = target if overwrite else target.with_name(published.name)
-
-
-@contextmanager
-def replacing(target: Path, *, token: str | None = None) -> Iterator[Path]:
-    """The temporary file of a :func:`new_file` that replaces ``target``."""
-    with new_file(target, overwrite=True, token=token) as file:
-        yield file.partial
 
 
 def numbered_names(path: Path) -> Iterator[Path]:
@@ -135,7 +140,7 @@ def stale_partial(target: Path, token: str) -> Path:
     """
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"token {token!r}")
-    return Path(os.path.realpath(target)).parent / f".stylize-{token}.part"
+    return Path(os.path.realpath(target.parent)) / f".stylize-{token}.part"
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -231,12 +236,9 @@ def refusals_named(target: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {target}: {reason}") from error
 
 
-def _final(target: Path, *, overwrite: bool) -> Path:
-    followed = Path(os.path.realpath(target))
-    if overwrite:
-        _refuse_special(followed)
-        return followed
-    # The name itself, should it be a link: creating it then fails.
+def _final(target: Path, *, follow_links: bool) -> Path:
+    if follow_links:
+        return Path(os.path.realpath(target))
     return Path(os.path.realpath(target.parent)) / target.name
 
 
@@ -302,10 +304,11 @@ def _copy_without_replacing(source: Path, target: Path) -> None:
             raise
 
 
-def _refuse_special(final: Path) -> None:
+def _refuse_special(final: Path, *, follow_links: bool = True) -> None:
     """Raise OSError for a folder, a device, a pipe, or a name the file system does not take."""
     with suppress(FileNotFoundError):
-        if not stat.S_ISREG(final.stat().st_mode):
+        mode = final.stat(follow_symlinks=follow_links).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
             raise OSError("not a regular file")
 
 

@@ -31,6 +31,7 @@ from stylize.networks.models import (
     PACKAGED,
     ModelFile,
     find_model,
+    read_record,
     record_path,
     user_directory,
     verify,
@@ -340,7 +341,7 @@ def _check_owner(name: str, source_sha256: str) -> None:
 def _source_of(name: str) -> str | None:
     """The SHA-256 of the file that a model was made from; None without a record that says it."""
     try:
-        found = json.loads(record_path(name).read_text("utf-8"))["source_sha256"]
+        found = json.loads(read_record(record_path(name)))["source_sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return found if isinstance(found, str) else None

@@ -20,7 +20,6 @@ from stylize.images.atomic import (
     new_file,
     numbered_names,
     remove_leftovers,
-    replacing,
     reserved,
     stale_partial,
     write_atomically,
@@ -80,6 +79,20 @@ class TestFiles:
         write_picture(tmp_path / "link.png", SMOOTH)
         assert (tmp_path / "link.png").is_symlink()
         assert read_picture(tmp_path / "real.png").size == (24, 32)
+
+    @pytest.mark.parametrize("token", [None, "one"])
+    @pytest.mark.parametrize("exists", [False, True])
+    def test_a_link_that_is_not_followed_is_replaced(self, tmp_path, token, exists):
+        (tmp_path / "there").mkdir()
+        precious = tmp_path / "there" / "precious"
+        if exists:
+            precious.write_bytes(b"kept")
+        (tmp_path / "out").symlink_to(precious)
+        write_atomically(tmp_path / "out", b"new", token=token, follow_links=False)
+        assert not (tmp_path / "out").is_symlink()
+        assert (tmp_path / "out").read_bytes() == b"new"
+        assert os.listdir(tmp_path / "there") == ["precious"] * exists
+        assert not exists or precious.read_bytes() == b"kept"
 
     @pytest.mark.parametrize("write", [check_writable, lambda path: write_picture(path, SMOOTH)])
     class TestPlaces:
@@ -147,10 +160,10 @@ class TestTokens:
 
     def test_the_temporary_name(self, tmp_path):
         path = tmp_path / "out.png"
-        with replacing(path, token="one") as partial:
-            assert partial == stale_partial(path, "one")
-            assert partial.read_bytes() == b""
-            with replacing(tmp_path / "other.png", token="two"):
+        with new_file(path, overwrite=True, token="one") as file:
+            assert file.partial == stale_partial(path, "one")
+            assert file.partial.read_bytes() == b""
+            with new_file(tmp_path / "other.png", overwrite=True, token="two"):
                 assert len(os.listdir(tmp_path)) == 2
         assert sorted(os.listdir(tmp_path)) == ["other.png", "out.png"]
 
@@ -161,14 +174,13 @@ class TestTokens:
         assert (tmp_path / "precious").read_bytes() == b"kept"
         assert not (tmp_path / "out.png").is_symlink()
 
-    def test_beside_the_file_that_a_link_means(self, tmp_path):
-        (tmp_path / "there").mkdir()
-        (tmp_path / "out.png").symlink_to(tmp_path / "there" / "real.png")
-        partial = stale_partial(tmp_path / "out.png", "one")
-        assert partial == (tmp_path / "there").resolve() / ".stylize-one.part"
-        partial.write_bytes(b"half of it")
+    def test_next_to_the_file_that_a_link_means(self, tmp_path):
+        there = tmp_path / "there"
+        there.mkdir()
+        (tmp_path / "out.png").symlink_to(there / "real.png")
+        stale_partial(there / "real.png", "one").write_bytes(b"half of it")
         write_atomically(tmp_path / "out.png", b"new", token="one")
-        assert os.listdir(tmp_path / "there") == ["real.png"]
+        assert os.listdir(there) == ["real.png"]
 
     def test_a_folder_in_the_way(self, tmp_path):
         stale_partial(tmp_path / "out.png", "one").mkdir()

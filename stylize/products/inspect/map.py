@@ -397,7 +397,7 @@ def write_page(photo_map: PhotoMap, target: Path, *, overwrite: bool = False) ->
         data=data,
     )
     with (
-        new_file(page, overwrite=overwrite) as new,
+        new_file(page, overwrite=overwrite, follow_links=False) as new,
         new.partial.open("w", encoding="utf-8", newline="\n") as file,
     ):
         file.writelines(stream)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from stylize.errors import InterruptedRunError, OutputError, PictureError, StylizeError
+from stylize.errors import InterruptedRunError, PictureError, StylizeError
 from stylize.images.atomic import write_atomically
 from stylize.images.contact_sheet import contact_sheet
 from stylize.images.mosaic import figure
@@ -155,10 +155,8 @@ def save_state(path: Path, search: Search, key: str) -> None:
     Raises:
         OutputError: the system refuses.
     """
-    if path.is_symlink():
-        raise OutputError(f"{path} is a link", hint="remove it")
     document = {"key": key, "best": search.best, "seen": search.seen}
-    write_atomically(path, json.dumps(document).encode())
+    write_atomically(path, json.dumps(document).encode(), follow_links=False)
 
 
 def load_state(path: Path, key: str, channels: Sequence[str], photos: Sequence[Photo]) -> Search:
@@ -182,6 +180,8 @@ def load_state(path: Path, key: str, channels: Sequence[str], photos: Sequence[P
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if path.is_symlink() or not path.is_file():  # a pipe would be waited for
+            return {}
         with path.open("rb") as file:
             document = json.loads(file.read(_MAX_STATE_BYTES))
     except (OSError, ValueError, RecursionError):
