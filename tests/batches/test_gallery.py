@@ -312,6 +312,6 @@ def test_a_link_in_the_way_stays(tmp_path: Path, is_ours: bool) -> None:
         kept.write_text("theirs")
     before = kept.read_bytes()
     (tmp_path / "index.html").symlink_to(kept)
-    with pytest.raises(OutputError, match="not a gallery"):
+    with pytest.raises(OutputError, match="not made by stylize"):
         write_gallery(tmp_path, [], title="Batch")
     assert kept.read_bytes() == before
