@@ -228,6 +228,8 @@ def tunnel(
         beginning, motif = _optional(photo, "photo"), _optional(guide, "guide")
         job = Tunnel(beginning, wanted, execution, guide=motif, preset=look.recorded)
         reel = Reel(neighbour(target, tail=".frames"))
+        if reel.folder.is_symlink():
+            raise OutputError(f"{reel.folder} is a link to another folder", hint="remove it")
         with reserved(Path(os.path.realpath(reel.folder))) as is_ours:
             if not is_ours:
                 raise OutputError(

@@ -229,6 +229,8 @@ def is_unfinished(path: Path, recipe: Mapping[str, Any]) -> bool:
     """Whether a file is what an interrupted run has left of the same picture."""
     from stylize.runs.recipe import load_recipe
 
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         found = load_recipe(path)
     except StylizeError:

@@ -224,6 +224,7 @@ def _film_at(target: Path, look: FilmLook) -> FilmOutput:
 
     check_writable(target)
     folder = neighbour(target, tail=".frames")
+    _refuse_link(folder)
     _check_folder(folder)
     return FilmOutput(target, folder, look)
 
@@ -238,6 +239,12 @@ def _check_folder(folder: Path) -> None:
         raise OutputError(f"{folder} is not a folder")
     else:
         check_writable(folder)
+
+
+def _refuse_link(folder: Path) -> None:
+    """Make sure that a folder which the user has not named is no link to another one."""
+    if folder.is_symlink():
+        raise OutputError(f"{folder} is a link to another folder", hint="remove it")
 
 
 def _made(folder: Path) -> Path:
@@ -291,6 +298,7 @@ def open_reel(job: Tunnel, output: FilmOutput) -> Reel:
         # The faded frames of a loop cannot be continued from.
         reels.append(Reel(folder, laid_out=True))
         folder = folder / "raw"
+        _refuse_link(folder)
     reels.append(Reel(folder))
     for reel in reels:
         if not output.look.overwrite:

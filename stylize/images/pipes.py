@@ -8,7 +8,7 @@ import select
 import stat
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 # A shell may start the writer of a pipe after its reader.
 WAIT_S = 5.0
@@ -16,7 +16,7 @@ WAIT_S = 5.0
 _POLL_S = 0.02
 
 
-def open_input(path: Path | str) -> BinaryIO:
+def open_input(path: Path | str) -> io.BufferedReader:
     """Open a file for reading; of a named pipe, wait a few seconds for a writer.
 
     Raises:
