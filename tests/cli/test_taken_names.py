@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,7 @@ from stylize.networks.weight_files import convolution_shapes
 from stylize.runs.checkpoint import describe
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import BRIEF, QUICK, Counted, Run, done, listing, program
-from tests.conftest import cat, save, strokes
+from tests.conftest import cat, save, strokes, unprivileged
 
 pytestmark = [
     pytest.mark.usefixtures("network"),
@@ -316,27 +314,6 @@ def test_a_name_of_255_bytes(run: Run, folder: Path, monkeypatch: pytest.MonkeyP
     assert {long(".webp"), long(".png", "m"), long(".png", "p")} <= added
     endings = [Path(name).suffix for name in added if len(name) > 190]
     assert sorted(endings) == [".html", *[".png"] * 4, *[".sha256"] * 2, ".webp"]
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Permissions hold for root, too: without its right to write everywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3
-    sets = (ctypes.c_uint32 * 6)()
-    if not sys.platform.startswith("linux") or libc.capget(header, sets):
-        pytest.skip("root may write everywhere")
-    before = sets[0]
-    sets[0] &= ~(1 << 1)  # CAP_DAC_OVERRIDE
-    assert libc.capset(header, sets) == 0
-    try:
-        yield
-    finally:
-        sets[0] = before
-        assert libc.capset(header, sets) == 0
 
 
 @EACH
