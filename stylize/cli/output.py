@@ -142,8 +142,11 @@ def check_fits(size: tuple[int, int], target: Path | None, request: OutputReques
     check_sides(size, (request.format or "png") if target is None else format_of(target))
 
 
-def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """A folder for previews that exists, can be written to, and holds no input by such a name."""
+def make_folder(folder: Path, inputs: Sequence[Path], *, shared: bool) -> None:
+    """A folder for previews that exists, can be written to, and holds no input by such a name.
+
+    Unless it is ``shared``, it holds no other previews either.
+    """
     from stylize.images.atomic import check_writable
 
     try:
@@ -155,7 +158,7 @@ def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> Non
         if path.match(PREVIEW_NAMES) and os.path.samefile(path.parent, folder):
             raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
     older = next(folder.glob(PREVIEW_NAMES), None)
-    if older is not None and not overwrite:
+    if older is not None and not shared:
         raise OutputError(f"{older} already exists", hint="replace it with --overwrite")
 
 

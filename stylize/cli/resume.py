@@ -25,7 +25,7 @@ from stylize.cli.options import (
     save_steps_option,
     settings_options,
 )
-from stylize.cli.output import choose_target
+from stylize.cli.output import check_film, choose_target
 from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
 from stylize.cli.requests import Messages, OutputRequest, take
@@ -130,11 +130,12 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     check_streams(output.output, (), as_json=messages.as_json)
     files = [file, *paths]
     run = RunRequest(
-        target=choose_target(None, files, "resumed", output),
+        target=choose_rest(output, description, files),
         files=files,
         output=output,
         messages=messages,
         checkpointing=Checkpointing(request, file, resumed=True),
+        is_older=partial(is_unfinished, recipe=description.recipe),
         preview_every=1 if isinstance(settings, DreamSettings) else PREVIEW_EVERY,
     )
     return ResumeRequest(file, description, settings, wanted, paths, overrides, run)
@@ -210,19 +211,32 @@ def resolve_request(asked: OutputRequest, description: Description, file: Path) 
     """How the picture is written: as the run was asked for, unless another output is named."""
     kept = description.request
     output = asked.output or kept.target or "-"
-    unfinished = is_unfinished(Path(output), description.recipe)
-    if asked.output is None and kept.target is not None and not unfinished:
-        require_next_to(Path(kept.target), file)
+    if asked.output is None and kept.target is not None:
+        target = Path(kept.target)
+        if not is_unfinished(target, description.recipe):
+            require_next_to(target, file)
     return OutputRequest(
         output=output,
         # A checkpoint may be a stranger's: what it says about overwriting is not followed.
-        overwrite=asked.overwrite or unfinished,
+        overwrite=asked.overwrite,
         format=kept.format if output == "-" else None,
         depth=int(kept.depth),
         quality=kept.quality,
         save_steps=asked.save_steps,
         film=asked.film,
     )
+
+
+def choose_rest(
+    output: OutputRequest, description: Description, files: Sequence[Path]
+) -> Path | None:
+    """The file to write: only an unfinished picture of the same run is replaced unasked."""
+    unfinished = is_unfinished(Path(str(output.output)), description.recipe)
+    overwrite = output.overwrite or unfinished
+    alone = dataclasses.replace(output, overwrite=overwrite, film=None)
+    target = choose_target(None, files, "resumed", alone)
+    check_film(output, [*files, *([target] if target is not None else [])])
+    return target
 
 
 def is_unfinished(path: Path, recipe: Mapping[str, Any]) -> bool:

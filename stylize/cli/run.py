@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -112,6 +113,7 @@ class RunRequest:
         save_preset: where the settings are written.
         save_mask: where the mask that was found is written.
         preview_every: steps between two pictures of ``--save-steps``.
+        is_older: whether a file is an unfinished picture of this run, which is replaced unasked.
         started: when the command began, by :func:`time.perf_counter`.
     """
 
@@ -123,6 +125,7 @@ class RunRequest:
     save_preset: Path | None = None
     save_mask: Path | None = None
     preview_every: int = PREVIEW_EVERY
+    is_older: Callable[[Path], bool] | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -198,7 +201,9 @@ def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
         saved = save_preset(request.save_preset, job.settings, overwrite=overwrite)
         say_renamed(saved, request.save_preset, request.messages)
     if request.output.save_steps is not None:
-        make_folder(request.output.save_steps, request.files, overwrite=overwrite)
+        # The rest of a run adds its steps to those before; none of them is replaced.
+        shared = overwrite or request.is_older is not None
+        make_folder(request.output.save_steps, request.files, shared=shared)
     return policy
 
 
@@ -323,7 +328,12 @@ def save(
 
     It runs under :func:`stop_on_interrupt`, so that a signal does not cost the picture.
     """
-    saved = deliver(result, request.target, request.output)
+    output = request.output
+    if request.is_older is not None and request.target is not None:
+        # It may have been replaced by another file since the run began.
+        overwrite = output.overwrite or request.is_older(request.target)
+        output = dataclasses.replace(output, overwrite=overwrite)
+    saved = deliver(result, request.target, output)
     seconds = time.perf_counter() - request.started
     try:
         if film is not None:

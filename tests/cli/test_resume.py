@@ -168,6 +168,34 @@ class TestGoingOn:
         assert listing(stopped) == before
         done(run("resume", "run.checkpoint", "--overwrite"))
 
+    def test_a_picture_that_took_its_name_during_the_run_stays(
+        self, run: Run, stopped: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out, rest = stopped / "out.png", resume_command.paint_rest
+
+        def interrupted(*words: Any) -> int:
+            save(strokes(8, 8), out)
+            return rest(*words)
+
+        monkeypatch.setattr(resume_command, "paint_rest", interrupted)
+        before = save(strokes(8, 8), stopped / "same.png").read_bytes()
+        result = done(run("resume", "run.checkpoint"))
+        assert "out.png exists now" in result.stderr
+        assert out.read_bytes() == before
+        assert load_recipe(stopped / "out-2.png")["interrupted"] is False
+
+    def test_only_the_picture_is_replaced_unasked(self, run: Run, stopped: Path) -> None:
+        film, steps = stopped / "film.gif", stopped / "steps"
+        film.write_bytes(b"theirs")
+        line = complaint(run("resume", "run.checkpoint", "--film", film), 1)
+        assert line.startswith(f"{film} already exists")
+        steps.mkdir()
+        first = steps / "scale-1-32x32-step-0006.png"
+        first.write_bytes(b"theirs")
+        done(run("resume", "run.checkpoint", "--save-steps", steps))
+        assert (first.read_bytes(), film.read_bytes()) == (b"theirs", b"theirs")
+        assert (steps / "scale-1-32x32-step-0006-2.png").exists()
+
     def test_what_a_checkpoint_says_of_overwriting_is_not_followed(
         self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -139,7 +139,7 @@ def test_what_a_run_leaves_when_it_is_ended(
     files: Files, tmp_path: Path, name: str, worth_s: float
 ) -> None:
     out, kept = tmp_path / "out.png", tmp_path / "out.png.checkpoint"
-    words = (*files, *SMALL, "--steps", 200)
+    words = (*files, *SMALL, "--steps", 60)
     process = begin(*words, "-o", out, worth_s=worth_s)
     process.send_signal(getattr(signal, name))
     _, messages = process.communicate(timeout=60)

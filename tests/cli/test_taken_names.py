@@ -23,6 +23,7 @@ from stylize.cli import run as running
 from stylize.cli.main import cli
 from stylize.cli.progress import Stop
 from stylize.images import pipes
+from stylize.images.atomic import reserved
 from stylize.networks.weight_files import convolution_shapes
 from stylize.runs.checkpoint import describe
 from stylize.runs.recipe import load_recipe
@@ -331,6 +332,37 @@ def test_a_folder_that_cannot_be_written_to(run: Run, folder: Path, name: str) -
     refused(result)
     assert "permission denied" in result.stderr.lower()
     assert listing(folder) == before
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+@pytest.mark.parametrize("place", ["out/deep", "out/.stylize", "out/.stylize/claims"])
+def test_a_batch_follows_no_link_out_of_its_folder(
+    run: Run, folder: Path, place: str, more: tuple[str, ...]
+) -> None:
+    (folder / "photos" / "deep").mkdir()
+    shutil.move("photos/0.png", "photos/deep/0.png")
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (folder / place).parent.mkdir(parents=True)
+    (folder / place).symlink_to(elsewhere)
+    result = run(*BATCH, "-r", *more)
+    refused(result)
+    assert "is a link" in result.stderr
+    assert not any(elsewhere.iterdir())
+
+
+def test_a_film_keeps_its_frames_in_a_folder_of_its_own(run: Run, folder: Path) -> None:
+    frames = folder / "film.webp.frames"
+    with reserved(frames):
+        result = run(*TUNNEL, "-o", "film.webp")
+    refused(result)
+    assert "another run is making" in result.stderr
+    (folder / "elsewhere").mkdir()
+    frames.symlink_to(folder / "elsewhere")
+    result = run(*TUNNEL, "-o", "film.webp", "--overwrite")
+    refused(result)
+    assert "is a link to another folder" in result.stderr
+    assert not any((folder / "elsewhere").iterdir())
 
 
 @pytest.mark.parametrize(
