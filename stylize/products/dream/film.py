@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -147,11 +149,23 @@ class Reel:
         for frame in tunnel.frames(last, number, stop):
             number += 1
             path = frame_path(self.folder, number)
-            # A frame that appears during the run is another program's.
-            frame.save(path, overwrite=number in damaged, follow_links=False)
+            with _free(path):
+                frame.save(path, overwrite=number in damaged, follow_links=False)
             if on_step is not None:
                 on_step(number)
         return number == tunnel.raw_frames
+
+
+@contextmanager
+def _free(path: Path) -> Iterator[None]:
+    """Say what can be done if another program has taken the name of a frame."""
+    try:
+        yield
+    except OutputError as error:
+        if not os.path.lexists(path):
+            raise
+        message = f"{path} appeared during the run"
+        raise OutputError(message, hint="move it elsewhere, then continue") from error
 
 
 def _begins_as_png(path: Path) -> bool:
@@ -178,7 +192,8 @@ def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
         path = frame_path(folder, number)
         recipe = tunnel.recipe(number, {})
         recipe["resolved"][_FADED] = True
-        write_picture(path, mixed, recipe=to_text(recipe), overwrite=False, numbered=False)
+        with _free(path):
+            write_picture(path, mixed, recipe=to_text(recipe), overwrite=False, numbered=False)
         yield path
 
 
@@ -225,4 +240,5 @@ def lay_out(tunnel: Tunnel, reel: Reel, folder: Path, *, overwrite: bool) -> Non
     for number, path in enumerate(cut(tunnel, reel, folder), 1):
         if path.parent != folder:
             target = frame_path(folder, number)
-            write_atomically(target, path.read_bytes(), overwrite=False, numbered=False)
+            with _free(target):
+                write_atomically(target, path.read_bytes(), overwrite=False, numbered=False)
