@@ -32,10 +32,12 @@ _FCNTL: Any = import_module("fcntl") if os.name == "posix" else None
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _TEMPORARY = re.compile(r"\.stylize-[0-9a-f]{16}\.(?:part|lock)")
+_SCRATCH = re.compile(r"\.stylize-[0-9a-f]{16}\.work")
 # What a file system answers that has no hard links (exFAT, SMB, some FUSE).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 _RENAME_NOREPLACE, _RENAME_EXCL, _AT_FDCWD = 1, 4, -100
 _MAX_NAME_BYTES = 255
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass
@@ -105,14 +107,7 @@ def new_file(
         final = _final(target, follow_links=overwrite and follow_links)
         if overwrite:
             _refuse_special(final, follow_links=follow_links)
-        partial = _partial_name(final.parent) if token is None else stale_partial(final, token)
-        if token is not None:
-            partial.unlink(missing_ok=True)
-        created = partial.open("xb")
-        stack.callback(_discard, partial)
-        stack.callback(created.close)
-        if lock(created.fileno()) is None:
-            created.close()
+        partial = _created(final, token, stack)
         file = NewFile(partial, target)
         yield file
         with partial.open("rb+") as written:
@@ -120,6 +115,26 @@ def new_file(
         published = _publish(partial, final, overwrite=overwrite, numbered=numbered)
         sync_folder(final.parent)
         file.final = target if overwrite else target.with_name(published.name)
+
+
+def _created(final: Path, token: str | None, stack: ExitStack) -> Path:
+    """Create a temporary file for ``final``; ``stack`` unlocks and removes it."""
+    while True:
+        partial = _hidden_name(final.parent) if token is None else stale_partial(final, token)
+        if token is not None:
+            partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
+        locked = lock(descriptor)
+        # Another run may have taken it for a leftover before it was locked.
+        if locked is None or (locked and _is_at(descriptor, partial)):
+            break
+        os.close(descriptor)
+    stack.callback(_discard, partial)
+    if locked is None:
+        os.close(descriptor)
+    else:
+        stack.callback(os.close, descriptor)
+    return partial
 
 
 def numbered_names(path: Path) -> Iterator[Path]:
@@ -144,17 +159,43 @@ def stale_partial(target: Path, token: str) -> Path:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed runs left in a folder.
+    """Remove the temporary files and folders that killed runs left in a folder.
 
-    Only regular files with a name of ours whose lock is free are removed; where files cannot be
-    locked, nothing is.
+    Only what has a name of ours and is not locked by a running program is removed, and no link;
+    where files cannot be locked, nothing is.
     """
     if _FCNTL is None:
         return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-                remove_if_unlocked(Path(entry.path))
+            is_file = entry.is_file(follow_symlinks=False) and _TEMPORARY.fullmatch(entry.name)
+            if is_file or (entry.is_dir(follow_symlinks=False) and _SCRATCH.fullmatch(entry.name)):
+                _remove_if_unlocked(Path(entry.path))
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A hidden folder for temporary files, removed at the end, or by the next run after a kill.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    remove_leftovers(parent)
+    with ExitStack() as stack:
+        while True:
+            folder = _hidden_name(parent, "work")
+            folder.mkdir(0o700)
+            # Windows opens no folders.
+            descriptor = os.open(folder, os.O_RDONLY) if _FCNTL is not None else None
+            if descriptor is None:
+                break
+            stack.callback(os.close, descriptor)
+            if lock(descriptor) is not False and _is_at(descriptor, folder):
+                break
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -166,9 +207,8 @@ def reserved(path: Path) -> Iterator[bool]:
         locked it is ours without a lock.
     """
     lock_file = path.parent / f".stylize-{_digest(path.name)}.lock"
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor, locked = _open_locked(lock_file, flags)
+        descriptor, locked = _open_locked(lock_file)
     except OSError:
         yield True
         return
@@ -180,9 +220,9 @@ def reserved(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _open_locked(lock_file: Path, flags: int) -> tuple[int, bool | None]:
+def _open_locked(lock_file: Path) -> tuple[int, bool | None]:
     while True:
-        descriptor = os.open(lock_file, flags, 0o666)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
         locked = lock(descriptor)
         # The last owner may have removed the file since it was opened.
         if not locked or _is_at(descriptor, lock_file):
@@ -219,7 +259,7 @@ def check_writable(path: Path) -> None:
     remove_leftovers(final.parent)
     with refusals_named(path):
         _refuse_special(final)
-        partial = _partial_name(final.parent)
+        partial = _hidden_name(final.parent)
         try:
             partial.open("xb").close()
         finally:
@@ -312,9 +352,9 @@ def _refuse_special(final: Path, *, follow_links: bool = True) -> None:
             raise OSError("not a regular file")
 
 
-def _partial_name(folder: Path) -> Path:
+def _hidden_name(folder: Path, suffix: str = "part") -> Path:
     """Hidden and, by 64 random bits, no one else's; its length does not grow with the target's."""
-    return folder / f".stylize-{secrets.token_hex(8)}.part"
+    return folder / f".stylize-{secrets.token_hex(8)}.{suffix}"
 
 
 def _digest(name: str) -> str:
@@ -339,10 +379,7 @@ def lock(descriptor: int) -> bool | None:
     return True
 
 
-def remove_if_unlocked(path: Path) -> None:
-    """Remove a file or a folder that no running program has locked; links are not followed."""
-    if _FCNTL is None:
-        return
+def _remove_if_unlocked(path: Path) -> None:
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

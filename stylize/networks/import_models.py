@@ -7,8 +7,6 @@ import io
 import json
 import os
 import re
-import secrets
-import shutil
 import struct
 import time
 import warnings
@@ -24,7 +22,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from stylize.errors import OutputError, SettingError, StylizeError, UnknownNameError, WeightsError
-from stylize.images.atomic import move_without_replacing, reserved
+from stylize.images.atomic import move_without_replacing, reserved, scratch_folder
 from stylize.networks.architecture import BLOCKS, convolutions
 from stylize.networks.models import (
     DOWNLOADABLE,
@@ -65,8 +63,6 @@ _MAX_NAME = 80
 
 # To move a model to its place takes milliseconds.
 _MAX_WAITS, _WAIT_S = 200, 0.05
-
-_LEFTOVER = re.compile(r"\.adding-[0-9a-z_]{8,16}")
 
 # How our own files store the weights of a layer.
 _PACKED = ("index", "palette")
@@ -277,30 +273,13 @@ def _scratch() -> Iterator[Path]:
     folder = user_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-        scratch = folder / f".adding-{secrets.token_hex(8)}"
-        # The lock is there before the folder, so that no other run takes it for a leftover.
-        with reserved(scratch):
-            scratch.mkdir()
-            try:
-                yield scratch
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with scratch_folder(folder) as scratch:
+            yield scratch
     except OSError as err:
         raise OutputError(
             f"cannot save a model in {folder}: {err.strerror or err}",
             hint="make room there, or name another folder in STYLIZE_DATA_DIR",
         ) from err
-
-
-def _remove_leftovers(folder: Path) -> None:
-    if os.name != "posix":  # without locks, no one can tell whether a run is still alive
-        return
-    for path in folder.glob(".adding-*"):
-        if _LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            with reserved(path) as is_ours:
-                if is_ours:
-                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _slug(text: str) -> str:

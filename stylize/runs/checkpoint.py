@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import shutil
 import stat
 import time
@@ -18,11 +17,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from stylize.errors import CheckpointError, OutputError, RecipeError
-from stylize.images.atomic import lock, new_file, remove_if_unlocked
+from stylize.images.atomic import lock, new_file, scratch_folder
 from stylize.runs.recipe import check_recipe
 from stylize.version import __version__
 
@@ -97,7 +95,7 @@ class Description:
 
 
 def save(path: Path, snapshot: Snapshot, request: Request, *, overwrite: bool = True) -> Path:
-    """Write a checkpoint, whole or not at all, and remove what killed processes left of it.
+    """Write a checkpoint, whole or not at all, and remove what killed runs left in its folder.
 
     Without ``overwrite`` it replaces nothing, but takes the next free name; returns its path.
 
@@ -139,33 +137,22 @@ def write(
 
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     checksum = _checksum(text, ((name, arrays[name]) for name in sorted(arrays)))
-    remove_remains(path)
-    # safetensors writes under a temporary name of its own: in a folder that the next run finds.
     with (
-        new_file(path, overwrite=overwrite, token=_token(path)) as new,
-        TemporaryDirectory(
-            dir=new.partial.parent, prefix=new.partial.stem, suffix=".part"
-        ) as folder,
-        ExitStack() as locks,
+        ExitStack() as held,
+        new_file(path, overwrite=overwrite) as new,
+        # safetensors writes under a temporary name of its own.
+        scratch_folder(new.partial.parent) as folder,
     ):
-        _hold(Path(folder), locks)
-        state = Path(folder) / "state"
+        state = folder / "state"
         try:
             save_file(dict(arrays), state, {_DESCRIPTION: text, _CHECKSUM: checksum})
         except SafetensorError as error:
             raise OSError(str(error)) from error
         shutil.copymode(new.partial, state)
-        _hold(state, locks)
+        if os.name == "posix":  # until it has its name, it is no leftover
+            lock(held.enter_context(state.open("rb")).fileno())
         os.replace(state, new.partial)
     return new.final
-
-
-def _hold(path: Path, locks: ExitStack) -> None:
-    """Lock a file or a folder, so that no other run takes it for a leftover."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        locks.callback(os.close, descriptor)
-        lock(descriptor)
 
 
 def describe(path: Path) -> Description:
@@ -251,28 +238,6 @@ def is_checkpoint(path: Path) -> bool:
             return _DESCRIPTION in (file.metadata() or {})
     except (OSError, SafetensorError):
         return False
-
-
-def remove_remains(path: Path) -> None:
-    """Remove what killed processes have left of this file under temporary names.
-
-    Only what has a name of ours and is not locked by a running process is removed.
-    """
-    final = Path(os.path.realpath(path))
-    ours = re.compile(rf"\.stylize-{_mark(path)}-[0-9]+([a-z0-9_]{{8}})?\.part")
-    for remains in final.parent.glob(f".stylize-{_mark(path)}-*.part"):
-        if ours.fullmatch(remains.name) and (remains.is_file() or remains.is_dir()):
-            remove_if_unlocked(remains)
-
-
-def _mark(path: Path) -> str:
-    """Distinguish the temporary files of one checkpoint from all others in its folder."""
-    name = os.path.basename(os.path.realpath(path))
-    return f"checkpoint-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
-
-
-def _token(path: Path) -> str:
-    return f"{_mark(path)}-{os.getpid()}"
 
 
 def _description(document: Mapping[str, Any]) -> Description:
@@ -460,7 +425,6 @@ class CheckpointPolicy:
             for path in (Path(os.path.realpath(self.path)), self.path):
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-        remove_remains(self.path)
         self._kept, self.present = None, False
 
     def _identity(self) -> tuple[int, ...] | None:

@@ -21,6 +21,7 @@ from stylize.images.atomic import (
     numbered_names,
     remove_leftovers,
     reserved,
+    scratch_folder,
     stale_partial,
     write_atomically,
 )
@@ -327,6 +328,42 @@ class TestLeftovers:
         (tmp_path / ".stylize-1123456789abcdef.part").mkdir()
         remove_leftovers(tmp_path)
         assert len(os.listdir(tmp_path)) == 3
+
+    @pytest.mark.parametrize("ending", ["part", "lock", "work"])
+    def test_only_what_is_locked_stays(self, tmp_path, ending):
+        fcntl = pytest.importorskip("fcntl")
+        path = tmp_path / f".stylize-0123456789abcdef.{ending}"
+        path.mkdir() if ending == "work" else path.touch()
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path)
+        assert path.exists()
+        os.close(descriptor)
+        remove_leftovers(tmp_path)
+        assert not path.exists()
+
+    def test_folders(self, tmp_path):
+        with scratch_folder(tmp_path) as folder, scratch_folder(tmp_path) as other:
+            (folder / "frame").touch()
+            remove_leftovers(tmp_path)
+            assert (folder / "frame").exists()
+            assert folder != other
+        assert not os.listdir(tmp_path)
+
+    def test_a_writer_whose_file_was_taken_for_a_leftover(self, tmp_path, monkeypatch):
+        """Between its creation and its lock."""
+        real, calls = atomic.lock, []
+
+        def late(descriptor):
+            if not calls:
+                calls.append(descriptor)
+                remove_leftovers(tmp_path)
+            return real(descriptor)
+
+        monkeypatch.setattr(atomic, "lock", late)
+        write_atomically(tmp_path / "a.png", b"x")
+        assert calls
+        assert os.listdir(tmp_path) == ["a.png"]
 
     def test_what_is_being_written_stays(self, tmp_path):
         with new_file(tmp_path / "a.png", overwrite=False) as file:
