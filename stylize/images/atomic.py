@@ -17,6 +17,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _TEMPORARY = re.compile(r"\.stylize-[0-9a-f]{16}\.(?:part|lock)")
 _SCRATCH = re.compile(r"\.stylize-[0-9a-f]{16}\.work")
 # What a file system answers that has no hard links (exFAT, SMB, some FUSE).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+_MOST_REFUSALS, _PAUSE_S = 2, 0.01
 _RENAME_NOREPLACE, _RENAME_EXCL, _AT_FDCWD = 1, 4, -100
 _MAX_NAME_BYTES = 255
 _FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -221,11 +223,16 @@ def reserved(path: Path) -> Iterator[bool]:
 
 
 def _open_locked(lock_file: Path) -> tuple[int, bool | None]:
+    refusals = 0
     while True:
         descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
         locked = lock(descriptor)
+        if locked is False and refusals < _MOST_REFUSALS:
+            # For a moment, runs that remove leftovers lock them, too.
+            refusals += 1
+            time.sleep(_PAUSE_S)
         # The last owner may have removed the file since it was opened.
-        if not locked or _is_at(descriptor, lock_file):
+        elif not locked or _is_at(descriptor, lock_file):
             return descriptor, locked
         os.close(descriptor)
 
