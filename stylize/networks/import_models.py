@@ -313,7 +313,7 @@ def _check_owner(name: str, source_sha256: str) -> None:
     if _source_of(name) not in (None, source_sha256):
         raise WeightsError(
             f"a model '{name}' already exists, from another source",
-            hint=f"give another --name, or delete {record_path(name)}",
+            hint=f"give another --name, or delete {record_path(name).with_suffix('')}.*",
         )
 
 
