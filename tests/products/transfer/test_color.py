@@ -188,8 +188,8 @@ class TestBlend:
 class TestWanted:
     """What the objective is made of."""
 
-    def test_wasserstein_is_another_style(self, plain: Result) -> None:
-        found = paint(style_loss="wasserstein")
+    def test_moments_are_another_style(self, plain: Result) -> None:
+        found = paint(style_loss="moments")
         assert float((found.pixels - plain.pixels).abs().mean()) > 0.005
         assert set(found.recipe["losses"]) == set(plain.recipe["losses"])
 

@@ -286,7 +286,7 @@ def test_tolerance_ends_a_scale_early(content: Picture, style: Picture) -> None:
 def test_sizes_and_scales(style: Picture) -> None:
     result = paint(as_picture(photo(90, 150)), style, size="120", min_size=60, steps=9)
     assert result.pixels.shape == (1, 3, 72, 120)
-    assert result.recipe["resolved"]["scales"] == [[60, 36, 9], [120, 72, 4]]
+    assert result.recipe["resolved"]["scales"] == [[60, 36, 9], [120, 72, 9]]
 
 
 def test_nothing_is_enlarged(style: Picture) -> None:
