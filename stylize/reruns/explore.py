@@ -22,6 +22,7 @@ from stylize.networks.models import load_weights
 from stylize.networks.vgg import VGG
 from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream, picture_size, starting_pixels
+from stylize.products.transfer.style_crop import merged_crops
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import compose
 from stylize.runs.recipe import to_text as recipe_text
@@ -318,11 +319,12 @@ class Exploration:
         return self._styles.values()
 
     def _recipe(self, done: Mapping[str, tuple[Cell, Result]]) -> dict[str, Any]:
-        one = next(iter(done.values()))[1].recipe
+        recipes = [result.recipe for _, result in done.values()]
+        one, crops = recipes[0], merged_crops([each["resolved"] for each in recipes])
         return self._document(
             {name: cell for name, (cell, _) in done.items()},
             weights=one["weights"],
-            resolved={key: value for key, value in one["resolved"].items() if key != "scales"},
+            resolved={k: v for k, v in one["resolved"].items() if k != "scales"} | crops,
         )
 
     def _document(

@@ -21,7 +21,7 @@ from stylize.images.open import pixel_limit, printable
 from stylize.images.sizes import SizeSpec
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings, TunnelSettings
-from stylize.settings.fields import from_document
+from stylize.settings.fields import earlier_values, from_document
 from stylize.settings.presets import check_layers
 from stylize.settings.transfer import TransferSettings
 from stylize.version import __version__
@@ -221,8 +221,9 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
     technique = recipe.get("technique")
     if not isinstance(technique, str) or technique not in KINDS:
         raise RecipeError(f"a recipe for '{technique}' cannot be replayed")
+    kind = KINDS[technique]
     try:
-        settings = from_document(KINDS[technique], recipe["settings"])
+        settings = from_document(kind, earlier_values(kind) | recipe["settings"])
         check_layers(settings, _architecture(settings.network))
     except UsageError as error:
         raise not_followed(recipe, error) from error
