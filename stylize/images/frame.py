@@ -29,7 +29,7 @@ from stylize.images.crop import Crop
 
 Plane = NDArray[np.float32]
 
-# Long side of the picture that is searched; at larger sizes grain and brushwork would count as edges.
+# Long side of the picture that is searched; at larger sizes, grain would count as edges.
 SEARCHED_PX = 768
 
 # Largest share of the height or width that a border takes: alone, and with one like it.
@@ -38,15 +38,15 @@ _LONE, _FRAME, _MARGIN = 0.06, 0.15, 0.45
 # Share of the area, and the shortest side in px of the file, that always remain.
 _LEAST_AREA, LEAST_SIDE_PX = 0.25, 32
 
-# A frame's edge is looked for at this many places, in the means of so many rows on either side. It is
-# so many times as strong as what is usual near this side.
+# A frame's edge is looked for at this many places, in the means of so many rows on either side. It
+# is so many times as strong as what is usual near this side.
 _SAMPLES, _BAND, _CLEAR = 50, 3, 2.0
 
 # Borders inside each other: a frame, its mount, the margin of the print, a ruled line.
 _MOST_BORDERS = 5
 
-# Differences between colours, in the channel with the largest one, where black to white is 1: most that
-# paper, JPEG and light do to one colour; least that an edge does.
+# Differences between colours, in the channel with the largest one, where black to white is 1: what
+# paper, JPEG and light do to one colour at most, and what an edge does at least.
 _GRAIN, _EDGE = 0.05, 0.06
 
 # Share of a margin's row that has its colour, and of an edge that can be seen.
@@ -87,13 +87,11 @@ def inside_frame(pixels: Tensor) -> Crop:
     size = max(1, round(height / scale)), max(1, round(width / scale))
     small = interpolate(pixels, size, mode="area")[0].permute(1, 2, 0).cpu().numpy()
     found = _depths(small, LEAST_SIDE_PX / scale)
-    if scale > 1:  # a pixel of the small picture may show both the border and the rest
-        across, down = width / size[1], height / size[0]
-        scales = (across, down, across, down)
-        found = tuple(
-            math.ceil((d + 1) * s) if d else 0 for d, s in zip(found, scales, strict=True)
-        )
-    left, top, right, bottom = found
+    left, top, right, bottom = (
+        # A pixel of the small picture may show both the border and the rest.
+        math.ceil((depth + 1) * scale) if depth and scale > 1 else depth
+        for depth in found
+    )
     return Crop(left, top, width - left - right, height - top - bottom)
 
 
@@ -151,7 +149,8 @@ def _plain_rows(view: Plane) -> int:
     most = int(_MARGIN * len(view))
     rows = view[: most + 1]
     colours = np.median(rows, axis=1)
-    plain = (_difference(rows, colours[:, None]) <= _GRAIN).mean(1) >= _PLAIN
+    smooth = uniform_filter1d(rows, 3, axis=1)
+    plain = (_difference(smooth, colours[:, None]) <= _GRAIN).mean(1) >= _PLAIN
     plain &= _difference(colours, colours[0]) <= _GRAIN
     return 0 if plain.all() else int(plain.argmin())
 
@@ -197,31 +196,37 @@ def _frames(pixels: Plane) -> list[_Border | None]:
 
 
 def _frame(view: Plane, most: float) -> _Border | None:
-    """The innermost frame at the top of a view that takes at most a share of its height."""
+    """The frame at the top of a view with the clearest edge in a share of its height."""
     rows, columns = int(most * len(view)), view.shape[1]
-    if rows < 2:
-        return None
     spacing, ends = max(1, columns // _SAMPLES), int(most * columns)  # other frames at the ends
+    if rows < 2 or columns - 2 * ends < spacing:
+        return None
     smooth = uniform_filter1d(view, max(3, spacing), axis=1)
     places = smooth[: 3 * rows, ends : columns - ends : spacing]
     steps = _steps(places)
-    seen = maximum_filter1d(steps, 3, axis=0) >= max(_EDGE, _CLEAR * np.median(steps[: 2 * rows]))
-    found = None
-    for drift in range(-round(_TILT / 2 * columns), round(_TILT / 2 * columns) + 1, 2):
-        # Make an edge that sinks by so many pixels from the left to the right horizontal.
-        sinking = np.rint(drift * (np.arange(places.shape[1]) / places.shape[1] - 0.5)).astype(int)
-        across = np.arange(rows)[:, None] + sinking
-        level = seen[across.clip(0, len(seen) - 1), np.arange(places.shape[1])]
-        for row in np.flatnonzero(level.mean(1) >= _STRAIGHT)[::-1]:
-            depth = int(row) + 1
-            outside, inside = places[:depth].mean(0), places[depth : 2 * depth].mean(0)
-            if (_difference(outside, inside) > _EDGE).mean() < _STRAIGHT:
-                continue
-            depth += abs(drift) // 2
-            if found is None or depth > found.depth:
-                found = _Border(depth, depth / len(view), np.median(outside, axis=0))
-            break
+    least = max(_EDGE, _CLEAR * float(np.median(steps[: 2 * rows])))
+    near = maximum_filter1d(steps, 3, axis=0)
+    best, found = 0.0, None
+    most_drift = round(_TILT / 2 * columns)
+    for drift in range(-most_drift, most_drift + 1):
+        level, clear = (_levelled(each, rows, drift) for each in (steps, near))
+        strength = np.where((clear >= least).mean(1) >= _STRAIGHT, level.mean(1), 0)
+        row = int(strength.argmax())
+        outside, inside = places[: row + 1].mean(0), places[row + 1 : 2 * row + 2].mean(0)
+        is_apart = (_difference(outside, inside) > _EDGE).mean() >= _STRAIGHT
+        if is_apart and strength[row] > best:
+            depth = row + 1 + (abs(drift) + 1) // 2
+            best = float(strength[row])
+            found = _Border(depth, depth / len(view), np.median(outside, axis=0))
     return found
+
+
+def _levelled(view: Plane, rows: int, drift: int) -> Plane:
+    """The first rows, where an edge that sinks by some pixels from end to end is horizontal."""
+    places = np.arange(view.shape[1])
+    sinking = np.rint(drift * (places / len(places) - 0.5)).astype(int)
+    levelled: Plane = view[(np.arange(rows)[:, None] + sinking).clip(0, len(view) - 1), places]
+    return levelled
 
 
 def _steps(view: Plane) -> Plane:
@@ -229,4 +234,4 @@ def _steps(view: Plane) -> Plane:
     sums = np.cumsum(np.pad(view, ((_BAND, _BAND), (0, 0), (0, 0)), mode="edge"), axis=0)
     sums = np.concatenate([np.zeros_like(sums[:1]), sums])
     before, middle, after = sums[1 : -_BAND * 2], sums[_BAND + 1 : -_BAND], sums[2 * _BAND + 1 :]
-    return _difference(middle - before, after - middle) / _BAND
+    return _difference(middle - before, after - middle) / np.float32(_BAND)

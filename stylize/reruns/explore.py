@@ -74,6 +74,9 @@ class Titles:
 # Room in a sheet's recipe for everything but cells and inputs: weights and machine.
 _HEAD_BYTES = 1000
 
+# What was left out of a style image.
+_CROP_BYTES = 50
+
 
 def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
     """A cell for each of the program's presets."""
@@ -185,7 +188,8 @@ class Exploration:
 
     def _check_room(self) -> None:
         document = self._document(dict(self._named()), weights={}, resolved={})
-        if len(recipe_text(document).encode()) + _HEAD_BYTES > MAX_RECIPE_BYTES:
+        head = _HEAD_BYTES + _CROP_BYTES * len(self._styles)
+        if len(recipe_text(document).encode()) + head > MAX_RECIPE_BYTES:
             raise SettingError(
                 f"{self.count} cells are too many for one sheet",
                 hint="the picture has no room for all their recipes",
