@@ -43,13 +43,22 @@ def cropped_style(
         crop = session.style_crop(style.sha256, lambda: inside_frame(style.pixels))
     if crop is None or crop == Crop.whole(style.size):
         return style
+    require_inside(style, crop)
+    return style.cropped(crop)
+
+
+def require_inside(style: Picture, crop: Crop) -> None:
+    """Check that a rectangle is part of a style image.
+
+    Raises:
+        SettingError: it is not.
+    """
     if not crop.is_inside(style.size):
         height, width = style.size
         raise SettingError(
             f"--style-crop: {crop} is not inside {style.name}",
             hint=f"the picture is {width}x{height} px",
         )
-    return style.cropped(crop)
 
 
 def crop_notes(
