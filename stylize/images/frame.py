@@ -5,8 +5,8 @@ A border counts only if it ends in a straight edge along nearly the whole side:
 - A *margin* has one colour, apart from the grain of paper: a mount, a page, a letterbox, a ruled
   line. Blank paper around a drawing is no margin, because the outline of a drawing is not straight.
   Neither is a plain sky or backdrop.
-- A *frame* may look like anything. Its inner edge is parallel to the side, and the colours on both
-  sides of the edge differ along nine tenths of it.
+- A *frame* may look like anything. Its inner edge is parallel to the side, the colours on the two
+  sides of the edge differ along nine tenths of it, and no edge like it follows farther inside.
 
 A border on one side only may take 6 % of the picture. If another side has a border of the same
 colour, a frame may take 15 %, a margin 45 %. Borders inside each other are removed one after the
@@ -38,9 +38,12 @@ _LONE, _FRAME, _MARGIN = 0.06, 0.15, 0.45
 # Share of the area, and the shortest side in px of the file, that always remain.
 _LEAST_AREA, LEAST_SIDE_PX = 0.25, 32
 
-# A frame's edge is looked for at this many places, in the means of so many rows on either side. It
-# is so many times as strong as what is usual near this side.
-_SAMPLES, _BAND, _CLEAR = 50, 3, 2.0
+# A frame's edge is looked for at this many places, in the means of so many rows on either side.
+_SAMPLES, _BAND = 50, 3
+
+# It is so many times as strong as what is usual near this side, and so many times as strong as any
+# edge farther inside of which this share can be seen: the rows of a grid are no frame.
+_CLEAR, _ALONE, _ALIKE = 2.0, 1.3, 0.7
 
 # Borders inside each other: a frame, its mount, the margin of the print, a ruled line.
 _MOST_BORDERS = 5
@@ -53,7 +56,7 @@ _GRAIN, _EDGE = 0.05, 0.06
 _PLAIN, _STRAIGHT = 0.97, 0.9
 
 # How far an edge may be from straight, as a share of its length: scans are rarely quite upright.
-_TILT = 0.02
+_TILT = 0.03
 
 _Depths = tuple[int, int, int, int]  # of left, top, right, bottom, in px
 
@@ -100,9 +103,7 @@ def _depths(pixels: Plane, least_side: float) -> _Depths:
     found: _Depths = (0, 0, 0, 0)
     for _ in range(_MOST_BORDERS):
         rest = _inside(pixels, found)
-        borders = _margins(rest)
-        if not any(borders):
-            borders = _frames(rest)
+        borders = _borders(rest)
         left, top, right, bottom = (
             a + b.depth if b else a for a, b in zip(found, borders, strict=True)
         )
@@ -131,16 +132,18 @@ def _difference(one: Plane, other: Plane) -> Plane:
     return difference
 
 
-def _margins(pixels: Plane) -> list[_Border | None]:
+def _borders(pixels: Plane) -> list[_Border | None]:
+    """The outermost borders on the left, top, right and bottom."""
     views = _views(pixels)
     left, top, right, bottom = plain = [_plain_rows(view) for view in views]
     spans = [(top, bottom), (left, right)] * 2  # elsewhere the edge borders on other margins
     found = [
-        _margin(view, rows, view[:, start : view.shape[1] - end])
+        _margin(view, rows, view[:, start : view.shape[1] - end]) or _frame(view, _FRAME)
         for view, rows, (start, end) in zip(views, plain, spans, strict=True)
     ]
     return [
-        each if each and (each.share <= _LONE or _has_like(each, found)) else None for each in found
+        each if each and (each.share <= _LONE or _has_like(each, found)) else _frame(view, _LONE)
+        for view, each in zip(views, found, strict=True)
     ]
 
 
@@ -186,15 +189,6 @@ def _has_like(border: _Border, others: Sequence[_Border | None]) -> bool:
     )
 
 
-def _frames(pixels: Plane) -> list[_Border | None]:
-    views = _views(pixels)
-    found = [_frame(view, _FRAME) for view in views]
-    return [
-        each if each and _has_like(each, found) else _frame(view, _LONE)
-        for view, each in zip(views, found, strict=True)
-    ]
-
-
 def _frame(view: Plane, most: float) -> _Border | None:
     """The frame at the top of a view with the clearest edge in a share of its height."""
     rows, columns = int(most * len(view)), view.shape[1]
@@ -204,28 +198,31 @@ def _frame(view: Plane, most: float) -> _Border | None:
     smooth = uniform_filter1d(view, max(3, spacing), axis=1)
     places = smooth[: 3 * rows, ends : columns - ends : spacing]
     steps = _steps(places)
-    least = max(_EDGE, _CLEAR * float(np.median(steps[: 2 * rows])))
     near = maximum_filter1d(steps, 3, axis=0)
     best, found = 0.0, None
-    most_drift = round(_TILT / 2 * columns)
+    most_drift = round(_TILT / 3 * columns)
     for drift in range(-most_drift, most_drift + 1):
-        level, clear = (_levelled(each, rows, drift) for each in (steps, near))
-        strength = np.where((clear >= least).mean(1) >= _STRAIGHT, level.mean(1), 0)
-        row = int(strength.argmax())
+        strength = _levelled(steps, drift).mean(1)
+        least = max(_EDGE, _CLEAR * float(np.median(steps[: 2 * rows])))
+        seen = (_levelled(near, drift) >= least).mean(1)
+        farther = (strength * (seen >= _ALIKE))[rows + 2 * _BAND :].max(initial=0)
+        is_straight = (seen >= _STRAIGHT) & (strength > _ALONE * farther)
+        row = int((strength * is_straight)[:rows].argmax())
         outside, inside = places[: row + 1].mean(0), places[row + 1 : 2 * row + 2].mean(0)
         is_apart = (_difference(outside, inside) > _EDGE).mean() >= _STRAIGHT
-        if is_apart and strength[row] > best:
+        if is_straight[row] and is_apart and strength[row] > best:
             depth = row + 1 + (abs(drift) + 1) // 2
             best = float(strength[row])
             found = _Border(depth, depth / len(view), np.median(outside, axis=0))
     return found
 
 
-def _levelled(view: Plane, rows: int, drift: int) -> Plane:
-    """The first rows, where an edge that sinks by some pixels from end to end is horizontal."""
+def _levelled(view: Plane, drift: int) -> Plane:
+    """A view in which an edge that sinks by some pixels from end to end becomes horizontal."""
     places = np.arange(view.shape[1])
     sinking = np.rint(drift * (places / len(places) - 0.5)).astype(int)
-    levelled: Plane = view[(np.arange(rows)[:, None] + sinking).clip(0, len(view) - 1), places]
+    rows = (np.arange(len(view))[:, None] + sinking).clip(0, len(view) - 1)
+    levelled: Plane = view[rows, places]
     return levelled
 
 

@@ -82,12 +82,14 @@ depths = st.integers(4, 40)
 @given(
     name=st.sampled_from(["marbling", "mosaic", "pastel", "woodcut", "brushwork"]),
     around=st.tuples(depths, depths, depths, depths),
-    colour=st.sampled_from([WHITE, PAPER, BROWN]),
+    colour=st.sampled_from([WHITE, (0.55, 0.6, 0.66), BROWN]),
 )
 def test_margins_of_any_widths(
     name: str, around: Depths, colour: tuple[float, float, float]
 ) -> None:
-    assert left_out(mounted(painting(name), around, colour)) == around
+    found = left_out(mounted(painting(name), around, colour))
+    for left, depth in zip(found, around, strict=True):
+        assert depth <= left <= depth + 4, found
 
 
 @pytest.mark.parametrize("around", [(0, 30, 0, 30), (50, 0, 50, 0), (0, 12, 0, 60)])
@@ -120,7 +122,7 @@ def test_a_scan_that_is_not_quite_upright(degrees: float) -> None:
         assert 40 <= depth <= 40 + shift + 3
 
 
-@pytest.mark.parametrize("name", ["pastel", "brushwork", "mosaic", "ink-wash", "woodcut"])
+@pytest.mark.parametrize("name", ["ukiyo", "brushwork", "mosaic", "ink-wash", "woodcut"])
 @pytest.mark.parametrize("depth", [10, 24])
 def test_a_carved_frame(name: str, depth: int) -> None:
     for found in left_out(carved(painting(name), depth)):
@@ -144,7 +146,7 @@ def test_paintings_that_fill_their_picture_are_left_alone(path: Path, side: int)
     assert left_out(painting(path.stem, side, side)) == (0, 0, 0, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 10_000), coarse=st.sampled_from([1, 3, 8, 20]))
 def test_textures_are_left_alone(seed: int, coarse: int) -> None:
     small = np.random.default_rng(seed).uniform(0, 1, (160 // coarse + 1, 200 // coarse + 1, 3))
