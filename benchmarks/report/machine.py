@@ -117,6 +117,11 @@ def whole_command(pair: Pair, *options: str) -> float:
     return best_of(2, lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 
+def device_name(device: str) -> str:
+    """A device in words."""
+    return "the CPU" if device == "cpu" else torch.cuda.get_device_name(device)
+
+
 def description() -> str:
     """Processor, threads, torch."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []

@@ -76,12 +76,14 @@ def identity_of(recipe: Mapping[str, Any]) -> str | None:
 
     A picture whose run was interrupted has none: it is not what was asked for.
     """
+    from stylize.runs.recipe import effective_settings  # noqa: PLC0415
+
     try:
         inputs = [(each["role"], each["sha256"]) for each in recipe["inputs"]]
         if recipe["interrupted"]:
             return None
         return identity(
-            recipe["technique"], recipe["settings"], inputs, recipe["weights"]["sha256"]
+            recipe["technique"], effective_settings(recipe), inputs, recipe["weights"]["sha256"]
         )
     except (KeyError, TypeError, ValueError):
         return None

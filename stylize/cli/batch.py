@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -34,13 +34,15 @@ from stylize.cli.options import (
     group_of,
     input_options,
     message_options,
+    note,
     preset_option,
     saving_options,
     settings_options,
 )
+from stylize.cli.output import note_quality
+from stylize.cli.process import VARIABLES, load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, take
-from stylize.cli.run import load_torch
 from stylize.cli.transfer import take_parts
 from stylize.errors import (
     MissingExtraError,
@@ -52,8 +54,8 @@ from stylize.errors import (
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
-from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text, find_preset
+from stylize.settings.fields import Group, idle_settings
+from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
@@ -84,13 +86,6 @@ runner_options = [
 ]
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
-
-# What a worker's torch reads when it is loaded; see the program's entry.
-_PASSED_ON = (
-    "THP_MEM_ALLOC_ENABLE",
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
-    "LRU_CACHE_CAPACITY",
-)
 
 
 @dataclass(frozen=True)
@@ -368,7 +363,7 @@ def run_on_ray(
     from stylize.batches.ray import RayRunner
 
     # A cluster on this machine inherits them.
-    names = _PASSED_ON if request.runner.address else ()
+    names = VARIABLES if request.runner.address else ()
     environment = {name: os.environ[name] for name in names if name in os.environ}
     runner = RayRunner(
         ray,
@@ -528,6 +523,7 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     execution = Execution(**given(Execution, options))
     preset = choose_preset("transfer", options["preset"])
     looks = transfer_looks(preset, said, paths, each=options["each"])
+    note_looks(looks, said, options)
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
 
@@ -561,8 +557,24 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
     looks = dream_looks(presets or (DEFAULTS["dream"],), said, each=options["each"])
+    note_looks(looks, said, options)
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
+
+
+def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Say which options have no effect on any picture of the batch."""
+    several = any(len(look.styles) > 1 for look in looks)
+    idle = [
+        idle_settings(
+            look.settings, said, {"several styles": several, "guide": False, "masks": False}
+        )
+        for look in looks
+    ]
+    for name, line in idle[0].items() if idle else ():
+        if all(name in lines for lines in idle):
+            note(line)
+    note_quality([options["suffix"]])
 
 
 def transfer_looks(
@@ -649,7 +661,7 @@ def batch_run(job: Path, **options: Any) -> int:
     if found.technique == "dream":
         looks = dream_looks(found.presets or (DEFAULTS["dream"],), said, each=found.each)
     else:
-        preset = find_preset("transfer", (found.presets or (DEFAULTS["transfer"],))[0])
+        preset = choose_preset("transfer", (found.presets or (DEFAULTS["transfer"],))[0])
         looks = transfer_looks(
             preset, said, [Path(style) for style in found.styles], each=found.each
         )

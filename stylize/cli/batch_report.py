@@ -79,7 +79,7 @@ def show_plan(
 
 
 def cost_of(tasks: Sequence[Task]) -> Estimate:
-    """What tasks will cost on this machine."""
+    """Estimate the cost of tasks on this machine."""
     from stylize.batches.plan import estimate
     from stylize.planning.self_test_cache import latest
 
@@ -104,7 +104,7 @@ def work_of(tasks: Sequence[Task]) -> dict[Path, float]:
 
 
 def left_out(collection: Collection) -> list[str]:
-    """How many files were left out, a line for each reason."""
+    """Count the files that were left out, one line for each reason."""
     from stylize.images.find import MADE_HERE
 
     hints = {MADE_HERE: f"{MADE_HERE}; --include-results takes them"}
@@ -120,7 +120,7 @@ def say_left_out(collection: Collection, messages: Messages) -> None:
 
 
 def advice(collection: Collection) -> str | None:
-    """What takes the files that were left out."""
+    """Say how to include the files that were left out."""
     from stylize.images.find import BELOW, HIDDEN, MADE_HERE, OUTPUT
 
     reasons = {reason for _, reason in collection.skipped}
@@ -286,7 +286,7 @@ def show_status(output: Path, *, as_json: bool) -> int:
 
 
 def about(target: str, source: str, state: str) -> dict[str, str]:
-    """What is known of every picture."""
+    """List what is known about every picture."""
     return {"target": target, "source": source, "status": state}
 
 

@@ -14,7 +14,7 @@ import click
 
 from stylize.cli.help import option
 from stylize.cli.messages import say
-from stylize.cli.options import given, group_of, settings_options
+from stylize.cli.options import given, group_of, make_parents, settings_options
 from stylize.cli.requests import OutputRequest
 from stylize.errors import OutputError, UsageError
 from stylize.settings.execution import CheckpointSettings
@@ -165,11 +165,12 @@ def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
                 f"{path} holds a run that was not finished",
                 hint=f"'{resume_command(path)}' continues it, --overwrite drops it",
             )
+    make_parents(path)
     check_writable(path)
 
 
 def resume_command(path: Path) -> str:
-    """What to type to continue."""
+    """Return the command that continues a run."""
     return f"stylize resume {shlex.quote(str(path))}"
 
 

@@ -1,4 +1,4 @@
-"""What the Tab key completes: values by kind, and the scripts for bash, zsh and fish."""
+"""Completion with the Tab key: values by kind, and scripts for bash, zsh and fish."""
 
 from __future__ import annotations
 

@@ -13,21 +13,26 @@ from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_optional
 from stylize.cli.masks import check_one_mask, save_mask_option
 from stylize.cli.options import (
+    changed_words,
     choose_preset,
+    each_variant,
     given,
     group_of,
     guide_option,
     input_options,
     message_options,
+    note_idle,
     output_options,
     preset_options,
     settings_options,
+    variants_option,
 )
+from stylize.cli.process import load_torch
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint
+from stylize.cli.run import RunRequest, check_run, paint_all
 from stylize.errors import UsageError
 from stylize.networks.models import find_model
-from stylize.settings.dream import BaseDreamSettings, DreamSettings
+from stylize.settings.dream import BaseDreamSettings, DreamSettings, with_photo
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
 from stylize.settings.masks import kept_part
@@ -78,6 +83,7 @@ class DreamRequest:
 @preset_options("dream")
 @picture_options
 @settings_options(DreamSettings)
+@variants_option
 @settings_options(Execution)
 @input_options
 @message_options
@@ -92,9 +98,9 @@ def dream(photo: str | None, **options: Any) -> int:
 
     'stylize presets list' shows the presets, 'stylize layers' what each layer amplifies.
     """
-    request = read_request(photo, options)
-    load_torch()
-    return paint(prepare(request), request.run)
+    requests = [read_request(photo, each) for each in each_variant(options, (photo or "",))]
+    load_torch(requests[0].run.files)
+    return paint_all((prepare(request), request.run) for request in requests)
 
 
 def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
@@ -104,15 +110,27 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     execution = Execution(**given(Execution, options))
     preset = choose_preset("dream", options.pop("preset"))
     guide, mask = options.pop("guide"), options.pop("mask")
-    settings: DreamSettings = preset.apply(said)
+    settings: DreamSettings = preset.apply(with_photo(photo, said))
     check_beginning(photo, settings, sized="size" in said)
     if settings.from_noise is not None and kept_part(settings) is not None:
         raise UsageError("--subject and --background need a photo", hint="noise has no subject")
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
     sources = [each for each in (photo, guide, mask) if each]
-    words = preset.name if photo else f"noise-{preset.name}"
-    run = check_run(photo, sources, words, settings, output, messages, options, preview_every=1)
+    heeded = note_idle(settings, said, guide=bool(guide), masks=bool(mask), photo=photo is not None)
+    changed = changed_words(DreamSettings, heeded)
+    words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
+    run = check_run(
+        photo,
+        sources,
+        words,
+        settings,
+        output,
+        messages,
+        options,
+        preview_every=1,
+        names={"preset": preset.name},
+    )
     return DreamRequest(photo, guide, mask, preset.recorded, settings, execution, run)
 
 

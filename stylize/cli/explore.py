@@ -30,9 +30,10 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import check_fits, choose_target, deliver, report
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, emit_start, load_torch
+from stylize.cli.run import RunRequest, emit_start
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
@@ -301,7 +302,7 @@ def explore_dream(photo: str, **options: Any) -> int:
     sheet = take(DreamSheet, options)
     settings = sheet.check()
     request = check_sheet(photo, [photo], "sheet", output, messages)
-    load_torch()
+    load_torch(request.files)
     from stylize.reruns.explore import Exploration
 
     picture = open_picture(photo, messages)
@@ -312,7 +313,7 @@ def explore_dream(photo: str, **options: Any) -> int:
 
 @dataclass(frozen=True)
 class DreamSheet:
-    """What goes onto a sheet of dreams: layers, channels, values of settings, or all presets."""
+    """A sheet of dreams: of layers, channels, values of settings, or all presets."""
 
     layers: tuple[str, ...]
     strengths: tuple[float, ...]
@@ -463,7 +464,7 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
     sources = (content, *styles)
     looks = take(TransferSheet, options).looks(messages)
     request = check_sheet(content, sources, "sheet", output, messages)
-    load_torch()
+    load_torch(request.files)
     from stylize.reruns.explore import Exploration, transfer_cells
 
     photo = open_picture(content, messages)
@@ -542,7 +543,7 @@ def named_presets(presets: Sequence[tuple[str, Preset]]) -> list[Preset]:
 
 
 def different(presets: list[Preset], overrides: dict[str, Any], messages: Messages) -> list[Preset]:
-    """Those presets that look different under ``overrides``; says which are left out."""
+    """Leave out presets that look the same under ``overrides``, and say which."""
     columns: list[tuple[Preset, TransferSettings]] = []
     for preset in presets:
         settings = cell_settings(preset, overrides)
@@ -581,7 +582,7 @@ def check_sheet(
     files = files_among(sources)
     check_streams(output.output, sources, as_json=messages.as_json)
     require_files(files)
-    return RunRequest(choose_target(photo, files, words, output), files, output, messages)
+    return RunRequest(choose_target(photo, files, words, output, {}), files, output, messages)
 
 
 def make_sheet(
@@ -695,7 +696,7 @@ def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
     sources = (content, first, last)
     settings = strip_settings(options["preset"], options["size"])
     request = check_sheet(content, sources, "strip", output, messages)
-    load_torch()
+    load_torch(request.files)
     from stylize.reruns.explore import Strip
 
     photo, one, other = (open_picture(source, messages) for source in sources)

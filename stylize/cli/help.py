@@ -178,7 +178,7 @@ class CommandGroup(click.Group):
 
     @property
     def kind(self) -> str:
-        """What a command of the group is called."""
+        """The noun for the commands of the group in messages."""
         return "command" if self.name == "cli" else f"{self.name} command"
 
 

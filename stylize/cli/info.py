@@ -74,7 +74,7 @@ def describe(recipe: dict[str, Any]) -> list[str]:
 
 
 def _machine(resolved: dict[str, Any]) -> str:
-    """Where it was done; nothing of a picture that no network was run for."""
+    """Say where a picture was made; nothing if no network was used."""
     if "device" not in resolved:
         return ""
     return (
@@ -84,7 +84,7 @@ def _machine(resolved: dict[str, Any]) -> str:
 
 
 def _extent(entry: dict[str, Any]) -> str:
-    """How large an input is: a picture's size, or how many photos there were."""
+    """Say how large an input was: the size of a picture, or the number of photos."""
     return f"{entry['count']} photos" if "count" in entry else _size(entry.get("size"))
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +22,13 @@ import click
 from stylize.cli import help as grouped
 from stylize.cli.completion import FIELDS, FILE
 from stylize.cli.help import CommandGroup, option
-from stylize.cli.inputs import open_picture, require_files
+from stylize.cli.inputs import files_among, open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
-from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver
+from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver, placeholders
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import load_torch
 from stylize.errors import OutputError
 from stylize.networks.models import find_model
 from stylize.products.inspect import QUESTIONS, Question, load_function
@@ -408,8 +409,9 @@ def click_command(name: str, entry: Command) -> click.Command:
 
 
 def _result_options(entry: Command) -> list[click.Option]:
+    kept = ("output", "overwrite", "show")
     every = _options([result_options])
-    return [each for each in every if not entry.page or each.name in ("output", "overwrite")]
+    return [each for each in every if not entry.page or each.name in kept]
 
 
 def _options(decorators: Iterable[Callable[[Any], Any]]) -> list[click.Option]:
@@ -493,11 +495,12 @@ class InspectRequest:
             require_files(files)
             photo = next(iter(self.pictures.get("photo", ())), None)
             choose = choose_page if self.entry.page else choose_target
-            return choose(photo, files, words, self.output)
+            return choose(photo, files, words, self.output, placeholders(self.settings))
         # The current folder, for instance, has a name only as an absolute path.
         folder = os.path.normpath(self.album.folder)
         named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
-        target = choose_target(named, [each.path for each in self.album.photos], words, self.output)
+        photos = [each.path for each in self.album.photos]
+        target = choose_target(named, photos, words, self.output, placeholders(self.settings))
         for path in (
             [load_function(name)(target) for name in self.entry.companions] if target else []
         ):
@@ -522,7 +525,7 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     request.settings.check_request(request.given, request.pictures)
     target = request.choose_target()
     started = time.perf_counter()
-    load_torch()
+    load_torch(files_among(chain.from_iterable(request.pictures.values())))
     finding = look(request, target)
     target = deliver(finding.result, target, request.output)
     if target is not None:

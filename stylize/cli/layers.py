@@ -92,7 +92,7 @@ def row(architecture: str, layer: Layer) -> dict[str, Any]:
 
 
 def look(name: str) -> str:
-    """What grows in a dream of a layer; VGG-19's fourth of a block is like the third."""
+    """Describe what grows in a dream of a layer; VGG-19's fourth of a block is like the third."""
     block, index = name.split("_")
     return LOOKS.get(f"{block}_{min(int(index), DEEPEST_KNOWN)}") or LOOKS[block]
 

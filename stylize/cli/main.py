@@ -19,6 +19,7 @@ from stylize.cli.messages import (
     say,
     unforeseen,
 )
+from stylize.cli.process import prepare_environment
 from stylize.errors import InterruptedRunError, StylizeError
 from stylize.version import __version__
 
@@ -52,7 +53,8 @@ WISHES = {
     "keep the face": "stylize transfer photo.jpg style.jpg --mask face.png=keep",
     "choose by eye": "stylize explore transfer photo.jpg style.jpg",
     "again, larger": "stylize replay result.png --size 2048 --enlarge",
-    "again, changed": "stylize dream photo.jpg --preset result.png --strength 90",
+    "again, changed": "stylize replay result.png --set content_weight=0.2",
+    "other photo": "stylize replay result.png --content other.jpg",
     "Tab completion": 'eval "$(_STYLIZE_COMPLETE=bash_source stylize)"',
 }
 
@@ -72,7 +74,6 @@ class Commands(LazyGroup):
     ) -> Any:
         """Run and exit, as click's own, with this program's exit codes."""
         words = list(sys.argv[1:] if args is None else args)
-        prepare_environment()
         open_closed_streams()
         extra.setdefault("obj", words)
         if "_STYLIZE_COMPLETE" in os.environ:
@@ -86,16 +87,6 @@ class Commands(LazyGroup):
             )
 
         return guarded(call, words) if standalone_mode else call()
-
-
-def prepare_environment() -> None:
-    """Say to torch and its libraries what they read when they are loaded, which is later."""
-    # torch asks Linux for huge pages where it may: a tenth off every step, measured.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Both keep up to 1024 compiled convolutions, of every size of picture: a twentieth of all
-    # memory, measured over a batch. One picture uses some thirty at a time.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-    os.environ.setdefault("LRU_CACHE_CAPACITY", "128")
 
 
 def open_closed_streams() -> None:
@@ -168,6 +159,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The program's entry point."""
+    prepare_environment()
     prepare_streams()
     cli.main()
     raise AssertionError("unreachable: the group exits")

@@ -13,7 +13,7 @@ import click
 from stylize.cli.completion import FILE
 from stylize.cli.help import option
 from stylize.cli.inputs import open_picture
-from stylize.cli.options import group_of
+from stylize.cli.options import group_of, make_parents
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError
 from stylize.settings.fields import Group
@@ -109,7 +109,7 @@ class MasksRequest:
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """Those of the regions, each once."""
+        """The style images of the regions, each once."""
         return tuple(dict.fromkeys(each.style for each in self.regions if each.style))
 
     @property
@@ -176,7 +176,7 @@ def take_save_mask(
     overwrite: bool,
     options: dict[str, Any],
 ) -> Path | None:
-    """Where the mask that is found will be written; removes the option from ``options``.
+    """Choose the file for the mask that is found; remove the option from ``options``.
 
     Raises:
         UsageError: no mask will be found.
@@ -193,6 +193,7 @@ def take_save_mask(
     taken = [*inputs, *([target] if target is not None else [])]
     if target is not None and os.path.realpath(path) == os.path.realpath(target):
         raise UsageError(f"{path} is the result's own file", hint="name another with --save-mask")
+    make_parents(path)
     found = resolve_output(
         path, content=None, suffix_words="mask", overwrite=overwrite, inputs=taken
     )

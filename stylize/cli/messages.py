@@ -34,7 +34,7 @@ WINDOW_COLUMNS = 78
 # Of a message: more than a path of four names of the greatest length.
 LONGEST_WORD = 1100
 
-# Format characters that emoji and Persian words contain; no others can be told from an attack.
+# Format characters that emoji and Persian words contain; any other may be an attack.
 _JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 
 # Replacements for characters that an encoding lacks; all others become question marks.
@@ -175,7 +175,7 @@ def emit_error(error: Exception, words: Sequence[str], code: int) -> None:
 
 
 def message_and_hint(error: Exception) -> tuple[str, str | None]:
-    """What is wrong, and the remedy if there is one."""
+    """Say what is wrong, and the remedy if there is one."""
     if isinstance(error, StylizeError):
         return error.message, error.hint
     if not isinstance(error, click.ClickException):
@@ -189,7 +189,7 @@ def message_and_hint(error: Exception) -> tuple[str, str | None]:
 
 
 def advised(error: click.ClickException) -> str:
-    """What click found wrong on the command line, and how to get help."""
+    """Say what click found wrong on the command line, and how to get help."""
     line, hint = message_and_hint(error)
     return f"{line} ({hint})" if hint else line
 

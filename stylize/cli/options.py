@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from stylize.cli.completion import FIELDS, FILE, names_or_files, preset_names_of
 from stylize.cli.help import Decorated, Option, option
-from stylize.cli.messages import is_closed
+from stylize.cli.messages import is_closed, say
 from stylize.errors import OutputError, SettingError
-from stylize.settings.fields import Group, option_name
+from stylize.settings.fields import Group, idle_settings, option_name
 from stylize.settings.presets import (
     DEFAULTS,
     Preset,
     changes,
-    find_preset,
-    preset_names,
     to_toml,
 )
 
@@ -178,6 +179,14 @@ overwrite_option = option(
     help="Replace an existing file.",
 )
 
+open_option = option(
+    "--open",
+    "show",
+    is_flag=True,
+    group=Group.OUTPUT,
+    help="Open the result in the desktop's viewer.",
+)
+
 save_steps_option = option(
     "--save-steps",
     type=click.Path(file_okay=False, path_type=Path),
@@ -204,9 +213,11 @@ result_options = group_of(
             metavar="FILE",
             group=Group.OUTPUT,
             everyday=True,
-            help="File or folder to write to, or - for stdout.  [next to the photo]",
+            help="File or folder to write to, or - for stdout; {photo}, {style}, {preset} and "
+            "settings are filled in.  [next to the photo]",
         ),
         overwrite_option,
+        open_option,
         option(
             "--format",
             type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
@@ -341,26 +352,127 @@ def preset_options(product: str) -> Callable[[Decorated], Decorated]:
     )
 
 
-def choose_preset(product: str, wanted: str) -> Preset:
-    """Find a preset by name or file; a picture made by stylize serves as one, by its recipe.
+def note(line: str) -> None:
+    """Say once what a user may want to know about the options; the event "start" repeats it."""
+    context = click.get_current_context()
+    notes: list[str] = context.meta.setdefault(_NOTES, [])
+    if line not in notes:
+        notes.append(line)
+        if not context.params.get("quiet"):
+            say(line)
+
+
+def notes_on_options() -> Sequence[str]:
+    """List the lines that :func:`note` has said during this command."""
+    notes: Sequence[str] = click.get_current_context().meta.get(_NOTES, ())
+    return notes
+
+
+_NOTES = "stylize.notes"
+
+
+def note_idle(
+    settings: Any, said: Mapping[str, Any], prefix: str = "--", **facts: bool
+) -> dict[str, Any]:
+    """Say which options have no effect; return those that have one.
+
+    Args:
+        settings: the whole settings.
+        said: the settings that the user gave.
+        prefix: what was typed before the name.
+        facts: see :data:`stylize.settings.fields.FACTS`, with ``_`` for a space.
+    """
+    known = {name.replace("_", " "): value for name, value in facts.items()}
+    several = click.get_current_context().params.get("variants", 1) > 1
+    idle = idle_settings(settings, said, known)
+    for line in idle.values():
+        note(re.sub("^--seed ", "--variants ", line) if several else re.sub("^--", prefix, line))
+    return {name: value for name, value in said.items() if name not in idle}
+
+
+def is_typed(name: str) -> bool:
+    """Whether the user gave the option whose parameter has this name."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
+def changed_words(
+    kind: type[Any], said: Mapping[str, Any], *, of_recipe: bool = False
+) -> list[str]:
+    """Words for file names that tell variants apart: ``seed-2``, ``content-weight-0.01``.
+
+    Args:
+        kind: the settings class.
+        said: what the user set.
+        of_recipe: name every change of a recipe, also that of the size.
+    """
+    words = []
+    for each in dataclasses.fields(kind):
+        unnamed = ("enlarge",) if of_recipe else _UNNAMED
+        named = of_recipe or each.metadata["everyday"] or each.name == "seed"
+        if each.name not in said or not named or each.name in unnamed:
+            continue
+        value, name = said[each.name], option_name(each).removeprefix("--")
+        if isinstance(value, bool):
+            words.append(name if value else f"no-{name}")
+        else:
+            words.append(f"{name}-{_in_words(value)}")
+    return words
+
+
+# A larger picture is no other variant.
+_UNNAMED = ("size", "enlarge", "from_noise")
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "-".join(f"{name}-{weight:g}" for name, weight in value.items())
+    if isinstance(value, list | tuple):
+        return "-".join(map(_in_words, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+variants_option = option(
+    "--variants",
+    type=click.IntRange(1, 100),
+    default=1,
+    metavar="N",
+    group=Group.LOOK,
+    everyday=True,
+    help="Make N pictures that differ by their seed, from --seed or 1 on.  [1]",
+)
+
+
+def each_variant(options: dict[str, Any], sources: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The options of each picture that ``--variants`` asks for.
 
     Raises:
-        UsageError: there is no such preset, or the picture was made by another command.
-        RecipeError: the picture has no recipe.
+        SettingError: another option allows only one picture.
     """
-    path = Path(wanted)
-    if wanted in preset_names(product) or path.suffix == ".toml" or not path.is_file():
-        return find_preset(product, wanted)
-    from stylize.runs.recipe import load_recipe, settings_of
+    count: int = options.pop("variants")
+    if count == 1:
+        yield options
+        return
+    for name in ("film", "save_steps", "save_preset", "save_mask", "checkpoint"):
+        if options.get(name) is not None:
+            option_of = f"--{name.replace('_', '-')}"
+            raise SettingError(f"{option_of} cannot be combined with --variants")
+    if options["output"] == "-" or "-" in sources:
+        raise SettingError("--variants needs files, not stdin or stdout")
+    first = 1 if options["seed"] is None else options["seed"]
+    for seed in range(first, first + count):
+        output = options["output"]
+        if output and "{seed}" not in output and not os.path.isdir(output):
+            stem, suffix = os.path.splitext(output)
+            output = f"{stem}-seed-{seed}{suffix}" if suffix else output
+        yield {**options, "seed": seed, "output": output}
 
-    recipe = load_recipe(path)
-    if recipe["technique"] != product:
-        raise SettingError(
-            f"--preset: {path.name} was not made by 'stylize {product}'",
-            hint=f"'stylize info {path}' shows how it was made",
-        )
-    name = str(recipe.get("preset") or DEFAULTS[product])
-    return Preset(name, product, f"From {path.name}", changes(settings_of(recipe)))
+
+def choose_preset(product: str, wanted: str) -> Preset:
+    """See :func:`stylize.runs.recipe.choose_preset`, which help does not wait for."""
+    from stylize.runs import recipe
+
+    return recipe.choose_preset(product, wanted)
 
 
 def check_new_preset(path: Path, *, overwrite: bool) -> None:
@@ -371,7 +483,15 @@ def check_new_preset(path: Path, *, overwrite: bool) -> None:
         raise SettingError(f"--save-preset: {path} does not end in .toml")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+    make_parents(path)
     check_writable(path)
+
+
+def make_parents(path: Path) -> None:
+    """Make the folders that a file needs; those that stay empty go when the command ends."""
+    from stylize.images.destinations import make_folder
+
+    make_folder(path.parent, click.get_current_context().with_resource(ExitStack()))
 
 
 def save_preset(path: Path, settings: Any, *, overwrite: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.messages import emit, say
+from stylize.cli.options import is_typed, note
 from stylize.cli.progress import PREVIEW_NAMES
 from stylize.cli.requests import Messages, OutputRequest
 from stylize.errors import OutputError, SettingError
@@ -25,7 +28,11 @@ PAGE_SUFFIXES = (".html", ".htm")
 
 
 def choose_target(
-    content: str | None, files: Sequence[Path], words: str, request: OutputRequest
+    content: str | None,
+    files: Sequence[Path],
+    words: str,
+    request: OutputRequest,
+    values: Mapping[str, Any] | None = None,
 ) -> Path | None:
     """The file to write, checked to be writable; None for stdout. Nothing has been read yet.
 
@@ -34,6 +41,7 @@ def choose_target(
         files: all inputs, which are never written to.
         words: added to the photo's name.
         request: the output options.
+        values: of the placeholders in ``-o``, besides ``{photo}``; None if it has none.
     """
     from stylize.images.atomic import check_writable
     from stylize.images.destinations import resolve_output
@@ -42,7 +50,9 @@ def choose_target(
     if request.output == "-":
         if sys.__stdout__ is None:
             raise OutputError("stdout is closed", hint="name a file with -o")
+        _note_not_shown(request)
         check_request(request.format or "png", depth=request.depth, quality=request.quality)
+        note_quality([request.format or "png"])
         return None
     if request.format:
         raise SettingError(
@@ -50,7 +60,7 @@ def choose_target(
         )
     context = click.get_current_context(silent=True)
     target = resolve_output(
-        request.output,
+        filled(request.output, content, values),
         content=Path(content) if content and content != "-" else None,
         suffix_words=words,
         overwrite=request.overwrite,
@@ -60,7 +70,47 @@ def choose_target(
     check_request(format_of(target), depth=request.depth, quality=request.quality)
     check_writable(target)
     check_film(request, [*files, target])
+    note_quality([format_of(target), *([request.film.suffix[1:]] if request.film else [])])
     return target
+
+
+def filled(
+    requested: str | None, content: str | None, values: Mapping[str, Any] | None
+) -> str | None:
+    """The file that ``-o`` asks for, with its placeholders filled in.
+
+    Args:
+        requested: what the user typed.
+        content: the photo.
+        values: see :func:`choose_target`.
+    """
+    from stylize.images.destinations import fill_template
+
+    if requested is None or values is None:
+        return requested
+    photo = Path(content).stem if content and content != "-" else "stdin" if content else "noise"
+    return fill_template(requested, {"photo": photo, **values})
+
+
+def placeholders(settings: Any) -> dict[str, Any]:
+    """The settings that a name made with ``-o`` can have in it."""
+    values = {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
+    return {name: value for name, value in values.items() if not isinstance(value, tuple)}
+
+
+def note_quality(formats: Sequence[str]) -> None:
+    """Say that ``--quality`` has no effect, if all formats keep every pixel."""
+    if is_typed("quality") and not {*map(str.lower, formats)} & LOSSY:
+        note(f"--quality has no effect on {formats[0].upper()}")
+
+
+def _note_not_shown(request: OutputRequest) -> None:
+    if request.show:
+        note("--open has no effect with -o -")
+
+
+# Formats of pictures and films, as they are named or as their extension.
+LOSSY = {"jpeg", "jpg", "webp", "avif", "mp4"}
 
 
 def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
@@ -70,16 +120,17 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
         OutputError: unknown suffix, another file of the run, or an existing file.
         MissingExtraError: mp4 without PyAV.
     """
+    film = request.film
+    if film is None:
+        return
     from stylize.images.atomic import check_writable
     from stylize.images.destinations import resolve_output
     from stylize.images.film import STEPS_FPS, check_animation
 
-    film = request.film
-    if film is None:
-        return
     check_animation(film, fps=STEPS_FPS, quality=request.quality)
     if os.path.realpath(film) in map(os.path.realpath, taken):
         raise OutputError(f"{film} is another file of this run", hint="name another film")
+    context = click.get_current_context(silent=True)
     resolve_output(
         film,
         content=None,
@@ -87,12 +138,17 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
         overwrite=request.overwrite,
         inputs=taken,
         suffix=film.suffix,
+        reservations=context.with_resource(ExitStack()) if context else None,
     )
     check_writable(film)
 
 
 def choose_page(
-    photo: str | None, files: Sequence[Path], words: str, request: OutputRequest
+    photo: str | None,
+    files: Sequence[Path],
+    words: str,
+    request: OutputRequest,
+    values: Mapping[str, Any] | None = None,
 ) -> Path | None:
     """The HTML file to write, checked to be writable; see :func:`choose_target`."""
     from stylize.images.atomic import check_writable
@@ -101,10 +157,11 @@ def choose_page(
     if request.output == "-":
         if sys.__stdout__ is None:
             raise OutputError("stdout is closed", hint="name a file with -o")
+        _note_not_shown(request)
         return None
     context = click.get_current_context(silent=True)
     target = resolve_output(
-        request.output,
+        filled(request.output, photo, values),
         content=Path(photo) if photo and photo != "-" else None,
         suffix_words=words,
         overwrite=request.overwrite,
@@ -161,7 +218,9 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
         return None
     try:
         overwrite = request.overwrite
-        return result.save(target, depth=depth, quality=quality, overwrite=overwrite, numbered=True)
+        saved = result.save(
+            target, depth=depth, quality=quality, overwrite=overwrite, numbered=True
+        )
     except OutputError as error:
         try:
             # A new folder with an unpredictable name that no one else can write to.
@@ -171,6 +230,38 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             raise error from None
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
+    if request.show and saved is not None:
+        open_viewer(saved)
+    return saved
+
+
+def open_viewer(path: Path) -> None:
+    """Open a file in the desktop's viewer; if that fails, it is only said.
+
+    click.launch would mix what the viewer prints with our stdout, and not notice that it failed.
+    """
+    file = os.path.abspath(path)
+    try:
+        if sys.platform == "win32":
+            os.startfile(file)
+            return
+        opener = "open" if sys.platform == "darwin" else "xdg-open"
+        null = subprocess.DEVNULL
+        viewer = subprocess.Popen(
+            [opener, file], stdin=null, stdout=null, stderr=null, start_new_session=True
+        )
+        failed = viewer.wait(_VIEWER_S) != 0
+    except subprocess.TimeoutExpired:
+        failed = False  # it is open, and stays so
+        viewer.returncode = 0  # nobody waits for it any more
+    except OSError:
+        failed = True
+    if failed:
+        say(f"no viewer could open {path}")
+
+
+# A desktop hands the file to its viewer and returns at once; without one, the viewer is started.
+_VIEWER_S = 2.0
 
 
 def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages: Messages) -> None:

@@ -66,7 +66,7 @@ class Stop:
 
     @property
     def exit_code(self) -> int:
-        """Of a command that was stopped."""
+        """The exit code of a command that was stopped."""
         by_user = self.received in (None, signal.SIGINT)
         return INTERRUPTED if by_user else TERMINATED
 
@@ -274,7 +274,7 @@ def step_meter(
 
 
 def work_done(event: Step, scales: Sequence[Scale], work: Sequence[float]) -> float:
-    """What is done after a step, where a step at each scale is so much work."""
+    """Return the work done after a step, given the work per step at each scale."""
     before = zip(work[: event.scale - 1], scales, strict=False)
     return sum(each * scale.steps for each, scale in before) + work[event.scale - 1] * event.step
 

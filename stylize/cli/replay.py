@@ -12,28 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.completion import complete_cell
+from stylize.cli.completion import FILE, complete_cell
 from stylize.cli.help import Command, option
-from stylize.cli.inputs import open_picture
+from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.messages import say
 from stylize.cli.options import (
+    changed_words,
     check_streams,
     found_inputs_option,
     given,
     input_options,
     message_options,
+    note_idle,
+    option_for,
     output_options,
     settings_options,
 )
-from stylize.cli.output import choose_target
+from stylize.cli.output import choose_target, placeholders
+from stylize.cli.process import load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
+from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.errors import PictureError, RecipeError
+from stylize.errors import PictureError, RecipeError, SettingError, UnknownNameError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
+from stylize.settings.fields import Group, option_name
+from stylize.settings.presets import DEFAULTS
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -74,6 +79,33 @@ if TYPE_CHECKING:
     shell_complete=complete_cell,
     help="Cell of a contact sheet to make large.",
 )
+@option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    group=Group.LOOK,
+    everyday=True,
+    help="Change a setting of the recipe, such as content_weight=0.2. Repeatable.",
+)
+@option(
+    "--content",
+    type=FILE,
+    metavar="PHOTO",
+    group=Group.INPUT,
+    everyday=True,
+    help="Use this photo instead of that in the recipe.",
+)
+@option(
+    "--style",
+    "styles",
+    type=FILE,
+    multiple=True,
+    metavar="FILE",
+    group=Group.INPUT,
+    everyday=True,
+    help="Use this style image instead of those in the recipe. Repeatable.",
+)
 @settings_options(Execution)
 @input_options
 @message_options
@@ -82,8 +114,8 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 
     \b
     Examples:
-      stylize replay painting.png
       stylize replay painting.png --size 2048 -o poster.png
+      stylize replay painting.png --set content_weight=0.2 --content other.jpg
       stylize replay sheet.png --cell B3 --size 1024
 
     Inputs are found by their content: among the --input files, next to FILE, in the current
@@ -91,10 +123,11 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     every pixel is the same; otherwise the difference is printed.
     """
     request = read_request(file, inputs, options)
-    load_torch()
+    load_torch(request.paths)
     job = prepare(request)
     if isinstance(request.settings, TunnelSettings):
-        film = choose_replayed_film(file, request.settings, request.paths, request.output)
+        words = "-".join(request.changes) or "replay"
+        film = choose_replayed_film(file, request.settings, request.paths, words, request.output)
         tunnel = TunnelRequest(
             None, None, None, request.settings, Execution(), film, request.messages, request.started
         )
@@ -113,6 +146,8 @@ class ReplayRequest:
         wanted: the recipe's inputs.
         paths: where each was found.
         overrides: of the recipe's execution.
+        changes: words for the file name; none for the same picture again.
+        altered: whether more is changed than the size.
     """
 
     file: Path
@@ -123,6 +158,8 @@ class ReplayRequest:
     paths: Sequence[Path]
     substitute: bool
     overrides: Mapping[str, Any]
+    changes: Sequence[str]
+    altered: bool
     output: OutputRequest
     messages: Messages
     started: float = field(default_factory=time.perf_counter)
@@ -130,8 +167,8 @@ class ReplayRequest:
 
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:
     """Read the recipe, find the inputs, and check the options."""
-    from stylize.runs.inputs import find_sources, wanted_of
-    from stylize.runs.recipe import load_recipe, of_cell, settings_of
+    from stylize.runs.inputs import find_sources, kept_inputs
+    from stylize.runs.recipe import changed_settings, load_recipe, of_cell, settings_of
 
     messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
@@ -146,12 +183,18 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
             f"{file.name} was made by 'stylize {technique}', which is not replayed",
             hint=f"run that command again; 'stylize info {file}' shows its settings",
         )
-    settings = settings_of(recipe, options["size"])
-    if options["enlarge"]:
-        settings = dataclasses.replace(settings, enlarge=True)
-    wanted = wanted_of(recipe)
+    said = said_of(settings_of(recipe), options)
+    settings = changed_settings(recipe, said, len(options["styles"]) or None)
+    new = [("style", Path(style)) for style in options["styles"]]
+    if options["content"]:
+        new.insert(0, ("content", Path(options["content"])))
+    require_files([path for _, path in new])
+    kept = kept_inputs(recipe, settings, [role for role, _ in new])
     substitute: bool = options["substitute"]
-    paths = find_sources(wanted, given=inputs, folders=(file.parent, Path()), substitute=substitute)
+    found = find_sources(kept, given=inputs, folders=(file.parent, Path()), substitute=substitute)
+    wanted, paths = with_new(new, kept, found)
+    more = {name: value for name, value in said.items() if name not in ("size", "enlarge")}
+    note_changes(settings, more, [each.role for each in wanted])
     return ReplayRequest(
         file=file,
         cell=options["cell"],
@@ -161,9 +204,73 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         paths=paths,
         substitute=substitute,
         overrides=overrides,
+        changes=[
+            *([options["cell"]] if options["cell"] else []),
+            *(path.stem for _, path in new),
+            *changed_words(type(settings), said, of_recipe=True),
+        ],
+        altered=bool(more or new),
         output=output,
         messages=messages,
     )
+
+
+def said_of(settings: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``--set``, ``--size`` and ``--enlarge`` change, as plain data by field.
+
+    Raises:
+        UsageError: no such setting, or a value that its option would not take.
+    """
+    fields = {each.name: each for each in dataclasses.fields(settings)}
+    spelled = {option_name(each).removeprefix("--"): name for name, each in fields.items()}
+    said: dict[str, Any] = {}
+    for assignment in options["assignments"]:
+        name, equals, text = assignment.partition("=")
+        name = spelled.get(name.strip().removeprefix("--").replace("_", "-"), name.strip())
+        if not equals:
+            raise SettingError(
+                f"--set: '{assignment}' is not NAME=VALUE", hint="for instance content_weight=0.2"
+            )
+        if name not in fields:
+            raise UnknownNameError("setting", name, fields)
+        said[name] = value_of(fields[name], text.strip())
+    if options["size"]:
+        said["size"] = options["size"]
+    return said | ({"enlarge": True} if options["enlarge"] else {})
+
+
+def value_of(each: dataclasses.Field[Any], text: str) -> Any:
+    """A setting's value from text, read as its option reads it; ``none`` where it may be None."""
+    if text == "none" and "None" in str(each.type):
+        return None
+    taken = option_for(each)
+    if taken.multiple and not each.metadata["joined"]:
+        return [taken.type.convert(part.strip(), taken, None) for part in text.split(",")]
+    value = taken.type.convert(text, taken, None)
+    return dict(value) if each.type == "LayerWeights" else value
+
+
+def note_changes(settings: Any, said: Mapping[str, Any], roles: Sequence[str]) -> None:
+    """Say which of the settings that were set have no effect."""
+    note_idle(
+        settings,
+        said,
+        "--set ",
+        several_styles=roles.count("style") > 1,
+        guide="guide" in roles,
+        photo="content" in roles,
+        masks=bool(set(roles) - {"content", "style", "start", "guide"}),
+    )
+
+
+def with_new(
+    new: Sequence[tuple[str, Path]], kept: Sequence[Wanted], found: Sequence[Path]
+) -> tuple[list[Wanted], list[Path]]:
+    """List all inputs with their files, the new ones first."""
+    from stylize.runs.inputs import Wanted, digest
+
+    wanted = [Wanted(role, path.name, digest(path)) for role, path in new]
+    return [*wanted, *kept], [*(path for _, path in new), *found]
 
 
 def prepare(request: ReplayRequest) -> Any:
@@ -174,7 +281,7 @@ def prepare(request: ReplayRequest) -> Any:
         request.wanted, request.paths, request.messages, substitute=request.substitute
     )
     execution = execution_of(request.recipe, request.overrides)
-    return job_of(request.recipe, pictures, request.settings, execution)
+    return job_of(request.recipe, pictures, request.settings, execution, changed=request.altered)
 
 
 def paint_again(job: Any, request: ReplayRequest) -> int:
@@ -182,15 +289,21 @@ def paint_again(job: Any, request: ReplayRequest) -> int:
     from stylize.reruns.replay import recorded_steps, run_until
 
     files = [request.file, *request.paths]
-    target = choose_target(str(request.file), files, "replay", request.output)
+    words = "-".join(request.changes) or "replay"
+    names = {"preset": str(request.recipe.get("preset") or DEFAULTS[request.recipe["technique"]])}
+    styles = [each.name for each in request.wanted if each.role == "style"]
+    if styles:
+        names["style"] = "-".join(Path(style).stem for style in styles)
+    values = {**names, **placeholders(request.settings)}
+    target = choose_target(str(request.file), files, words, request.output, values)
     run = RunRequest(target, files, request.output, request.messages, started=request.started)
     begin(job, run)
-    steps = recorded_steps(request.recipe)
+    steps = None if request.altered else recorded_steps(request.recipe)
     with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, run) as film:
         result = run_job(job, run, None, stop, partial(run_until, job, steps), film)
         # The first frame of a film is not the picture that the recipe makes.
-        comparable = not request.cell and not request.recipe.get("film")
-        if not request.messages.quiet and comparable:
+        same = not request.cell and not request.altered and not request.recipe.get("film")
+        if not request.messages.quiet and same:
             say(comparison(request.file, result))
         return save(result, run, stop, film=film)
 
@@ -207,7 +320,7 @@ def open_inputs(
 
 
 def comparison(file: Path, result: Result) -> str:
-    """How the new picture differs from the old one, in words."""
+    """Say how the new picture differs from the old one."""
     from stylize.images.read import read_picture
     from stylize.reruns.replay import difference
 

@@ -1,4 +1,4 @@
-"""What a command line asks for, as frozen values: parsed once, then passed on."""
+"""Requests of the command line as frozen values: parsed once, then passed on."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class OutputRequest:
         quality: of JPEG, WebP and AVIF.
         save_steps: a folder for pictures of the steps.
         film: a file for a film of the steps.
+        show: open the picture in the desktop's viewer.
     """
 
     output: str | None = None
@@ -51,6 +52,7 @@ class OutputRequest:
     quality: int = 95
     save_steps: Path | None = None
     film: Path | None = None
+    show: bool = False
 
 
 def take(kind: type[Kind], options: dict[str, Any]) -> Kind:

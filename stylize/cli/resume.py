@@ -26,10 +26,11 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import choose_target
+from stylize.cli.process import load_torch
 from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, begin, film_of, load_torch, run_job, save
+from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import CheckpointSettings, Execution
@@ -77,7 +78,7 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     an uninterrupted run.
     """
     request = read_request(file, inputs, options)
-    load_torch()
+    load_torch(request.paths)
     job = prepare(request)
     return paint_rest(job, request)
 
@@ -206,7 +207,7 @@ def require_next_to(target: Path, file: Path) -> None:
 
 
 def resolve_request(asked: OutputRequest, description: Description, file: Path) -> OutputRequest:
-    """How the picture is written: as the run was asked for, unless another output is named."""
+    """Write the picture as the first run asked for, unless another output is named."""
     kept = description.request
     output = asked.output or kept.target or "-"
     unfinished = is_unfinished(Path(output), description.recipe)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +16,14 @@ from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
 from stylize.cli.messages import emit, say
-from stylize.cli.options import check_new_preset, check_streams, save_preset
+from stylize.cli.options import check_new_preset, check_streams, notes_on_options, save_preset
 from stylize.cli.output import (
     check_fits,
     choose_target,
     deliver,
     deliver_film,
     make_folder,
+    placeholders,
     report,
 )
 from stylize.cli.progress import (
@@ -35,7 +37,6 @@ from stylize.cli.progress import (
     stop_on_interrupt,
 )
 from stylize.cli.requests import Messages, OutputRequest
-from stylize.errors import OutputError
 
 if TYPE_CHECKING:
     from stylize.batches.plan import Estimate
@@ -56,11 +57,11 @@ DOING = {"transfer": "painting", "dream": "dreaming"}
 
 
 class Plan(Protocol):
-    """What a job will do."""
+    """The plan of a job."""
 
     @property
     def settings(self) -> Any:
-        """How the result looks."""
+        """The settings of the product."""
 
     @property
     def scales(self) -> Sequence[Scale]:
@@ -68,7 +69,7 @@ class Plan(Protocol):
 
     @property
     def device(self) -> Device:
-        """Where the work is done."""
+        """The device that does the work."""
 
     @property
     def memory_plan(self) -> MemoryPlan:
@@ -76,10 +77,10 @@ class Plan(Protocol):
 
     @property
     def notes(self) -> Sequence[str]:
-        """What a user may want to know of the plan."""
+        """Remarks on the plan for the user."""
 
     def cost(self) -> Cost:
-        """What the run will cost."""
+        """Estimate the cost of the run."""
 
 
 class Job(Plan, Protocol):
@@ -87,7 +88,7 @@ class Job(Plan, Protocol):
 
     @property
     def area(self) -> Picture | None:
-        """The mask of what changes; None for everything."""
+        """A mask, white where the photo changes; None for everywhere."""
 
     def run(
         self,
@@ -100,7 +101,7 @@ class Job(Plan, Protocol):
 
 @dataclass(frozen=True)
 class RunRequest:
-    """All of a painting command that is not about the look.
+    """The part of a painting command that does not change the look.
 
     Attributes:
         target: the file to write, checked to be writable; None for stdout.
@@ -135,6 +136,7 @@ def check_run(
     options: dict[str, Any],
     *,
     preview_every: int = PREVIEW_EVERY,
+    names: Mapping[str, str] | None = None,
 ) -> RunRequest:
     """Check inputs and outputs of a transfer or a dream; takes what is left of the options.
 
@@ -142,11 +144,13 @@ def check_run(
         photo: names the result where no output is named.
         sources: all inputs, files or ``-``.
         words: added to the photo's name.
+        names: of the preset and the style, for the placeholders in ``-o``.
     """
     files = files_among(sources)
     check_streams(output.output, sources, as_json=messages.as_json)
     require_files(files)
-    target = choose_target(photo, files, words, output)
+    values = {**(names or {}), **placeholders(settings)}
+    target = choose_target(photo, files, words, output, values)
     save_mask = take_save_mask(settings, files, target, overwrite=output.overwrite, options=options)
     checkpointing = read_checkpointing(target, files, output, options)
     preset_file: Path | None = options.pop("save_preset")
@@ -157,25 +161,22 @@ def check_run(
     )
 
 
-def load_torch() -> None:
-    """Import torch, late, so that errors in the arguments do not wait for it."""
-    import torch
-
-    from stylize.planning.allocator import keep_buffers
-    from stylize.planning.limits import require_address_space
-
-    require_address_space()
-    # Gradients can fade into denormal numbers, which are slow (PyTorch issue 67797).
-    torch.set_flush_denormal(True)
-    keep_buffers()
-
-
 def paint(job: Job, request: RunRequest) -> int:
     """Run a job and save its result; the exit code."""
     policy = begin(job, request)
     with stop_on_interrupt(quiet=request.messages.quiet) as stop, film_of(job, request) as film:
         result = run_job(job, request, policy, stop, film=film)
         return save(result, request, stop, policy, film)
+
+
+def paint_all(jobs: Iterable[tuple[Job, RunRequest]]) -> int:
+    """Run jobs one after the other until one is stopped; the exit code."""
+    for number, (job, request) in enumerate(jobs):
+        started = time.perf_counter() if number else request.started
+        code = paint(job, dataclasses.replace(request, started=started))
+        if code:
+            return code
+    return 0
 
 
 def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
@@ -286,17 +287,12 @@ def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | 
 
 def frames_for(film: RunFilm) -> Listener:
     """Take the frames of a film; a full disk ends the film, not the run."""
-    failed = False
 
     def listen(event: Step) -> None:
-        nonlocal failed
-        if failed:
-            return
-        try:
-            film.on_step(event)
-        except OutputError as error:
-            failed = True
-            say(f"{error}; the run continues, the film ends here")
+        before = film.fault
+        film.on_step(event)
+        if film.fault is not before:
+            say(f"{film.fault}; the run continues, the film ends here")
 
     return listen
 
@@ -333,11 +329,12 @@ def emit_start(
     """Print the event that a run begins."""
     _, _, command = click.get_current_context().command_path.partition(" ")
     file = None if target is None else str(target)
-    emit("start", command=command, file=file, plan=plan, estimate=estimate, notes=list(notes))
+    notes = [*notes_on_options(), *notes]
+    emit("start", command=command, file=file, plan=plan, estimate=estimate, notes=notes)
 
 
 def plan_of(plan: Plan) -> dict[str, Any]:
-    """What was decided, for programs."""
+    """Describe a plan for programs."""
     last = plan.scales[-1]
     return {
         "size": [last.width, last.height],
@@ -350,7 +347,7 @@ def plan_of(plan: Plan) -> dict[str, Any]:
 
 
 def estimate_of(cost: Cost | Estimate) -> dict[str, Any]:
-    """What a run will cost, for programs."""
+    """Describe the cost of a run for programs."""
     return {
         "seconds": None if cost.seconds is None else round(cost.seconds, 1),
         "tflop": round(cost.tflop, 3),
@@ -369,7 +366,7 @@ def announce(plan: Plan, messages: Messages) -> None:
 
 
 def describe_plan(plan: Plan) -> Iterator[str]:
-    """What was decided, a line each."""
+    """Describe a plan, one line for each decision."""
     device, cost = plan.device, plan.cost()
     threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
     yield f"device {device.name}, {device.precision}, {threads}"

@@ -16,16 +16,21 @@ from stylize.cli.help import Command
 from stylize.cli.inputs import open_optional, open_picture
 from stylize.cli.masks import MasksRequest, region_options, take_masks
 from stylize.cli.options import (
+    changed_words,
     choose_preset,
+    each_variant,
     given,
     input_options,
     message_options,
+    note_idle,
     output_options,
     preset_options,
     settings_options,
+    variants_option,
 )
+from stylize.cli.process import load_torch
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import RunRequest, check_run, load_torch, paint
+from stylize.cli.run import RunRequest, check_run, paint_all
 from stylize.errors import SettingError, UnknownNameError, UsageError
 from stylize.networks.models import find_model
 from stylize.settings.execution import Execution
@@ -68,6 +73,7 @@ class TransferRequest:
 @preset_options("transfer")
 @region_options
 @settings_options(TransferSettings)
+@variants_option
 @settings_options(Execution)
 @input_options
 @message_options
@@ -83,9 +89,11 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     Several styles are blended. If you give every --mask or --region its own style, you can omit
     STYLE: the rest of the photo then stays unchanged. The file name - reads from stdin.
     """
-    request = read_request(content, styles, options)
-    load_torch()
-    return paint(prepare(request), request.run)
+    requests = [
+        read_request(content, styles, each) for each in each_variant(options, (content, *styles))
+    ]
+    load_torch(requests[0].run.files)
+    return paint_all((prepare(request), request.run) for request in requests)
 
 
 def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any]) -> TransferRequest:
@@ -105,10 +113,19 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
     settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
     sources = [content, *styles, *([start] if start else []), *masks.sources]
-    words = "-".join(
+    heeded = note_idle(settings, said, several_styles=len(styles) > 1, masks=bool(masks.sources))
+    named = "-".join(
         Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
     )
-    run = check_run(content, sources, words, settings, output, messages, options)
+    words = "-".join(
+        [
+            named,
+            *([preset.name] if preset.recorded else []),
+            *changed_words(TransferSettings, heeded),
+        ]
+    )
+    names = {"style": named, "preset": preset.name}
+    run = check_run(content, sources, words, settings, output, messages, options, names=names)
     return TransferRequest(content, styles, start, masks, preset.recorded, settings, execution, run)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,22 +19,29 @@ from stylize.cli.help import Command, option
 from stylize.cli.inputs import files_among, open_optional, require_files
 from stylize.cli.messages import emit, say
 from stylize.cli.options import (
+    changed_words,
     check_streams,
     choose_preset,
     given,
     guide_option,
     input_options,
+    is_typed,
+    make_parents,
     message_options,
+    note,
+    note_idle,
+    open_option,
     preset_option,
     settings_options,
 )
-from stylize.cli.output import emit_done
+from stylize.cli.output import emit_done, filled, open_viewer, placeholders
+from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.cli.run import announce, emit_start, estimate_of, load_torch, plan_of
+from stylize.cli.run import announce, emit_start, estimate_of, plan_of
 from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
-from stylize.settings.dream import TunnelSettings
+from stylize.settings.dream import DreamSettings, TunnelSettings, with_photo
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, from_document
 
@@ -46,22 +54,24 @@ FILM_SUFFIXES = (".gif", ".apng", ".png", ".webp", ".mp4")
 
 @dataclass(frozen=True)
 class FilmLook:
-    """How a film is written.
+    """Options for writing a film.
 
     Attributes:
         quality: of WebP and mp4.
         overwrite: replace an existing film, or frames of another one.
         keep_frames: keep the frames next to the film.
+        show: open the film in the desktop's viewer.
     """
 
     quality: int
     overwrite: bool
     keep_frames: bool = False
+    show: bool = False
 
 
 @dataclass(frozen=True)
 class FilmOutput:
-    """Where a film goes.
+    """The files of a film.
 
     Attributes:
         film: one file for all; None for a folder of frames.
@@ -75,7 +85,7 @@ class FilmOutput:
 
     @property
     def name(self) -> Path:
-        """What the user gets."""
+        """The file or folder that the user gets."""
         return self.film or self.folder
 
 
@@ -119,6 +129,7 @@ class TunnelRequest:
     group=Group.OUTPUT,
     help="Quality for WebP and mp4, 1 to 100.  [90]",
 )
+@open_option
 @option("--keep-frames", is_flag=True, group=Group.OUTPUT, help="Keep the frames next to the film.")
 @preset_option("dream")
 @guide_option
@@ -139,7 +150,7 @@ def tunnel(photo: str | None, **options: Any) -> int:
     stopped, run the same command again. mp4 needs PyAV (pip install av).
     """
     request = read_request(photo, options)
-    load_torch()
+    load_torch(files_among((request.photo, request.guide)))
     job = prepare(request)
     return shoot(job, request)
 
@@ -149,9 +160,11 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
     messages = take(Messages, options)
     said = given(TunnelSettings, options)
     execution = Execution(**given(Execution, options))
-    preset = choose_preset("dream", options["preset"])
+    preset = choose_preset("tunnel", options["preset"])
     settings: TunnelSettings = from_document(
-        TunnelSettings, said, from_document(TunnelSettings, preset.settings)
+        TunnelSettings,
+        with_photo(photo, said),
+        from_document(TunnelSettings, preset.settings),
     )
     check_beginning(photo, settings, sized="size" in said)
     settings.check_layers(find_model(settings.network).architecture)
@@ -161,13 +174,21 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
     files = files_among(sources)
     require_files(files)
     film = choose_film(
-        options["output"],
+        filled(options["output"], photo, {"preset": preset.name, **placeholders(settings)}),
         photo=photo,
         files=files,
-        words=f"tunnel-{preset.name}",
+        words="-".join(["tunnel", preset.name, *changed_words(DreamSettings, said)]),
         settings=settings,
-        look=FilmLook(options["quality"], options["overwrite"], options["keep_frames"]),
+        look=FilmLook(
+            options["quality"], options["overwrite"], options["keep_frames"], options["show"]
+        ),
     )
+    one_file = film.film is not None
+    note_idle(settings, said, guide=bool(guide), photo=photo is not None, film=one_file)
+    if is_typed("quality") and film.name.suffix.lower() not in (".webp", ".mp4"):
+        note("--quality has no effect without a .webp or .mp4 film")
+    if is_typed("keep_frames") and not one_file:
+        note("--keep-frames has no effect without a film file as the output")
     return TunnelRequest(photo, guide, preset.recorded, settings, execution, film, messages)
 
 
@@ -201,6 +222,8 @@ def choose_film(
             check_animation(folder, fps=settings.fps)  # says which suffixes there are
         _check_folder(folder)
         return FilmOutput(None, folder, look)
+    context = click.get_current_context(silent=True)
+    # A name of our own is not reserved: the same command continues the film.
     target = resolve_output(
         wanted,
         content=Path(photo) if photo and photo != "-" else None,
@@ -208,6 +231,7 @@ def choose_film(
         overwrite=look.overwrite,
         inputs=files,
         suffix=".webp",
+        reservations=context.with_resource(ExitStack()) if context and wanted else None,
     )
     check_animation(target, fps=settings.fps, quality=look.quality)
     return _film_at(target, look)
@@ -236,12 +260,13 @@ def _check_folder(folder: Path) -> None:
     elif os.path.lexists(folder):
         raise OutputError(f"{folder} is not a folder")
     else:
+        make_parents(folder)
         check_writable(folder)
 
 
 def _made(folder: Path) -> Path:
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {(error.strerror or '').lower()}") from error
     return folder
@@ -332,17 +357,24 @@ def report_film(job: Tunnel, reel: Reel, request: TunnelRequest, *, complete: bo
         else:
             done = f"{len(reel.numbers())} of {job.raw_frames} frames in {reel.folder}"
             say(f"stopped after {done}; the same command continues")
+    if complete and output.look.show:
+        open_viewer(output.name)
 
 
 def choose_replayed_film(
-    file: Path, settings: TunnelSettings, inputs: Sequence[Path], output: OutputRequest
+    file: Path,
+    settings: TunnelSettings,
+    inputs: Sequence[Path],
+    words: str,
+    output: OutputRequest,
 ) -> FilmOutput:
-    """Where ``stylize replay`` writes a film.
+    """Choose the file to which ``stylize replay`` writes a film.
 
     Args:
         file: the film, or one of its frames.
         settings: of the film.
         inputs: the pictures.
+        words: added to the file's name.
         output: the options of ``stylize replay``.
     """
     from stylize.images.destinations import resolve_output
@@ -353,12 +385,12 @@ def choose_replayed_film(
         if getattr(output, name):
             raise SettingError(f"--{name.replace('_', '-')} is not for films")
     target = resolve_output(
-        output.output,
+        filled(output.output, str(file), placeholders(settings)),
         content=file,
-        suffix_words="replay",
+        suffix_words=words,
         overwrite=output.overwrite,
         inputs=[file, *inputs],
         suffix=file.suffix if file.suffix.lower() in FILM_SUFFIXES else ".webp",
     )
     check_animation(target, fps=settings.fps, quality=output.quality)
-    return _film_at(target, FilmLook(output.quality, output.overwrite))
+    return _film_at(target, FilmLook(output.quality, output.overwrite, show=output.show))

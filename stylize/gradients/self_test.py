@@ -87,7 +87,8 @@ def _probe(vgg: VGG, image: Tensor) -> tuple[Tensor, float]:
     leaf = image.detach().requires_grad_()
     started = time.perf_counter()
     features = vgg(leaf)[PROBE_LAYER]
-    (gradient,) = torch.autograd.grad(features, leaf, features.detach())
+    # A scalar: torch would import its compiler to check the shape of any other slope.
+    (gradient,) = torch.autograd.grad((features * features.detach()).sum(), leaf)
     gradient = gradient.float()
     float(gradient.sum())
     return gradient, time.perf_counter() - started

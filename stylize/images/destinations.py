@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
 
-from stylize.errors import OutputError
+from stylize.errors import OutputError, UnknownNameError
 from stylize.images.atomic import check_writable, numbered_names, reserved
+from stylize.images.names import safe_name
 from stylize.images.write import format_of
 
-__all__ = ["check_writable", "resolve_output"]
+__all__ = ["check_writable", "fill_template", "make_folder", "resolve_output"]
 
 # File systems allow 255 bytes for a name, including the number and the suffix.
 _MAX_STEM_BYTES, _MAX_WORDS_BYTES = 150, 80
@@ -46,35 +48,74 @@ def resolve_output(
             no other run takes it meanwhile.
 
     Raises:
-        OutputError: no such folder, unknown suffix, an input, or an existing file.
+        OutputError: a folder that cannot be made, unknown suffix, an input, or an existing file.
     """
     if requested is None:
         folder = content.parent if content else Path()
         return _free(folder, content, suffix_words, overwrite, inputs, suffix, reservations)
     path = Path(requested)
-    if os.path.isdir(path):
+    if os.path.isdir(path) or os.fspath(requested).endswith(("/", os.sep)):
+        make_folder(path, reservations)
         return _free(path, content, suffix_words, overwrite, inputs, suffix, reservations)
-    if os.fspath(requested).endswith(("/", os.sep)):
-        raise _no_folder(path)
     if suffix is None:
         format_of(path)
-    return _accepted(path, overwrite, inputs)
+    accepted = _accepted(path, overwrite, inputs)
+    make_folder(path.parent, reservations)
+    return accepted
+
+
+def fill_template(requested: str, values: Mapping[str, Any]) -> str:
+    """Fill in the placeholders of a requested file name, such as ``{photo}-{style}.png``.
+
+    Args:
+        requested: with ``{{`` and ``}}`` for braces; ``{2}``, which names nothing, is kept.
+        values: by placeholder. What file systems cannot hold is replaced: a value never leads to
+            another folder.
+
+    Raises:
+        UnknownNameError: an unknown placeholder.
+    """
+
+    def value_of(found: re.Match[str]) -> str:
+        if found[0] in ("{{", "}}"):
+            return found[0][0]
+        if found[1] not in values:
+            raise UnknownNameError("placeholder", found[1], values)
+        value = values[found[1]]
+        text = f"{value:g}" if isinstance(value, float) else str(value).lower()
+        if isinstance(value, str):
+            text = value
+        return _clipped(safe_name(text), _MAX_WORDS_BYTES)
+
+    return re.sub(r"\{\{|\}\}|\{([A-Za-z_]\w*)\}", value_of, requested)
+
+
+def make_folder(folder: Path, reservations: ExitStack | None) -> None:
+    """Make a folder and those above it; ``reservations`` removes them in the end if empty."""
+    missing = [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    if missing and reservations is not None:
+        reservations.callback(_remove_empty, missing)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError(f"{folder} is not a folder") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"the folder {folder} cannot be made: {reason}") from error
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _accepted(path: Path, overwrite: bool, inputs: Iterable[Path]) -> Path:
-    if not os.path.isdir(path.parent):
-        raise _no_folder(path.parent)
     if _is_one_of(path, inputs):
         raise OutputError(f"{path} is an input of this run", hint="write to another file")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
     return path
-
-
-def _no_folder(folder: Path) -> OutputError:
-    if os.path.lexists(folder):
-        return OutputError(f"{folder} is not a folder")
-    return OutputError(f"there is no folder {folder}", hint="create it first, or name another")
 
 
 def _free(

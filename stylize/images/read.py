@@ -1,4 +1,7 @@
-"""Read pictures: from a file to ``(1, 3, H, W)`` float32 sRGB in [0, 1]."""
+"""Read pictures: from a file to ``(1, 3, H, W)`` float32 sRGB in [0, 1].
+
+torch is imported only to make tensors, so that pictures can be decoded without it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ import io
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
-from torch import Tensor
 
 from stylize.errors import PictureError
 from stylize.images import raw, tiff
@@ -23,6 +24,9 @@ from stylize.images.dynamic_range import dynamic_range_notes
 from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.orientation import load_upright
 from stylize.images.samples import row_bands
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Plane = NDArray[np.float32]
 
@@ -187,6 +191,30 @@ class Picture:
         return replace(self, pixels=self.pixels[..., rows, columns], alpha=alpha, crop=crop)
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A picture before torch is there.
+
+    Attributes:
+        raster: its pixels.
+        name, sha256, notes: see :class:`Picture`.
+    """
+
+    raster: Raster
+    name: str
+    sha256: str
+    notes: tuple[str, ...]
+
+    def picture(self) -> Picture:
+        """The same as tensors, which share the memory."""
+        import torch  # noqa: PLC0415
+
+        hidden = self.raster.alpha
+        alpha = None if hidden is None else torch.from_numpy(hidden)[None, None]
+        pixels = torch.from_numpy(self.raster.colour)[None]
+        return Picture(pixels, alpha, self.name, self.sha256, self.notes)
+
+
 def read_picture(
     source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None
 ) -> Picture:
@@ -202,6 +230,13 @@ def read_picture(
         PictureError: missing, unreadable, no picture, too large, damaged.
         MissingExtraError: the format needs a library that is not installed.
     """
+    return decode_file(source, name=name, max_pixels=max_pixels).picture()
+
+
+def decode_file(
+    source: Path | bytes, *, name: str | None = None, max_pixels: int | None = None
+) -> Decoded:
+    """Read a picture without torch, see :func:`read_picture`."""
     given = name if name is not None else "" if isinstance(source, bytes) else str(source)
     title = printable(given) or "the picture"
     notes: list[str] = []
@@ -212,9 +247,7 @@ def read_picture(
         raster = decode(image, notes, title)
         stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    alpha = None if raster.alpha is None else torch.from_numpy(raster.alpha)[None, None]
-    pixels = torch.from_numpy(raster.colour)[None]
-    return Picture(pixels, alpha, _base_name(given), digest, tuple(notes))
+    return Decoded(raster, _base_name(given), digest, tuple(notes))
 
 
 def _base_name(path: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -23,8 +23,7 @@ from stylize.networks.architecture import BLOCKS
 from stylize.networks.weight_files import (
     Preprocessing,
     checked_file,
-    decode,
-    pick_convolutions,
+    map_convolutions,
 )
 
 if TYPE_CHECKING:
@@ -80,17 +79,18 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class Weights:
-    """All convolutions of a network, float32.
+    """All convolutions of a network.
 
     Attributes:
-        tensors: ``conv4_2.weight`` ``(out, in, 3, 3)`` and ``conv4_2.bias`` ``(out,)``.
+        tensors: ``conv4_2.weight`` ``(out, in, 3, 3)`` and ``conv4_2.bias`` ``(out,)``, float32;
+            those of a file are read and converted whenever they are taken from here.
     """
 
     name: str
     architecture: str
     sha256: str
     preprocessing: Preprocessing
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor]
 
 
 def user_directory() -> Path:
@@ -152,9 +152,18 @@ def verify(model: ModelFile) -> None:
     if model.classifier:
         files.append(model.classifier)
     for file in files:
-        with _reading(model, file) as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        _check_digest(model, file, found)
+        verify_file(model, file)
+
+
+def verify_file(model: ModelFile, file: StoredFile) -> None:
+    """Compare the SHA-256 of one of a model's files with the expected one.
+
+    Raises:
+        WeightsError: the file is missing, unreadable or damaged.
+    """
+    with _reading(model, file) as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    _check_digest(model, file, found)
 
 
 def load_weights(name: str) -> Weights:
@@ -165,13 +174,15 @@ def load_weights(name: str) -> Weights:
         WeightsError: the file is missing or damaged.
     """
     model = find_model(name)
-    content = read_verified(model, StoredFile(model.path, model.sha256))
-    stored, described = decode(content, model.path)
+    verify_file(model, StoredFile(model.path, model.sha256))
+    try:
+        tensors, described = map_convolutions(model.path, model.architecture)
+    except OSError as err:
+        raise _unreadable(model, model.path, err) from err
     try:
         preprocessing = Preprocessing.from_json(described["preprocessing"])
     except (KeyError, TypeError, ValueError) as err:
         raise WeightsError(f"{model.path} does not describe its preprocessing") from err
-    tensors = pick_convolutions(stored, model.architecture, model.path)
     return Weights(name, model.architecture, model.sha256, preprocessing, tensors)
 
 
@@ -238,9 +249,11 @@ def _reading(model: ModelFile, file: StoredFile) -> Iterator[BufferedReader]:
     except WeightsError as err:
         raise WeightsError(err.message, hint=_remedy(model)) from err
     except OSError as err:
-        raise WeightsError(
-            f"cannot read {file.path}: {err.strerror or err}", hint=_remedy(model)
-        ) from err
+        raise _unreadable(model, file.path, err) from err
+
+
+def _unreadable(model: ModelFile, path: Path, err: OSError) -> WeightsError:
+    return WeightsError(f"cannot read {path}: {err.strerror or err}", hint=_remedy(model))
 
 
 def _check_digest(model: ModelFile, file: StoredFile, found: str) -> None:

@@ -11,7 +11,7 @@ import io
 import json
 import math
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -132,6 +132,33 @@ def map_file(
             not hold floating-point numbers of 16 to 64 bits.
         OSError: it cannot be read.
     """
+    tensors, described, names = _mapped(path, wanted)
+    return _apply_palettes(tensors, path), described, names
+
+
+def map_convolutions(path: Path, architecture: str) -> tuple[Convolutions, dict[str, Any]]:
+    """Map a file as :func:`stylize.networks.import_models.add_file` writes it into memory.
+
+    Args:
+        path: see :func:`checked_file`.
+        architecture: ``vgg16`` or ``vgg19``.
+
+    Returns:
+        All convolutions, which are read when they are used, and the description of the file.
+
+    Raises:
+        WeightsError: see :func:`map_file` and :func:`pick_convolutions`.
+        OSError: it cannot be read.
+    """
+    layers = {layer.name for layer in convolutions(architecture)}
+    stored, described, _ = _mapped(path, lambda name: name.rpartition(".")[0] in layers)
+    return Convolutions(stored, architecture, path), described
+
+
+def _mapped(
+    path: Path, wanted: Callable[[str], bool]
+) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+    """Map tensors as they are stored, see :func:`map_file`."""
     from safetensors import safe_open  # noqa: PLC0415
 
     with path.open("rb") as stream:
@@ -153,7 +180,7 @@ def map_file(
         raise
     except Exception as err:  # a damaged file can raise anything
         raise _incomplete(path, err) from err
-    return _apply_palettes(tensors, path), described, list(header)
+    return tensors, described, list(header)
 
 
 def _header(stream: BinaryIO, path: Path) -> dict[str, Any]:
@@ -214,15 +241,68 @@ def pick_convolutions(
     vgg = {}
     for name, shape in convolution_shapes(architecture).items():
         alias = aliases[name] if aliases else name
-        found = tensors.get(alias)
-        if found is None or tuple(found.shape) != shape or not is_plain_float(found):
-            what = "nothing" if found is None else f"{tuple(found.shape)} of {found.dtype}"
-            raise WeightsError(
-                f"{path} is not a {architecture}: expected {alias} {shape}, found {what}",
-                hint="convert it to float32" if shape == getattr(found, "shape", None) else None,
-            )
-        vgg[name] = float32_copy(found)
+        vgg[name] = float32_copy(_checked(tensors.get(alias), shape, alias, architecture, path))
     return vgg
+
+
+class Convolutions(Mapping[str, "Tensor"]):
+    """All convolutions of a network, float32; each is converted when it is used, and not kept.
+
+    Args:
+        stored: tensors by name, with palettes.
+        architecture: ``vgg16`` or ``vgg19``.
+        path: the name of the file in error messages.
+
+    Raises:
+        WeightsError: a tensor is missing, has another shape or is not floating point.
+    """
+
+    def __init__(self, stored: Mapping[str, Tensor], architecture: str, path: Path) -> None:
+        self._parts: dict[str, tuple[Tensor, Tensor | None]] = {}
+        for name, shape in convolution_shapes(architecture).items():
+            stem, _, part = name.rpartition(".")
+            found, palette = stored.get(name), None
+            if part == "weight" and f"{stem}.index" in stored:
+                found = stored[f"{stem}.index"]
+                palette = _checked_palette(found, stored.get(f"{stem}.palette"), name, path)
+            found = _checked(found, shape, name, architecture, path, palette)
+            self._parts[name] = found, palette
+
+    def __getitem__(self, name: str) -> Tensor:
+        found, palette = self._parts[name]
+        return float32_copy(found if palette is None else _look_up(found, palette))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
+def _checked(
+    found: Tensor | None,
+    shape: tuple[int, ...],
+    name: str,
+    architecture: str,
+    path: Path,
+    palette: Tensor | None = None,
+) -> Tensor:
+    """Return a tensor of a convolution if its shape and its numbers, or the palette's, are right.
+
+    Raises:
+        WeightsError: they are not, or it is missing.
+    """
+    if (
+        found is None
+        or tuple(found.shape) != shape
+        or not is_plain_float(found if palette is None else palette)
+    ):
+        what = "nothing" if found is None else f"{tuple(found.shape)} of {found.dtype}"
+        raise WeightsError(
+            f"{path} is not a {architecture}: expected {name} {shape}, found {what}",
+            hint="convert it to float32" if shape == getattr(found, "shape", None) else None,
+        )
+    return found
 
 
 def is_plain_float(tensor: Tensor) -> bool:
@@ -248,19 +328,22 @@ def _apply_palettes(stored: Mapping[str, Tensor], path: Path) -> dict[str, Tenso
     for name, tensor in stored.items():
         stem, _, part = name.rpartition(".")
         if part == "index":
-            tensors[f"{stem}.weight"] = _apply_palette(
-                tensor, stored.get(f"{stem}.palette"), name, path
-            )
+            palette = _checked_palette(tensor, stored.get(f"{stem}.palette"), name, path)
+            tensors[f"{stem}.weight"] = _look_up(tensor, palette)
         elif part != "palette":
             tensors[name] = tensor
     return tensors
 
 
-def _apply_palette(index: Tensor, palette: Tensor | None, name: str, path: Path) -> Tensor:
+def _checked_palette(index: Tensor, palette: Tensor | None, name: str, path: Path) -> Tensor:
     import torch  # noqa: PLC0415
 
     if palette is None or tuple(palette.shape) != (256,) or index.dtype != torch.uint8:
         raise WeightsError(f"{path}: {name} is not uint8 with a palette of 256 values")
     if index.numel() > _MAX_KERNELS:
         raise WeightsError(f"{path}: {name} {tuple(index.shape)} is larger than any layer of a VGG")
+    return palette
+
+
+def _look_up(index: Tensor, palette: Tensor) -> Tensor:
     return palette.index_select(0, index.flatten().int()).reshape(index.shape)

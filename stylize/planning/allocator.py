@@ -1,4 +1,4 @@
-"""How the C library holds memory between the buffers of two steps, and between two pictures."""
+"""Let the C library keep memory from step to step, and from picture to picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 
 @cache
 def _function(name: str) -> Any:
-    """What the C library has of that name; None where it is not the GNU one."""
+    """Find a function of the C library; None if it is not the GNU one."""
     if not sys.platform.startswith("linux"):
         return None
     with suppress(OSError, AttributeError):

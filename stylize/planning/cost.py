@@ -1,4 +1,4 @@
-"""What a run will cost, before it starts. Pure arithmetic, no torch."""
+"""Estimate the cost of a run before it starts. Pure arithmetic, no torch."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def network_bytes(
 def network_bytes_per_px(
     architecture: str, layers: Sequence[str], precision: str
 ) -> tuple[float, float]:
-    """Memory of what the way back needs, and of what goes from block to block, per pixel.
+    """Memory per pixel for the backward pass and for the activations between blocks.
 
     The first is a byte for every activation's sign and for every cell of a pooling, and the
     activations that the objective reads, but for those of the first convolution, which are

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ def with_verdict(execution: Execution, device: str, verdict: Verdict) -> Device:
 
 
 def budget_bytes(execution: Execution, device: Device) -> float | None:
-    """Memory that a run may plan with: what was allowed, or most of what is free now.
+    """Return the memory that a run may plan with: the limit, or most of the free memory.
 
     None where nothing is known.
     """
@@ -124,7 +125,7 @@ def available_devices() -> list[str]:
 
 
 def fingerprint(device: str, weights: Weights) -> str:
-    """What a verdict depends on: processor, torch, threads, device, weights."""
+    """Name everything that a verdict depends on: processor, torch, threads, device, weights."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     parts = (name, device, torch.__version__, torch.get_num_threads(), weights.sha256)
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
@@ -133,9 +134,12 @@ def fingerprint(device: str, weights: Weights) -> str:
 def processor() -> str:
     """Name and instruction sets of the processor, as far as the system tells."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        with Path("/proc/cpuinfo").open() as file:
+            # Only the first: the system asks each processor for its frequency when it is read.
+            lines = list(takewhile(str.strip, file))
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
-    fields = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
-    named = {key.strip(): value.strip() for key, value in fields.items()}
+    named = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
     return " ".join((named.get("model name", platform.machine()), named.get("flags", "")))

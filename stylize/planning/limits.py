@@ -1,4 +1,4 @@
-"""What the system allows this process: memory and processors. No torch."""
+"""Limits that the system sets for this process: memory and processors. No torch."""
 
 from __future__ import annotations
 
@@ -68,8 +68,13 @@ def out_of_memory() -> str:
     return f"this process may use only {limit[1] / 1e9:.1f} GB of memory ({more_memory()})"
 
 
+def has_memory_limit() -> bool:
+    """Whether a limit such as ``ulimit -v`` is in force, under which threads take their share."""
+    return _limit() is not None
+
+
 def more_memory() -> str:
-    """How to get more memory."""
+    """Say how to get more memory."""
     limit = _limit()
     if limit is None:
         return "close other programs or raise --max-memory"
@@ -89,7 +94,7 @@ def _limit() -> tuple[str, float] | None:
 
 
 def _address_space() -> tuple[float, float] | None:
-    """What a limit leaves of the address space, and what is resident; None without a limit."""
+    """Return how much address space is left and how much is resident; None without a limit."""
     limit = _limit()
     if limit is None:
         return None

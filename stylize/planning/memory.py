@@ -18,7 +18,7 @@ from stylize.planning.limits import more_memory
 from stylize.planning.tiles import deepest_stride, halo_px, spans
 from stylize.settings.schedule import Scale
 
-# Sides of what a tile owns, to choose from; smaller ones spend most of their work on the halo.
+# Sides of the area that a tile owns; smaller ones spend most of their work on the halo.
 TILES_PX = (2048, 1536, 1024, 768, 512, 256)
 
 # Pairs of the L-BFGS history: fewer where memory is short. Ten or twenty gain nothing over five.
@@ -34,10 +34,10 @@ USABLE = 0.85
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """How a picture of any size is held in memory.
+    """A plan for holding a picture of any size in memory.
 
     Attributes:
-        tile_px: side of what a tile owns at most; None for no tiles.
+        tile_px: longest side of the area that a tile owns; None for no tiles.
         history: pairs that L-BFGS keeps.
     """
 
@@ -46,7 +46,7 @@ class MemoryPlan:
 
     @property
     def name(self) -> str:
-        """For people and recipes."""
+        """The name of the plan for people and recipes."""
         return "whole" if self.tile_px is None else "tiles"
 
     def whole(self, size: tuple[int, int], halo: int) -> bool:
@@ -93,7 +93,7 @@ class MemoryNeed:
         return size[0] * size[1] * passed + network_bytes(*network, sides[0] * sides[1])
 
     def work(self, size: tuple[int, int], memory_plan: MemoryPlan, *, passes: int) -> float:
-        """How many times the work of a whole picture this takes.
+        """Return the work in tiles as a multiple of the work without.
 
         Args:
             size: ``(height, width)`` of the picture.

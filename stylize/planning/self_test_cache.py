@@ -1,4 +1,4 @@
-"""What the self-tests of this machine found, remembered between runs. No torch."""
+"""Remember between runs what the self-tests of this machine found. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where tiles lie, and how much they see beyond what they own. Pure arithmetic.
+"""Places of tiles, and how far they see beyond the area that they own. Pure arithmetic.
 
 Every position of a feature map is *owned* by one tile. A tile's *window* is what it owns and a
 halo that holds all pixels that an owned position sees: so its activations there are exactly those
@@ -29,7 +29,7 @@ class Span:
 
     Attributes:
         start, stop: of the window.
-        first, last: of what it owns, ``last`` excluded.
+        first, last: bounds of the area that it owns, ``last`` excluded.
     """
 
     start: int
@@ -121,7 +121,7 @@ def tiles_of(
     Args:
         strides: of the layers that are read.
         size: ``(height, width)`` of the picture.
-        tile_px: side of what a tile owns at most.
+        tile_px: longest side of the area that a tile owns.
         halo: pixels around that, as :func:`halo_px` says.
     """
     deepest = max(strides.values())

@@ -429,7 +429,7 @@ class Strip(Exploration):
     def _document(
         self, cells: Mapping[str, Cell], weights: Mapping[str, str], resolved: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As on any sheet, but all cells have the same three inputs."""
+        """Describe the sheet, on which all cells have the same three inputs."""
         document = super()._document(cells, weights, resolved)
         recipe = compose(
             "explore",

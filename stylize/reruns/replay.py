@@ -49,6 +49,8 @@ def job_of(
     inputs: Sequence[tuple[str, Picture]],
     settings: Any,
     execution: Execution,
+    *,
+    changed: bool = False,
 ) -> Transfer | Dream | Tunnel:
     """The job that makes the picture again.
 
@@ -57,12 +59,14 @@ def job_of(
         inputs: pictures with the part each plays.
         settings: as :func:`stylize.runs.recipe.settings_of` gives them.
         execution: as :func:`execution_of` gives it.
+        changed: whether the settings or the inputs are not all those of the recipe.
 
     Raises:
         WeightsError: the network's weights are not those of the recipe.
         StylizeError: the job cannot be carried out.
     """
-    _check_weights(recipe, settings.network)
+    if not changed or settings.network == recipe["settings"].get("network"):
+        _check_weights(recipe, settings.network)
     parts: dict[str, list[Picture]] = {}
     for role, picture in inputs:
         parts.setdefault(role, []).append(picture)
@@ -76,13 +80,15 @@ def job_of(
             recorded_crops(recipe),
         )
     except UsageError as error:
+        if changed:
+            raise
         raise not_followed(recipe, error) from error
     job.memory_plan = _memory_plan(recipe["resolved"], job)
     return job
 
 
 def _memory_plan(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) -> MemoryPlan:
-    """As the recipe resolved it, where the size is the same and the memory allows."""
+    """Follow the recipe's memory plan if the size is the same and the memory allows it."""
     tile, history = resolved.get("tile_px"), resolved.get("history")
     chosen = job.memory_plan
     same = resolved.get("size") == [job.size[1], job.size[0]]
@@ -135,7 +141,7 @@ def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
 
 
 def recorded_steps(recipe: Mapping[str, Any]) -> int | None:
-    """How many steps an interrupted run had done; None for a complete one.
+    """Return the number of steps of an interrupted run; None for a complete one.
 
     Raises:
         RecipeError: the recipe does not say.

@@ -52,7 +52,7 @@ def run_rest(
 
 
 def _differences(job: Transfer | Dream, recipe: Mapping[str, Any]) -> Iterator[str]:
-    """What differs from then and may change the last bits of a picture."""
+    """List the differences from the first run that may change the last bits of a picture."""
     now = resolution(job.device, job.size, [], job.memory_plan) | {"version": __version__}
     before = recipe["resolved"] | {"version": recipe.get("version")}
     changed = [

@@ -1,1 +1,1 @@
-"""What all products share: the session, the result, the formats of recipe and checkpoint."""
+"""Session, result, and the formats of recipe and checkpoint, which all products share."""

@@ -43,7 +43,7 @@ _OPTIMIZER = "optimizer "  # begins the names of the optimizer's tensors
 
 @dataclass(frozen=True)
 class Request:
-    """How the command that began the run writes its result.
+    """The output options of the command that began the run.
 
     Attributes:
         target: the file to write, absolute; None for stdout.

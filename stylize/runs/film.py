@@ -33,6 +33,9 @@ class RunFilm:
 
     Args:
         scales: the schedule of the run.
+
+    Attributes:
+        fault: why no more frames are taken: the temporary folder is full.
     """
 
     def __init__(self, scales: Sequence[Scale]) -> None:
@@ -44,6 +47,7 @@ class RunFilm:
             prefix="stylize-film-", ignore_cleanup_errors=True
         )
         self._frames: list[Path] = []
+        self.fault: OutputError | None = None
 
     def __enter__(self) -> RunFilm:
         return self
@@ -52,14 +56,14 @@ class RunFilm:
         self._folder.cleanup()
 
     def on_step(self, event: Step) -> None:
-        """Take a frame, if this step is one to be shown.
-
-        Raises:
-            OutputError: the temporary folder is full.
-        """
-        if self._steps % self._every == 0 and len(self._frames) < MAX_FRAMES - 1:
-            self._take(event.picture())
+        """Take a frame, if this step is one to be shown."""
+        chosen = self._steps % self._every == 0 and len(self._frames) < MAX_FRAMES - 1
         self._steps += 1
+        if chosen and self.fault is None:
+            try:
+                self._take(event.picture())
+            except OutputError as error:
+                self.fault = error
 
     def _take(self, pixels: Tensor) -> None:
         path = Path(self._folder.name) / f"frame-{len(self._frames):03d}.png"

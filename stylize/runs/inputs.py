@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 from unicodedata import normalize
 
 from stylize.directories import cache_directory
-from stylize.errors import PictureError, RecipeError
+from stylize.errors import PictureError, RecipeError, UsageError
 from stylize.images.open import printable
 
 MAX_FILES = 2000
@@ -76,6 +76,29 @@ def wanted_of(recipe: Mapping[str, Any]) -> list[Wanted]:
     if not isinstance(inputs, list):
         raise RecipeError("damaged recipe: no inputs")
     return [_wanted(entry, number) for number, entry in enumerate(inputs, 1)]
+
+
+def kept_inputs(
+    recipe: Mapping[str, Any], settings: Any, replaced: Collection[str]
+) -> list[Wanted]:
+    """List the inputs that a recipe still asks for under a change.
+
+    Args:
+        recipe: untrusted.
+        settings: the changed ones.
+        replaced: roles of inputs that other pictures replace: ``content`` or ``style``.
+
+    Raises:
+        UsageError: the recipe has no input of that role.
+        RecipeError: see :func:`wanted_of`.
+    """
+    wanted = wanted_of(recipe)
+    for role in replaced:
+        if all(each.role != role for each in wanted):
+            noun = "photo" if role == "content" else "style image"
+            raise UsageError(f"--{role}: the recipe has no {noun} to replace")
+    unused = {*replaced, *(["start"] if getattr(settings, "init", "file") != "file" else [])}
+    return [each for each in wanted if each.role not in unused]
 
 
 def _wanted(entry: Any, number: int) -> Wanted:
@@ -347,4 +370,7 @@ def _not_found(search: _Search) -> RecipeError:
     advice = "name the file with --input PATH"
     if any(each.sha256 in differing for each in search.missing()):
         advice += "; --substitute accepts one that differs"
+    roles = {each.role for each in search.missing()}
+    if others := [f"--{role}" for role in ("content", "style") if role in roles]:
+        advice += f"; {' or '.join(others)} names another picture"
     return RecipeError(f"cannot find the recipe's {'; '.join(lines)}", hint=advice)

@@ -1,4 +1,7 @@
-"""The mask of a run: a picture, or the subject of the photo."""
+"""The mask of a run: a picture, or the subject of the photo.
+
+What finds a subject is imported late, because it brings SciPy.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,10 @@ import torch
 
 from stylize.errors import SettingError
 from stylize.images.read import Picture
-from stylize.masks.subject import LAYERS, find_subject
 from stylize.networks.vgg import VGG
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
-from stylize.settings.inspect import NETWORK
-from stylize.settings.masks import SubjectSettings, kept_part
+from stylize.settings.masks import NETWORK, SubjectSettings, kept_part
 
 
 def subject_mask(
@@ -41,6 +42,8 @@ def subject_mask(
         PictureError: the photo is too narrow.
         StylizeError: the network or the device is not available.
     """
+    from stylize.masks.subject import find_subject  # noqa: PLC0415
+
     found = find_subject(
         photo.pixels, subject_network(network, execution, session), name=photo.name
     )
@@ -57,6 +60,8 @@ def subject_network(
     network: str, execution: Execution | None = None, session: Session | None = None
 ) -> VGG:
     """Load the network with the layers that :func:`find_subject` needs."""
+    from stylize.masks.subject import LAYERS  # noqa: PLC0415
+
     session = session or Session()
     weights = session.weights(network)
     return session.vgg(weights, LAYERS, "max", session.device(execution or Execution(), weights))

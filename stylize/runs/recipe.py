@@ -10,19 +10,34 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylize.errors import RecipeError, UnknownNameError, UsageError, WeightsError
+from stylize.errors import (
+    RecipeError,
+    SettingError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+)
 from stylize.images.contact_sheet import cell_name, parse_cell
 from stylize.images.metadata import read_recipe
 from stylize.images.open import pixel_limit, printable
 from stylize.images.sizes import SizeSpec
 from stylize.networks.models import find_model
+from stylize.runs.inputs import wanted_of
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.fields import earlier_values, from_document
-from stylize.settings.presets import check_layers
+from stylize.settings.presets import (
+    DEFAULTS,
+    Preset,
+    changes,
+    check_layers,
+    find_preset,
+    preset_names,
+)
 from stylize.settings.transfer import TransferSettings
 from stylize.version import __version__
 
@@ -41,6 +56,13 @@ _MAX_LEVELS = 16
 
 # Seeds have 64; a float holds integers up to 1024.
 _MAX_BITS = 1000
+
+# The seed of a transfer varies its start only if the recipe says "seeded": earlier versions
+# recorded a seed that nothing but noise used. The cells of a sheet may be transfers.
+_SEEDED = ("transfer", "explore")
+
+# Each can use the settings of the other.
+_DREAMS = ("dream", "tunnel")
 
 _REQUIRED = {"schema": int, "technique": str, "settings": dict, "inputs": list, "resolved": dict}
 
@@ -75,12 +97,18 @@ def compose(
         "technique": technique,
         **({"preset": printable(preset)} if preset else {}),
         "settings": dict(settings),
+        **({"seeded": True} if technique in _SEEDED and _may_vary(technique, settings) else {}),
         "inputs": [_described(role, picture) for role, picture in inputs],
         "weights": dict(weights),
         "resolved": dict(resolved),
         "losses": {name: float(f"{value:.4g}") for name, value in losses.items()},
         "interrupted": interrupted,
     }
+
+
+def _may_vary(technique: str, settings: Mapping[str, Any]) -> bool:
+    """Whether there is a seed, which each cell of a sheet may have for itself."""
+    return technique == "explore" or "seed" in settings
 
 
 def _described(role: str, picture: Picture) -> dict[str, Any]:
@@ -147,7 +175,7 @@ def check_recipe(document: Mapping[str, Any], name: str) -> None:
 
 
 def _fault(value: Any) -> str | None:
-    """What no recipe of ours contains and JSON does: NaN, numbers beyond floats, deep nesting."""
+    """Name what JSON allows and no recipe contains: NaN, huge numbers, deep nesting."""
     level = [value]
     for _ in range(_MAX_LEVELS):
         if any(isinstance(each, float) and not math.isfinite(each) for each in level):
@@ -221,9 +249,8 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
     technique = recipe.get("technique")
     if not isinstance(technique, str) or technique not in KINDS:
         raise RecipeError(f"a recipe for '{technique}' cannot be replayed")
-    kind = KINDS[technique]
     try:
-        settings = from_document(kind, earlier_values(kind) | recipe["settings"])
+        settings = from_document(KINDS[technique], effective_settings(recipe))
         check_layers(settings, _architecture(settings.network))
     except UsageError as error:
         raise not_followed(recipe, error) from error
@@ -231,6 +258,80 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
         settings = _resized(settings, size)
     _check_noise(settings)
     return settings
+
+
+def changed_settings(
+    recipe: Mapping[str, Any], said: Mapping[str, Any], styles: int | None = None
+) -> Any:
+    """Read the settings in a recipe and change some of them.
+
+    Args:
+        recipe: untrusted.
+        said: the changes as plain data, by the names of the fields.
+        styles: number of the style images that replace those of the recipe; None keeps them.
+
+    Raises:
+        UsageError: no such setting, or a value that is not allowed.
+        StylizeError: see :func:`settings_of`.
+    """
+    size = said.get("size")
+    settings = settings_of(recipe, None if size is None else str(size))
+    more = {key: value for key, value in said.items() if key != "size"}
+    before = [each.role for each in wanted_of(recipe)].count("style")
+    if before and styles not in (None, before):
+        # They were meant for the other style images.
+        more = {"style_weights": [], "style_parts": []} | more
+    if styles is not None and getattr(settings, "style_crop", "none") not in ("auto", "none"):
+        more = {"style_crop": "auto"} | more
+    if not more:
+        return settings
+    changed = from_document(type(settings), more, settings)
+    check_layers(changed, find_model(changed.network).architecture)
+    _check_noise(changed)
+    return changed
+
+
+def choose_preset(product: str, wanted: str | Path) -> Preset:
+    """Find a preset by its name or file, or take the settings of a picture made by stylize.
+
+    Args:
+        product: ``transfer``, ``dream`` or ``tunnel``, which takes the presets of dreams.
+        wanted: a name, a ``.toml`` file or a picture.
+
+    Raises:
+        UsageError: there is no such preset, or the picture was made by another command.
+        RecipeError: the picture has no recipe.
+    """
+    wanted, path = os.fspath(wanted), Path(wanted)
+    kind = "dream" if product == "tunnel" else product
+    if wanted in preset_names(kind) or path.suffix == ".toml" or not path.is_file():
+        return find_preset(kind, wanted)
+    recipe = load_recipe(path)
+    usable = _DREAMS if product in _DREAMS else (product,)
+    if recipe["technique"] not in usable:
+        raise SettingError(
+            f"--preset: {path.name} was not made by 'stylize {product}'",
+            hint=f"'stylize info {path}' shows how it was made",
+        )
+    # A dream has no frames, and a film no masks.
+    names = {each.name for each in dataclasses.fields(KINDS[product])}
+    found = {k: v for k, v in changes(settings_of(recipe)).items() if k in names}
+    name = str(recipe.get("preset") or DEFAULTS[kind])
+    return Preset(name, kind, f"From {path.name}", found)
+
+
+def effective_settings(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Read the settings as the version that wrote them meant them.
+
+    A seed that had no effect is left out; settings that did not exist have their earlier values.
+    """
+    kind = KINDS.get(recipe["technique"])
+    document: dict[str, Any] = (earlier_values(kind) if kind else {}) | dict(recipe["settings"])
+    if recipe["technique"] not in _SEEDED or recipe.get("seeded") or "seed" not in document:
+        return document
+    if document.get("init") == "noise" and document["seed"] != 0:
+        return document
+    return {key: value for key, value in document.items() if key != "seed"}
 
 
 def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.layer_expressions import check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, setting
+
+
+def with_photo(photo: object | None, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to what the user set that a photo replaces the noise that a preset starts from."""
+    return {**({} if photo is None else {"from_noise": None}), **said}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,12 @@ class BaseDreamSettings:
         "original. Never larger than the photo without --enlarge.",
         everyday=True,
     )
-    enlarge: bool = setting(False, "Let the result be larger than the photo.", everyday=True)
+    enlarge: bool = setting(
+        False,
+        "Let the result be larger than the photo.",
+        everyday=True,
+        needs={"photo": ()},
+    )
     from_noise: str | None = setting(
         None,
         "Dream without a photo, on noise of this size, such as 640x480.",
@@ -50,13 +61,18 @@ class BaseDreamSettings:
         4, "Number of sizes at which to dream, from small to large.", low=1, high=32
     )
     octave_scale: float = setting(
-        1.4, "Ratio between the sizes of two successive octaves.", low=1.05, high=4
+        1.4,
+        "Ratio between the sizes of two successive octaves.",
+        low=1.05,
+        high=4,
+        needs={"several_octaves": ()},
     )
     min_octave: int | None = setting(
         None,
         "Short side of the smallest octave in px.  [what the layer needs]",
         low=16,
         high=MAX_SIDE_PX,
+        needs={"several_octaves": ()},
     )
     steps: int = setting(10, "Steps at each octave.", Group.OPTIMIZER, low=1, high=1_000_000)
     carry: str = setting(
@@ -65,6 +81,7 @@ class BaseDreamSettings:
         "picture (rescale).",
         Group.OPTIMIZER,
         choices=("detail", "rescale"),
+        needs={"several_octaves": ()},
     )
     palette: str = setting(
         "natural",
@@ -85,12 +102,14 @@ class BaseDreamSettings:
         "How --guide works. match: amplify the best-matching feature at each place. channels: "
         "amplify the channels that are strong in the guide.",
         choices=("match", "channels"),
+        needs={"guide": ()},
     )
     guide_size: int = setting(
         224,
         "Long side to which the guide is scaled, in px; smaller gives coarser features.",
         low=32,
         high=4096,
+        needs={"guide": ()},
     )
     keep_colors: bool = setting(
         False,
@@ -106,7 +125,12 @@ class BaseDreamSettings:
         32, "Largest random shift before each step, in px.", Group.OPTIMIZER, low=0, high=4096
     )
     seed: int = setting(
-        0, "Seed of the jitter and the noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
+        0,
+        "Seed of the jitter and the noise.",
+        Group.OPTIMIZER,
+        low=0,
+        high=2**63 - 1,
+        needs={"jitter": (), "from_noise": ()},
     )
     pooling: str = setting(
         "max", "Pooling between the blocks of the network.", Group.NETWORK, choices=("max", "avg")
@@ -131,6 +155,11 @@ class BaseDreamSettings:
             ExpressionError: the network has no such layer or channel.
         """
         check_targets(self.layers, parse_targets(self.layers), architecture)
+
+    @property
+    def several_octaves(self) -> bool:
+        """Whether the dream passes through more than one size."""
+        return self.octaves > 1
 
     @property
     def floor(self) -> str:
@@ -170,6 +199,7 @@ class DreamSettings(BaseDreamSettings):
         Group.MASKS,
         low=0,
         high=MAX_SIDE_PX,
+        needs={"masks": (), "subject": (), "background": ()},
     )
 
     TECHNIQUE: ClassVar[str] = "dream"
@@ -217,9 +247,20 @@ class TunnelSettings(BaseDreamSettings):
     pan_y: float = setting(
         0.0, "Movement down per frame, in percent of the height.", Group.FILM, low=-50, high=50
     )
-    fps: float = setting(15.0, "Frames per second.", Group.FILM, everyday=True, low=1, high=120)
+    fps: float = setting(
+        15.0,
+        "Frames per second.",
+        Group.FILM,
+        everyday=True,
+        low=1,
+        high=120,
+        needs={"film": ()},
+    )
     loop: bool = setting(
-        False, "Make an endless loop: fade the end into the start.", Group.FILM, everyday=True
+        False,
+        "Make an endless loop: fade the end into the start.",
+        Group.FILM,
+        everyday=True,
     )
 
     TECHNIQUE: ClassVar[str] = "tunnel"

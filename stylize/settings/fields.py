@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from typing import Any
@@ -50,6 +50,7 @@ def setting(  # noqa: PLR0913 (what a field can say)
     option: str | None = None,
     joined: bool = False,
     earlier: Any = None,
+    needs: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Any:
     """A field with its documentation and its range.
 
@@ -66,12 +67,73 @@ def setting(  # noqa: PLR0913 (what a field can say)
         joined: whether it may be given several times, for a sum of all.
         earlier: what a recipe means that was written before the field existed; by default the
             default. A new field whose default changes pixels needs it.
+        needs: when it has an effect: if any of these other fields has one of its values (none
+            listed: any value but None, False and 0). A name in :data:`FACTS` is not a field, but
+            something about the request.
     """
     limits = {"low": low, "high": high, "above": above, "choices": choices}
-    names = {"help": help, "option": option, "joined": joined, "metavar": metavar}
-    names["earlier"] = default if earlier is None else earlier
+    names: dict[str, Any] = {"help": help, "option": option, "joined": joined, "metavar": metavar}
+    names |= {"needs": needs or {}, "earlier": default if earlier is None else earlier}
     place = {"group": group, "everyday": everyday}
     return field(default=default, metadata=names | place | limits)
+
+
+# What a setting can depend on besides other settings, as messages name it.
+FACTS = {
+    "several styles": "several style images",
+    "guide": "--guide",
+    "masks": "a mask",
+    "photo": "a photo",
+    "film": "a film file as the output",
+}
+
+
+def idle_settings(
+    settings: Any, given: Collection[str], facts: Mapping[str, bool]
+) -> dict[str, str]:
+    """Say which of the given settings have no effect: a line for the name of each.
+
+    Args:
+        settings: the whole settings.
+        given: names of the fields that the user gave a value.
+        facts: about the request, by the names in :data:`FACTS`; those that are missing count as
+            true.
+    """
+    fields = {each.name: each for each in dataclasses.fields(settings)}
+    lines = {}
+    for each in fields.values():
+        needs = each.metadata["needs"]
+        if each.name not in given or not needs:
+            continue
+        if any(_holds(settings, name, values, facts) for name, values in needs.items()):
+            continue
+        remedies = [
+            words for name, values in needs.items() for words in _remedies(fields, name, values)
+        ]
+        *others, last = remedies
+        either = f"{', '.join(others)} or {last}" if others else last
+        lines[each.name] = f"{option_name(each)} has no effect without {either}"
+    return lines
+
+
+def _holds(settings: Any, name: str, values: Sequence[Any], facts: Mapping[str, bool]) -> bool:
+    if name in FACTS:
+        return facts.get(name, True)
+    value = getattr(settings, name)
+    return value in values if values else bool(value)
+
+
+def _remedies(
+    fields: Mapping[str, dataclasses.Field[Any]], name: str, values: Sequence[Any]
+) -> list[str]:
+    if name in FACTS:
+        return [FACTS[name]]
+    if name not in fields:  # a property, named as people say it
+        return [name.replace("_", " ")]
+    option = option_name(fields[name])
+    if not values:
+        return [f"{option} above 0" if fields[name].type in ("int", "float") else option]
+    return [f"{option} {value}" for value in values]
 
 
 def option_name(each: dataclasses.Field[Any]) -> str:

@@ -13,6 +13,7 @@ from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, option_name, setting
+from stylize.settings.masks import NETWORK
 
 NETWORK_HELP = "Network to inspect; see 'stylize models list'."
 
@@ -534,9 +535,6 @@ class CaricatureSettings(Sized, WithLayer):
 def before_relu(target: Target) -> Target:
     """The target in the output of the convolution."""
     return dataclasses.replace(target, layer=target.layer.replace("relu", "conv"))
-
-
-NETWORK = "vgg16"
 
 
 @dataclass(frozen=True, kw_only=True)

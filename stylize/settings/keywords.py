@@ -56,7 +56,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     subject: str | None
     background: str | None
     feather: int
-    seed: int
+    seed: int | None
     optimizer: str
     steps: int
     final_steps: int | None
@@ -68,16 +68,13 @@ class TransferKeywords(ExecutionKeywords, total=False):
     pooling: str
 
 
-class _DreamKeywords(ExecutionKeywords, total=False):
-    size: Size
-    enlarge: bool
+class _DreamsOnly(TypedDict, total=False):
     from_noise: str | None
     layers: str
     strength: float
     octaves: int
     octave_scale: float
     min_octave: int | None
-    steps: int
     carry: str
     palette: str
     smoothing: str
@@ -87,6 +84,12 @@ class _DreamKeywords(ExecutionKeywords, total=False):
     fidelity: float
     tileable: bool
     jitter: int
+
+
+class _DreamKeywords(ExecutionKeywords, _DreamsOnly, total=False):
+    size: Size
+    enlarge: bool
+    steps: int
     seed: int
     pooling: str
     network: str
@@ -111,6 +114,10 @@ class TunnelKeywords(_DreamKeywords, total=False):
     pan_y: float
     fps: float
     loop: bool
+
+
+class ReplayKeywords(TransferKeywords, _DreamsOnly, total=False):
+    """The fields of all settings that a recipe of a picture may have."""
 
 
 _NAMES = {
@@ -142,15 +149,27 @@ def in_python(text: str) -> str:
     return _OPTION.sub(parameter, text)
 
 
-def settings_shown(keywords: type[Any], *defaults: Any) -> Callable[[_Function], _Function]:
+class _FromRecipe:
+    def __repr__(self) -> str:
+        return "<from the recipe>"
+
+
+# The default of a setting in a signature, if it is not always the same value.
+FROM_RECIPE = _FromRecipe()
+
+
+def settings_shown(
+    keywords: type[Any], *defaults: Any, recorded: Sequence[Any] = ()
+) -> Callable[[_Function], _Function]:
     """Let ``help`` and notebooks show each setting of a function that takes ``**settings``.
 
     Args:
         keywords: the TypedDict of the settings.
         defaults: settings objects, whose values the signature shows.
+        recorded: settings objects whose values come from a recipe.
     """
     hints = get_type_hints(keywords)
-    shown = [(each, getattr(every, each.name)) for every in defaults for each in fields(every)]
+    shown = {each.name: getattr(every, each.name) for every in defaults for each in fields(every)}
 
     def decorate(function: _Function) -> _Function:
         own = inspect.signature(function)
@@ -158,17 +177,19 @@ def settings_shown(keywords: type[Any], *defaults: Any) -> Callable[[_Function],
         known = {each.name for each in named}
         named += [
             inspect.Parameter(
-                each.name,
+                name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=value,
-                annotation=hints[each.name],
+                default=shown.get(name, FROM_RECIPE),
+                annotation=hint,
             )
-            for each, value in shown
-            if each.name not in known
+            for name, hint in hints.items()
+            if name not in known
         ]
         function.__signature__ = own.replace(parameters=named)  # type: ignore[attr-defined]
         text = inspect.cleandoc(function.__doc__ or "")
         function.__doc__ = f"{text}\n\nSettings:\n{described(*defaults)}"
+        for each in recorded:
+            function.__doc__ += f"\n\nSettings of a {each.TECHNIQUE}:\n{described(each)}"
         return function
 
     return decorate

@@ -9,6 +9,9 @@ from stylize.errors import SettingError
 # What leaves a part of the photo as it is, in any technique.
 KEEP = "keep"
 
+# Finds the subject.
+NETWORK = "vgg16"
+
 
 class SubjectSettings(Protocol):
     """Settings that tell the subject of a photo from its background."""

@@ -113,6 +113,7 @@ class TransferSettings:
         low=0,
         high=MAX_WEIGHT,
         option="--style-weight",
+        needs={"several styles": ()},
     )
     style_parts: tuple[str, ...] = setting(
         (),
@@ -142,6 +143,7 @@ class TransferSettings:
         Group.NETWORK,
         low=0,
         high=MAX_WEIGHT,
+        needs={"content_weight": ()},
     )
     content_weight: float = setting(
         0.05,
@@ -196,6 +198,7 @@ class TransferSettings:
         "Share of the photo's fine detail that is added back at each larger size.",
         low=0,
         high=1,
+        needs={"init": ("content", "file")},
     )
     subject: str | None = setting(
         None,
@@ -219,9 +222,13 @@ class TransferSettings:
         Group.MASKS,
         low=0,
         high=MAX_SIDE_PX,
+        needs={"masks": (), "subject": (), "background": ()},
     )
-    seed: int = setting(
-        0, "Seed of the noise for --init noise.", Group.OPTIMIZER, low=0, high=2**63 - 1
+    seed: int | None = setting(
+        None,
+        "Make a variant: each seed changes the start a little, and so the strokes.  [no change]",
+        low=0,
+        high=2**63 - 1,
     )
     optimizer: str = setting(
         "lbfgs", "Optimization method.", Group.OPTIMIZER, choices=("lbfgs", "adam")
@@ -253,6 +260,7 @@ class TransferSettings:
         Group.OPTIMIZER,
         above=0,
         high=1,
+        needs={"optimizer": ("adam",)},
     )
     averaging: float = setting(
         0.9,
@@ -260,6 +268,7 @@ class TransferSettings:
         Group.OPTIMIZER,
         low=0,
         high=0.9999,
+        needs={"optimizer": ("adam",)},
     )
     tolerance: float = setting(
         0.001,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import struct
+import subprocess
+import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +20,21 @@ from stylize.networks import models as store
 from stylize.products.dream.dream import Dream
 from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
-from tests.cli.conftest import QUICK, Run, Sketch, complaint, listing
+from tests.cli.conftest import (
+    QUICK,
+    Run,
+    Sketch,
+    complaint,
+    done,
+    listing,
+    program,
+    size_of,
+)
 from tests.conftest import photo, save
 
 Files = tuple[Path, Path]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
 
 
 def truncated_jpeg(folder: Path) -> Path:
@@ -115,6 +129,34 @@ def test_missing_files(
     assert listing(tmp_path) == before
 
 
+@pytest.mark.parametrize("command", [("transfer",), ("explore", "transfer"), ("explore", "blend")])
+def test_of_several_bad_pictures_the_first_is_named(
+    run: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    first, second = truncated_jpeg(tmp_path), text_file(tmp_path)
+    line = complaint(run(*command, first, second, second, "-o", tmp_path / "out.png"), 1)
+    assert line == f"{first} is damaged or incomplete"
+
+
+def test_one_picture_in_several_roles(run: Run, files: Files, tmp_path: Path) -> None:
+    warned = list(warnings.filters)
+    out = tmp_path / "out.png"
+    done(run("transfer", files[0], files[0], files[0], "-o", out, *QUICK))
+    digests = [each["sha256"] for each in load_recipe(out)["inputs"]]
+    assert digests == [hashlib.sha256(files[0].read_bytes()).hexdigest()] * 3
+    assert warnings.filters == warned
+
+
+@posix
+def test_a_picture_from_a_pipe_is_read_once(files: Files, tmp_path: Path) -> None:
+    call = program("transfer", "photo", files[1], "-o", "out.png", *QUICK) | {"cwd": tmp_path}
+    os.mkfifo(tmp_path / "photo")
+    with subprocess.Popen(**call) as process:
+        (tmp_path / "photo").write_bytes(files[0].read_bytes())
+    assert process.returncode == 0
+    assert size_of(tmp_path / "out.png") == (32, 32)
+
+
 def test_the_limit_can_be_raised_and_lowered(run: Run, sketch: type[Sketch], files: Files) -> None:
     line = complaint(run("transfer", *files, "--max-input-pixels", 4095), 1)
     assert "64×64 = 0.004096 MP, the limit is 0.004095 MP" in line
@@ -128,7 +170,6 @@ def test_nothing_on_stdin(run: Run, sketch: type[Sketch], files: Files) -> None:
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("gone/out.png", "(create it first, or name another)"),
         ("photo.png/out.png", "photo.png is not a folder"),
         ("out.gif", "no picture format has the extension '.gif' (use .png"),
         ("out", "the extension is missing"),

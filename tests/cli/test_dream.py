@@ -94,9 +94,9 @@ class TestPlaces:
     @pytest.mark.parametrize(
         ("words", "name"),
         [
-            ((), "cat-dogs.png"),
-            (("--preset", "eyes"), "cat-eyes.png"),
-            (("--preset", "mine.toml"), "cat-mine.png"),
+            ((), "cat-dogs-layer-conv2_2.png"),
+            (("--preset", "eyes"), "cat-eyes-layer-conv2_2.png"),
+            (("--preset", "mine.toml"), "cat-mine-layer-conv2_2.png"),
         ],
     )
     def test_beside_the_photo_called_by_the_preset(
@@ -122,9 +122,9 @@ class TestPlaces:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         result = done(run("dream", "--from-noise", "40x24", *BRIEF))
-        assert result.stderr.startswith("saved noise-dogs.png (40×24, ")
-        assert size_of(tmp_path / "noise-dogs.png") == (40, 24)
-        assert load_recipe(tmp_path / "noise-dogs.png")["inputs"] == []
+        assert result.stderr.startswith("saved noise-dogs-layer-conv2_2.png (40×24, ")
+        assert size_of(tmp_path / "noise-dogs-layer-conv2_2.png") == (40, 24)
+        assert load_recipe(tmp_path / "noise-dogs-layer-conv2_2.png")["inputs"] == []
 
     def test_from_stdin_to_stdout(self, run: Run, scene: Path, tmp_path: Path) -> None:
         before = listing(tmp_path)
@@ -245,7 +245,7 @@ class TestOptions:
         execution = {each.name for each in dataclasses.fields(Execution)}
         own = {p.name for p in dream.params} - TYPED.keys() - execution
         plumbing = "photo guide mask preset save_preset as_json quiet verbose max_input_pixels"
-        files = "output overwrite format depth quality save_steps film save_mask"
+        files = "output overwrite format depth quality save_steps film save_mask show variants"
         safety = "checkpoint no_checkpoint checkpoint_every help_all"
         assert own == {*plumbing.split(), *files.split(), *safety.split()}
 
@@ -500,8 +500,11 @@ class TestBadInput:
         assert out.read_text() == "precious"
         line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "out.gif"), 1)
         assert line.startswith("out.gif: no picture format has the extension '.gif'")
-        line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "gone" / "out.png"), 1)
-        assert "there is no folder" in line
+        line = complaint(run("dream", scene, *BRIEF, "-o", out / "gone" / "out.png"), 1)
+        assert line == f"the folder {out / 'gone'} cannot be made: not a directory"
+        made = tmp_path / "new" / "deep" / "out.png"
+        done(run("dream", scene, *BRIEF, "-o", made))
+        assert size_of(made) == (48, 48)
         done(run("dream", scene, *BRIEF, "-o", out, "--overwrite"))
         assert size_of(out) == (48, 48)
 

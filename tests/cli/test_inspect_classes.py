@@ -83,7 +83,7 @@ def pairs(tensors: dict[str, Tensor]) -> tuple[tuple[Tensor, Tensor], ...]:
 def shapes(vgg16: Weights, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The name of a model that knows discs from stripes, added as a user adds one."""
     path = tmp_path_factory.mktemp("shapes") / "shapes.safetensors"
-    save_file(vgg16.tensors | trained(vgg16), path)
+    save_file(dict(vgg16.tensors) | trained(vgg16), path)
     model = add_file(path, preprocessing="caffe")
     assert load_weights(model.name).preprocessing == vgg16.preprocessing
     yield model.name
@@ -142,7 +142,7 @@ class TestHead:
     ) -> None:
         path = tmp_path / "odd.safetensors"
         whole = {"classifier.0.weight": torch.zeros(2, 512), "classifier.0.bias": torch.zeros(2)}
-        save_file(vgg16.tensors | (whole if tensors is None else tensors), path)
+        save_file(dict(vgg16.tensors) | (whole if tensors is None else tensors), path)
         model = add_file(path)
         assert model.classifier is not None
         if tensors is None:

@@ -83,6 +83,7 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
     if each.default in (None, ()):
         assert shown in (
             "size of the result",
+            "no change",
             "equal",
             "all",
             "paint all",
@@ -123,11 +124,58 @@ def test_nothing_said_means_the_defaults(
     assert sketch.made[-1].execution == Execution()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--style-weight", 2), "--style-weight has no effect without several style images"),
+        (("--learning-rate", 0.1), "--learning-rate has no effect without --optimizer adam"),
+        (("--learning-rate", 0.1, "--optimizer", "adam"), ""),
+        (("--feather", 3), "--feather has no effect without a mask, --subject or --background"),
+        (("--feather", 3, "--quiet"), ""),
+        (
+            ("--detail", 0, "--init", "noise"),
+            "--detail has no effect without --init content or --init file",
+        ),
+        (
+            ("--content-layers", "relu3_2", "--content-weight", 0),
+            "--content-layers has no effect without --content-weight above 0",
+        ),
+        (("--quality", 80), "--quality has no effect on PNG"),
+        (("--quality", 80, "--film", "steps.webp"), ""),
+    ],
+)
+def test_options_without_effect_are_named(
+    run: Run,
+    sketch: type[Sketch],
+    files: tuple[Path, Path],
+    words: tuple[object, ...],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(files[0].parent)
+    result = run("transfer", *files, *words)
+    assert result.exit_code == 0
+    assert [line for line in result.stderr.splitlines() if "no effect" in line] == (
+        [said] if said else []
+    )
+
+
+def test_variants_are_named_by_their_seed(
+    run: Run, sketch: type[Sketch], files: tuple[Path, Path]
+) -> None:
+    words = ("--variants", 2, "--seed", 7, "-o", files[0].parent / "new" / "{photo}-{seed}.png")
+    result = run("transfer", *files, *words)
+    assert result.exit_code == 0, result.stderr
+    assert [each.settings.seed for each in sketch.made] == [7, 8]
+    for seed in (7, 8):
+        assert (files[0].parent / "new" / f"{files[0].stem}-{seed}.png").exists()
+
+
 def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     """A new option belongs into the settings, or into this list and a test of its own."""
     own = {p.name for p in transfer.params} - {case.values[1].name for case in FIELDS}
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
-    files = "output overwrite format depth quality save_steps film"
+    files = "output overwrite format depth quality save_steps film show variants"
     # Of these, tests/commands/test_masking.py.
     masks = "masks segments colours save_mask"
     # Of these, tests/commands/test_resume.py.

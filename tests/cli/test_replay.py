@@ -194,10 +194,10 @@ class TestChanged:
         done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
         result = done(run("replay", "out.png", "--size", 24))
         assert result.stderr.startswith(
-            "not compared: out.png has another size\nsaved out-replay.png (24×24"
+            "not compared: out.png has another size\nsaved out-size-24.png (24×24"
         )
         done(run("dream", "cat.png", *BRIEF, "--size", 24, "-o", "large.png"))
-        assert torch.equal(pixels_of(folder / "large.png"), pixels_of(folder / "out-replay.png"))
+        assert torch.equal(pixels_of(folder / "large.png"), pixels_of(folder / "out-size-24.png"))
 
     def test_larger_than_the_photo_where_that_is_asked_for(self, run: Run, folder: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "--size", 16, "-o", "out.png"))
@@ -211,15 +211,15 @@ class TestChanged:
     def test_the_size_of_noise(self, run: Run, folder: Path) -> None:
         done(run("dream", "--from-noise", "32x20", *BRIEF, "-o", "out.png"))
         done(run("replay", "out.png", "--size", 64))
-        assert size_of(folder / "out-replay.png") == (64, 40)
+        assert size_of(folder / "out-size-64.png") == (64, 40)
 
     def test_cells(self, run: Run, folder: Path) -> None:
         words = ("--layer", "conv1_1", "--layer", "conv1_2", "--size", 16, "--precision", "fp32")
         words += ("--strength", 5, "--strength", 50, "-o", "sheet.png")
         done(run("explore", "dream", "cat.png", *words))
         result = done(run("replay", "sheet.png", "--cell", "b2", "--size", 32))
-        assert result.stderr.splitlines()[-1].startswith("saved sheet-replay.png (32×32, ")
-        recipe = load_recipe(folder / "sheet-replay.png")
+        assert result.stderr.splitlines()[-1].startswith("saved sheet-b2-size-32.png (32×32, ")
+        recipe = load_recipe(folder / "sheet-b2-size-32.png")
         assert (recipe["technique"], recipe["settings"]["layers"]) == ("dream", "conv1_2")
         assert recipe["settings"]["strength"] == 50
         for words, code, said in [
@@ -228,7 +228,7 @@ class TestChanged:
             (("--cell", "3B"), 2, "no such cell: '3B' (use the column's letter and the row's"),
         ]:
             assert complaint(run("replay", "sheet.png", *words), code).startswith(said)
-        line = complaint(run("replay", "sheet-replay.png", "--cell", "A1"), 1)
+        line = complaint(run("replay", "sheet-b2-size-32.png", "--cell", "A1"), 1)
         assert line == "the picture is not a contact sheet (leave --cell out)"
 
     def test_the_cell_of_a_sheet_that_was_stopped(
@@ -247,7 +247,68 @@ class TestChanged:
         done(
             run("dream", "cat.png", "--layer", "conv1_1", "--strength", 30, *words[2:-1], "one.png")
         )
-        assert torch.equal(pixels_of(folder / "one.png"), pixels_of(folder / "sheet-replay.png"))
+        assert torch.equal(pixels_of(folder / "one.png"), pixels_of(folder / "sheet-A1.png"))
+
+    def test_settings(self, run: Run, folder: Path) -> None:
+        """The picture is the one that the options make."""
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        words = ("--set", "content_weight=0.2", "--set", "seed=3")
+        result = done(run("replay", "out.png", *words))
+        assert result.stderr.startswith("saved out-content-weight-0.2-seed-3.png (")
+        direct = ("--content-weight", 0.2, "--seed", 3, "-o", "direct.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, *direct))
+        again = folder / "out-content-weight-0.2-seed-3.png"
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(again))
+        assert load_recipe(again)["settings"]["content_weight"] == 0.2
+        for assignment, said in [
+            ("content_weight", "--set: 'content_weight' is not NAME=VALUE"),
+            ("contentweight=1", "unknown setting 'contentweight' (did you mean content_weight"),
+            ("content_weight=much", "'much' is not a valid float"),
+            ("blend=7", "--blend: "),
+        ]:
+            assert said in complaint(run("replay", "out.png", "--set", assignment), 2)
+
+    def test_other_inputs(self, run: Run, folder: Path) -> None:
+        save(photo(32, 32), folder / "other.png")
+        save(strokes(40, 40).flip(-1), folder / "sea.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        done(run("replay", "out.png", "--content", "other.png", "--style", "sea.png"))
+        done(run("transfer", "other.png", "sea.png", *QUICK, "-o", "direct.png"))
+        again = folder / "out-other-sea.png"
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(again))
+        assert load_recipe(again)["inputs"] == load_recipe(folder / "direct.png")["inputs"]
+        (folder / "cat.png").unlink()
+        done(run("replay", "out.png", "--content", "other.png", "-o", "more.png"))
+        done(run("dream", "other.png", *BRIEF, "-o", "dream.png"))
+        line = complaint(run("replay", "dream.png", "--style", "sea.png"), 2)
+        assert line == "--style: the recipe has no style image to replace"
+
+    def test_a_setting_without_effect_is_named(self, run: Run, folder: Path) -> None:
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        result = done(run("replay", "out.png", "--set", "feather=4", "--json"))
+        line = "--set feather has no effect without a mask, --subject or --background"
+        assert result.stderr.splitlines() == [line]
+        assert json.loads(result.stdout.splitlines()[0])["notes"] == [line]
+
+    def test_other_styles_drop_the_weights_and_another_start_its_picture(
+        self, run: Run, folder: Path
+    ) -> None:
+        words = ("--style-weight", 3, "--style-weight", 1, "--init", "mask.png")
+        done(run("transfer", "cat.png", "strokes.png", "mask.png", *QUICK, *words, "-o", "out.png"))
+        done(run("replay", "out.png", "--style", "strokes.png", "-o", "one.png"))
+        words = ("--init", "mask.png", "-o", "direct.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, *words))
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(folder / "one.png"))
+        done(run("replay", "one.png", "--set", "init=noise", "--set", "seed=2"))
+        recipe = load_recipe(folder / "one-init-noise-seed-2.png")
+        assert [each["role"] for each in recipe["inputs"]] == ["content", "style"]
+        (folder / "mask.png").unlink()
+        done(run("replay", "one-init-noise-seed-2.png"))
+
+    def test_a_film_is_named_after_the_change(self, run: Run, folder: Path) -> None:
+        done(run("tunnel", "cat.png", *BRIEF, "--frames", 2, "-o", "film.gif"))
+        done(run("replay", "film.gif", "--set", "strength=30", "--set", "fps=5"))
+        assert load_recipe(folder / "film-strength-30-fps-5.gif")["settings"]["fps"] == 5
 
     def test_substitute(self, run: Run, folder: Path, tmp_path: Path) -> None:
         done(run("dream", "cat.png", *BRIEF, "-o", "out.png"))
@@ -262,6 +323,31 @@ class TestChanged:
         assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(folder / "out-replay.png"))
         recipe = load_recipe(folder / "out-replay.png")
         assert recipe["inputs"][0]["name"] == "other.png", "it says what it was made of"
+
+
+class TestSeeds:
+    """A seed varies what is made now, and nothing that was made earlier."""
+
+    def test_an_earlier_recipe_gives_the_same_pixels(self, run: Run, folder: Path) -> None:
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, "-o", "out.png"))
+        earlier = forged(folder, {"settings": {"seed": 7}})
+        assert "every pixel" in done(run("replay", earlier)).stderr
+        noise = ("--init", "noise", "-o", "noise.png")
+        done(run("transfer", "cat.png", "strokes.png", *QUICK, *noise, "--seed", 7))
+        recipe = load_recipe(folder / "noise.png")
+        del recipe["seeded"]
+        write_picture(
+            folder / "earlier.png", pixels_of(folder / "noise.png"), recipe=json.dumps(recipe)
+        )
+        assert "every pixel" in done(run("replay", "earlier.png")).stderr
+
+    def test_a_cell_of_a_sheet_of_seeds(self, run: Run, folder: Path) -> None:
+        words = ("--vary", "seed=1,2", "--size", 32, "-o", "sheet.png", "--precision", "fp32")
+        done(run("explore", "transfer", "cat.png", "strokes.png", *words))
+        done(run("replay", "sheet.png", "--cell", "B1", "-o", "cell.png"))
+        words = ("--seed", 2, "--size", 32, "--precision", "fp32", "-o", "direct.png")
+        done(run("transfer", "cat.png", "strokes.png", *words))
+        assert torch.equal(pixels_of(folder / "direct.png"), pixels_of(folder / "cell.png"))
 
 
 class TestInputs:
@@ -328,10 +414,14 @@ class TestInputs:
     ) -> None:
         from stylize.runs import inputs
 
-        def late(path: Path, sha256: str) -> None:
-            save(photo(32, 32), folder / "strokes.png")
+        find = inputs.find_sources
 
-        monkeypatch.setattr(inputs, "remember", late)
+        def found(*args: Any, **options: Any) -> list[Path]:
+            paths = find(*args, **options)
+            save(photo(32, 32), folder / "strokes.png")
+            return paths
+
+        monkeypatch.setattr(inputs, "find_sources", found)
         line = complaint(run("replay", picture), 1)
         assert line == "strokes.png has changed since it was found"
 

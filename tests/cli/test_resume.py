@@ -289,7 +289,7 @@ class TestRefusals:
             ("cat.png", "cat.png is another file of this run (name another checkpoint)"),
             ("new.png", "new.png is another file of this run"),
             ("mask.png", "mask.png exists and is not a checkpoint (name another file)"),
-            ("gone/run", "cannot write gone/run: no such file or directory"),
+            ("mask.png/run", "mask.png is not a folder"),
         ],
     )
     def test_files_that_are_something_else(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylize.errors import OutputError
-from stylize.images.destinations import resolve_output
+from stylize.errors import OutputError, UnknownNameError
+from stylize.images.destinations import fill_template, resolve_output
 
 
 @pytest.fixture
@@ -107,9 +107,13 @@ class TestRequested:
         path.touch()
         assert _resolve(path, overwrite=True, inputs=[tmp_path / "gone.png"]) == path
 
-    def test_no_such_folder(self, tmp_path, content):
-        with pytest.raises(OutputError, match=r"no folder .*gone \(create it first"):
-            _resolve(tmp_path / "gone" / "out.png", content)
+    def test_missing_folders_are_made(self, tmp_path: Path, content: Path) -> None:
+        wanted = tmp_path / "gone" / "deep" / "out.png"
+        found = resolve_output(
+            wanted, content=content, suffix_words="x", overwrite=False, inputs=[content]
+        )
+        assert found == wanted
+        assert wanted.parent.is_dir()
 
     def test_a_file_where_a_folder_should_be(self, content):
         with pytest.raises(OutputError, match="is not a folder"):
@@ -131,8 +135,31 @@ class TestFolder:
         assert _resolve(folder, content) == folder / "cat-starry-night-2.png"
         assert _resolve(folder, content, overwrite=True) == expected
 
-    def test_a_slash_asks_for_a_folder_that_exists(self, tmp_path, content):
-        with pytest.raises(OutputError, match="no folder"):
-            _resolve(f"{tmp_path}/gone/", content)
-        with pytest.raises(OutputError, match="is not a folder"):
-            _resolve(f"{content}/", content)
+    def test_a_slash_asks_for_a_folder(self, tmp_path: Path, content: Path) -> None:
+        found = resolve_output(
+            f"{tmp_path}/gone/", content=content, suffix_words="x", overwrite=False, inputs=[]
+        )
+        assert found == tmp_path / "gone" / "cat-x.png"
+        assert found.parent.is_dir()
+
+
+class TestTemplates:
+    """Placeholders in a requested name."""
+
+    def test_values_never_leave_the_folder(self) -> None:
+        found = fill_template("out/{photo}-{{x}}.png", {"photo": "../../etc/pass"})
+        assert Path(found).parent == Path("out")
+        assert found.endswith("-{x}.png")
+
+    def test_an_unknown_placeholder_names_the_known_ones(self) -> None:
+        with pytest.raises(UnknownNameError, match=r"'fhoto' \(did you mean photo"):
+            fill_template("{fhoto}.png", {"photo": "a", "style": "b"})
+
+    def test_braces_around_anything_else_are_part_of_the_name(self) -> None:
+        assert fill_template("{}{2}{{a}}.png", {"a": 1}) == "{}{2}{a}.png"
+
+    @pytest.mark.parametrize(
+        ("value", "text"), [(0.05, "0.05"), (1.0, "1"), (None, "none"), (True, "true"), ("A", "A")]
+    )
+    def test_values_are_written_as_options_are(self, value: object, text: str) -> None:
+        assert fill_template("{x}.png", {"x": value}) == f"{text}.png"

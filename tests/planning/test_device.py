@@ -140,6 +140,59 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         device.choose_device("cuda:7")
 
 
+@pytest.fixture
+def two_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with two GPUs, of which the second has less free memory."""
+    names, free = {"cuda:0": "Card A", "cuda:1": "Card B"}, {"cuda:0": 8e9, "cuda:1": 3e9}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", names.__getitem__)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda name: (free[name], 80e9))
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("two_cards")
+class TestCards:
+    """What follows from the GPUs of a machine, here of one that only says it has them."""
+
+    @pytest.mark.parametrize(
+        ("requested", "chosen"),
+        [("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu")],
+    )
+    def test_the_choice(self, requested: str, chosen: str) -> None:
+        assert device.choose_device(requested) == chosen
+
+    def test_a_card_that_is_not_there(self) -> None:
+        with pytest.raises(UsageError, match=r"'cuda:2' \(it has: cuda:0, cuda:1, cpu\)"):
+            device.choose_device("cuda:2")
+
+    def test_runs_plan_with_the_free_memory_of_the_card(self) -> None:
+        for name, free in (("cuda:0", 8e9), ("cuda:1", 3e9)):
+            chosen = device.Device(name, "bf16", 4)
+            budget = device.budget_bytes(Execution(), chosen)
+            assert budget is not None and 0.7 * free < budget < free
+            assert device.budget_bytes(Execution(max_memory="2GB"), chosen) == 2e9
+
+    def test_each_card_has_its_own_self_test(self, vgg16: Weights) -> None:
+        found = [device.fingerprint(name, vgg16) for name in ("cuda:0", "cuda:1", "cpu")]
+        assert len(set(found)) == 3
+
+    def test_convolutions_keep_the_precision_of_float32(self) -> None:
+        convolutions = torch.backends.cudnn.conv
+        before = convolutions.fp32_precision
+        try:
+            convolutions.fp32_precision = "tf32"
+            assert device.prepare_device(Execution(device="cuda:1")) == "cuda:1"
+            assert convolutions.fp32_precision == "ieee"
+        finally:
+            convolutions.fp32_precision = before
+
+
+def test_an_apple_is_preferred_to_its_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert device.choose_device("auto") == "mps"
+
+
 def test_threads_are_obeyed(vgg16: Weights) -> None:
     before = torch.get_num_threads()
     try:

@@ -438,7 +438,9 @@ class TestWhatIsMissing:
             f"cannot find the recipe's content 'one.png' ({sha(b'1')[:8]}…);"
             f" style 'stdin' ({sha(b'2')[:8]}…); init 'one.png' ({sha(b'1')[:8]}…)"
         )
-        assert raised.value.hint == "name the file with --input PATH"
+        assert raised.value.hint == (
+            "name the file with --input PATH; --content or --style names another picture"
+        )
 
     def test_a_file_of_that_name_but_other_content(self, tmp_path: Path) -> None:
         path = put(tmp_path / "photo.jpg", b"edited")

@@ -13,10 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+from torch.optim.adam import adam
 
 from stylize.errors import NumericalError
 from stylize.images.blur import blur
@@ -29,6 +31,16 @@ from stylize.products.inspect.result import OnStep, Stop
 # deviations there, relative to the first: brightness, warm against cold, green against magenta.
 # The last is taken half as large again as it was measured; with less, all is orange and blue.
 COLOUR_AXES = ((0.59, 0.24, 0.05), (0.58, -0.02, -0.11), (0.56, -0.23, 0.06))
+
+# As torch.optim.Adam has it.
+_ADAM: dict[str, Any] = {
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "amsgrad": False,
+    "maximize": False,
+}
 
 # Amplitude of the noise at the start.
 FIRST_AMPLITUDE = 0.01
@@ -245,13 +257,16 @@ def ascend(
     Raises:
         NumericalError: a value is not finite.
     """
-    optimizer = torch.optim.Adam([image.amplitudes], lr=course.rate)
+    leaf = image.amplitudes
+    first, second, count = torch.zeros_like(leaf), torch.zeros_like(leaf), torch.tensor(0.0)
 
     def take(step: int) -> Tensor:
-        optimizer.param_groups[0]["lr"] = course.rate * pace(step, course.steps)
+        rate = course.rate * pace(step, course.steps)
         values, gain = evaluate(image())
-        (image.amplitudes.grad,) = torch.autograd.grad(-gain, image.amplitudes)
-        optimizer.step()
+        (gradient,) = torch.autograd.grad(-gain, leaf)
+        with torch.no_grad():
+            # The function, because the class torch.optim.Adam imports torch's compiler: a second.
+            adam([leaf], [gradient], [first], [second], [], [count], lr=rate, **_ADAM)
         return values
 
     return course.follow(take, image)

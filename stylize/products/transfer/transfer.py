@@ -59,6 +59,10 @@ from stylize.settings.transfer import TransferSettings, shares_of_styles
 LEAST_SIDE = 16
 
 
+# Sizes of the patches by which a seed varies the start, in px of the smallest size, and how much.
+VARIATION = ((16, 0.15), (4, 0.15))
+
+
 class Transfer:
     """A prepared transfer: the network is loaded, the sizes are known.
 
@@ -233,7 +237,7 @@ class Transfer:
     def _enlarged(self, picture: Tensor | None, canvas: Canvas) -> Tensor:
         """The picture of the previous scale, or the initial one, on the next canvas."""
         if picture is None:
-            image = self._initial(canvas.size).to(self.device.name)
+            image = self._varied(self._initial(canvas.size)).to(self.device.name)
         else:
             image = self._grown(picture, canvas.size)
         return canvas.extend(image.clamp(0, 1)).contiguous()
@@ -308,12 +312,29 @@ class Transfer:
     def _initial(self, size: tuple[int, int]) -> Tensor:
         """The picture before the first step, ``(1, 3, *size)``."""
         if self.settings.init == "noise":
-            generator = torch.Generator().manual_seed(self.settings.seed)
+            generator = torch.Generator().manual_seed(self.settings.seed or 0)
             return torch.rand(1, 3, *size, generator=generator)
         if self.settings.init == "style":
             return cover(self._style_statistics.seen(self.styles[0]), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
         return resize_clamped(source.pixels, size)
+
+    def _varied(self, start: Tensor) -> Tensor:
+        """The start with soft noise from the seed; unchanged without a seed.
+
+        Patches of colour and of light decide where the strokes go. Finer noise would only be
+        smoothed away.
+        """
+        if self.settings.seed is None or self.settings.init == "noise":
+            return start
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        size = (start.shape[2], start.shape[3])
+        varied = start
+        for cell, amount in VARIATION:
+            shape = [max(2, round(side / cell)) for side in size]
+            noise = torch.randn(1, 3, *shape, generator=generator)
+            varied = varied + amount * resize(noise, size)
+        return varied.clamp(0, 1)
 
     def _objective(self, scale: Scale, canvas: Canvas) -> Objective:
         """The losses of one scale."""

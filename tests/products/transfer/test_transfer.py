@@ -66,6 +66,16 @@ def test_equal_seeds_and_settings_give_equal_pixels(
     assert torch.equal(paint(content, style).pixels, plain.pixels)
 
 
+def test_a_seed_makes_a_variant(content: Picture, style: Picture) -> None:
+    """Equal seeds give equal pictures; without one nothing is varied."""
+    first, again, other = (paint(content, style, seed=seed).pixels for seed in (1, 1, 2))
+    none = paint(content, style).pixels
+    assert torch.equal(first, again)
+    pairs = ((first, other), (first, none), (other, none))
+    assert all(float((one - two).abs().mean()) > 0.005 for one, two in pairs)
+    assert paint(content, style, seed=0, steps=3).recipe["settings"]["seed"] == 0
+
+
 def test_the_seed_decides_the_noise(content: Picture, style: Picture) -> None:
     one, same, other = (
         paint(content, style, init="noise", seed=seed, steps=3).pixels for seed in (1, 1, 2)
