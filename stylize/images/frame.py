@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -38,8 +38,9 @@ _LONE, _FRAME, _MARGIN = 0.06, 0.15, 0.45
 # Share of the area, and the shortest side in px of the file, that always remain.
 _LEAST_AREA, LEAST_SIDE_PX = 0.25, 32
 
-# A frame's edge is looked for at this many places, in the means of so many rows on either side.
-_SAMPLES, _BAND = 50, 3
+# A frame's edge is looked for at this many places, in the means of so many rows on either side. A
+# place is at least so many columns wide, which takes the grain of paper away.
+_SAMPLES, _BAND, _WIDTH_PX = 50, 3, 3
 
 # It is so many times as strong as what is usual near this side, and so many times as strong as any
 # edge farther inside of which this share can be seen: the rows of a grid are no frame.
@@ -152,8 +153,7 @@ def _plain_rows(view: Plane) -> int:
     most = int(_MARGIN * len(view))
     rows = view[: most + 1]
     colours = np.median(rows, axis=1)
-    smooth = uniform_filter1d(rows, 3, axis=1)
-    plain = (_difference(smooth, colours[:, None]) <= _GRAIN).mean(1) >= _PLAIN
+    plain = (_difference(_means(rows, _WIDTH_PX), colours[:, None]) <= _GRAIN).mean(1) >= _PLAIN
     plain &= _difference(colours, colours[0]) <= _GRAIN
     return 0 if plain.all() else int(plain.argmin())
 
@@ -192,13 +192,12 @@ def _has_like(border: _Border, others: Sequence[_Border | None]) -> bool:
 def _frame(view: Plane, most: float) -> _Border | None:
     """The frame at the top of a view with the clearest edge in a share of its height."""
     rows, columns = int(most * len(view)), view.shape[1]
-    spacing, ends = max(1, columns // _SAMPLES), int(most * columns)  # other frames at the ends
-    if rows < 2 or columns - 2 * ends < spacing:
+    ends = int(most * columns)  # the frames of other sides may be there
+    if rows < 2:
         return None
-    smooth = uniform_filter1d(view, max(3, spacing), axis=1)
-    places = smooth[: 3 * rows, ends : columns - ends : spacing]
+    places = _means(view[: 3 * rows, ends : columns - ends], max(_WIDTH_PX, columns // _SAMPLES))
     steps = _steps(places)
-    near = maximum_filter1d(steps, 3, axis=0)
+    near = sliding_window_view(np.pad(steps, ((1, 1), (0, 0)), mode="edge"), 3, axis=0).max(-1)
     best, found = 0.0, None
     most_drift = round(_TILT / 3 * columns)
     for drift in range(-most_drift, most_drift + 1):
@@ -215,6 +214,14 @@ def _frame(view: Plane, most: float) -> _Border | None:
             best = float(strength[row])
             found = _Border(depth, depth / len(view), np.median(outside, axis=0))
     return found
+
+
+def _means(view: Plane, width: int) -> Plane:
+    """The mean colours of so many neighbouring columns at a time, ``(H, W / width, 3)``."""
+    width = min(width, view.shape[1])
+    count = view.shape[1] // width
+    means: Plane = view[:, : count * width].reshape(len(view), count, width, 3).mean(2)
+    return means
 
 
 def _levelled(view: Plane, drift: int) -> Plane:
