@@ -74,8 +74,8 @@ class Titles:
 # Room in a sheet's recipe for everything but cells and inputs: weights and machine.
 _HEAD_BYTES = 1000
 
-# What was left out of a style image.
-_CROP_BYTES = 50
+# For the part of a style image that was used.
+_CROP_BYTES = 42
 
 
 def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
