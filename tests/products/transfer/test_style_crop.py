@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from stylize.batches.tasks import identity_of
 from stylize.errors import RecipeError, SettingError
 from stylize.images.crop import Crop
 from stylize.images.read import Picture
@@ -151,3 +152,9 @@ def test_a_rectangle_outside_of_the_image(text: str) -> None:
 def test_texts_that_are_no_rectangle(text: str) -> None:
     with pytest.raises(SettingError, match="--style-crop"):
         TransferSettings(style_crop=text)
+
+
+def test_pictures_of_earlier_versions_belong_to_a_batch_of_whole_images() -> None:
+    recipe = job(mounted(), style_crop="none").run().recipe
+    earlier = {k: v for k, v in recipe["settings"].items() if k != "style_crop"}
+    assert identity_of({**recipe, "settings": earlier}) == identity_of(recipe)
