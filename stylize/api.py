@@ -29,11 +29,12 @@ from stylize.errors import (
     UsageError,
     quoted,
 )
-from stylize.images.atomic import check_writable, refusals_named
+from stylize.images.atomic import check_writable, refusals_named, reserved
 from stylize.images.convert import PictureSource, to_picture
 from stylize.images.film import STEPS_FPS, check_animation
 from stylize.images.find import collect
 from stylize.images.mosaic import in_rows
+from stylize.images.names import neighbour
 from stylize.images.read import Picture
 from stylize.images.write import format_of
 from stylize.networks.models import find_model
@@ -279,10 +280,19 @@ def tunnel(
         _require_free(target, overwrite=overwrite)
         beginning, motif = _optional(photo, "photo"), _optional(guide, "guide")
         job = Tunnel(beginning, wanted, execution, guide=motif, preset=look.recorded)
-        with _counter(progress, job.raw_frames, "frame", lambda number: number) as on_frame:
-            reel = _shot(job, target, on_frame, stop, overwrite=overwrite)
-        saved = develop(job, reel, target, quality=quality, overwrite=overwrite)
-        reel.clear()
+        reel = Reel(neighbour(target, tail=".frames"))
+        if reel.folder.is_symlink():
+            raise OutputError(f"{reel.folder} is a link to another folder", hint="remove it")
+        with reserved(Path(os.path.realpath(reel.folder))) as is_ours:
+            if not is_ours:
+                raise OutputError(
+                    f"{reel.folder} holds the frames of a film that another run is making",
+                    hint="wait for its end, or name another film",
+                )
+            with _counter(progress, job.raw_frames, "frame", lambda number: number) as on_frame:
+                _shoot(job, reel, on_frame, stop, overwrite=overwrite)
+            saved = develop(job, reel, target, quality=quality, overwrite=overwrite)
+            reel.clear()
         return saved
 
 
@@ -292,16 +302,15 @@ def _require_free(target: Path, *, overwrite: bool) -> None:
         raise OutputError(f"{target} already exists", hint="overwrite=True replaces it")
 
 
-def _shot(
+def _shoot(
     job: Tunnel,
-    target: Path,
+    reel: Reel,
     on_frame: Callable[[int], None] | None,
     stop: Stop | None,
     *,
     overwrite: bool,
-) -> Reel:
-    """All frames of a film, dreamt from the last one that is there."""
-    reel = Reel(target.with_name(f"{target.name}.frames"))
+) -> None:
+    """Dream all frames of a film, from the last one that is there."""
     if overwrite and not reel.is_of(job):
         reel.clear()
     reel.require(job)
@@ -310,7 +319,6 @@ def _shot(
     if not reel.shoot(job, on_frame, stop):
         done = f"stopped after {len(reel.numbers())} of {job.raw_frames} frames"
         raise InterruptedRunError(done, hint="the same call continues")
-    return reel
 
 
 @settings_shown(ExecutionKeywords, Execution())
@@ -665,12 +673,11 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         _prepare(folder, tasks, inputs)
         ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
         with _counter(progress, len(tasks), "picture") as report, Claims(folder) as claims:
-            return _made(tasks, painter, ledger, claims, report, stop)
+            saving = Saving(overwrite=overwrite)
+            return _made(tasks, painter, ledger, claims, saving, report, stop)
 
 
 def _prepare(folder: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> None:
-    with refusals_named(folder):
-        (folder / ".stylize").mkdir(parents=True, exist_ok=True)
     save_plan(folder, tasks, inputs)
 
 
@@ -679,6 +686,7 @@ def _made(
     painter: BatchPainter,
     ledger: Ledger,
     claims: Claims,
+    saving: Saving,
     on_picture: Callable[[Outcome], None] | None,
     stop: Stop | None,
 ) -> list[Outcome]:
@@ -690,7 +698,7 @@ def _made(
         if on_picture is not None:
             on_picture(outcome)
 
-    context = BatchContext(ledger, claims, report, stop or (lambda: False), Saving())
+    context = BatchContext(ledger, claims, report, stop or (lambda: False), saving)
     LocalRunner(painter, context).run(tasks)
     sweep(tasks, ledger, claims)
     ledger.settle()

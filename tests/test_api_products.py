@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from stylize.errors import (
     UnknownNameError,
     UsageError,
 )
+from stylize.images.atomic import reserved
 from stylize.images.read import read_picture
 from stylize.optimize.loop import Step
 from stylize.optimize.snapshot import SnapshotHooks, TakeSnapshot
@@ -408,6 +410,33 @@ def test_inspections_that_make_no_sense(
     with pytest.raises(error, match=complaint) as caught:
         stylize.inspect(words, **{"photo": files[0]} | options)
     assert "--" not in str(caught.value)
+
+
+def test_python_replaces_nothing_that_appears(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, film = os.link, tmp_path / "film.gif"
+    with (
+        reserved(tmp_path / "film.gif.frames"),
+        pytest.raises(OutputError, match="another run is making"),
+    ):
+        stylize.tunnel(files[0], film, **FILM)
+    taken = [film, tmp_path / "out" / "photo.png"]
+
+    def late(source: Any, target: Any, **options: Any) -> None:
+        if Path(target) in taken and not Path(target).exists():
+            Path(target).write_bytes(b"theirs")
+        link(source, target, **options)
+
+    monkeypatch.setattr(os, "link", late)
+    assert stylize.tunnel(files[0], film, **FILM) == tmp_path / "film-2.gif"
+    settings: Any = {"size": 32, "steps": 1, "layers": "conv1_2"}
+    (found,) = stylize.batch(files[0], tmp_path / "out", settings=settings, **FP32)
+    assert found.status == "failed"
+    assert str(found.error).endswith(
+        "the picture was saved as " + str(tmp_path / "out/photo-2.png")
+    )
+    assert [each.read_bytes() for each in taken] == [b"theirs"] * 2
 
 
 def test_a_batch_makes_each_picture_once(files: Files, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile
 
 from stylize.errors import OutputError
 from stylize.images import tiff
-from stylize.images.atomic import replacing
+from stylize.images.atomic import new_file
 from stylize.images.color_profiles import in_srgb
 from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.orientation import load_upright
@@ -76,18 +76,19 @@ def write_gallery(
         command: that made the pictures, shown below the heading.
 
     Returns:
-        Path of the page. An earlier gallery is replaced.
+        Path of the page. An earlier gallery in this folder is replaced, no other file ever is: if
+        one appears meanwhile, the page is ``index-2.html``.
 
     Raises:
         OutputError: another page has this name, or the system refuses.
         ValueError: a result's link is empty or absolute.
     """
     page = output / "index.html"
-    if os.path.lexists(page) and not _is_ours(page):
-        raise OutputError(
-            f"{page} was not made by stylize", hint="move it elsewhere, or leave out --gallery"
-        )
-    with replacing(page) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+    check_gallery(output)
+    with (
+        new_file(page, overwrite=_is_ours(page), follow_links=False) as new,
+        new.partial.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         # In chunks: a thousand pictures are about 65 MB of text.
         shown = [_shown_card(card) for card in sorted(cards, key=lambda card: not card.problem)]
         page_stream = _template().stream(
@@ -98,7 +99,20 @@ def write_gallery(
         )
         page_stream.enable_buffering(_CHUNKS)
         file.writelines(page_stream)
-    return page
+    return new.final
+
+
+def check_gallery(output: Path) -> None:
+    """Check that a gallery can be written to a folder.
+
+    Raises:
+        OutputError: another page has its name.
+    """
+    page = output / "index.html"
+    if os.path.lexists(page) and not _is_ours(page):
+        raise OutputError(
+            f"{page} was not made by stylize", hint="move it elsewhere, or leave out --gallery"
+        )
 
 
 def thumbnail(path: Path, side_px: int = 320) -> bytes:
@@ -124,7 +138,8 @@ def thumbnail(path: Path, side_px: int = 320) -> bytes:
 
 
 def _is_ours(page: Path) -> bool:
-    if not os.path.isfile(page):  # a pipe would be waited for
+    # A pipe would be waited for, and what a link points to is not of this batch.
+    if os.path.islink(page) or not os.path.isfile(page):
         return False
     with suppress(OSError), page.open("rb") as file:
         return _GENERATOR.encode() in file.read(_HEAD_BYTES)

@@ -72,10 +72,34 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Saving:
-    """How the pictures are written."""
+    """How the pictures are written; ``overwrite`` replaces files that have their names."""
 
     depth: int = 8
     quality: int = 95
+    overwrite: bool = False
+
+    def save(self, result: Result, task: Task, token: str) -> None:
+        """Write the picture of a task.
+
+        Raises:
+            OutputError: the system refuses; or a file has taken the name since the task was
+                claimed, and the picture was saved under the next free name.
+        """
+        with refusals_named(task.target):
+            task.target.parent.mkdir(parents=True, exist_ok=True)
+        saved = result.save(
+            task.target,
+            depth=self.depth,
+            quality=self.quality,
+            token=token,
+            overwrite=self.overwrite,
+            numbered=True,
+            follow_links=False,
+        )
+        if saved != task.target:
+            raise OutputError(
+                f"{task.target} appeared during the run; the picture was saved as {saved}"
+            )
 
 
 @dataclass(frozen=True)
@@ -216,15 +240,7 @@ class LocalRunner:
     def _save(self, claimed: _Claimed, result: Result) -> None:
         task = claimed.task
         try:
-            with refusals_named(task.target):
-                task.target.parent.mkdir(parents=True, exist_ok=True)
-            result.save(
-                task.target,
-                depth=self._context.saving.depth,
-                quality=self._context.saving.quality,
-                token=self._token(task),
-                overwrite=True,
-            )
+            self._context.saving.save(result, task, self._token(task))
         except Exception as error:
             if is_disk(error) or isinstance(error, AFFECTS_ALL_PICTURES):
                 raise
@@ -273,8 +289,10 @@ def admit(
         report(Outcome(task, "elsewhere"))
         return None
     standing = ledger.standing(task)
-    with suppress(OSError):  # the system may refuse, as it then will when the picture is saved
-        stale_partial(task.target, token_of(name)).unlink(missing_ok=True)
+    if ledger.is_inside(task):
+        # The system may refuse, as it then will when the picture is saved.
+        with suppress(OSError):
+            stale_partial(task.target, token_of(name)).unlink(missing_ok=True)
     if standing.state == "todo":
         return standing, taken
     taken.release()
@@ -294,7 +312,7 @@ def is_disk(error: BaseException) -> bool:
 
 def sweep(tasks: Iterable[Task], ledger: Ledger, claims: Claims) -> None:
     """Remove temporary files of killed runs, except where another run is working."""
-    for task in tasks:
+    for task in filter(ledger.is_inside, tasks):
         partial: Path = stale_partial(task.target, token_of(ledger.name(task)))
         if partial.exists():
             taken = claims.take(ledger.name(task))

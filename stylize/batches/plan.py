@@ -16,7 +16,7 @@ from typing import Any
 
 from stylize.batches.tasks import Look, Task
 from stylize.errors import SettingError, UsageError, quoted
-from stylize.images.atomic import write_atomically
+from stylize.images.atomic import refusals_named, write_atomically
 from stylize.images.find import Found
 from stylize.images.names import caseless, natural_key, safe_name, shortened
 from stylize.images.open import printable
@@ -288,7 +288,13 @@ def save_plan(output: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> Non
     key = json.dumps([sorted(map(os.path.abspath, inputs)), looks])
     name = f"plan-{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     plan = {task.target.relative_to(output).as_posix(): str(task.source) for task in tasks}
-    write_atomically(output / ".stylize" / name, json.dumps(plan).encode())
+    # records imports torch, which a plan alone does not need.
+    from stylize.batches.records import make_folder, state_folder  # noqa: PLC0415
+
+    path = state_folder(output) / name
+    with refusals_named(path):
+        make_folder(path.parent)
+    write_atomically(path, json.dumps(plan).encode(), follow_links=False)
 
 
 def read_plans(output: Path) -> dict[str, str]:

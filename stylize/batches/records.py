@@ -315,8 +315,16 @@ class Ledger:
         """What a task is called in the manifest: its target, relative to the output folder."""
         return task.target.relative_to(self._output).as_posix()
 
+    def is_inside(self, task: Task) -> bool:
+        """Whether the target is in the batch's folder, and no link leads out of it."""
+        folder = Path(os.path.realpath(task.target.parent))
+        return folder.is_relative_to(os.path.realpath(self._output))
+
     def standing(self, task: Task) -> Standing:
         """The current state of a task; call this while holding its claim."""
+        if not self.is_inside(task):
+            error = f"{task.target.parent} is a link out of {self._output} (remove the link)"
+            return Standing("foreign", "", error=error)
         sha256, problem = _digest(task.source)
         wanted = "" if sha256 is None else self._identity(task.look, sha256)
         past = self._past.get(self.name(task))

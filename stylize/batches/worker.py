@@ -17,7 +17,6 @@ from stylize.batches.painter import BatchPainter
 from stylize.batches.records import state_folder
 from stylize.batches.tasks import Task
 from stylize.errors import InterruptedRunError, MissingExtraError, PictureError
-from stylize.images.atomic import refusals_named
 from stylize.images.open import set_pixel_limit
 from stylize.images.read import Picture, read_picture
 from stylize.planning.allocator import give_back_memory
@@ -32,7 +31,7 @@ class Assignment:
 
     Attributes:
         task: with absolute paths.
-        token: for the temporary file, see :func:`stylize.images.atomic.replacing`.
+        token: for the temporary file, see :func:`stylize.images.atomic.new_file`.
         saving: how to write the picture.
     """
 
@@ -137,15 +136,7 @@ class Worker:
         give_back_memory()
         if result.interrupted:
             raise InterruptedRunError("stopped")
-        with refusals_named(task.target):
-            task.target.parent.mkdir(parents=True, exist_ok=True)
-        result.save(
-            task.target,
-            depth=saving.depth,
-            quality=saving.quality,
-            token=assignment.token,
-            overwrite=True,
-        )
+        saving.save(result, task, assignment.token)
         return result
 
     def _set_up_thread(self) -> None:

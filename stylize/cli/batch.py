@@ -186,6 +186,7 @@ def take_files(options: dict[str, Any]) -> dict[str, Any]:
 def listed(source: str | None) -> list[str]:
     """The paths of ``--from-file``."""
     from stylize.images.find import read_list
+    from stylize.images.pipes import open_input
 
     if source is None:
         return []
@@ -193,13 +194,14 @@ def listed(source: str | None) -> list[str]:
         if source == "-":
             content = read_stdin(MAX_LIST_BYTES + 1)
         else:
-            with open(source, "rb") as file:  # may be a pipe
+            with open_input(source) as file:
                 content = file.read(MAX_LIST_BYTES + 1)
         if len(content) > MAX_LIST_BYTES:
             raise UsageError(f"--from-file: {source} is too large for a list of files")
         return read_list(decode_text(content, "surrogateescape"))
     except OSError as error:
-        raise UsageError(f"--from-file: {source}: {(error.strerror or '').lower()}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"--from-file: {source}: {reason}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"--from-file: {source} is not text", hint="save it as UTF-8") from error
 
@@ -293,12 +295,15 @@ def require_regular(paths: Iterable[Path]) -> None:
 
 def make_folder(output: Path) -> None:
     """Create the output folder and check that it is writable."""
+    from stylize.batches.records import make_folder as make_state_folder
+    from stylize.batches.records import state_folder
     from stylize.images.atomic import check_writable
 
     try:
-        (output / ".stylize").mkdir(parents=True, exist_ok=True)
+        make_state_folder(state_folder(output))
     except OSError as error:
-        raise OutputError(f"cannot create {output}: {(error.strerror or '').lower()}") from error
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot create {output}: {reason}") from error
     check_writable(output / "picture.png")
 
 
@@ -325,6 +330,10 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     common = {look.name: painter.inputs(look) for look in request.looks}
     # Only now, so that a request that fails leaves no folder behind.
     make_folder(request.output)
+    if request.gallery:
+        from stylize.batches.gallery import check_gallery
+
+        check_gallery(request.output)
     save_plan(request.output, plan, [*request.inputs, *request.listed])
     ledger = Ledger(request.output, common, retry=request.retry_failed, overwrite=request.overwrite)
     action = "stopping; the current picture is dropped"
@@ -333,7 +342,7 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
         Report(tasks, request.output, request.messages) as report,
         Claims(request.output) as claims,
     ):
-        saving = Saving(request.depth, request.quality)
+        saving = Saving(request.depth, request.quality, request.overwrite)
         context = BatchContext(ledger, claims, report.on_picture, stop, saving, request.fail_fast)
         if ray is None:
             from stylize.batches.local import LocalRunner
@@ -481,7 +490,7 @@ run_options = [
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Also write index.html with all pictures and failures.",
+        help="Also write index.html with all pictures and failures; replaces an earlier one.",
     ),
     *runner_options,
 ]

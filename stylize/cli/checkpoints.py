@@ -15,6 +15,7 @@ import click
 from stylize.cli.help import option
 from stylize.cli.messages import say
 from stylize.cli.options import given, group_of, make_parents, settings_options
+from stylize.cli.output import hold
 from stylize.cli.requests import OutputRequest
 from stylize.errors import OutputError, UsageError
 from stylize.settings.execution import CheckpointSettings
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 # Runs that are predicted to take longer are kept without being asked.
 LONG_S = 600.0
 
-# Of file systems in use.
-LONGEST_NAME_BYTES = 255
-
 checkpoint_options = group_of(
     [
         option(
@@ -39,7 +37,8 @@ checkpoint_options = group_of(
             metavar="FILE",
             group=Group.EXECUTION,
             help="Save the progress to FILE, so that 'stylize resume FILE' can continue the run."
-            "  [OUTPUT.checkpoint, for runs over 10 minutes]",
+            "  [OUTPUT.checkpoint, for runs over 10 minutes, and for others that SIGTERM or SIGHUP"
+            " ends after a minute]",
         ),
         option(
             "--no-checkpoint",
@@ -79,27 +78,41 @@ class Checkpointing:
         from stylize.runs.checkpoint import CheckpointPolicy
 
         path = self.path or self._usual(job)
-        if path is None or not self.wanted:
+        if not self.wanted:
             return None
+        if path is None:
+            return self._for_termination()
         if self.path is None:
+            hold_checkpoint(path)
+        if not self.resumed:
+            # Again for a named file, which may have appeared while the network was loaded.
             check_free(path, self.files, overwrite=self.request.overwrite)
-            if not quiet:
-                say(f"long run: checkpoints go to {path} (--no-checkpoint turns them off)")
+        if self.path is None and not quiet:
+            say(f"long run: checkpoints go to {path} (--no-checkpoint turns them off)")
         if not self.resumed:
             # So that the state of an older run is never resumed by mistake.
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         return CheckpointPolicy(path, self.request, say, present=self.resumed)
 
+    def _for_termination(self) -> CheckpointPolicy | None:
+        """The checkpoint of a run that needs one only if the system terminates it."""
+        from stylize.images.names import neighbour
+        from stylize.runs.checkpoint import SUFFIX, CheckpointPolicy
+
+        if self.request.target is None:
+            return None
+        path = neighbour(Path(self.request.target), tail=SUFFIX)
+        return CheckpointPolicy(path, self.request, say, only_terminated=True)
+
     def _usual(self, job: Plan) -> Path | None:
-        from stylize.images.names import shortened
+        from stylize.images.names import neighbour
         from stylize.runs.checkpoint import SUFFIX
 
         seconds = job.cost().seconds
         if self.request.target is None or seconds is None or seconds <= LONG_S:
             return None
-        target = Path(self.request.target)
-        return target.with_name(shortened(target.name, LONGEST_NAME_BYTES, tail=SUFFIX))
+        return neighbour(Path(self.request.target), tail=SUFFIX)
 
 
 def read_checkpointing(
@@ -128,6 +141,7 @@ def read_checkpointing(
         )
     taken = [*files, *([] if target is None else [target])]
     if path is not None:
+        hold_checkpoint(path)
         check_free(path, taken, overwrite=output.overwrite)
     request = Request(
         target=None if target is None else os.path.abspath(target),
@@ -139,6 +153,19 @@ def read_checkpointing(
         minutes=minutes,
     )
     return Checkpointing(request, path, not without, files=files)
+
+
+def hold_checkpoint(path: Path) -> None:
+    """Keep a checkpoint from all other runs until the command ends.
+
+    Raises:
+        OutputError: another run has it.
+    """
+    hold(
+        path,
+        f"{path} is the checkpoint of a run that is not finished yet",
+        hint="wait for its end, or name another file with --checkpoint",
+    )
 
 
 def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:

@@ -104,7 +104,9 @@ def complete_cell(
     # An option without its value keeps click from reading the arguments: they are left over.
     sheet = next(filter(None, [context.params["file"], *context.args]), None)
     try:
-        cells = load_recipe(Path(sheet)).get("cells", {}) if sheet else {}
+        if sheet is None or not Path(sheet).is_file():  # a pipe would be waited for
+            return []
+        cells = load_recipe(Path(sheet)).get("cells", {})
     except Exception:  # whatever is wrong with the file, Tab must stay silent
         return []
     return [CompletionItem(name) for name in cells if name.upper().startswith(incomplete.upper())]

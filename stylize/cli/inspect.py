@@ -25,7 +25,14 @@ from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import files_among, open_picture, require_files
 from stylize.cli.messages import INTERRUPTED, say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
-from stylize.cli.output import PAGE_SUFFIXES, choose_page, choose_target, deliver, placeholders
+from stylize.cli.output import (
+    PAGE_SUFFIXES,
+    choose_page,
+    choose_target,
+    deliver,
+    placeholders,
+    say_renamed,
+)
 from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
@@ -487,6 +494,8 @@ class InspectRequest:
             PictureError: an input does not exist.
             OutputError: a file is in the way.
         """
+        from stylize.images.atomic import check_writable
+
         words = self.entry.file_words(self.settings)
         if self.album is None:
             names = [name for several in self.pictures.values() for name in several]
@@ -501,12 +510,15 @@ class InspectRequest:
         named = folder if Path(folder).name.strip(".") else os.path.abspath(folder)
         photos = [each.path for each in self.album.photos]
         target = choose_target(named, photos, words, self.output, placeholders(self.settings))
-        for path in (
-            [load_function(name)(target) for name in self.entry.companions] if target else []
-        ):
+        for path in self.companions(target) if target else []:
             if os.path.lexists(path) and not self.output.overwrite:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            check_writable(path)
         return target
+
+    def companions(self, target: Path) -> list[Path]:
+        """The files that go next to a picture."""
+        return [load_function(name)(target) for name in self.entry.companions]
 
 
 def _given(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -529,7 +541,10 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     finding = look(request, target)
     target = deliver(finding.result, target, request.output)
     if target is not None:
-        finding.save_companions(target)
+        overwrite = request.output.overwrite
+        saved = finding.save_companions(target, overwrite=overwrite)
+        for path, usual in zip(saved, finding.companions(target), strict=True):
+            say_renamed(path, usual, request.messages)
     report(finding, target, time.perf_counter() - started, request.messages)
     return INTERRUPTED if finding.result.interrupted else 0
 

@@ -494,12 +494,12 @@ def make_parents(path: Path) -> None:
     make_folder(path.parent, click.get_current_context().with_resource(ExitStack()))
 
 
-def save_preset(path: Path, settings: Any, *, overwrite: bool) -> None:
-    """Write the settings of this run as a file that ``--preset`` takes."""
+def save_preset(path: Path, settings: Any, *, overwrite: bool) -> Path:
+    """Write the settings of this run as a file that ``--preset`` takes; return the file."""
     from stylize.images.atomic import write_atomically
 
     name = "".join(c if c.isalnum() and c.isascii() else " " for c in path.stem.lower()).split()
     preset = Preset(
         "-".join(name) or "mine", settings.TECHNIQUE, "Saved from a run", changes(settings)
     )
-    write_atomically(path, to_toml(preset).encode(), overwrite=overwrite)
+    return write_atomically(path, to_toml(preset).encode(), overwrite=overwrite)

@@ -175,6 +175,19 @@ def choose_page(
     return target
 
 
+def hold(path: Path, refusal: str, *, hint: str) -> None:
+    """Keep a file or a folder from all other runs until the command ends.
+
+    Raises:
+        OutputError: another run has it; says ``refusal``.
+    """
+    from stylize.images.atomic import reserved
+
+    context = click.get_current_context(silent=True)
+    if context is not None and not context.with_resource(reserved(Path(os.path.realpath(path)))):
+        raise OutputError(refusal, hint=hint)
+
+
 def check_fits(size: tuple[int, int], target: Path | None, request: OutputRequest) -> None:
     """Refuse a picture of ``(height, width)`` that its format cannot hold, before it is painted.
 
@@ -186,8 +199,11 @@ def check_fits(size: tuple[int, int], target: Path | None, request: OutputReques
     check_sides(size, (request.format or "png") if target is None else format_of(target))
 
 
-def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """A folder for previews that exists, can be written to, and holds no input by such a name."""
+def make_folder(folder: Path, inputs: Sequence[Path], *, shared: bool) -> None:
+    """A folder for previews that exists, can be written to, and holds no input by such a name.
+
+    Unless it is ``shared``, it holds no other previews either.
+    """
     from stylize.images.atomic import check_writable
 
     try:
@@ -199,7 +215,7 @@ def make_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> Non
         if path.match(PREVIEW_NAMES) and os.path.samefile(path.parent, folder):
             raise OutputError(f"{path} is an input of this run", hint="keep previews elsewhere")
     older = next(folder.glob(PREVIEW_NAMES), None)
-    if older is not None and not overwrite:
+    if older is not None and not shared:
         raise OutputError(f"{older} already exists", hint="replace it with --overwrite")
 
 
@@ -273,6 +289,12 @@ def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages
         emit("film", file=str(saved), frames=film.length)
     elif not messages.quiet:
         say(f"saved {saved} (a film of {film.length} frames)")
+
+
+def say_renamed(saved: Path | None, wanted: Path, messages: Messages) -> None:
+    """Say so if a file was given another name than the one that was asked for."""
+    if saved is not None and saved.name != wanted.name and not messages.quiet:
+        say(f"saved {saved}; {wanted.name} exists now")
 
 
 def report(

@@ -300,8 +300,10 @@ def _grouped(losses: dict[str, float]) -> list[str]:
     return [f"{shown(name)} {value:.3g}" for name, value in sums.items()]
 
 
-def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
+def previews(folder: Path, every: int = PREVIEW_EVERY, *, overwrite: bool = False) -> Listener:
     """Save the picture every so many steps and at the end of each scale.
+
+    Without ``overwrite``, a picture whose name is taken gets the next free one.
 
     A picture that cannot be saved ends no run: it is said once, and no further one is tried.
     """
@@ -316,7 +318,8 @@ def previews(folder: Path, every: int = PREVIEW_EVERY) -> Listener:
         height, width = event.size
         name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
         try:
-            write_picture(folder / name, event.picture())
+            path = folder / name
+            write_picture(path, event.picture(), overwrite=overwrite, follow_links=False)
         except OutputError as error:
             failed = True
             say(f"{error}; the run continues without pictures of its steps")

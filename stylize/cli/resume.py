@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.checkpoints import Checkpointing
+from stylize.cli.checkpoints import Checkpointing, hold_checkpoint
 from stylize.cli.completion import FILE
 from stylize.cli.help import Command, option
 from stylize.cli.options import (
@@ -25,7 +25,7 @@ from stylize.cli.options import (
     save_steps_option,
     settings_options,
 )
-from stylize.cli.output import choose_target
+from stylize.cli.output import check_film, choose_target
 from stylize.cli.process import load_torch
 from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
@@ -117,6 +117,7 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     Execution(**overrides)
     every = given(CheckpointSettings, options)
     CheckpointSettings(**every)
+    hold_checkpoint(file)
     description = describe(file)
     kept = description.request
     request = dataclasses.replace(kept, minutes=every.get("checkpoint_every", kept.minutes))
@@ -130,11 +131,12 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     check_streams(output.output, (), as_json=messages.as_json)
     files = [file, *paths]
     run = RunRequest(
-        target=choose_target(None, files, "resumed", output),
+        target=choose_rest(output, description, files),
         files=files,
         output=output,
         messages=messages,
         checkpointing=Checkpointing(request, file, resumed=True),
+        is_older=partial(is_unfinished, recipe=description.recipe),
         preview_every=1 if isinstance(settings, DreamSettings) else PREVIEW_EVERY,
     )
     return ResumeRequest(file, description, settings, wanted, paths, overrides, run)
@@ -210,13 +212,14 @@ def resolve_request(asked: OutputRequest, description: Description, file: Path) 
     """Write the picture as the first run asked for, unless another output is named."""
     kept = description.request
     output = asked.output or kept.target or "-"
-    unfinished = is_unfinished(Path(output), description.recipe)
-    if asked.output is None and kept.target is not None and not unfinished:
-        require_next_to(Path(kept.target), file)
+    if asked.output is None and kept.target is not None:
+        target = Path(kept.target)
+        if not is_unfinished(target, description.recipe):
+            require_next_to(target, file)
     return OutputRequest(
         output=output,
         # A checkpoint may be a stranger's: what it says about overwriting is not followed.
-        overwrite=asked.overwrite or unfinished,
+        overwrite=asked.overwrite,
         format=kept.format if output == "-" else None,
         depth=int(kept.depth),
         quality=kept.quality,
@@ -225,10 +228,24 @@ def resolve_request(asked: OutputRequest, description: Description, file: Path) 
     )
 
 
+def choose_rest(
+    output: OutputRequest, description: Description, files: Sequence[Path]
+) -> Path | None:
+    """The file to write: only an unfinished picture of the same run is replaced unasked."""
+    unfinished = is_unfinished(Path(str(output.output)), description.recipe)
+    overwrite = output.overwrite or unfinished
+    alone = dataclasses.replace(output, overwrite=overwrite, film=None)
+    target = choose_target(None, files, "resumed", alone)
+    check_film(output, [*files, *([target] if target is not None else [])])
+    return target
+
+
 def is_unfinished(path: Path, recipe: Mapping[str, Any]) -> bool:
     """Whether a file is what an interrupted run has left of the same picture."""
     from stylize.runs.recipe import load_recipe
 
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         found = load_recipe(path)
     except StylizeError:

@@ -15,7 +15,7 @@ import click
 from stylize.cli.checkpoints import Checkpointing, conclude, read_checkpointing
 from stylize.cli.inputs import files_among, require_files
 from stylize.cli.masks import take_save_mask
-from stylize.cli.messages import emit, say
+from stylize.cli.messages import TERMINATED, emit, say
 from stylize.cli.options import check_new_preset, check_streams, notes_on_options, save_preset
 from stylize.cli.output import (
     check_fits,
@@ -25,6 +25,7 @@ from stylize.cli.output import (
     make_folder,
     placeholders,
     report,
+    say_renamed,
 )
 from stylize.cli.progress import (
     PREVIEW_EVERY,
@@ -112,6 +113,7 @@ class RunRequest:
         save_preset: where the settings are written.
         save_mask: where the mask that was found is written.
         preview_every: steps between two pictures of ``--save-steps``.
+        is_older: whether a file is an unfinished picture of this run, which is replaced unasked.
         started: when the command began, by :func:`time.perf_counter`.
     """
 
@@ -123,6 +125,7 @@ class RunRequest:
     save_preset: Path | None = None
     save_mask: Path | None = None
     preview_every: int = PREVIEW_EVERY
+    is_older: Callable[[Path], bool] | None = None
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -184,18 +187,23 @@ def begin(job: Job, request: RunRequest) -> CheckpointPolicy | None:
     from stylize.images.write import write_picture
 
     check_fits(job.scales[-1].size, request.target, request.output)
+    overwrite = request.output.overwrite
     if request.save_mask is not None:
         assert job.area is not None
-        write_picture(request.save_mask, job.area.pixels, overwrite=request.output.overwrite)
+        saved = write_picture(request.save_mask, job.area.pixels, overwrite=overwrite)
+        say_renamed(saved, request.save_mask, request.messages)
     announce(job, request.messages)
     policy = None
     if request.checkpointing is not None:
         policy = request.checkpointing.begin(job, quiet=request.messages.quiet)
     # Not earlier: a request that fails leaves nothing behind.
     if request.save_preset is not None:
-        save_preset(request.save_preset, job.settings, overwrite=request.output.overwrite)
+        saved = save_preset(request.save_preset, job.settings, overwrite=overwrite)
+        say_renamed(saved, request.save_preset, request.messages)
     if request.output.save_steps is not None:
-        make_folder(request.output.save_steps, request.files, overwrite=request.output.overwrite)
+        # The rest of a run adds its steps to those before; none of them is replaced.
+        shared = overwrite or request.is_older is not None
+        make_folder(request.output.save_steps, request.files, shared=shared)
     return policy
 
 
@@ -232,7 +240,13 @@ def run_job(
         )
         listeners = [stack.enter_context(meter)]
         if request.output.save_steps is not None:
-            listeners.append(previews(request.output.save_steps, request.preview_every))
+            listeners.append(
+                previews(
+                    request.output.save_steps,
+                    request.preview_every,
+                    overwrite=request.output.overwrite,
+                )
+            )
         if film is not None:
             listeners.append(frames_for(film))
         if request.messages.as_json:
@@ -244,6 +258,7 @@ def run_job(
         else:
             from stylize.optimize.snapshot import SnapshotHooks
 
+            policy.is_terminated = lambda: stop.exit_code == TERMINATED
             result = run(all_of(listeners), stop, SnapshotHooks(policy.offer))
     if pace is not None:
         pace.remember()
@@ -308,7 +323,12 @@ def save(
 
     It runs under :func:`stop_on_interrupt`, so that a signal does not cost the picture.
     """
-    saved = deliver(result, request.target, request.output)
+    output = request.output
+    if request.is_older is not None and request.target is not None:
+        # It may have been replaced by another file since the run began.
+        overwrite = output.overwrite or request.is_older(request.target)
+        output = dataclasses.replace(output, overwrite=overwrite)
+    saved = deliver(result, request.target, output)
     seconds = time.perf_counter() - request.started
     try:
         if film is not None:

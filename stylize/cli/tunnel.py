@@ -34,7 +34,7 @@ from stylize.cli.options import (
     preset_option,
     settings_options,
 )
-from stylize.cli.output import emit_done, filled, open_viewer, placeholders
+from stylize.cli.output import emit_done, filled, hold, open_viewer, placeholders
 from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
@@ -244,9 +244,11 @@ def _refuse_stdout(output: str | None) -> None:
 
 def _film_at(target: Path, look: FilmLook) -> FilmOutput:
     from stylize.images.atomic import check_writable
+    from stylize.images.names import neighbour
 
     check_writable(target)
-    folder = target.with_name(f"{target.name}.frames")
+    folder = neighbour(target, tail=".frames")
+    _refuse_link(folder)
     _check_folder(folder)
     return FilmOutput(target, folder, look)
 
@@ -262,6 +264,12 @@ def _check_folder(folder: Path) -> None:
     else:
         make_parents(folder)
         check_writable(folder)
+
+
+def _refuse_link(folder: Path) -> None:
+    """Make sure that a folder which the user has not named is no link to another one."""
+    if folder.is_symlink():
+        raise OutputError(f"{folder} is a link to another folder", hint="remove it")
 
 
 def _made(folder: Path) -> Path:
@@ -305,11 +313,17 @@ def open_reel(job: Tunnel, output: FilmOutput) -> Reel:
     """The frames to continue from: those of this very film, or none."""
     from stylize.products.dream.film import Reel
 
+    hold(
+        output.folder,
+        f"{output.folder} holds the frames of a film that another run is making",
+        hint="wait for its end, or name another film with -o",
+    )
     folder, reels = output.folder, []
     if output.film is None and job.settings.loop:
         # The faded frames of a loop cannot be continued from.
         reels.append(Reel(folder, laid_out=True))
         folder = folder / "raw"
+        _refuse_link(folder)
     reels.append(Reel(folder))
     for reel in reels:
         if not output.look.overwrite:
@@ -332,7 +346,7 @@ def finish(job: Tunnel, reel: Reel, output: FilmOutput) -> FilmOutput:
         if not output.look.keep_frames:
             reel.clear()
     elif job.settings.loop:
-        lay_out(job, reel, output.folder)
+        lay_out(job, reel, output.folder, overwrite=output.look.overwrite)
     return output
 
 

@@ -17,6 +17,7 @@ import secrets
 import shutil
 import stat
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -32,10 +33,13 @@ _FCNTL: Any = import_module("fcntl") if os.name == "posix" else None
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _TEMPORARY = re.compile(r"\.stylize-[0-9a-f]{16}\.(?:part|lock)")
+_SCRATCH = re.compile(r"\.stylize-[0-9a-f]{16}\.work")
 # What a file system answers that has no hard links (exFAT, SMB, some FUSE).
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+_MOST_REFUSALS, _PAUSE_S = 2, 0.01
 _RENAME_NOREPLACE, _RENAME_EXCL, _AT_FDCWD = 1, 4, -100
 _MAX_NAME_BYTES = 255
+_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass
@@ -58,20 +62,28 @@ def write_atomically(
     overwrite: bool = True,
     numbered: bool = True,
     token: str | None = None,
+    follow_links: bool = True,
 ) -> Path:
     """Write a file; see :func:`new_file`.
 
     Returns:
         Where it was written.
     """
-    with new_file(target, overwrite=overwrite, numbered=numbered, token=token) as file:
+    with new_file(
+        target, overwrite=overwrite, numbered=numbered, token=token, follow_links=follow_links
+    ) as file:
         file.partial.write_bytes(data)
     return file.final
 
 
 @contextmanager
 def new_file(
-    target: Path, *, overwrite: bool, numbered: bool = True, token: str | None = None
+    target: Path,
+    *,
+    overwrite: bool,
+    numbered: bool = True,
+    token: str | None = None,
+    follow_links: bool = True,
 ) -> Iterator[NewFile]:
     """A temporary file in the folder of ``target``, published at the end of the block.
 
@@ -79,12 +91,14 @@ def new_file(
 
     Args:
         target: the file to write.
-        overwrite: replace an existing file, but only by a complete one; a symbolic link stays, and
-            the file it points to is replaced. Otherwise nothing is ever replaced.
+        overwrite: replace an existing file, but only by a complete one. Otherwise nothing is ever
+            replaced.
         numbered: if ``target`` exists by the time the file is complete, and is not to be replaced,
             publish the file as ``NAME-2``, ``NAME-3`` …; otherwise the new file is dropped.
         token: gives the temporary file a predictable name, so that the next run replaces what a
             killed run left; the caller must ensure that no one else uses the token meanwhile.
+        follow_links: with ``overwrite``, replace the file that a symbolic link points to and keep
+            the link; otherwise replace the link itself. For names that no user has typed, False.
 
     Raises:
         OutputError: the system refuses, or ``target`` exists and may be neither replaced nor
@@ -92,15 +106,10 @@ def new_file(
         ValueError: the token has characters other than letters, digits, ``-`` and ``_``.
     """
     with refusals_named(target), ExitStack() as stack:
-        final = _final(target, overwrite=overwrite)
-        partial = _partial_name(final.parent) if token is None else stale_partial(target, token)
-        if token is not None:
-            partial.unlink(missing_ok=True)
-        created = partial.open("xb")
-        stack.callback(_discard, partial)
-        stack.callback(created.close)
-        if _lock(created.fileno()) is None:
-            created.close()
+        final = _final(target, follow_links=overwrite and follow_links)
+        if overwrite:
+            _refuse_special(final, follow_links=follow_links)
+        partial = _created(final, token, stack)
         file = NewFile(partial, target)
         yield file
         with partial.open("rb+") as written:
@@ -110,11 +119,24 @@ def new_file(
         file.final = target if overwrite else target.with_name(published.name)
 
 
-@contextmanager
-def replacing(target: Path, *, token: str | None = None) -> Iterator[Path]:
-    """The temporary file of a :func:`new_file` that replaces ``target``."""
-    with new_file(target, overwrite=True, token=token) as file:
-        yield file.partial
+def _created(final: Path, token: str | None, stack: ExitStack) -> Path:
+    """Create a temporary file for ``final``; ``stack`` unlocks and removes it."""
+    while True:
+        partial = _hidden_name(final.parent) if token is None else stale_partial(final, token)
+        if token is not None:
+            partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
+        locked = lock(descriptor)
+        # Another run may have taken it for a leftover before it was locked.
+        if locked is None or (locked and _is_at(descriptor, partial)):
+            break
+        os.close(descriptor)
+    stack.callback(_discard, partial)
+    if locked is None:
+        os.close(descriptor)
+    else:
+        stack.callback(os.close, descriptor)
+    return partial
 
 
 def numbered_names(path: Path) -> Iterator[Path]:
@@ -135,21 +157,47 @@ def stale_partial(target: Path, token: str) -> Path:
     """
     if not _TOKEN.fullmatch(token):
         raise ValueError(f"token {token!r}")
-    return Path(os.path.realpath(target)).parent / f".stylize-{token}.part"
+    return Path(os.path.realpath(target.parent)) / f".stylize-{token}.part"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that killed runs left in a folder.
+    """Remove the temporary files and folders that killed runs left in a folder.
 
-    Only regular files with a name of ours whose lock is free are removed; where files cannot be
-    locked, nothing is.
+    Only what has a name of ours and is not locked by a running program is removed, and no link;
+    where files cannot be locked, nothing is.
     """
     if _FCNTL is None:
         return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            is_file = entry.is_file(follow_symlinks=False) and _TEMPORARY.fullmatch(entry.name)
+            if is_file or (entry.is_dir(follow_symlinks=False) and _SCRATCH.fullmatch(entry.name)):
                 _remove_if_unlocked(Path(entry.path))
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """A hidden folder for temporary files, removed at the end, or by the next run after a kill.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    remove_leftovers(parent)
+    with ExitStack() as stack:
+        while True:
+            folder = _hidden_name(parent, "work")
+            folder.mkdir(0o700)
+            # Windows opens no folders.
+            descriptor = os.open(folder, os.O_RDONLY) if _FCNTL is not None else None
+            if descriptor is None:
+                break
+            stack.callback(os.close, descriptor)
+            if lock(descriptor) is not False and _is_at(descriptor, folder):
+                break
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -161,19 +209,39 @@ def reserved(path: Path) -> Iterator[bool]:
         locked it is ours without a lock.
     """
     lock_file = path.parent / f".stylize-{_digest(path.name)}.lock"
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
-        descriptor = os.open(lock_file, flags, 0o666)
+        descriptor, locked = _open_locked(lock_file)
     except OSError:
         yield True
         return
-    locked = _lock(descriptor)
     try:
         yield locked is not False
     finally:
         if locked:
             _discard(lock_file)
         os.close(descriptor)
+
+
+def _open_locked(lock_file: Path) -> tuple[int, bool | None]:
+    refusals = 0
+    while True:
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
+        locked = lock(descriptor)
+        if locked is False and refusals < _MOST_REFUSALS:
+            # For a moment, runs that remove leftovers lock them, too.
+            refusals += 1
+            time.sleep(_PAUSE_S)
+        # The last owner may have removed the file since it was opened.
+        elif not locked or _is_at(descriptor, lock_file):
+            return descriptor, locked
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:
@@ -198,7 +266,7 @@ def check_writable(path: Path) -> None:
     remove_leftovers(final.parent)
     with refusals_named(path):
         _refuse_special(final)
-        partial = _partial_name(final.parent)
+        partial = _hidden_name(final.parent)
         try:
             partial.open("xb").close()
         finally:
@@ -215,12 +283,9 @@ def refusals_named(target: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {target}: {reason}") from error
 
 
-def _final(target: Path, *, overwrite: bool) -> Path:
-    followed = Path(os.path.realpath(target))
-    if overwrite:
-        _refuse_special(followed)
-        return followed
-    # The name itself, should it be a link: creating it then fails.
+def _final(target: Path, *, follow_links: bool) -> Path:
+    if follow_links:
+        return Path(os.path.realpath(target))
     return Path(os.path.realpath(target.parent)) / target.name
 
 
@@ -230,13 +295,18 @@ def _publish(partial: Path, final: Path, *, overwrite: bool, numbered: bool) -> 
         return final
     for free in numbered_names(final) if numbered else (final,):
         with suppress(FileExistsError):
-            _move_without_replacing(partial, free)
+            move_without_replacing(partial, free)
             return free
     raise OutputError(f"{final} already exists", hint="overwrite=True replaces it")
 
 
-def _move_without_replacing(source: Path, target: Path) -> None:
-    """Rename a file, failing with FileExistsError if the target exists, whatever it is."""
+def move_without_replacing(source: Path, target: Path) -> None:
+    """Rename a file within its file system.
+
+    Raises:
+        FileExistsError: the target exists, whatever it is.
+        OSError: the system refuses.
+    """
     try:
         os.link(source, target, follow_symlinks=False)
     except NotImplementedError:
@@ -281,16 +351,17 @@ def _copy_without_replacing(source: Path, target: Path) -> None:
             raise
 
 
-def _refuse_special(final: Path) -> None:
+def _refuse_special(final: Path, *, follow_links: bool = True) -> None:
     """Raise OSError for a folder, a device, a pipe, or a name the file system does not take."""
     with suppress(FileNotFoundError):
-        if not stat.S_ISREG(final.stat().st_mode):
+        mode = final.stat(follow_symlinks=follow_links).st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
             raise OSError("not a regular file")
 
 
-def _partial_name(folder: Path) -> Path:
+def _hidden_name(folder: Path, suffix: str = "part") -> Path:
     """Hidden and, by 64 random bits, no one else's; its length does not grow with the target's."""
-    return folder / f".stylize-{secrets.token_hex(8)}.part"
+    return folder / f".stylize-{secrets.token_hex(8)}.{suffix}"
 
 
 def _digest(name: str) -> str:
@@ -302,7 +373,7 @@ def _discard(path: Path) -> None:
         path.unlink()
 
 
-def _lock(descriptor: int) -> bool | None:
+def lock(descriptor: int) -> bool | None:
     """Lock an open file: True if it is ours now, False if another has it, None if it cannot be."""
     if _FCNTL is None:
         return None
@@ -317,9 +388,11 @@ def _lock(descriptor: int) -> bool | None:
 
 def _remove_if_unlocked(path: Path) -> None:
     with suppress(OSError):
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            if _lock(descriptor):
+            if lock(descriptor) and stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                shutil.rmtree(path, ignore_errors=True)
+            elif lock(descriptor):
                 path.unlink()
         finally:
             os.close(descriptor)

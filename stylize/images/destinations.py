@@ -149,7 +149,9 @@ def _reserve(path: Path, reservations: ExitStack | None) -> bool:
 def _is_free(path: Path, overwrite: bool, inputs: Sequence[Path]) -> bool:
     if not os.path.lexists(path):
         return True
-    return overwrite and not os.path.isdir(path) and not _is_one_of(path, inputs)
+    # A link that the user did not name would lead the picture elsewhere.
+    is_file = os.path.isfile(path) and not os.path.islink(path)
+    return overwrite and is_file and not _is_one_of(path, inputs)
 
 
 def _is_one_of(path: Path, inputs: Iterable[Path]) -> bool:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
-# File systems allow 255; the temporary file next to a picture has a longer name.
+# Of a name that has no limit of its own.
 MAX_NAME_BYTES = 199
+
+# Of file systems in use.
+LONGEST_NAME_BYTES = 255
 
 _FOREIGN = re.compile(r'[<>:"|?*\\/\x00-\x1f\x7f-\x9f]')
 
@@ -57,6 +61,12 @@ def shortened(name: str, max_bytes: int = MAX_NAME_BYTES, *, tail: str = "") -> 
     while _length(kept) > room:
         kept = kept[:-1]
     return kept + piece + tail
+
+
+def neighbour(path: Path, *, head: str = "", tail: str) -> Path:
+    """A file next to another one: its name between ``head`` and ``tail``, shortened if need be."""
+    room = LONGEST_NAME_BYTES - _length(head)
+    return path.with_name(head + shortened(path.name, room, tail=tail))
 
 
 def _length(name: str) -> int:

@@ -33,6 +33,7 @@ from PIL import (
 from stylize.errors import PictureError, SettingError, StylizeError
 from stylize.extras import optional_module
 from stylize.images import raw, tiff
+from stylize.images.pipes import open_input
 from stylize.images.png_chunks import PngChunks
 
 DEFAULT_MAX_PIXELS = 80_000_000
@@ -138,7 +139,7 @@ def _stream(source: Path | bytes, title: str) -> Iterator[io.BufferedReader | io
         yield io.BytesIO(source)
         return
     try:
-        file = source.open("rb")
+        file = open_input(source)
     except (OSError, ValueError) as error:
         raise PictureError(f"{title} {_why_not_opened(source, error)}") from error
     with file:

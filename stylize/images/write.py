@@ -200,6 +200,7 @@ def write_picture(  # noqa: PLR0913 (what decides a file)
     token: str | None = None,
     overwrite: bool = True,
     numbered: bool = True,
+    follow_links: bool = True,
 ) -> Path | None:
     """Write a picture, completely or not at all, with an sRGB profile and its recipe.
 
@@ -214,7 +215,8 @@ def write_picture(  # noqa: PLR0913 (what decides a file)
         format: ``png jpeg webp avif tiff``; by default as the suffix says, png for a stream.
         depth: bits per channel, 8 or 16; values are rounded to the nearest.
         quality: 1 to 100, for JPEG, WebP and AVIF.
-        token, overwrite, numbered: of a file, see :func:`stylize.images.atomic.new_file`.
+        token, overwrite, numbered, follow_links: of a file, see
+            :func:`stylize.images.atomic.new_file`.
 
     Returns:
         The file that was written; None for a stream.
@@ -234,25 +236,36 @@ def write_picture(  # noqa: PLR0913 (what decides a file)
     check_sides(samples.size, format)
     if isinstance(target, Path):
         with (
-            new_file(target, overwrite=overwrite, numbered=numbered, token=token) as new,
+            new_file(
+                target,
+                overwrite=overwrite,
+                numbered=numbered,
+                token=token,
+                follow_links=follow_links,
+            ) as new,
             new.partial.open("wb") as file,
         ):
             encode(file, samples, format, recipe=recipe, quality=quality)
         return new.final
     buffer = io.BytesIO()
     encode(buffer, samples, format, recipe=recipe, quality=quality)
-    _write_stream(target, buffer.getbuffer())
+    write_stream(target, buffer.getbuffer())
     return None
 
 
-def _write_stream(target: BinaryIO, data: memoryview) -> None:
+def write_stream(target: BinaryIO, data: memoryview | bytes) -> None:
+    """Write all of the data to a stream.
+
+    Raises:
+        OutputError: the stream takes no more, or the system refuses.
+    """
     try:
         # A raw stream may write less than it is given; stdout is one under PYTHONUNBUFFERED.
         while data:
             written = target.write(data)
             if not written:
-                raise OutputError("cannot write the picture: the stream takes no more")
+                raise OutputError("cannot write to the stream: it takes no more")
             data = data[written:]
         target.flush()
     except OSError as error:
-        raise OutputError(f"cannot write the picture: {error.strerror or error}") from error
+        raise OutputError(f"cannot write to the stream: {error.strerror or error}") from error

@@ -7,8 +7,6 @@ import io
 import json
 import os
 import re
-import secrets
-import shutil
 import struct
 import time
 import warnings
@@ -24,13 +22,14 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from stylize.errors import OutputError, SettingError, StylizeError, UnknownNameError, WeightsError
-from stylize.images.atomic import reserved
+from stylize.images.atomic import move_without_replacing, reserved, scratch_folder
 from stylize.networks.architecture import BLOCKS, convolutions
 from stylize.networks.models import (
     DOWNLOADABLE,
     PACKAGED,
     ModelFile,
     find_model,
+    read_record,
     record_path,
     user_directory,
     verify,
@@ -64,8 +63,6 @@ _MAX_NAME = 80
 
 # To move a model to its place takes milliseconds.
 _MAX_WAITS, _WAIT_S = 200, 0.05
-
-_LEFTOVER = re.compile(r"\.adding-[0-9a-z_]{8,16}")
 
 # How our own files store the weights of a layer.
 _PACKED = ("index", "palette")
@@ -185,11 +182,39 @@ def _install(path: Path, name: str, source: str, preprocessing: str, scratch: Pa
     (scratch / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     with _publishing(name):
         _check_owner(name, source_sha256)
-        for ending in (".classifier.safetensors", ".safetensors", ".json"):
-            written = scratch / f"{name}{ending}"
-            if written.exists():
-                os.replace(written, user_directory() / written.name)
+        endings = (".classifier.safetensors", ".safetensors", ".json")
+        written = [path for ending in endings if (path := scratch / f"{name}{ending}").exists()]
+        _publish(written, is_ours=_source_of(name) == source_sha256)
         return find_model(name)
+
+
+def _publish(written: Sequence[Path], *, is_ours: bool) -> None:
+    """Move files to the user's models, all or none of them.
+
+    Args:
+        written: the files.
+        is_ours: replace the files of the same model. Otherwise only the same bytes, which a killed
+            run has left, may be there.
+    """
+    moved: list[Path] = []
+    try:
+        for path in written:
+            target = user_directory() / path.name
+            if is_ours and target.is_file() and not target.is_symlink():
+                os.replace(path, target)
+                continue
+            try:
+                move_without_replacing(path, target)
+                moved.append(target)
+            except FileExistsError:
+                if target.is_symlink() or not target.is_file() or _digest(target) != _digest(path):
+                    raise WeightsError(
+                        f"{target} is in the way", hint="move it elsewhere, or give another --name"
+                    ) from None
+    except BaseException:
+        for target in moved:
+            target.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -248,30 +273,13 @@ def _scratch() -> Iterator[Path]:
     folder = user_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(folder)
-        scratch = folder / f".adding-{secrets.token_hex(8)}"
-        # The lock is there before the folder, so that no other run takes it for a leftover.
-        with reserved(scratch):
-            scratch.mkdir()
-            try:
-                yield scratch
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with scratch_folder(folder) as scratch:
+            yield scratch
     except OSError as err:
         raise OutputError(
             f"cannot save a model in {folder}: {err.strerror or err}",
             hint="make room there, or name another folder in STYLIZE_DATA_DIR",
         ) from err
-
-
-def _remove_leftovers(folder: Path) -> None:
-    if os.name != "posix":  # without locks, no one can tell whether a run is still alive
-        return
-    for path in folder.glob(".adding-*"):
-        if _LEFTOVER.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
-            with reserved(path) as is_ours:
-                if is_ours:
-                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _slug(text: str) -> str:
@@ -298,17 +306,24 @@ def _check_name(name: str) -> str:
 
 def _check_owner(name: str, source_sha256: str) -> None:
     """Refuse the name of another source; adding the same source again repairs the model."""
-    path = record_path(name)
     try:
         verify(find_model(name))
-        owner = json.loads(path.read_text("utf-8"))["source_sha256"]
     except (OSError, ValueError, KeyError, TypeError, StylizeError):
         return
-    if owner != source_sha256:
+    if _source_of(name) not in (None, source_sha256):
         raise WeightsError(
             f"a model '{name}' already exists, from another source",
-            hint=f"give another --name, or delete {path}",
+            hint=f"give another --name, or delete {record_path(name).with_suffix('')}.*",
         )
+
+
+def _source_of(name: str) -> str | None:
+    """The SHA-256 of the file that a model was made from; None without a record that says it."""
+    try:
+        found = json.loads(read_record(record_path(name)))["source_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if isinstance(found, str) else None
 
 
 PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION}

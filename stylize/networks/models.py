@@ -195,7 +195,7 @@ def _packaged_model(name: str) -> ModelFile:
 def _user_model(name: str) -> ModelFile:
     path = record_path(name)
     try:
-        return _from_record(name, path.parent, json.loads(_read_record(path)))
+        return _from_record(name, path.parent, json.loads(read_record(path)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise WeightsError(
             f"{path} is not the record of a model: {type(err).__name__}: {str(err)[:200]}",
@@ -203,7 +203,7 @@ def _user_model(name: str) -> ModelFile:
         ) from err
 
 
-def _read_record(path: Path) -> str:
+def read_record(path: Path) -> str:
     """Read a record; a pipe in its place would never end."""
     if not path.is_file():
         raise ValueError("not a regular file")

@@ -14,14 +14,13 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from stylize.errors import CheckpointError, OutputError, RecipeError
-from stylize.images.atomic import replacing
+from stylize.images.atomic import lock, new_file, scratch_folder
 from stylize.runs.recipe import check_recipe
 from stylize.version import __version__
 
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
     from stylize.settings.schedule import Scale
 
 SUFFIX = ".checkpoint"
+
+# A terminated run that took longer leaves a checkpoint without being asked.
+WORTH_S = 60.0
 
 FORMAT = 2  # version 0.1.0 wrote format 1
 
@@ -92,8 +94,10 @@ class Description:
     format: int = FORMAT
 
 
-def save(path: Path, snapshot: Snapshot, request: Request) -> None:
-    """Write a checkpoint, whole or not at all, and remove what killed processes left of it.
+def save(path: Path, snapshot: Snapshot, request: Request, *, overwrite: bool = True) -> Path:
+    """Write a checkpoint, whole or not at all, and remove what killed runs left in its folder.
+
+    Without ``overwrite`` it replaces nothing, but takes the next free name; returns its path.
 
     Args:
         path: an existing file is replaced.
@@ -117,29 +121,38 @@ def save(path: Path, snapshot: Snapshot, request: Request) -> None:
         orders=orders,
     )
     arrays = {name: _array(each, orders[name]) for name, each in tensors.items()}
-    write(path, dataclasses.asdict(description), arrays)
+    return write(path, dataclasses.asdict(description), arrays, overwrite=overwrite)
 
 
-def write(path: Path, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: Path,
+    document: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    *,
+    overwrite: bool = True,
+) -> Path:
     """Write a description, as plain data for JSON, and contiguous arrays; see :func:`save`."""
     from safetensors import SafetensorError  # noqa: PLC0415
     from safetensors.numpy import save_file  # noqa: PLC0415
 
     text = json.dumps(document, separators=(",", ":"), allow_nan=False)
     checksum = _checksum(text, ((name, arrays[name]) for name in sorted(arrays)))
-    remove_remains(path)
-    # safetensors writes under a temporary name of its own: in a folder that the next run finds.
     with (
-        replacing(path, token=_token(path)) as partial,
-        TemporaryDirectory(dir=partial.parent, prefix=partial.stem, suffix=".part") as folder,
+        ExitStack() as held,
+        new_file(path, overwrite=overwrite) as new,
+        # safetensors writes under a temporary name of its own.
+        scratch_folder(new.partial.parent) as folder,
     ):
-        state = Path(folder) / "state"
+        state = folder / "state"
         try:
             save_file(dict(arrays), state, {_DESCRIPTION: text, _CHECKSUM: checksum})
         except SafetensorError as error:
             raise OSError(str(error)) from error
-        shutil.copymode(partial, state)
-        os.replace(state, partial)
+        shutil.copymode(new.partial, state)
+        if os.name == "posix":  # until it has its name, it is no leftover
+            lock(held.enter_context(state.open("rb")).fileno())
+        os.replace(state, new.partial)
+    return new.final
 
 
 def describe(path: Path) -> Description:
@@ -225,30 +238,6 @@ def is_checkpoint(path: Path) -> bool:
             return _DESCRIPTION in (file.metadata() or {})
     except (OSError, SafetensorError):
         return False
-
-
-def remove_remains(path: Path) -> None:
-    """Remove what killed processes have left of this file under temporary names.
-
-    If such a process is alive after all, it fails to write this once and says so.
-    """
-    final = Path(os.path.realpath(path))
-    for remains in final.parent.glob(f".stylize-{_mark(path)}-*.part"):
-        if remains.is_dir():
-            shutil.rmtree(remains, ignore_errors=True)
-        elif remains.name != f".stylize-{_token(path)}.part":
-            with suppress(OSError):
-                remains.unlink()
-
-
-def _mark(path: Path) -> str:
-    """Distinguish the temporary files of one checkpoint from all others in its folder."""
-    name = os.path.basename(os.path.realpath(path))
-    return f"checkpoint-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
-
-
-def _token(path: Path) -> str:
-    return f"{_mark(path)}-{os.getpid()}"
 
 
 def _description(document: Mapping[str, Any]) -> Description:
@@ -378,9 +367,13 @@ class CheckpointPolicy:
         warn: called once, if a checkpoint cannot be written. The run continues.
         present: whether the file holds a state of this run already.
         clock: seconds that only grow.
+        only_terminated: write nothing but the state of a run that is terminated after
+            :data:`WORTH_S`.
 
     Attributes:
+        path: of the file; another one after a write, if a stranger's file has taken the name.
         present: whether the file holds a state of this run.
+        is_terminated: whether the run stops by order of the system, not of its user.
     """
 
     def __init__(
@@ -391,17 +384,25 @@ class CheckpointPolicy:
         *,
         present: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        only_terminated: bool = False,
     ) -> None:
         self.path = path
         self.present = present
         self._request = request
         self._warn: Callable[[str], None] | None = warn
         self._clock = clock
-        self._last = clock()
+        self._began = self._last = clock()
+        self._kept = self._identity() if present else None
+        self._only_terminated = only_terminated
+        self.is_terminated: Callable[[], bool] = lambda: False
 
     def offer(self, take: Callable[[], Snapshot], last: bool) -> None:
         """Take a snapshot and write it, if it is time or the run stops here."""
-        if not last and self._clock() - self._last < 60 * self._request.minutes:
+        if self._only_terminated:
+            is_worth_it = self._clock() - self._began >= WORTH_S
+            if not (last and is_worth_it and self.is_terminated()):
+                return
+        elif not last and self._clock() - self._last < 60 * self._request.minutes:
             return
         snapshot = take()
         if _is_finite(snapshot):
@@ -410,8 +411,9 @@ class CheckpointPolicy:
 
     def _write(self, snapshot: Snapshot) -> None:
         try:
-            save(self.path, snapshot, self._request)
-            self.present = True
+            ours = self._kept is not None and self._kept == self._identity()
+            self.path = save(self.path, snapshot, self._request, overwrite=ours)
+            self._kept, self.present = self._identity(), True
         except OutputError as error:
             if self._warn is not None:
                 self._warn(f"no checkpoint: {error}; the run continues without one")
@@ -419,10 +421,18 @@ class CheckpointPolicy:
 
     def discard(self) -> None:
         """Remove the file, because the run is finished."""
-        with suppress(OSError):
-            self.path.unlink(missing_ok=True)
-        remove_remains(self.path)
-        self.present = False
+        if self._kept is not None and self._kept == self._identity():
+            for path in (Path(os.path.realpath(self.path)), self.path):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+        self._kept, self.present = None, False
+
+    def _identity(self) -> tuple[int, ...] | None:
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _is_finite(snapshot: Snapshot) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from torch import Tensor
 
 from stylize.errors import OutputError
+from stylize.images.atomic import refusals_named, scratch_folder
 from stylize.images.film import STEPS_FPS, write_animation
 from stylize.images.resampling import resize_clamped
 from stylize.images.sizes import SizeSpec
@@ -43,9 +45,10 @@ class RunFilm:
         # The last frame is the result itself.
         self._every = math.ceil(sum(scale.steps for scale in scales) / (MAX_FRAMES - 1))
         self._steps = 0
-        self._folder = tempfile.TemporaryDirectory(
-            prefix="stylize-film-", ignore_cleanup_errors=True
-        )
+        self._cleanup = ExitStack()
+        with refusals_named(Path(tempfile.gettempdir())):
+            scratch = scratch_folder(Path(tempfile.gettempdir()))
+            self._folder = self._cleanup.enter_context(scratch)
         self._frames: list[Path] = []
         self.fault: OutputError | None = None
 
@@ -53,7 +56,7 @@ class RunFilm:
         return self
 
     def __exit__(self, *details: object) -> None:
-        self._folder.cleanup()
+        self._cleanup.close()
 
     def on_step(self, event: Step) -> None:
         """Take a frame, if this step is one to be shown."""
@@ -66,7 +69,7 @@ class RunFilm:
                 self.fault = error
 
     def _take(self, pixels: Tensor) -> None:
-        path = Path(self._folder.name) / f"frame-{len(self._frames):03d}.png"
+        path = self._folder / f"frame-{len(self._frames):03d}.png"
         write_picture(path, resize_clamped(pixels.float().cpu(), self._size))
         self._frames.append(path)
 

@@ -159,7 +159,7 @@ def _insert(sha256: str, path: bytes) -> None:
 
     index = _index()
     index.parent.mkdir(parents=True, exist_ok=True)
-    if index.exists() and not index.is_file():
+    if index.is_symlink() or (index.exists() and not index.is_file()):
         return
     os.close(os.open(index, os.O_CREAT | os.O_RDWR, 0o600))  # the user's folders are private
     try:

@@ -51,6 +51,7 @@ class Result:
         token: str | None = None,
         overwrite: bool = False,
         numbered: bool = False,
+        follow_links: bool = True,
     ) -> Path | None:
         """Write the picture and its recipe, see :func:`stylize.images.write.write_picture`.
 
@@ -62,6 +63,7 @@ class Result:
             token: gives the temporary file a predictable name.
             overwrite: replace an existing file.
             numbered: save the picture as ``NAME-2``, ``NAME-3`` … if the name is taken.
+            follow_links: replace the file that a symbolic link points to, not the link itself.
 
         Returns:
             The file that was written; None for a stream.
@@ -81,6 +83,7 @@ class Result:
             token=token,
             overwrite=overwrite,
             numbered=numbered,
+            follow_links=follow_links,
         )
 
     def to_pil(self) -> Image.Image:

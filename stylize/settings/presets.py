@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stylize.errors import UnknownNameError, UsageError
+from stylize.images.pipes import open_input
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets, to_text
 from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import from_document, to_document
@@ -159,7 +160,7 @@ def read_toml(
         UsageError: it cannot be read, is too large or is not TOML.
     """
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             content = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (getattr(error, "strerror", None) or str(error)).lower()

@@ -17,6 +17,7 @@ import pytest
 
 from stylize.batches.claims import Claims
 from stylize.errors import OutputError
+from tests.conftest import unprivileged
 
 fcntl = pytest.importorskip("fcntl")
 
@@ -101,9 +102,8 @@ class TestTaking:
             Claims(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_no_permission(tmp_path: Path) -> None:
-    with Claims(tmp_path) as mine:
+    with unprivileged(), Claims(tmp_path) as mine:
         folder = tmp_path / ".stylize" / "claims"
         folder.chmod(0o500)
         with pytest.raises(OutputError, match="permission denied"):

@@ -301,3 +301,17 @@ def test_a_pipe_in_its_place_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "index.html")
     with pytest.raises(OutputError, match="not made by stylize"):
         gallery(tmp_path, ["a.png"])
+
+
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_a_link_in_the_way_stays(tmp_path: Path, is_ours: bool) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    kept = write_gallery(other, [], title="Other") if is_ours else other / "page.html"
+    if not is_ours:
+        kept.write_text("theirs")
+    before = kept.read_bytes()
+    (tmp_path / "index.html").symlink_to(kept)
+    with pytest.raises(OutputError, match="not made by stylize"):
+        write_gallery(tmp_path, [], title="Batch")
+    assert kept.read_bytes() == before

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from stylize.batches.claims import Claims
-from stylize.batches.local import BatchContext, LocalRunner, Outcome, one_line, sweep
+from stylize.batches.local import BatchContext, LocalRunner, Outcome, Saving, one_line, sweep
 from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger, read_all
 from stylize.batches.tasks import Look, Task, token_of
@@ -91,7 +91,12 @@ class Bench:
             runner = LocalRunner(
                 self.painter,
                 BatchContext(
-                    ledger, claims or own, self.told.append, self.stop, fail_fast=fail_fast
+                    ledger,
+                    claims or own,
+                    self.told.append,
+                    self.stop,
+                    Saving(overwrite=options.get("overwrite", False)),
+                    fail_fast=fail_fast,
                 ),
             )
             runner.run(self.tasks if tasks is None else tasks)
@@ -218,12 +223,12 @@ def test_another_picture_is_in_its_place(bench: Bench) -> None:
 
 
 class TestFullDisk:
-    @pytest.fixture(params=["write", "replace", "fsync"])
+    @pytest.fixture(params=["write", "link", "fsync"])
     def full(
         self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Any]:
         """The second picture meets a full disk; ``full()`` makes room again."""
-        allowed = {"write": 1, "replace": 1, "fsync": 3}[request.param]
+        allowed = {"write": 1, "link": 1, "fsync": 3}[request.param]
         room = {"calls": allowed}
         module = os if request.param == "write" else atomic.os
         real = getattr(module, request.param)

@@ -132,7 +132,9 @@ class Sketch:
     def cost(self) -> Cost:
         return Cost(tflop=1.25, peak_bytes=0.7e9, seconds=42.0)
 
-    def run(self, on_step: Callable[[Step], None], stop: Callable[[], bool]) -> Result:
+    def run(
+        self, on_step: Callable[[Step], None], stop: Callable[[], bool], hooks: object = None
+    ) -> Result:
         if self.failure is not None:
             raise self.failure
         for number, scale in enumerate(self.scales, 1):

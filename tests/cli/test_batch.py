@@ -34,7 +34,6 @@ from stylize.cli.main import cli
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError
 from stylize.gradients.fast_pass import FastPass
-from stylize.images import atomic
 from stylize.images.read import read_picture
 from stylize.runs.recipe import load_recipe
 from stylize.settings.dream import DreamSettings
@@ -524,17 +523,16 @@ class TestAgain:
     def test_a_full_disk(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder, output = some(tmp_path / "in", 5), tmp_path / "out"
         words = ("batch", "dream", folder, "-o", output, *DREAM)
-        replaced: list[Path] = []
+        real, linked = os.link, list[Path]()
 
-        def replace(source: Path, target: Path) -> None:
-            if target.suffix == ".png":
-                if len(replaced) == 2:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                replaced.append(target)
-            os.rename(source, target)
+        def link(source: Path, target: Path, **options: Any) -> None:
+            if len(linked) == 2:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            linked.append(target)
+            real(source, target, **options)
 
         with monkeypatch.context() as patch:
-            patch.setattr(atomic.os, "replace", replace)
+            patch.setattr(os, "link", link)
             result = done(run(*words), 1)
         assert "no space left on device" in last_line(result)
         assert "2 finished, 0 failed, 3 not begun" in result.stderr

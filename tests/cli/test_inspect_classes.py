@@ -15,7 +15,7 @@ from torch import Tensor
 from stylize.errors import UnknownNameError, WeightsError
 from stylize.networks.classifier import Head, imagenet_names, load_head
 from stylize.networks.import_models import add_file, torchvision_names
-from stylize.networks.models import Weights, find_model, load_weights, user_directory
+from stylize.networks.models import Weights, load_weights, user_directory
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.feature import show_feature
 from stylize.products.inspect.occlude import show_occlusion
@@ -150,7 +150,8 @@ class TestHead:
         with pytest.raises(WeightsError) as caught:
             load_head(model.name)
         assert said in str(caught.value)
-        find_model(model.name).path.with_suffix(".json").unlink()
+        for each in model.path.parent.glob("odd.*"):
+            each.unlink()
 
 
 class TestInspection:

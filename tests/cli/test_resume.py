@@ -17,6 +17,7 @@ import torch
 
 from stylize.cli import checkpoints as checkpointing
 from stylize.errors import OutputError
+from stylize.images.atomic import reserved
 from stylize.images.read import read_picture
 from stylize.runs import checkpoint as container
 from stylize.runs.checkpoint import describe
@@ -166,6 +167,34 @@ class TestGoingOn:
         assert "strokes.png is an input of this run" in line
         assert listing(stopped) == before
         done(run("resume", "run.checkpoint", "--overwrite"))
+
+    def test_a_picture_that_took_its_name_during_the_run_stays(
+        self, run: Run, stopped: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out, rest = stopped / "out.png", resume_command.paint_rest
+
+        def interrupted(*words: Any) -> int:
+            save(strokes(8, 8), out)
+            return rest(*words)
+
+        monkeypatch.setattr(resume_command, "paint_rest", interrupted)
+        before = save(strokes(8, 8), stopped / "same.png").read_bytes()
+        result = done(run("resume", "run.checkpoint"))
+        assert "out.png exists now" in result.stderr
+        assert out.read_bytes() == before
+        assert load_recipe(stopped / "out-2.png")["interrupted"] is False
+
+    def test_only_the_picture_is_replaced_unasked(self, run: Run, stopped: Path) -> None:
+        film, steps = stopped / "film.gif", stopped / "steps"
+        film.write_bytes(b"theirs")
+        line = complaint(run("resume", "run.checkpoint", "--film", film), 1)
+        assert line.startswith(f"{film} already exists")
+        steps.mkdir()
+        first = steps / "scale-1-32x32-step-0006.png"
+        first.write_bytes(b"theirs")
+        done(run("resume", "run.checkpoint", "--save-steps", steps))
+        assert (first.read_bytes(), film.read_bytes()) == (b"theirs", b"theirs")
+        assert (steps / "scale-1-32x32-step-0006-2.png").exists()
 
     def test_what_a_checkpoint_says_of_overwriting_is_not_followed(
         self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -388,7 +417,7 @@ class TestWhenThereIsOne:
     def test_a_full_disk_is_told_once(
         self, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def full(*_: object) -> None:
+        def full(*_: object, **__: object) -> None:
             raise OutputError("cannot write run.checkpoint: no space left on device")
 
         monkeypatch.setattr("stylize.runs.checkpoint.save", full)
@@ -444,3 +473,20 @@ def kill(call: dict[str, Any], number: int, wait_s: float) -> None:
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == (143 if number == signal.SIGTERM else -number)
+
+
+@POSIX
+@pytest.mark.parametrize("is_resume", [False, True])
+def test_a_checkpoint_has_one_run(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, is_resume: bool
+) -> None:
+    words: tuple[object, ...] = (*TRANSFER, "-o", "other.png", *KEPT, "--overwrite")
+    if is_resume:
+        stop(run, monkeypatch, *TRANSFER, "-o", "out.png", *KEPT)
+        words = ("resume", "run.checkpoint", "-o", "other.png")
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    with reserved(folder / "run.checkpoint"):
+        result = run(*words)
+    assert result.exit_code == 1
+    assert "is the checkpoint of a run that is not finished yet" in result.stderr
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before

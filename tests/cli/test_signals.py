@@ -9,15 +9,26 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from stylize.cli.progress import stop_on_interrupt
 from stylize.errors import InterruptedRunError
+from stylize.images.read import read_picture
+from stylize.runs.checkpoint import describe
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import Run, Sketch, listing, program
 from tests.conftest import photo, save
 
 Files = tuple[Path, Path]
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+LOWERED = """
+import stylize.runs.checkpoint
+from stylize.cli.main import main
+stylize.runs.checkpoint.WORTH_S = {}
+main()
+"""
+SMALL = ("--size", 32, "--min-size", 32, "--tolerance", 0)
 
 pytestmark = pytest.mark.slow
 
@@ -64,10 +75,16 @@ def test_quietly(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def begin(*words: object) -> subprocess.Popen[str]:
-    """A run of its own, told to say its steps; returns after the first."""
+def begin(*words: object, worth_s: float | None = None) -> subprocess.Popen[str]:
+    """A run of its own that prints its steps; returns after the first.
+
+    With ``worth_s``, a run of so many seconds leaves a checkpoint when it is terminated.
+    """
+    call = program("transfer", *words, "--precision", "fp32", "--threads", 1, "--json")
+    if worth_s is not None:
+        call["args"][1:3] = ["-c", LOWERED.format(worth_s)]
     process = subprocess.Popen(
-        **program("transfer", *words, "--precision", "fp32", "--threads", 1, "--json"),
+        **call,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -113,3 +130,67 @@ def test_twice_ends_at_once(files: Files, tmp_path: Path) -> None:
     assert messages.strip() == "stylize: interrupted"
     assert "done" not in output
     assert listing(tmp_path) == before
+
+
+@POSIX
+@pytest.mark.parametrize("worth_s", [0, 3600])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_what_a_run_leaves_when_it_is_ended(
+    files: Files, tmp_path: Path, name: str, worth_s: float
+) -> None:
+    out, kept = tmp_path / "out.png", tmp_path / "out.png.checkpoint"
+    words = (*files, *SMALL, "--steps", 60)
+    process = begin(*words, "-o", out, worth_s=worth_s)
+    process.send_signal(getattr(signal, name))
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == (130 if name == "SIGINT" else 143), messages
+    assert load_recipe(out)["interrupted"] is True
+    assert kept.exists() == (name != "SIGINT" and worth_s == 0)
+    names = {"photo.png", "strokes.png", "out.png"}
+    assert {each.name for each in tmp_path.iterdir()} - {kept.name} == names
+    if not kept.exists():
+        assert "stylize resume" not in messages
+        return
+    assert f"'stylize resume {kept}' continues the run" in messages
+    subprocess.run(**program("resume", kept, "-q"), check=True, timeout=240)
+    assert {each.name for each in tmp_path.iterdir()} == names
+    whole = tmp_path / "whole.png"
+    transfer = program("transfer", *words, "--precision", "fp32", "--threads", 1, "-o", whole)
+    subprocess.run(**transfer, check=True, timeout=240, stderr=subprocess.DEVNULL)
+    assert torch.equal(read_picture(out).pixels, read_picture(whole).pixels)
+
+
+@POSIX
+def test_two_runs_never_share_a_checkpoint(files: Files, tmp_path: Path) -> None:
+    kept = tmp_path / "run.checkpoint"
+    words = (*files, *SMALL, "--checkpoint")
+    first = begin(*words, kept, "--steps", 2000, "-o", tmp_path / "first.png")
+    try:
+        (tmp_path / "link").symlink_to(tmp_path)
+        other = tmp_path / "link" / "run.checkpoint"
+        transfer = program("transfer", *words, other, "--overwrite", "-o", tmp_path / "other.png")
+        for call in (transfer, program("resume", kept)):
+            ran = subprocess.run(**call, check=False, capture_output=True, text=True, timeout=60)
+            assert ran.returncode == 1
+            assert "is the checkpoint of a run that is not finished yet" in ran.stderr
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=60)
+        assert first.returncode == 143
+        assert describe(kept).request.target == str(tmp_path / "first.png")
+        assert not (tmp_path / "other.png").exists()
+    finally:
+        first.kill()
+        first.wait()
+
+
+@POSIX
+def test_a_killed_run_frees_its_checkpoint(files: Files, tmp_path: Path) -> None:
+    kept, out = tmp_path / "run.checkpoint", tmp_path / "out.png"
+    first = begin(*files, *SMALL, "--steps", 2000, "--checkpoint", kept, "-o", out)
+    first.kill()
+    first.communicate()
+    assert list(tmp_path.glob(".stylize-*.lock"))
+    again = program("transfer", *files, *SMALL, "--steps", 2, "--checkpoint", kept, "-o", out)
+    subprocess.run(**again, check=True, timeout=60)
+    names = {each.name for each in tmp_path.iterdir()}
+    assert names == {"photo.png", "strokes.png", "out.png"}

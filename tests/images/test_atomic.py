@@ -20,8 +20,8 @@ from stylize.images.atomic import (
     new_file,
     numbered_names,
     remove_leftovers,
-    replacing,
     reserved,
+    scratch_folder,
     stale_partial,
     write_atomically,
 )
@@ -80,6 +80,20 @@ class TestFiles:
         write_picture(tmp_path / "link.png", SMOOTH)
         assert (tmp_path / "link.png").is_symlink()
         assert read_picture(tmp_path / "real.png").size == (24, 32)
+
+    @pytest.mark.parametrize("token", [None, "one"])
+    @pytest.mark.parametrize("exists", [False, True])
+    def test_a_link_that_is_not_followed_is_replaced(self, tmp_path, token, exists):
+        (tmp_path / "there").mkdir()
+        precious = tmp_path / "there" / "precious"
+        if exists:
+            precious.write_bytes(b"kept")
+        (tmp_path / "out").symlink_to(precious)
+        write_atomically(tmp_path / "out", b"new", token=token, follow_links=False)
+        assert not (tmp_path / "out").is_symlink()
+        assert (tmp_path / "out").read_bytes() == b"new"
+        assert os.listdir(tmp_path / "there") == ["precious"] * exists
+        assert not exists or precious.read_bytes() == b"kept"
 
     @pytest.mark.parametrize("write", [check_writable, lambda path: write_picture(path, SMOOTH)])
     class TestPlaces:
@@ -147,10 +161,10 @@ class TestTokens:
 
     def test_the_temporary_name(self, tmp_path):
         path = tmp_path / "out.png"
-        with replacing(path, token="one") as partial:
-            assert partial == stale_partial(path, "one")
-            assert partial.read_bytes() == b""
-            with replacing(tmp_path / "other.png", token="two"):
+        with new_file(path, overwrite=True, token="one") as file:
+            assert file.partial == stale_partial(path, "one")
+            assert file.partial.read_bytes() == b""
+            with new_file(tmp_path / "other.png", overwrite=True, token="two"):
                 assert len(os.listdir(tmp_path)) == 2
         assert sorted(os.listdir(tmp_path)) == ["other.png", "out.png"]
 
@@ -161,14 +175,13 @@ class TestTokens:
         assert (tmp_path / "precious").read_bytes() == b"kept"
         assert not (tmp_path / "out.png").is_symlink()
 
-    def test_beside_the_file_that_a_link_means(self, tmp_path):
-        (tmp_path / "there").mkdir()
-        (tmp_path / "out.png").symlink_to(tmp_path / "there" / "real.png")
-        partial = stale_partial(tmp_path / "out.png", "one")
-        assert partial == (tmp_path / "there").resolve() / ".stylize-one.part"
-        partial.write_bytes(b"half of it")
+    def test_next_to_the_file_that_a_link_means(self, tmp_path):
+        there = tmp_path / "there"
+        there.mkdir()
+        (tmp_path / "out.png").symlink_to(there / "real.png")
+        stale_partial(there / "real.png", "one").write_bytes(b"half of it")
         write_atomically(tmp_path / "out.png", b"new", token="one")
-        assert os.listdir(tmp_path / "there") == ["real.png"]
+        assert os.listdir(there) == ["real.png"]
 
     def test_a_folder_in_the_way(self, tmp_path):
         stale_partial(tmp_path / "out.png", "one").mkdir()
@@ -315,6 +328,42 @@ class TestLeftovers:
         (tmp_path / ".stylize-1123456789abcdef.part").mkdir()
         remove_leftovers(tmp_path)
         assert len(os.listdir(tmp_path)) == 3
+
+    @pytest.mark.parametrize("ending", ["part", "lock", "work"])
+    def test_only_what_is_locked_stays(self, tmp_path, ending):
+        fcntl = pytest.importorskip("fcntl")
+        path = tmp_path / f".stylize-0123456789abcdef.{ending}"
+        path.mkdir() if ending == "work" else path.touch()
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        remove_leftovers(tmp_path)
+        assert path.exists()
+        os.close(descriptor)
+        remove_leftovers(tmp_path)
+        assert not path.exists()
+
+    def test_folders(self, tmp_path):
+        with scratch_folder(tmp_path) as folder, scratch_folder(tmp_path) as other:
+            (folder / "frame").touch()
+            remove_leftovers(tmp_path)
+            assert (folder / "frame").exists()
+            assert folder != other
+        assert not os.listdir(tmp_path)
+
+    def test_a_writer_whose_file_was_taken_for_a_leftover(self, tmp_path, monkeypatch):
+        """Between its creation and its lock."""
+        real, calls = atomic.lock, []
+
+        def late(descriptor):
+            if not calls:
+                calls.append(descriptor)
+                remove_leftovers(tmp_path)
+            return real(descriptor)
+
+        monkeypatch.setattr(atomic, "lock", late)
+        write_atomically(tmp_path / "a.png", b"x")
+        assert calls
+        assert os.listdir(tmp_path) == ["a.png"]
 
     def test_what_is_being_written_stays(self, tmp_path):
         with new_file(tmp_path / "a.png", overwrite=False) as file:

@@ -20,6 +20,7 @@ from stylize.errors import MissingExtraError, PictureError, SettingError, Styliz
 from stylize.images import open as opening
 from stylize.images.open import set_pixel_limit
 from stylize.images.read import read_picture
+from tests.conftest import unprivileged
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF")
 
@@ -64,12 +65,10 @@ def test_a_folder(tmp_path):
     assert "is a folder, not a picture" in _complaint(tmp_path)
 
 
-def test_no_permission(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    assert "permission denied" in _complaint(tmp_path / "secret.png")
+def test_no_permission(tmp_path):
+    (tmp_path / "secret.png").touch(0)
+    with unprivileged():
+        assert "permission denied" in _complaint(tmp_path / "secret.png")
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such pipes")

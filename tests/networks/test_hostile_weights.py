@@ -291,12 +291,12 @@ def test_pipes_instead_of_models(models_folder):
 @posix
 def test_what_killed_runs_left_is_removed(tmp_path, models_folder):
     torch.save(views(), tmp_path / "w.pth")
-    for name in (".adding-0123456789abcdef", ".adding-abc_d123", ".adding-mine by hand"):
+    for name in (".stylize-0123456789abcdef.work", ".stylize-mine.work"):
         (models_folder / name).mkdir(parents=True)
         (models_folder / name / "part").write_bytes(b"x")
     additions.add_file(tmp_path / "w.pth", name="mine")
     kept = {path.name for path in models_folder.iterdir()}
-    assert kept == {".adding-mine by hand", "mine.json", "mine.safetensors"}
+    assert kept == {".stylize-mine.work", "mine.json", "mine.safetensors"}
 
 
 @posix

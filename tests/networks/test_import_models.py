@@ -268,6 +268,21 @@ def test_adding_again_repairs(save, plain_states):
     store.verify(model)
 
 
+@pytest.mark.parametrize("ending", [".safetensors", ".json"])
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_file_in_the_way_stays(save, plain_states, tmp_path, ending, is_link):
+    theirs = store.user_directory() / f"mine{ending}"
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    kept = tmp_path / "kept" if is_link else theirs
+    kept.write_bytes(b"theirs")
+    if is_link:
+        theirs.symlink_to(kept)
+    with pytest.raises(WeightsError, match="is in the way"):
+        additions.add_file(save(plain_states["vgg16"]), name="mine")
+    assert kept.read_bytes() == b"theirs"
+    assert os.listdir(theirs.parent) == [theirs.name]
+
+
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch, save):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "file"))

@@ -28,7 +28,6 @@ from stylize.runs.checkpoint import (
     is_checkpoint,
     load,
     read,
-    remove_remains,
     save,
     write,
 )
@@ -209,16 +208,13 @@ write(Path(sys.argv[1]), {}, {})
 
 
 def test_what_was_killed_is_removed_by_the_next(tmp_path: Path) -> None:
-    """But not what belongs to other files."""
+    """But not what has another name."""
     path, other = tmp_path / "run.checkpoint", tmp_path / ".stylize-0123.part"
     other.write_bytes(b"")
-    for killed in (path, tmp_path / "another"):
-        call = program() | {"args": [sys.executable, "-c", KILLED, str(killed)]}
-        assert subprocess.run(**call, check=False).returncode == 9
-    assert len(os.listdir(tmp_path)) == 5, "a file and a folder of each"
+    call = program() | {"args": [sys.executable, "-c", KILLED, str(path)]}
+    assert subprocess.run(**call, check=False).returncode == 9
+    assert len(os.listdir(tmp_path)) == 3, "a file and a folder"
     write(path, DOCUMENT, ARRAYS)
-    assert len(os.listdir(tmp_path)) == 4
-    remove_remains(tmp_path / "another")
     assert set(os.listdir(tmp_path)) == {other.name, path.name}
 
 
@@ -264,9 +260,11 @@ def snapshot(loss: float = 0.1, **changes: Any) -> Snapshot:
 class Watch:
     """A clock that stands still unless it is set, and a list of warnings."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, **changes: Any) -> None:
         self.seconds, self.said = 0.0, []
-        self.policy = CheckpointPolicy(path, REQUEST, self.said.append, clock=lambda: self.seconds)
+        self.policy = CheckpointPolicy(
+            path, REQUEST, self.said.append, clock=lambda: self.seconds, **changes
+        )
 
     def offered(self, seconds: float, found: Snapshot | None = None, last: bool = False) -> bool:
         """Whether a snapshot was taken at that time."""
@@ -438,3 +436,31 @@ def test_a_file_that_goes_away(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(CheckpointError):
         load(path, description, SCALES)
+
+
+def test_a_file_that_appears_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run.checkpoint"
+    watch = Watch(path)
+    watch.offered(120)
+    path.unlink()
+    path.write_bytes(b"theirs")
+    watch.offered(240)
+    assert watch.policy.path == tmp_path / "run-2.checkpoint"
+    assert describe(watch.policy.path).seconds == 12.5
+    watch.policy.discard()
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert path.read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "terminated", "last", "kept"),
+    [(61, True, True, True), (59, True, True, False), (61, False, True, False),
+     (1000, True, False, False)],
+)  # fmt: skip
+def test_a_terminated_run_is_kept_if_it_is_worth_it(
+    tmp_path: Path, seconds: float, terminated: bool, last: bool, kept: bool
+) -> None:
+    watch = Watch(tmp_path / "run.checkpoint", only_terminated=True)
+    watch.policy.is_terminated = lambda: terminated
+    assert watch.offered(seconds, last=last) is kept
+    assert watch.policy.path.exists() is kept

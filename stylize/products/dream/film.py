@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from stylize.errors import OutputError, PictureError, RecipeError
-from stylize.images.atomic import write_atomically
+from stylize.images.atomic import refusals_named, write_atomically
 from stylize.images.film import write_animation
 from stylize.images.read import read_picture
 from stylize.images.write import write_picture
@@ -19,6 +21,8 @@ from stylize.products.dream.tunnel import Tunnel, fade_frames, faded, is_same_fi
 from stylize.runs.recipe import load_recipe, to_text
 
 _FRAME = re.compile(r"frame-(\d{5}|[1-9]\d{5})\.png")
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 # Marks the recipe of a frame that a loop has faded; no film can continue from it.
 _FADED = "faded"
@@ -49,10 +53,18 @@ class Reel:
         return sorted(int(match[1]) for match in found if match)
 
     def clear(self, after: int = 0) -> None:
-        """Remove the frames after a number, and the folder if it is then empty."""
+        """Remove the frames after a number, and the folder if it is then empty.
+
+        Raises:
+            OutputError: the system refuses.
+        """
         for number in self.numbers():
+            path = frame_path(self.folder, number)
             if number > after:
-                frame_path(self.folder, number).unlink()
+                with refusals_named(path):
+                    if not path.is_file() and not path.is_symlink():
+                        raise OSError("not a regular file")
+                    path.unlink()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
@@ -76,13 +88,16 @@ class Reel:
 
     def _is_of(self, number: int, film: dict[str, Any]) -> bool | None:
         """Whether a frame belongs to the film; None if it is too damaged to tell."""
+        path = frame_path(self.folder, number)
+        if not path.is_file():
+            return False
         try:
-            recipe = load_recipe(frame_path(self.folder, number))
+            recipe = load_recipe(path)
             if self._laid_out:
                 recipe["resolved"].pop(_FADED, None)
             return is_same_film(recipe, film)
         except PictureError:
-            return None
+            return None if _begins_as_png(path) else False
         except RecipeError:
             return False
 
@@ -122,17 +137,41 @@ class Reel:
 
         Returns:
             Whether the film is complete.
+
+        Raises:
+            OutputError: the system refuses, or a frame has appeared during the run.
         """
         number = min(self.last_of(tunnel), tunnel.raw_frames)
+        damaged = {each for each in self.numbers() if each > number}
         last = self.read(number) if number else None
         if on_step is not None and number:
             on_step(number)
         for frame in tunnel.frames(last, number, stop):
             number += 1
-            frame.save(frame_path(self.folder, number), overwrite=True)
+            path = frame_path(self.folder, number)
+            with _free(path):
+                frame.save(path, overwrite=number in damaged, follow_links=False)
             if on_step is not None:
                 on_step(number)
         return number == tunnel.raw_frames
+
+
+@contextmanager
+def _free(path: Path) -> Iterator[None]:
+    """Say what can be done if another program has taken the name of a frame."""
+    try:
+        yield
+    except OutputError as error:
+        if not os.path.lexists(path):
+            raise
+        message = f"{path} appeared during the run"
+        raise OutputError(message, hint="move it elsewhere, then continue") from error
+
+
+def _begins_as_png(path: Path) -> bool:
+    """Whether a file may be the rest of a PNG: its beginning, empty, or zeros of a power cut."""
+    with path.open("rb") as file:
+        return _PNG.startswith(file.read(len(_PNG)).rstrip(b"\0"))
 
 
 def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
@@ -153,7 +192,8 @@ def cut(tunnel: Tunnel, reel: Reel, folder: Path) -> Iterator[Path]:
         path = frame_path(folder, number)
         recipe = tunnel.recipe(number, {})
         recipe["resolved"][_FADED] = True
-        write_picture(path, mixed, recipe=to_text(recipe))
+        with _free(path):
+            write_picture(path, mixed, recipe=to_text(recipe), overwrite=False, numbered=False)
         yield path
 
 
@@ -168,8 +208,9 @@ def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int, overwrite
         overwrite: see :func:`stylize.images.atomic.new_file`.
     """
     folder = reel.folder / "faded"
+    faded_reel = Reel(folder, laid_out=True)
+    faded_reel.clear()  # what a killed run left
     folder.mkdir(exist_ok=True)
-    faded_reel = Reel(folder)
     try:
         return write_animation(
             target,
@@ -183,9 +224,21 @@ def develop(tunnel: Tunnel, reel: Reel, target: Path, *, quality: int, overwrite
         faded_reel.clear()
 
 
-def lay_out(tunnel: Tunnel, reel: Reel, folder: Path) -> None:
-    """Move the frames of a finished loop to their own folder, replacing older ones."""
-    Reel(folder, laid_out=True).clear(after=tunnel.settings.frames)
+def lay_out(tunnel: Tunnel, reel: Reel, folder: Path, *, overwrite: bool) -> None:
+    """Move the frames of a finished loop to their own folder, replacing those of this film.
+
+    With ``overwrite``, those of any film.
+
+    Raises:
+        OutputError: the system refuses, or a file has the name of a frame; the raw frames stay.
+    """
+    older = Reel(folder, laid_out=True)
+    if not overwrite:
+        older.require(tunnel)
+    older.clear()
+    folder.mkdir(exist_ok=True)
     for number, path in enumerate(cut(tunnel, reel, folder), 1):
         if path.parent != folder:
-            write_atomically(frame_path(folder, number), path.read_bytes())
+            target = frame_path(folder, number)
+            with _free(target):
+                write_atomically(target, path.read_bytes(), overwrite=False, numbered=False)

@@ -12,6 +12,7 @@ from typing import Any
 from stylize.errors import PictureError
 from stylize.images.atomic import write_atomically
 from stylize.images.find import collect
+from stylize.images.names import neighbour
 from stylize.images.open import printable
 from stylize.runs.recipe import MAX_NAME_BYTES
 
@@ -95,23 +96,27 @@ def described(album: Album, digests: Mapping[str, str]) -> dict[str, Any]:
 
 def inventory_path(target: Path) -> Path:
     """The file of the inventory for a picture: ``page.png.sha256`` for ``page.png``."""
-    return target.with_name(f"{target.name}.sha256")
+    return neighbour(target, tail=".sha256")
 
 
 def state_path(target: Path) -> Path:
     """The file of an unfinished search for a picture: ``.page.png.search`` for ``page.png``."""
-    return target.with_name(f".{target.name}.search")
+    return neighbour(target, head=".", tail=".search")
 
 
 def page_path(target: Path) -> Path:
     """The page of a map for its picture: ``map.html`` for ``map.png``."""
-    return target.with_suffix(".html")
+    return neighbour(target.with_suffix(""), tail=".html")
 
 
-def write_inventory(target: Path, digests: Mapping[str, str]) -> None:
-    """Write the inventory next to a picture.
+def write_inventory(target: Path, digests: Mapping[str, str], *, overwrite: bool = False) -> Path:
+    """Write the inventory next to a picture; return its path.
+
+    Without ``overwrite`` it takes the next free name if a file has its own.
 
     Raises:
         OutputError: the system refuses.
     """
-    write_atomically(inventory_path(target), inventory(digests))
+    return write_atomically(
+        inventory_path(target), inventory(digests), overwrite=overwrite, follow_links=False
+    )

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stylize.errors import PictureError, StylizeError
 from stylize.extras import optional_module
-from stylize.images.atomic import replacing
+from stylize.images.atomic import new_file
 from stylize.images.contact_sheet import BACKGROUND
 from stylize.images.open import printable
 from stylize.images.read import read_picture
@@ -195,14 +195,14 @@ class PhotoMap(Finding):
         """List the files that :meth:`save_companions` writes."""
         return [*super().companions(target), page_path(target)]
 
-    def save_companions(self, target: Path) -> None:
-        """Write the list of photos and the page next to the picture.
+    def save_companions(self, target: Path, *, overwrite: bool) -> list[Path]:
+        """Write the list of photos and the page next to the picture; return their paths.
 
         Raises:
             OutputError: the system refuses.
         """
-        super().save_companions(target)
-        write_page(self, target)
+        saved = super().save_companions(target, overwrite=overwrite)
+        return [*saved, write_page(self, target, overwrite=overwrite)]
 
 
 @dataclass
@@ -367,12 +367,13 @@ def _notes(seen: _Seen, settings: MapSettings, album: Album, side: int) -> list[
 _QUALITY = 85
 
 
-def write_page(photo_map: PhotoMap, target: Path) -> Path:
+def write_page(photo_map: PhotoMap, target: Path, *, overwrite: bool = False) -> Path:
     """Write a map as one HTML file that zooms, pans, and shows file names.
 
     Args:
         photo_map: the map.
         target: the picture of the map; the page goes next to it.
+        overwrite: replace an existing page; otherwise the page takes the next free name.
 
     Raises:
         OutputError: the system refuses.
@@ -395,9 +396,12 @@ def write_page(photo_map: PhotoMap, target: Path) -> Path:
         strips=_strips(photo_map),
         data=data,
     )
-    with replacing(page) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+    with (
+        new_file(page, overwrite=overwrite, follow_links=False) as new,
+        new.partial.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         file.writelines(stream)
-    return page
+    return new.final
 
 
 def _strips(photo_map: PhotoMap) -> Iterator[str]:

@@ -156,7 +156,7 @@ def save_state(path: Path, search: Search, key: str) -> None:
         OutputError: the system refuses.
     """
     document = {"key": key, "best": search.best, "seen": search.seen}
-    write_atomically(path, json.dumps(document).encode())
+    write_atomically(path, json.dumps(document).encode(), follow_links=False)
 
 
 def load_state(path: Path, key: str, channels: Sequence[str], photos: Sequence[Photo]) -> Search:
@@ -180,6 +180,8 @@ def load_state(path: Path, key: str, channels: Sequence[str], photos: Sequence[P
 
 def _read(path: Path) -> dict[str, Any]:
     try:
+        if path.is_symlink() or not path.is_file():  # a pipe would be waited for
+            return {}
         with path.open("rb") as file:
             document = json.loads(file.read(_MAX_STATE_BYTES))
     except (OSError, ValueError, RecursionError):

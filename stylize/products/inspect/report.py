@@ -18,6 +18,7 @@ from stylize.images.mosaic import figure
 from stylize.images.open import printable
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
+from stylize.images.write import write_stream
 from stylize.networks.architecture import convolutions, rectified
 from stylize.networks.classifier import Head, load_head
 from stylize.networks.models import find_model
@@ -79,6 +80,7 @@ class Page(Result):
         token: str | None = None,
         overwrite: bool = False,
         numbered: bool = False,
+        follow_links: bool = True,
     ) -> Path | None:
         """Write the page; see :meth:`stylize.runs.result.Result.save`.
 
@@ -88,6 +90,7 @@ class Page(Result):
             token: gives the temporary file a predictable name.
             overwrite: replace an existing file.
             numbered: save the page as ``NAME-2``, ``NAME-3`` … if the name is taken.
+            follow_links: replace the file that a symbolic link points to, not the link itself.
 
         Raises:
             OutputError: the system refuses; an existing file is then unchanged.
@@ -95,9 +98,14 @@ class Page(Result):
         data = self.html.encode()
         if isinstance(target, str | Path):
             return write_atomically(
-                Path(target), data, overwrite=overwrite, numbered=numbered, token=token
+                Path(target),
+                data,
+                overwrite=overwrite,
+                numbered=numbered,
+                token=token,
+                follow_links=follow_links,
             )
-        target.write(data)
+        write_stream(target, data)
         return None
 
 

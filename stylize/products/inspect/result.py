@@ -74,7 +74,7 @@ class Finding:
             if os.path.lexists(each) and not overwrite:
                 raise OutputError(f"{each} already exists", hint="overwrite=True replaces it")
         self.result.save(path, overwrite=overwrite, quality=quality)
-        self.save_companions(path)
+        self.save_companions(path, overwrite=overwrite)
         return path
 
     def to_pil(self) -> Image.Image:
@@ -92,14 +92,17 @@ class Finding:
         """List the files that :meth:`save_companions` writes."""
         return [inventory_path(target)] if self.digests else []
 
-    def save_companions(self, target: Path) -> None:
-        """Write the files that go next to the picture ``target``.
+    def save_companions(self, target: Path, *, overwrite: bool) -> list[Path]:
+        """Write the files that go next to the picture ``target``; return their paths.
+
+        Without ``overwrite`` they replace nothing, but take the next free names.
 
         Raises:
             OutputError: the system refuses.
         """
-        if self.digests:
-            write_inventory(target, self.digests)
+        if not self.digests:
+            return []
+        return [write_inventory(target, self.digests, overwrite=overwrite)]
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[-2:]

@@ -165,7 +165,7 @@ class TestCut:
         film = film_of(frames=8, loop=True)
         assert film.raw_frames == 10
         reel.shoot(film)
-        lay_out(film, reel, tmp_path)
+        lay_out(film, reel, tmp_path, overwrite=False)
         shown = Reel(tmp_path, laid_out=True)
         assert shown.numbers() == list(range(1, 9))
         assert bytes_of(shown)[2:] == bytes_of(reel)[2:8]
@@ -224,7 +224,7 @@ def test_the_seam_of_a_loop_is_a_step_like_the_others(
 ) -> None:
     film = film_of(frames=16, loop=True, rotate=rotate, layers="conv2_2")
     reel.shoot(film)
-    lay_out(film, reel, tmp_path)
+    lay_out(film, reel, tmp_path, overwrite=False)
     shown = [read_picture(frame_path(tmp_path, number)).pixels for number in range(1, 17)]
     steps = [jump(one, other) for one, other in pairwise(shown)]
     seam = jump(shown[-1], shown[0])

@@ -276,7 +276,9 @@ class TestAlbum:
         digests = {
             name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in names
         }
+        taken = tmp_path / "page.png-2.sha256"
         write_inventory(tmp_path / "page.png", digests)
+        assert write_inventory(tmp_path / "page.png", digests) == taken
         call = ["sha256sum", "--check", "--strict", "page.png.sha256"]
         subprocess.run(call, cwd=tmp_path, check=True, capture_output=True, timeout=60)
         (tmp_path / "b.png").write_bytes(b"other")
