@@ -35,6 +35,7 @@ def values(each: dataclasses.Field[Any]) -> st.SearchStrategy[Any]:
         "max_memory": st.sampled_from(["7GB", "800 mb", "123456789"]),
         "from_noise": st.sampled_from(["640x480", "16X16", "1×100000"]),
         "dream": st.sampled_from(["dogs", "eyes:0.5", "birds:3e2"]),
+        "style_crop": st.sampled_from(["auto", "none", "800x600+40+30", "16×16+0+0"]),
         "layers": st.sampled_from(
             ["conv4_3", "relu1_1", "conv5_1:7,21-26", "0.5*conv3_3:30-40 - conv1_2"]
         ),

@@ -9,11 +9,13 @@ from stylize.batches.tasks import Look, Task
 from stylize.images.read import Picture, read_picture
 from stylize.optimize.loop import Step
 from stylize.products.dream.dream import Dream
+from stylize.products.transfer.style_crop import require_inside
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
+from stylize.settings.transfer import TransferSettings, parse_style_crop
 
 
 class BatchPainter:
@@ -60,7 +62,13 @@ class BatchPainter:
 
         Raises:
             PictureError: a style image cannot be read.
+            SettingError: it does not hold the rectangle of ``style_crop``.
         """
+        if isinstance(look.settings, TransferSettings):
+            crop = parse_style_crop(look.settings.style_crop)
+            for path in look.styles:
+                if crop is not None:
+                    require_inside(self._style(path), crop)
         return [("style", self._style(path).sha256) for path in look.styles]
 
     def _style(self, path: Path) -> Picture:

@@ -142,6 +142,7 @@ FIELDS: dict[str, Complete] = {
     "network": names_only(network_names),
     "device": names_only(lambda: DEVICES),
     "dream": names_only(preset_names_of("dream")),
+    "style_crop": names_only(lambda: ("auto", "none")),
     "init": names_or_files(lambda: ("content", "noise", "style")),
 }
 

@@ -56,9 +56,10 @@ def describe(recipe: dict[str, Any]) -> list[str]:
         + (" (interrupted)" if recipe.get("interrupted") else "")
     ]
     for each in recipe["inputs"]:
+        crop = resolved.get("style_crops", {}).get(str(each.get("sha256"))[:12])
         lines.append(
             f"{each.get('role', 'input'):<10} {each.get('name')}, {_extent(each)},"
-            f" sha256 {str(each.get('sha256'))[:12]}…"
+            f" sha256 {str(each.get('sha256'))[:12]}…" + (f", used {crop}" if crop else "")
         )
     weights = recipe.get("weights", {})
     lines.append(f"network    {weights.get('name')}, sha256 {str(weights.get('sha256'))[:12]}…")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +19,7 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from stylize.errors import PictureError
 from stylize.images import raw, tiff
 from stylize.images.color_profiles import srgb_converter
+from stylize.images.crop import Crop
 from stylize.images.dynamic_range import dynamic_range_notes
 from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.orientation import load_upright
@@ -162,6 +163,7 @@ class Picture:
         name: the file's name without its folders and without control characters.
         sha256: hexadecimal digest of the file's bytes.
         notes: what a user may want to know about how it was read.
+        crop: the part of the file that the pixels show; None for all of it.
     """
 
     pixels: Tensor
@@ -169,6 +171,7 @@ class Picture:
     name: str
     sha256: str
     notes: tuple[str, ...]
+    crop: Crop | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -179,6 +182,13 @@ class Picture:
     def nbytes(self) -> int:
         """Memory that the pixels and their transparency take."""
         return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+    def cropped(self, crop: Crop) -> Picture:
+        """Return a part of the whole picture, which shares its memory."""
+        rows = slice(crop.top, crop.top + crop.height)
+        columns = slice(crop.left, crop.left + crop.width)
+        alpha = None if self.alpha is None else self.alpha[..., rows, columns]
+        return replace(self, pixels=self.pixels[..., rows, columns], alpha=alpha, crop=crop)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from stylize.networks.models import load_weights
 from stylize.networks.vgg import VGG
 from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream, picture_size, starting_pixels
+from stylize.products.transfer.style_crop import merged_crops
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import compose
 from stylize.runs.recipe import to_text as recipe_text
@@ -72,6 +73,9 @@ class Titles:
 
 # Room in a sheet's recipe for everything but cells and inputs: weights and machine.
 _HEAD_BYTES = 1000
+
+# For the part of a style image that was used.
+_CROP_BYTES = 42
 
 
 def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
@@ -184,7 +188,8 @@ class Exploration:
 
     def _check_room(self) -> None:
         document = self._document(dict(self._named()), weights={}, resolved={})
-        if len(recipe_text(document).encode()) + _HEAD_BYTES > MAX_RECIPE_BYTES:
+        head = _HEAD_BYTES + _CROP_BYTES * len(self._styles)
+        if len(recipe_text(document).encode()) + head > MAX_RECIPE_BYTES:
             raise SettingError(
                 f"{self.count} cells are too many for one sheet",
                 hint="the picture has no room for all their recipes",
@@ -318,11 +323,12 @@ class Exploration:
         return self._styles.values()
 
     def _recipe(self, done: Mapping[str, tuple[Cell, Result]]) -> dict[str, Any]:
-        one = next(iter(done.values()))[1].recipe
+        recipes = [result.recipe for _, result in done.values()]
+        one, crops = recipes[0], merged_crops([each["resolved"] for each in recipes])
         return self._document(
             {name: cell for name, (cell, _) in done.items()},
             weights=one["weights"],
-            resolved={key: value for key, value in one["resolved"].items() if key != "scales"},
+            resolved={k: v for k, v in one["resolved"].items() if k != "scales"} | crops,
         )
 
     def _document(

@@ -16,6 +16,7 @@ from stylize.planning.device import available_devices, choose_device
 from stylize.planning.memory import HISTORIES, TILES_PX, MemoryPlan
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.tunnel import Tunnel
+from stylize.products.transfer.style_crop import Crops, recorded_crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import not_followed
@@ -71,7 +72,13 @@ def job_of(
         parts.setdefault(role, []).append(picture)
     preset = recipe.get("preset")
     try:
-        job = _job(parts, settings, execution, preset if isinstance(preset, str) else None)
+        job = _job(
+            parts,
+            settings,
+            execution,
+            preset if isinstance(preset, str) else None,
+            recorded_crops(recipe),
+        )
     except UsageError as error:
         if changed:
             raise
@@ -94,7 +101,11 @@ def _memory_plan(resolved: Mapping[str, Any], job: Transfer | Dream | Tunnel) ->
 
 
 def _job(
-    parts: Mapping[str, list[Picture]], settings: Any, execution: Execution, preset: str | None
+    parts: Mapping[str, list[Picture]],
+    settings: Any,
+    execution: Execution,
+    preset: str | None,
+    crops: Crops | None,
 ) -> Transfer | Dream | Tunnel:
     def one(role: str) -> Picture | None:
         return next(iter(parts.get(role, [])), None)
@@ -112,6 +123,7 @@ def _job(
             start=one("start"),
             parts=Masks.of_inputs(parts),
             preset=preset,
+            crops=crops,
         )
     if isinstance(settings, TunnelSettings):
         return Tunnel(photo, settings, execution, guide=guide, preset=preset)

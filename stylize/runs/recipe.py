@@ -29,7 +29,7 @@ from stylize.images.sizes import SizeSpec
 from stylize.networks.models import find_model
 from stylize.runs.inputs import wanted_of
 from stylize.settings.dream import DreamSettings, TunnelSettings
-from stylize.settings.fields import from_document
+from stylize.settings.fields import earlier_values, from_document
 from stylize.settings.presets import (
     DEFAULTS,
     Preset,
@@ -281,6 +281,8 @@ def changed_settings(
     if before and styles not in (None, before):
         # They were meant for the other style images.
         more = {"style_weights": [], "style_parts": []} | more
+    if styles is not None and getattr(settings, "style_crop", "none") not in ("auto", "none"):
+        more = {"style_crop": "auto"} | more
     if not more:
         return settings
     changed = from_document(type(settings), more, settings)
@@ -319,8 +321,14 @@ def choose_preset(product: str, wanted: str | Path) -> Preset:
 
 
 def effective_settings(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out a seed that had no effect when the picture was made."""
-    document: Mapping[str, Any] = recipe["settings"]
+    """Read the settings as the version that wrote them meant them.
+
+    A seed that had no effect is left out; settings that did not exist have their earlier values.
+    """
+    kind = KINDS.get(recipe["technique"])
+    document: dict[str, Any] = (earlier_values(kind) if kind else {}) | dict(recipe["settings"])
+    if kind is TransferSettings:
+        document = _former_final_steps(recipe["settings"]) | document
     if recipe["technique"] not in _SEEDED or recipe.get("seeded") or "seed" not in document:
         return document
     if document.get("init") == "noise" and document["seed"] != 0:
@@ -328,12 +336,12 @@ def effective_settings(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: value for key, value in document.items() if key != "seed"}
 
 
-def _former_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings that recipes of transfers left to defaults which have changed since."""
-    steps = recipe["settings"].get("steps")
-    if recipe["technique"] != TransferSettings.TECHNIQUE or "content_weight" in recipe["resolved"]:
+def _former_final_steps(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The final steps of a transfer whose recipe left them to a default that has changed since."""
+    steps = settings.get("steps")
+    if "style_crop" in settings or not isinstance(steps, int):
         return {}
-    return {"final_steps": max(1, round(steps / 2))} if isinstance(steps, int) else {}
+    return {"final_steps": max(1, round(steps / 2))}
 
 
 def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:

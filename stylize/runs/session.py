@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 from stylize.gradients.self_test import resolve
+from stylize.images.crop import Crop
 from stylize.losses.statistics import Moments
 from stylize.networks.models import Weights, load_weights
 from stylize.networks.vgg import VGG
@@ -19,6 +20,9 @@ MOST_STATISTICS = 16
 
 # A batch needs one network; two presets may need two.
 MOST_NETWORKS = 4
+
+# A few bytes each.
+MOST_CROPS = 1000
 
 Value = TypeVar("Value")
 
@@ -37,6 +41,7 @@ class Session:
         self._weights: OrderedDict[Hashable, Weights] = OrderedDict()
         self._devices: OrderedDict[Hashable, Device] = OrderedDict()
         self._networks: OrderedDict[Hashable, VGG] = OrderedDict()
+        self._crops: OrderedDict[Hashable, Crop] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
     def weights(self, network: str) -> Weights:
@@ -64,6 +69,15 @@ class Session:
             )
 
         return _kept(self._networks, key, load, MOST_NETWORKS)
+
+    def style_crop(self, style: str, find: Callable[[], Crop]) -> Crop:
+        """Return the part of a style image without its frame, searched for unless it is known.
+
+        Args:
+            style: SHA-256 of the style image.
+            find: finds it.
+        """
+        return _kept(self._crops, style, find, MOST_CROPS)
 
     def statistics(
         self, style: str, key: Hashable, compute: Callable[[], dict[str, Moments]]

@@ -49,6 +49,7 @@ def setting(  # noqa: PLR0913 (what a field can say)
     choices: tuple[str, ...] | None = None,
     option: str | None = None,
     joined: bool = False,
+    earlier: Any = None,
     needs: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Any:
     """A field with its documentation and its range.
@@ -64,13 +65,15 @@ def setting(  # noqa: PLR0913 (what a field can say)
         choices: the values allowed.
         option: its spelling on the command line, if not that of the field.
         joined: whether it may be given several times, for a sum of all.
+        earlier: what a recipe means that was written before the field existed; by default the
+            default. A new field whose default changes pixels needs it.
         needs: when it has an effect: if any of these other fields has one of its values (none
             listed: any value but None, False and 0). A name in :data:`FACTS` is not a field, but
             something about the request.
     """
     limits = {"low": low, "high": high, "above": above, "choices": choices}
     names: dict[str, Any] = {"help": help, "option": option, "joined": joined, "metavar": metavar}
-    names["needs"] = needs or {}
+    names |= {"needs": needs or {}, "earlier": default if earlier is None else earlier}
     place = {"group": group, "everyday": everyday}
     return field(default=default, metadata=names | place | limits)
 
@@ -228,6 +231,15 @@ def to_document(settings: Any) -> dict[str, Any]:
             value = list(value)
         document[each.name] = value
     return document
+
+
+def earlier_values(kind: type[Any]) -> dict[str, Any]:
+    """What recipes mean that were written before these fields existed, as plain data."""
+    return {
+        each.name: each.metadata["earlier"]
+        for each in dataclasses.fields(kind)
+        if each.metadata["earlier"] != each.default
+    }
 
 
 def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None) -> Any:

@@ -39,6 +39,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     size: Size
     enlarge: bool
     style_size: int | None
+    style_crop: str
     style_weights: Sequence[float]
     style_parts: Sequence[str]
     style_loss: str

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from stylize.errors import SettingError
+from stylize.errors import SettingError, quoted
+from stylize.images.crop import Crop
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
 from stylize.networks.architecture import find_layer
 from stylize.settings.fields import (
@@ -111,6 +112,14 @@ class TransferSettings:
         everyday=True,
         low=32,
         high=MAX_SIDE_PX,
+    )
+    style_crop: str = setting(
+        "auto",
+        "Part of the style image to use. auto: without margins and frames. none: all of it. "
+        "WxH+X+Y: this rectangle, in px of the style image.",
+        Group.STYLE,
+        metavar="auto|none|WxH+X+Y",
+        earlier="none",
     )
     style_weights: tuple[float, ...] = setting(
         (),
@@ -311,6 +320,7 @@ class TransferSettings:
     def __post_init__(self) -> None:
         check_fields(self)
         SizeSpec.parse(self.size)
+        parse_style_crop(self.style_crop)
         for each in dataclasses.fields(self):
             if each.type == "LayerWeights" and not any(w for _, w in getattr(self, each.name)):
                 raise SettingError(f"{option_name(each)} needs a layer with a weight above 0")
@@ -380,6 +390,30 @@ class TransferSettings:
     def steps_at_the_end(self) -> int:
         """Steps at the finest scale."""
         return self.final_steps or min(self.steps, max(10, round(self.steps / 16)))
+
+
+LEAST_STYLE_CROP_PX = 16
+
+
+def parse_style_crop(text: str) -> Crop | None:
+    """Read the rectangle of ``style_crop``; None for ``auto`` and ``none``.
+
+    Raises:
+        SettingError: another text, or a side below 16 px.
+    """
+    if text in ("auto", "none"):
+        return None
+    crop = Crop.parse(text)
+    if crop is None:
+        raise SettingError(
+            f"--style-crop: {quoted(text)} is not auto, none or WxH+X+Y",
+            hint="800x600+40+30 is 800 px wide, 600 high, 40 from the left and 30 from the top",
+        )
+    if min(crop.width, crop.height) < LEAST_STYLE_CROP_PX:
+        raise SettingError(
+            f"--style-crop: {crop} is too small", hint=f"at least {LEAST_STYLE_CROP_PX} px a side"
+        )
+    return crop
 
 
 MAX_DREAM_WEIGHT = 1000.0

@@ -19,6 +19,7 @@ from tests.cli.conftest import Run, Sketch, complaint
 # For each field: what is typed, and what must arrive.
 TYPED: dict[str, tuple[list[str], Any]] = {
     "size": (["640x480"], "640x480"),
+    "style_crop": (["800x600+40+30"], "800x600+40+30"),
     "enlarge": ([], True),
     "style_size": (["300"], 300),
     "style_weights": (["2.5"], (2.5,)),

@@ -254,6 +254,9 @@ class TestTransfers:
         cells = [row[0] for row in rows]
         most = next(n for n in range(200, 0, -1) if fits(content, cells[:n]))
         one = Transfer(content, styles[:1], PAINT, FP32).run()
+        crops = {f"{place:012}": "12345x12345+12345+12345" for place in range(most)}
+        resolved = {**one.recipe["resolved"], "style_crops": crops}
+        one = dataclasses.replace(one, recipe={**one.recipe, "resolved": resolved})
         done = {cell_name(0, place): (cell, one) for place, cell in enumerate(cells[:most])}
         recipe = Exploration(content, [cells[:most]], FP32)._recipe(done)
         assert MAX_RECIPE_BYTES - 1500 < len(to_text(recipe).encode()) <= MAX_RECIPE_BYTES

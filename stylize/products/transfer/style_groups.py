@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -85,6 +85,14 @@ class Masks:
     def styles(self) -> list[Picture]:
         """The style images of the regions."""
         return [each.style for each in self.regions if each.style is not None]
+
+    def with_styles(self, change: Callable[[Picture], Picture]) -> Masks:
+        """The same regions with their style images changed."""
+        regions = [
+            replace(each, style=None if each.style is None else change(each.style))
+            for each in self.regions
+        ]
+        return replace(self, regions=tuple(regions))
 
     def check(self, settings: TransferSettings, styles: int) -> None:
         """Check that settings and regions fit together.

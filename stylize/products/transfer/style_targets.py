@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from stylize.gradients.tiled import moments_of_layers
+from stylize.images.crop import Crop
 from stylize.images.palette import match_colours
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
@@ -42,6 +43,7 @@ class Measurement:
         device: where it is measured.
         memory_plan: of the run.
         colors_of: SHA-256 of the photo whose colours the style takes; None for its own.
+        crop: the part of the style image that is measured; None for all of it.
     """
 
     size: tuple[int, int]
@@ -50,6 +52,7 @@ class Measurement:
     device: Device
     memory_plan: MemoryPlan
     colors_of: str | None
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class StyleStatistics:
             device=self.device,
             memory_plan=memory_plan,
             colors_of=self.photo.sha256 if self.settings.color == "match" else None,
+            crop=style.crop,
         )
         return self.session.statistics(
             style.sha256,

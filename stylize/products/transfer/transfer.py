@@ -37,6 +37,12 @@ from stylize.planning.device import budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
 from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
+from stylize.products.transfer.style_crop import (
+    Crops,
+    crop_notes,
+    cropped_style,
+    resolved_crops,
+)
 from stylize.products.transfer.style_groups import Masks, regions_of, with_photo
 from stylize.products.transfer.style_targets import StyleStatistics, StyleTargets
 from stylize.runs.recipe import compose
@@ -69,9 +75,11 @@ class Transfer:
         start: the picture to start from, for ``init="file"``.
         parts: regions with their own styles, and regions that stay unpainted.
         preset: the name of the preset behind the settings, for the recipe.
+        crops: what an earlier run left out of the style images, instead of looking for frames.
         session: keeps networks in memory and shares them between calls.
 
     Attributes:
+        styles: the style images without what ``style_crop`` leaves out.
         area: white where the styles of the whole picture apply; None for everywhere.
 
     Raises:
@@ -88,6 +96,7 @@ class Transfer:
         start: Picture | None = None,
         parts: Masks | None = None,
         preset: str | None = None,
+        crops: Crops | None = None,
         session: Session | None = None,
     ) -> None:
         self.settings = settings or TransferSettings()
@@ -95,8 +104,10 @@ class Transfer:
         self.content, self.styles, self.start = content, list(styles), start
         self._preset, self._parts = preset, parts or Masks()
         self._check()
+        self._files = self._inputs()
+        self._crop_styles(crops)
         self.size = result_size(self.settings, content.size)
-        self.notes = size_notes(self.settings, content.size)
+        self.notes += size_notes(self.settings, content.size)
         self._require_sides()
         self.scales = transfer_scales(self.settings, self.size)
         self.weights = self._session.weights(self.settings.network)
@@ -123,6 +134,18 @@ class Transfer:
                 "init='file' needs a picture to start from, and such a picture needs init='file'"
             )
 
+    def _crop_styles(self, recorded: Crops | None) -> None:
+        """Leave out what ``style_crop`` says; the recipe still describes the whole files."""
+        files = [*self.styles, *self._parts.styles]
+
+        def cropped(style: Picture) -> Picture:
+            return cropped_style(style, self.settings, self._session, recorded)
+
+        self.styles = [cropped(style) for style in self.styles]
+        self._parts = self._parts.with_styles(cropped)
+        self._all_styles = [*self.styles, *self._parts.styles]
+        self.notes = crop_notes(self._all_styles, files, self.settings)
+
     def _require_sides(self) -> None:
         for picture, size in [(self.content, self.size), *((s, s.size) for s in self.styles)]:
             if min(size) < LEAST_SIDE:
@@ -147,7 +170,7 @@ class Transfer:
             self.settings.optimizer,
             content * BYTES[self.device.precision]
             + (self._regions.bytes_per_px if self._regions else 0.0),
-            held_bytes=sum(picture.nbytes for _, picture in self._inputs()),
+            held_bytes=sum(picture.nbytes for _, picture in self._files),
         )
 
     def _inputs(self) -> list[tuple[str, Picture]]:
@@ -272,10 +295,11 @@ class Transfer:
         return compose(
             self.settings.TECHNIQUE,
             to_document(self.settings),
-            self._inputs(),
+            self._files,
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
             resolved={
                 **resolution(self.device, self.size, outcomes, memory_plan),
+                **resolved_crops(self._all_styles, self.settings),
                 "content_weight": self.settings.content_share,
             },
             losses=outcomes[-1].losses,
