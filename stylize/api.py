@@ -133,7 +133,7 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
         StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
 
     Example:
-        >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, content_weight=0.1)
+        >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, strength=40)
     """
     with _guarded():
         target = _free_film(film, overwrite=overwrite)

@@ -455,7 +455,7 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
       stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
 
     Columns are presets, or the values of the first --vary; rows are styles, and the values of the
-    second --vary. Any setting can vary, such as content_weight, style_size or color: see 'stylize
+    second --vary. Any setting can vary, such as strength, style_size or color: see 'stylize
     help transfer --all'. Presets that give the same picture share a column. The last line printed
     is the command that makes a cell large.
     """

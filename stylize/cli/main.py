@@ -48,7 +48,7 @@ COMMANDS = {
 
 # What users often want, and what to type.
 WISHES = {
-    "more style": "stylize transfer photo.jpg style.jpg --content-weight 0.01",
+    "more style": "stylize transfer photo.jpg style.jpg --strength 70",
     "broader strokes": "stylize transfer photo.jpg style.jpg --style-size 1024",
     "keep the face": "stylize transfer photo.jpg style.jpg --mask face.png=keep",
     "choose by eye": "stylize explore transfer photo.jpg style.jpg",

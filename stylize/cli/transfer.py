@@ -83,7 +83,7 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
     \b
     Examples:
       stylize transfer photo.jpg painting.jpg
-      stylize transfer photo.jpg painting.jpg --content-weight 0.01 --size 1024
+      stylize transfer photo.jpg painting.jpg --strength 70 --size 1024
       stylize transfer photo.jpg a.jpg b.jpg --mask face.png=keep -o mixed.png
 
     Several styles are blended. If you give every --mask or --region its own style, you can omit
