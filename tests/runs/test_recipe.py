@@ -17,7 +17,7 @@ from stylize.images.metadata import MAX_RECIPE_BYTES, read_recipe
 from stylize.images.read import Picture
 from stylize.images.write import write_picture
 from stylize.networks.architecture import layer_names
-from stylize.runs.recipe import SCHEMA, compose, load_recipe, of_cell, to_text
+from stylize.runs.recipe import SCHEMA, compose, load_recipe, of_cell, settings_of, to_text
 from stylize.settings.fields import to_document
 from stylize.settings.transfer import MAX_STYLES, TransferSettings
 from stylize.version import __version__
@@ -207,3 +207,15 @@ def test_a_cell_of_inputs_that_are_not_there(places: Any) -> None:
     cell = {"settings": {}, "inputs": places}
     with pytest.raises(RecipeError, match="a cell of inputs that the sheet does not have"):
         of_cell(recipe() | {"cells": {"A1": cell}}, "A1")
+
+
+def test_an_earlier_recipe_keeps_its_final_steps() -> None:
+    """They were half of the steps where the recipe does not say."""
+    document = recipe()
+    document["settings"] |= {"steps": 28}
+    assert settings_of(document).steps_at_the_end == 10
+    earlier = document["settings"].copy()
+    del earlier["style_crop"]
+    assert settings_of(document | {"settings": earlier}).steps_at_the_end == 14
+    stated = earlier | {"final_steps": 3}
+    assert settings_of(document | {"settings": stated}).steps_at_the_end == 3

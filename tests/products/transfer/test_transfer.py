@@ -103,6 +103,16 @@ def test_more_content_weight_keeps_more_of_the_photo(content: Picture, style: Pi
     assert errors[0] > errors[1] > errors[2]
 
 
+def test_strength_goes_from_the_photo_to_all_paint(content: Picture, style: Picture) -> None:
+    results = [paint(content, style, strength=each) for each in (0, 20, 50, 80, 100)]
+    assert torch.equal(results[0].pixels, content.pixels)
+    away = [losses(each, "style") for each in results[1:]]
+    assert away == sorted(away, reverse=True)
+    assert losses(results[-1], "content") == 0
+    assert results[2].recipe["settings"]["strength"] == 50
+    assert results[2].recipe["resolved"]["content_weight"] == pytest.approx(0.012)
+
+
 def test_no_content_weight_from_noise_is_texture_synthesis(
     content: Picture, style: Picture
 ) -> None:
