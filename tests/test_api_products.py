@@ -151,7 +151,7 @@ def test_a_replay_may_have_other_settings_and_inputs(files: Files, tmp_path: Pat
     direct = stylize.transfer(files[1], [files[0], other], **STYLED)
     assert torch.equal(swapped.pixels, direct.pixels)
     for changes, words in [
-        ({"strength": 3}, "unknown setting 'strength'"),
+        ({"octaves": 3}, "unknown setting 'octaves'"),
         ({"content_weight": -1}, "^content_weight: -1 is too small"),
         ({"threads": 0}, "^threads: 0"),
     ]:

@@ -33,7 +33,7 @@ def style_shares(settings: TransferSettings, styles: int = 1) -> list[tuple[str,
 
 def content_shares(settings: TransferSettings) -> list[tuple[str, float]]:
     """The content layers that are used, with weights that add up to one."""
-    return shares(settings.content_layers) if settings.content_share else []
+    return shares(settings.content_layers) if settings.content_loss_weight else []
 
 
 def shares(layers: LayerWeights) -> list[tuple[str, float]]:

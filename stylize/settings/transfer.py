@@ -159,7 +159,7 @@ class TransferSettings:
         Group.NETWORK,
         low=0,
         high=MAX_WEIGHT,
-        needs={"content_weight": ()},
+        needs={"content_loss_weight": ()},
     )
     strength: float | None = setting(
         None,
@@ -380,7 +380,7 @@ class TransferSettings:
         return painted_layers(self.style_layers, self.style_parts, self.style_weights, count)
 
     @property
-    def content_share(self) -> float:
+    def content_loss_weight(self) -> float:
         """The weight of the content loss: as given, or as the strength implies."""
         if self.strength is not None:
             return content_weight_of(self.strength)

@@ -75,7 +75,7 @@ def test_the_ten_that_matter_come_first(run: Run) -> None:
     shown = options_in(done(run("transfer", "--help")).stdout)
     assert shown[:10] == [
         *("--output", "--overwrite", "--preset", "--size", "--enlarge"),
-        *("--content-weight", "--edges", "--blend", "--variants", "--style-size"),
+        *("--strength", "--edges", "--blend", "--variants", "--style-size"),
     ]
     assert len(shown) <= 20
 

@@ -62,7 +62,7 @@ def test_for_people(run: Run, carrying: Callable[..., Path]) -> None:
     ]
     told = dict(line.split(maxsplit=1) for line in lines[7:])
     assert told.keys() == recipe()["settings"].keys(), "every setting is told"
-    assert told["style_layers"] == "relu1_1:16, relu2_1:8, relu3_1:4, relu4_1:2, relu5_1:0.3"
+    assert told["style_layers"] == "relu1_1:256, relu2_1:41, relu3_1:16, relu4_1:6, relu5_1:2"
     assert told["style_weights"] == "1.0, 2.5"
 
 

@@ -26,6 +26,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "style_loss": (["gram"], "gram"),
     "style_layers": (["relu2_2:3, conv3_1"], (("relu2_2", 3.0), ("conv3_1", 1.0))),
     "content_layers": (["relu3_2:0.5"], (("relu3_2", 0.5),)),
+    "strength": (["80"], 80.0),
     "content_weight": (["0"], 0.0),
     "smoothness": (["1e-3"], 0.001),
     "edges": (["0.02"], 0.02),
@@ -89,7 +90,9 @@ def test_one_option_with_help_and_default(kind: type[Any], each: dataclasses.Fie
             "all",
             "paint all",
             "no dream",
-            "half of --steps",
+            "50",
+            "set by --strength",
+            "10, or a sixteenth of --steps if that is more",
             "all cores",
             "all free memory",
         )
@@ -112,7 +115,8 @@ def test_the_value_arrives(
     result = run("transfer", *files, spelling(each.name), *typed)
     assert result.exit_code == 0, result.stderr
     expected = {TransferSettings: TransferSettings(), Execution: Execution()}
-    expected[kind] = dataclasses.replace(expected[kind], **{each.name: meant})
+    replaced = {"strength": None} if each.name == "content_weight" else {}
+    expected[kind] = dataclasses.replace(expected[kind], **replaced, **{each.name: meant})
     assert sketch.made[-1].settings == expected[TransferSettings]
     assert sketch.made[-1].execution == expected[Execution]
 
@@ -139,7 +143,7 @@ def test_nothing_said_means_the_defaults(
         ),
         (
             ("--content-layers", "relu3_2", "--content-weight", 0),
-            "--content-layers has no effect without --content-weight above 0",
+            "--content-layers has no effect without content loss weight",
         ),
         (("--quality", 80), "--quality has no effect on PNG"),
         (("--quality", 80, "--film", "steps.webp"), ""),

@@ -41,7 +41,7 @@ def test_a_shorter_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_worse_schedule_is_noticed() -> None:
-    assert is_worse("coarse to fine", steps=8, final_steps=4)
+    assert is_worse("coarse to fine", steps=8)
 
 
 @pytest.mark.slow

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("network")
 FP32 = Execution(precision="fp32")
 SMALL = DreamSettings(octaves=1, steps=1, size="16", layers="conv1_2")
 PAINT = TransferSettings(steps=1, size="16", style_layers=(("relu1_1", 1),))
-BOLD = dataclasses.replace(PAINT, content_weight=0.0, smoothness=0.0)
+BOLD = dataclasses.replace(PAINT, strength=None, content_weight=0.0, smoothness=0.0)
 STYLES = [as_picture(strokes(24, 32, period), f"{period}.png") for period in (4, 9)]
 
 

@@ -89,7 +89,7 @@ def test_the_looks_differ_as_their_names_say() -> None:
     assert effort[0] < 0.5 * effort[1]
     assert 1.5 * effort[1] < effort[2]
     faithful, default, bold = (
-        settings[name].content_share for name in ("faithful", "balanced", "bold")
+        settings[name].content_loss_weight for name in ("faithful", "balanced", "bold")
     )
     assert faithful > default > bold
 

@@ -287,11 +287,11 @@ def test_a_film_dreams_as_a_picture_does() -> None:
 
 
 def test_strength_sets_the_content_weight() -> None:
-    weights = [TransferSettings(strength=each).content_share for each in range(101)]
+    weights = [TransferSettings(strength=each).content_loss_weight for each in range(101)]
     assert all(one > other for one, other in itertools.pairwise(weights))
     assert weights[100] == 0
-    assert TransferSettings().content_share == weights[50]
-    assert TransferSettings(content_weight=0.3).content_share == 0.3
+    assert TransferSettings().content_loss_weight == weights[50]
+    assert TransferSettings(content_weight=0.3).content_loss_weight == 0.3
     with pytest.raises(SettingError, match="exclude each other"):
         TransferSettings(strength=50, content_weight=0.3)
 

@@ -300,7 +300,7 @@ class Transfer:
             resolved={
                 **resolution(self.device, self.size, outcomes, memory_plan),
                 **resolved_crops(self._all_styles, self.settings),
-                "content_weight": self.settings.content_share,
+                "content_weight": self.settings.content_loss_weight,
             },
             losses=outcomes[-1].losses,
             interrupted=interrupted,
@@ -343,7 +343,7 @@ class Transfer:
         """The losses of one scale."""
         settings = self.settings
         features = [*self._style_losses(max(scale.size) / max(self.size), canvas)]
-        if settings.content_share:
+        if settings.content_loss_weight:
             features += self._content_losses(canvas)
         if settings.dream:
             features += dream_losses(self._vgg, self._photo(canvas), settings)
@@ -376,7 +376,7 @@ class Transfer:
         names = [name for name, _ in content_shares(self.settings)]
         features = features_of(self._vgg, self._photo(canvas), names)
         return [
-            ContentLoss(name, features[name], weight * self.settings.content_share)
+            ContentLoss(name, features[name], weight * self.settings.content_loss_weight)
             for name, weight in content_shares(self.settings)
         ]
 

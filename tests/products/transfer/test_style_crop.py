@@ -86,7 +86,7 @@ def test_the_note_and_the_recipe() -> None:
     assert result.recipe["settings"]["style_crop"] == "auto"
     assert result.recipe["resolved"]["style_crops"] == {"a1" * 6: str(CROP)}
     assert result.recipe["inputs"][1]["size"] == [81, 66]
-    whole = job(mounted(), style_crop="none").run()
+    whole = job(mounted(), style_crop="none", final_steps=1).run()
     assert whole.notes == ()
     assert "style_crops" not in whole.recipe["resolved"]
 
@@ -108,7 +108,7 @@ def replayed(recipe: dict[str, Any], *styles: Picture) -> Transfer:
 
 
 def test_a_recipe_of_an_earlier_version_uses_the_whole_image() -> None:
-    result = job(mounted(), style_crop="none").run()
+    result = job(mounted(), style_crop="none", final_steps=1).run()
     earlier = {k: v for k, v in result.recipe["settings"].items() if k != "style_crop"}
     again = replayed({**result.recipe, "settings": earlier}, mounted())
     assert again.settings.style_crop == "none"
@@ -155,6 +155,6 @@ def test_texts_that_are_no_rectangle(text: str) -> None:
 
 
 def test_pictures_of_earlier_versions_belong_to_a_batch_of_whole_images() -> None:
-    recipe = job(mounted(), style_crop="none").run().recipe
+    recipe = job(mounted(), style_crop="none", final_steps=1).run().recipe
     earlier = {k: v for k, v in recipe["settings"].items() if k != "style_crop"}
     assert identity_of({**recipe, "settings": earlier}) == identity_of(recipe)
