@@ -32,7 +32,7 @@ def test_the_walk_runs_from_top_to_bottom(
         quick = block.replace("size=512", "size=512, steps=2")
         small = re.sub(r"\bsize(=|\": )\d+", r"size\g<1>32", quick)
         exec(compile(small, str(PAGE), "exec"), names)
-    assert load_recipe(Path("painted.png"))["settings"]["content_weight"] == 0.1
+    assert load_recipe(Path("painted.png"))["settings"]["strength"] == 40
     assert torch.equal(names["tensor"][0].permute(1, 2, 0), torch.tensor(names["array"]))
     assert isinstance(names["image"], Image.Image)
     assert names["large"].recipe["settings"]["style_size"] == 256
@@ -41,7 +41,7 @@ def test_the_walk_runs_from_top_to_bottom(
     assert sorted(each.name for each in Path("dreams").glob("*.png")) == ["one.png", "two.png"]
     shown = capsys.readouterr().out.splitlines()
     assert shown[0] == "True"
-    assert shown[1] == "0.1"
+    assert shown[1] == "70"
     assert shown[-1].startswith("unknown setting 'content_wieght' (did you mean content_weight or ")
 
 

@@ -44,7 +44,7 @@ def shown(result: Result, weight: float) -> float:
     """How much there is of a motif, in what the photo has of it."""
     found = result.recipe["losses"]
     amount = sum(value for name, value in found.items() if name.startswith("dream"))
-    return float(-amount / (weight * motifs.UNIT))
+    return float(-amount / (weight * motifs.UNITS["wasserstein"]))
 
 
 class TestWords:
