@@ -456,7 +456,7 @@ def replay(
         StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
 
     Example:
-        >>> stylize.replay("painted.png", content="other.jpg", content_weight=0.2, size=1024)
+        >>> stylize.replay("painted.png", content="other.jpg", strength=70, size=1024)
     """
     with _guarded():
         path, said = Path(file), _plain(settings)

@@ -91,7 +91,7 @@ class Varied:
 
 
 class VariedType(click.ParamType[Any]):
-    """``content_weight=0.01,0.05``; semicolons separate values that contain commas."""
+    """``strength=30,70``; semicolons separate values that contain commas."""
 
     name = "SETTING=VALUE,…"
 

@@ -43,7 +43,9 @@ def require_files(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if not os.path.exists(path):
-            raise PictureError(f"{path}: there is no such file")
+            is_address = str(path).startswith(("http:", "https:"))
+            remedy = "download it first: stylize opens only files" if is_address else None
+            raise PictureError(f"{path}: there is no such file", hint=remedy)
 
 
 @contextmanager

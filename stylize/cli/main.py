@@ -53,7 +53,7 @@ WISHES = {
     "keep the face": "stylize transfer photo.jpg style.jpg --mask face.png=keep",
     "choose by eye": "stylize explore transfer photo.jpg style.jpg",
     "again, larger": "stylize replay result.png --size 2048 --enlarge",
-    "again, changed": "stylize replay result.png --set content_weight=0.2",
+    "again, changed": "stylize replay result.png --set strength=70",
     "other photo": "stylize replay result.png --content other.jpg",
     "Tab completion": 'eval "$(_STYLIZE_COMPLETE=bash_source stylize)"',
 }

@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     group=Group.LOOK,
     everyday=True,
-    help="Change a setting of the recipe, such as content_weight=0.2. Repeatable.",
+    help="Change a setting of the recipe, such as strength=70. Repeatable.",
 )
 @option(
     "--content",
@@ -115,7 +115,7 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     \b
     Examples:
       stylize replay painting.png --size 2048 -o poster.png
-      stylize replay painting.png --set content_weight=0.2 --content other.jpg
+      stylize replay painting.png --set strength=70 --content other.jpg
       stylize replay sheet.png --cell B3 --size 1024
 
     Inputs are found by their content: among the --input files, next to FILE, in the current
@@ -229,7 +229,7 @@ def said_of(settings: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         name = spelled.get(name.strip().removeprefix("--").replace("_", "-"), name.strip())
         if not equals:
             raise SettingError(
-                f"--set: '{assignment}' is not NAME=VALUE", hint="for instance content_weight=0.2"
+                f"--set: '{assignment}' is not NAME=VALUE", hint="for instance strength=70"
             )
         if name not in fields:
             raise UnknownNameError("setting", name, fields)

@@ -339,3 +339,9 @@ def test_a_picture_of_one_pixel(run: Run, files: Files, tmp_path: Path) -> None:
         line = complaint(run("transfer", *words, *QUICK), 1)
         assert line.startswith("tiny.png: 1×1 px is too small (the network needs at least")
     assert listing(tmp_path) == before
+
+
+def test_an_address_is_no_file(run: Run, files: tuple[Path, Path]) -> None:
+    result = run("transfer", "https://example.com/cat.jpg", files[1])
+    assert result.exit_code == 1
+    assert "there is no such file (download it first" in result.stderr
