@@ -23,6 +23,7 @@ def is_worse(name: str, **changes: Any) -> bool:
     return any(loss > bound for loss, bound in zip(found, bounds(name), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_convergence_is_as_it_was(name: str) -> None:
     assert not is_worse(name)

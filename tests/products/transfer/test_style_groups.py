@@ -98,6 +98,7 @@ class TestTwoStyles:
         names = {name for name in result.recipe["losses"] if "relu1_1" in name}
         assert names == {"style relu1_1 in right.png", "style relu1_1 in the rest"}
 
+    @pytest.mark.slow
     def test_no_halo_is_wider_than_the_soft_edge(self) -> None:
         """8 px of it lie on both sides of a line between styles, 4 before what is kept."""
         result = job(Masks(None, (MaskRegion(RIGHT, COOL),)), steps=25, content_weight=0.01).run()
@@ -208,6 +209,7 @@ class TestSubject:
     def glance(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(subject, "SEEN_PX", 128)
 
+    @pytest.mark.slow
     def test_the_subject_or_everything_else_is_kept(self) -> None:
         for settings in ({"subject": "keep"}, {"background": "keep"}):
             made = job(None, feather=4, **settings)

@@ -84,6 +84,7 @@ def test_the_seed_decides_the_noise(content: Picture, style: Picture) -> None:
     assert not torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_bf16_comes_as_close_as_fp32(style: Picture) -> None:
     """Pixels may differ, the objective reached may not."""
     totals = []
@@ -131,6 +132,7 @@ def test_more_smoothness_is_smoother(content: Picture, style: Picture) -> None:
     assert rough > medium > smooth
 
 
+@pytest.mark.slow
 def test_a_smaller_style_gives_finer_strokes(content: Picture) -> None:
     """Stripes of 16 px at half the size are stripes of 8 px: faster changes."""
     style = as_picture(strokes(64, 64, 16.0))
@@ -147,6 +149,7 @@ def mean_frequency(pixels: torch.Tensor) -> float:
     return float((power * radius).sum() / power.sum())
 
 
+@pytest.mark.slow
 def test_style_weights_choose_between_styles(content: Picture, style: Picture) -> None:
     blue = as_picture(strokes(64, 64, 5.0).flip(1), "blue.png")
     first = paint(content, style, blue, style_weights=(1.0, 0.0))
@@ -313,6 +316,7 @@ def test_every_pixel_of_an_odd_size_is_painted(style: Picture) -> None:
         assert float(strip.mean()) > 0.4 * inner
 
 
+@pytest.mark.slow
 def test_one_recipe_looks_the_same_at_two_sizes() -> None:
     content, style = as_picture(cat(192)), as_picture(strokes(192, 192, 16.0))
     small, large = (
