@@ -184,9 +184,7 @@ def save_frames(frames: Sequence[Picture], folder: Path) -> list[Path]:
     return paths
 
 
-def report(
-    clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Path | None
-) -> None:
+def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Path | None) -> None:
     """Print a table with a line for each clip."""
     judge = Judge("vgg19") if style is not None else None
     floors: dict[int, float] = {}
@@ -221,7 +219,7 @@ def report(
 @click.option("--size", default=256)
 @click.option("--video", multiple=True, help="NAME=VALUE of a video setting.")
 @click.option("--baseline/--no-baseline", default=True, help="Also paint frames one by one.")
-def main(  # noqa: PLR0913
+def main(  # noqa: PLR0913, PLR0917 (an option each)
     out: Path,
     style: Path | None,
     photo: Path | None,
