@@ -7,6 +7,7 @@ Style Transfer" (CVPR 2017).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,12 +30,13 @@ from stylize.losses.statistics import blend
 from stylize.losses.style import STYLE_LOSSES
 from stylize.networks.architecture import find_layer
 from stylize.optimize.adam import Adam
-from stylize.optimize.lbfgs import LBFGS
+from stylize.optimize.lbfgs import FIRST_STEP, LBFGS
 from stylize.optimize.loop import Descent, Optimizer, Step
 from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
+from stylize.products.transfer.clip_frame import ClipFrame
 from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
 from stylize.products.transfer.style_crop import (
@@ -75,6 +77,7 @@ class Transfer:
         start: the picture to start from, for ``init="file"``.
         parts: regions with their own styles, and regions that stay unpainted.
         preset: the name of the preset behind the settings, for the recipe.
+        frame: what a frame of a clip takes from the rest of the clip.
         crops: what an earlier run left out of the style images, instead of looking for frames.
         session: keeps networks in memory and shares them between calls.
 
@@ -86,7 +89,7 @@ class Transfer:
         StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a painting can be asked for)
         self,
         content: Picture,
         styles: Sequence[Picture],
@@ -96,6 +99,7 @@ class Transfer:
         start: Picture | None = None,
         parts: Masks | None = None,
         preset: str | None = None,
+        frame: ClipFrame | None = None,
         crops: Crops | None = None,
         session: Session | None = None,
     ) -> None:
@@ -103,6 +107,8 @@ class Transfer:
         self._session = session or Session()
         self.content, self.styles, self.start = content, list(styles), start
         self._preset, self._parts = preset, parts or Masks()
+        self._frame = None if frame is None else frame.continuation
+        self._reference = None if frame is None else frame.reference
         self._check()
         self._files = self._inputs()
         self._crop_styles(crops)
@@ -110,6 +116,8 @@ class Transfer:
         self.notes += size_notes(self.settings, content.size)
         self._require_sides()
         self.scales = transfer_scales(self.settings, self.size)
+        if self._frame is not None:
+            self.scales = list(self._frame.scales)
         self.weights = self._session.weights(self.settings.network)
         check_layers(self.settings, self.weights.architecture)
         self.device = self._session.device(execution or Execution(), self.weights)
@@ -117,7 +125,12 @@ class Transfer:
         layers = transfer_layers(self.settings, self.weights.architecture, len(styles) or 1)
         self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
         self._style_statistics = StyleStatistics(
-            self.weights, self._vgg, self.content, self.settings, self.device, self._session
+            self.weights,
+            self._vgg,
+            self._reference or content,
+            self.settings,
+            self.device,
+            self._session,
         )
         self._regions = regions_of(
             content, self.settings, self._parts, execution, self._session, whole=bool(styles)
@@ -248,6 +261,8 @@ class Transfer:
         The larger scale then needs no steps to find the outlines again (after the Laplacian pyramid
         of Kolkin et al., "Style Transfer by Relaxed Optimal Transport", CVPR 2019).
         """
+        if self._frame is not None:
+            return self._frame.enlarged(picture, size)
         grown = resize(picture, size)
         if self.settings.detail and self.settings.init in ("content", "file"):
             fine = self._initial(size).to(grown.device)
@@ -259,6 +274,28 @@ class Transfer:
         """The engine of one scale; its targets are measured with ``memory_plan``."""
         memory_plan, self.memory_plan = self.memory_plan, measured_in(self.memory_plan, resume)
         self._engine = AdaptiveEngine(self._vgg, self._objective(scale, canvas), memory_plan)
+
+    def carried(self, paint: Tensor) -> Result:
+        """The result for a frame of a clip whose paint comes from other frames.
+
+        Args:
+            paint: ``(1, 3, *size)`` in [0, 1], on the CPU.
+        """
+        settings = dataclasses.replace(self.settings, blend=1.0)
+        styles = self.styles or self._parts.styles
+        pixels = finished(paint, self.content, styles, settings, self._reference)
+        return Result(
+            pixels=with_photo(pixels, self.content, self._regions),
+            alpha=alpha_of(self.content, self.size),
+            recipe=self._recipe([], interrupted=False, memory_plan=self.memory_plan),
+            interrupted=False,
+            notes=tuple(self.notes),
+        )
+
+    @property
+    def painted_area(self) -> Tensor | None:
+        """How much of the paint shows where, ``(1, 1, *size)`` in [0, 1]; None for everywhere."""
+        return None if self._regions is None else self._regions.area
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
@@ -274,7 +311,7 @@ class Transfer:
         """A picture of any size with the requested colours and the kept regions."""
         picture = picture.cpu().contiguous()
         styles = self.styles or self._parts.styles
-        painted = finished(picture, self.content, styles, self.settings)
+        painted = finished(picture, self.content, styles, self.settings, self._reference)
         return with_photo(painted, self.content, self._regions)
 
     def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Result:
@@ -302,18 +339,21 @@ class Transfer:
                 **resolved_crops(self._all_styles, self.settings),
                 "content_weight": self.settings.content_loss_weight,
             },
-            losses=outcomes[-1].losses,
+            losses=outcomes[-1].losses if outcomes else {},
             interrupted=interrupted,
             preset=self._preset,
         )
 
     def _build_optimizer(self) -> Optimizer:
+        caution = 1.0 if self._frame is None else self._frame.caution
         if self.settings.optimizer == "lbfgs":
-            return LBFGS(self.memory_plan.history)
-        return Adam(self.settings.learning_rate, average=self.settings.averaging)
+            return LBFGS(self.memory_plan.history, FIRST_STEP * caution)
+        return Adam(self.settings.learning_rate * caution, average=self.settings.averaging)
 
     def _initial(self, size: tuple[int, int]) -> Tensor:
         """The picture before the first step, ``(1, 3, *size)``."""
+        if self._frame is not None:
+            return resize_clamped(self._frame.start, size)
         if self.settings.init == "noise":
             generator = torch.Generator().manual_seed(self.settings.seed or 0)
             return torch.rand(1, 3, *size, generator=generator)
@@ -328,7 +368,7 @@ class Transfer:
         Patches of colour and of light decide where the strokes go. Finer noise would only be
         smoothed away.
         """
-        if self.settings.seed is None or self.settings.init == "noise":
+        if self.settings.seed is None or self.settings.init == "noise" or self._frame:
             return start
         generator = torch.Generator().manual_seed(self.settings.seed)
         size = (start.shape[2], start.shape[3])
@@ -352,6 +392,8 @@ class Transfer:
             pixels.append(SmoothnessLoss(settings.smoothness))
         if settings.edges:
             pixels.append(EdgesLoss(self._photo(canvas), settings.edges))
+        if self._frame is not None:
+            pixels.append(self._frame.loss(canvas, self.device.name))
         return Objective(features, pixels)
 
     def _style_losses(self, share: float, canvas: Canvas) -> Sequence[FeatureLoss]:
