@@ -184,9 +184,7 @@ def save_frames(frames: Sequence[Picture], folder: Path) -> list[Path]:
     return paths
 
 
-def report(
-    clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Path | None
-) -> None:
+def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Path | None) -> None:
     """Print a table with a line for each clip."""
     judge = Judge("vgg19") if style is not None else None
     floors: dict[int, float] = {}

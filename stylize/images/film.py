@@ -30,7 +30,12 @@ MAX_GIF_FPS = 50  # players take delays below 2/100 s for a tenth
 
 _SUFFIXES = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp", ".mp4": "mp4"}
 
-_MAX_SIDE_PX = {"gif": 65_535, "webp": 16_383, "mp4": 16_384, "webm": 16_384}  # limits of the formats and of x264
+_MAX_SIDE_PX = {
+    "gif": 65_535,
+    "webp": 16_383,
+    "mp4": 16_384,
+    "webm": 16_384,
+}  # limits of the formats and of x264
 
 _MAX_PALETTE_SAMPLE_PX = 256
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -183,7 +182,7 @@ def frame_rate(times: Sequence[Fraction]) -> Fraction | None:
     return rate if regular else None
 
 
-def _write(  # noqa: PLR0913 (what decides a file)
+def _write(
     path: Path,
     frames: Iterable[tuple[NDArray[np.uint8], Fraction]],
     rate: Fraction | None,
@@ -204,7 +203,7 @@ def _write(  # noqa: PLR0913 (what decides a file)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):
             raise
-        raise OutputError(f"the {codec} encoder failed: {error.strerror}") from error
+        raise OutputError(f"the {container} encoder failed: {error.strerror}") from error
 
 
 def read_comment(source: Path | bytes, title: str) -> str | None:

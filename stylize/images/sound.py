@@ -126,7 +126,10 @@ class Track:
         def packets() -> Iterator[tuple[Fraction, Any]]:
             context = new.codec_context
             resampler = av.AudioResampler(
-                format=context.format, layout=context.layout, rate=rate, frame_size=context.frame_size
+                format=context.format,
+                layout=context.layout,
+                rate=rate,
+                frame_size=context.frame_size,
             )
             for frame in self._samples(stream):
                 for each in resampler.resample(frame):

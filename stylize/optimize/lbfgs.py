@@ -10,7 +10,6 @@ from torch import Tensor
 from stylize.losses.loss import Evaluation
 from stylize.optimize.snapshot import State, of_shape
 
-
 # Length of the first step at each size, see LBFGS.
 FIRST_STEP = 0.01
 

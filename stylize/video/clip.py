@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -523,7 +523,7 @@ class Animation(Clip):
         times, transparent, size = [Fraction(0)], False, (1, 1)
         for image in self._images():
             size = (image.height, image.width)
-            transparent = transparent or image.has_transparency_data
+            transparent = transparent or _is_transparent(image)
             delay = round(image.info.get("duration", _DEFAULT_DELAY_MS))
             delay = delay if delay >= _LEAST_DELAY_MS else _DEFAULT_DELAY_MS
             times.append(times[-1] + Fraction(delay, 1000))
@@ -549,6 +549,13 @@ class Animation(Clip):
                 raise
             message = error.message.replace("not a picture this program reads", "no clip")
             raise PictureError(message, hint=f"it reads {READABLE}") from error
+
+
+def _is_transparent(image: Image.Image) -> bool:
+    """Whether some pixel is not opaque."""
+    if not image.has_transparency_data:
+        return False
+    return bool(np.asarray(image.convert("RGBA"))[..., 3].min() < 255)
 
 
 class FrameFiles(Clip):
@@ -622,8 +629,10 @@ def _require_whole(names: Sequence[str], title: str) -> None:
     matches = [_NUMBER.search(Path(name).stem) for name in names]
     if not all(matches):
         return
+    if len({match.string[: match.start()] for match in matches if match}) > 1:
+        return
     numbers = sorted(int(match[1]) for match in matches if match)
-    steps = [after - before for before, after in zip(numbers, numbers[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(numbers)]
     usual = min(steps, default=1)
     # Numbers far apart are no count of frames.
     if usual < 1 or sum(step == usual for step in steps) * 2 < len(steps):

@@ -46,7 +46,7 @@ def to_screen(values: NDArray[np.uint16], curve: str) -> NDArray[np.uint8]:
     # Paper at half of a screen's light would look grey.
     paper = (1 + 1 / white**2) / 2
     light = light * (mapped / np.maximum(luma, 1e-6)) / paper
-    linear = np.clip(light @ _TO_SRGB.T, 0, 1)
+    linear = np.clip(light @ _TO_SRGB.T, 0, 1).astype(np.float32)
     encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     levels: NDArray[np.uint8] = (encoded * 255 + 0.5).astype(np.uint8)
     return levels
@@ -64,5 +64,5 @@ def _hlg(signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """Light of a screen of 1000 cd/m², in cd/m²."""
     scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - _C) / _A) + _B) / 12)
     luma = np.maximum(scene @ _LUMA, 1e-6)[..., None]
-    light: NDArray[np.float32] = _PEAK * scene * luma ** np.float32(_GAMMA - 1)
-    return light
+    light = np.float32(_PEAK) * scene * luma ** np.float32(_GAMMA - 1)
+    return light.astype(np.float32)

@@ -188,9 +188,7 @@ class _Painter(ABC):
 
     def _photo(self, index: int, photo: Frames) -> Tensor:
         """A frame as it was filmed, at the size of the result."""
-        found = self._kept(
-            ("photo", index), lambda: resize_clamped(photo(index).pixels, self.size)
-        )
+        found = self._kept(("photo", index), lambda: resize_clamped(photo(index).pixels, self.size))
         assert found is not None
         return found
 
@@ -323,7 +321,9 @@ def recoloured(photo: Tensor, other: Tensor, painted: Tensor) -> Tensor:
     Returns:
         The photo under the affine map of colours that leads from ``other`` to ``painted`` best.
     """
-    height, width = (max(1, round(side * _SMALL / max(photo.shape[2:]))) for side in photo.shape[2:])
+    height, width = (
+        max(1, round(side * _SMALL / max(photo.shape[2:]))) for side in photo.shape[2:]
+    )
     seen = resize_clamped(other, (height, width)).flatten(2)[0].double()
     wanted = resize_clamped(painted, (height, width)).flatten(2)[0].double()
     centre, mean = seen.mean(1, keepdim=True), wanted.mean(1, keepdim=True)

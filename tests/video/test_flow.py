@@ -11,6 +11,7 @@ from torch import Tensor
 from stylize.video.flow import motion, warped
 from tests.conftest import cat
 
+
 def moved(picture: Tensor, right: int, down: int) -> Tensor:
     return picture.roll((down, right), (2, 3))
 
@@ -21,9 +22,7 @@ def test_whole_pixels_are_fetched_exactly() -> None:
     flow[:, 0], flow[:, 1] = 3, -2
     for mode in ("bilinear", "bicubic"):
         fetched = warped(picture, flow, mode)
-        torch.testing.assert_close(
-            fetched[..., 2:, :-3], picture[..., :-2, 3:], atol=1e-5, rtol=0
-        )
+        torch.testing.assert_close(fetched[..., 2:, :-3], picture[..., :-2, 3:], atol=1e-5, rtol=0)
 
 
 def test_bilinear_is_that_of_opencv() -> None:
