@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,13 @@ from stylize.cli.requests import Messages, take
 from stylize.cli.run import DOING, emit_start
 from stylize.cli.transfer import TransferLook
 from stylize.cli.transfer import read_look as read_transfer
-from stylize.errors import CheckpointError, OutputError, SettingError, UsageError
+from stylize.errors import (
+    CheckpointError,
+    MissingExtraError,
+    OutputError,
+    SettingError,
+    UsageError,
+)
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
@@ -50,12 +57,15 @@ from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 
 if TYPE_CHECKING:
+    from stylize.cli.replay import ReplayRequest
     from stylize.images.read import Picture
     from stylize.optimize.loop import Step
     from stylize.runs.result import Result
     from stylize.video.clip import Clip, Cut
     from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
     from stylize.video.turns import Turn
+
+_QUALITY = 90
 
 CODECS = ("h264", "h265", "av1", "vp9")
 
@@ -127,7 +137,7 @@ def video_options(function: Decorated) -> Decorated:
             option(
                 "--quality",
                 type=click.IntRange(1, 100),
-                default=90,
+                default=_QUALITY,
                 metavar="N",
                 group=Group.OUTPUT,
                 help="Quality for mp4, WebM and WebP, 1 to 100.  [90]",
@@ -313,6 +323,7 @@ def read_request(
     """Build the request, and check all that can be checked before the clip is opened."""
     from stylize.video.clip import Cut
 
+    require_libraries()
     messages = take(Messages, options)
     cut = Cut(*(options.pop(name) for name in ("start", "end", "fps")))
     cut.check()
@@ -327,11 +338,24 @@ def read_request(
     look = read(options)
     note_idle(settings, said)
     check_sources([clip, *look.sources])
-    target = choose_target(clip, look, wanted)
+    values = {**look.names, **placeholders(look.settings)}
+    target = choose_target(clip, look.sources, look.words, wanted, values)
     if reporting.compare is not None and target.format == "folder":
         raise UsageError("--compare needs a clip file as the output", hint="-o NAME.mp4")
     note_idle_output(target)
     return VideoRequest(clip, look, settings, cut, target, preview, dry_run, reporting)
+
+
+def require_libraries() -> None:
+    """Check that PyAV and OpenCV are installed, before anything else is done.
+
+    Raises:
+        MissingExtraError: they are not.
+    """
+    libraries = {"av": "av", "cv2": "opencv-python-headless"}
+    missing = [package for module, package in libraries.items() if find_spec(module) is None]
+    if missing:
+        raise MissingExtraError("stylize video", " ".join(missing))
 
 
 def check_sources(sources: Sequence[str]) -> None:
@@ -361,8 +385,22 @@ def note_idle_output(target: Target) -> None:
         note("--keep-frames has no effect without a clip file as the output")
 
 
-def choose_target(clip: str, look: Look, wanted: Mapping[str, Any]) -> Target:
-    """The file or folder to write, checked to be writable."""
+def choose_target(
+    clip: str,
+    sources: Sequence[str],
+    words: str,
+    wanted: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> Target:
+    """The file or folder to write, checked to be writable.
+
+    Args:
+        clip: its name and folder are used where no output is named.
+        sources: other inputs, which are never written to.
+        words: added to the clip's name.
+        wanted: the output options by name.
+        values: of the placeholders in ``-o``.
+    """
     from stylize.images.atomic import check_writable
     from stylize.images.destinations import make_folder
     from stylize.video.run import FOLDER, Target, format_for
@@ -370,17 +408,16 @@ def choose_target(clip: str, look: Look, wanted: Mapping[str, Any]) -> Target:
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
     content = Path(clip).parent if is_pattern(clip) else Path(clip).absolute()
-    values = {**look.names, **placeholders(look.settings)}
     output = filled(wanted["output"], str(content), values)
     rest = {name: wanted[name] for name in ("codec", "quality", "overwrite", "keep_frames")}
-    inputs = [Path(each) for each in (clip, *look.sources) if os.path.exists(each)]
+    inputs = [Path(each) for each in (clip, *sources) if os.path.exists(each)]
     overwrite: bool = wanted["overwrite"]
     if output is None and (os.path.isdir(clip) or is_pattern(clip)):
-        output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{look.words}/"
+        output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{words}/"
     if output is not None and (not Path(output).suffix or output.endswith(("/", os.sep))):
         check_folder(Path(output), inputs, overwrite=overwrite)
         return Target(Path(output), FOLDER, **rest)
-    path = choose_file(output, content, look.words, inputs, overwrite=overwrite)
+    path = choose_file(output, content, words, inputs, overwrite=overwrite)
     make_folder(path.parent, None)
     check_writable(path)
     return Target(path, format_for(path), **rest)
@@ -456,8 +493,10 @@ def perform(request: VideoRequest) -> int:
 
 def announce(job: Request) -> None:
     """Say what is unusual about the clip and what becomes of it."""
-    for each in [*job.clip.outline.notes, *job.target.check(job.outline, job.size)]:
+    for each in job.clip.outline.notes:
         note(f"{job.clip.name}: {each}")
+    for each in job.target.check(job.outline, job.size):
+        note(f"{job.target.path.name}: {each}")
 
 
 def paint_clip(job: Request, reporting: Reporting) -> int:
@@ -595,11 +634,15 @@ def duration(seconds: float) -> str:
 
 def say_plan(job: Request, reporting: Reporting) -> int:
     """Say what the clip will cost, as if it were one shot."""
-    from stylize.video.preview import frames_at, seconds_of, still_painter
+    from stylize.video.preview import frames_at, still_painter
+    from stylize.video.run import seconds_of
+    from stylize.video.turns import turns_of
 
     count, needed = len(job.outline.times) - 1, job.bytes_needed()
     painter = still_painter(job, frames_at(job, [0])[0])
-    seconds = seconds_of(painter, [range(count)], job.video)
+    shot = range(count)
+    costs = seconds_of(painter, [(turn, shot) for turn in turns_of(shot, job.video)])
+    seconds = None if costs is None else sum(costs)
     if reporting.messages.as_json:
         emit_start(job.target.path, plan_of(painter, count), estimate_of(seconds, needed))
     else:
@@ -634,6 +677,12 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
     """Paint what is missing, put the clip together, report; the exit code."""
     for each in run.painter.notes:
         note(each)
+    if reporting.messages.verbose:
+        device = run.painter.device
+        threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
+        say(f"device {device.name}, {device.precision}, {threads}")
+        shots = len({shot.start for _, shot in run.turns})
+        say(f"{shots} shot{'s' if shots > 1 else ''}")
     costs, needed = run.costs(), run.request.bytes_needed()
     left = None if costs is None else sum(costs[run.done :])
     if reporting.messages.as_json:
@@ -752,7 +801,7 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
     if record is None:
         raise CheckpointError(f"{folder} holds no unfinished clip")
     place, *words = record.command or ("",)
-    if words[:1] != ["video"] or not os.path.isdir(place):
+    if words[:1] not in (["video"], ["replay"]) or not os.path.isdir(place):
         raise CheckpointError(
             f"{folder} does not say which command made it", hint="repeat that command"
         )
@@ -761,3 +810,39 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
         root = click.get_current_context().find_root().command
         code = root.main(words, "stylize", standalone_mode=False, obj=words)
     return int(code or 0)
+
+
+def replay_clip(request: ReplayRequest) -> int:
+    """Make a clip again from its recipe, or with a change; the exit code."""
+    from stylize.reruns.clips import ClipInputs, clip_request
+    from stylize.runs.inputs import remember
+    from stylize.video.clip import is_clip, open_clip
+
+    require_libraries()
+    output, messages = request.output, request.messages
+    for name in ("format", "save_steps", "film"):
+        if getattr(output, name):
+            raise SettingError(f"--{name.replace('_', '-')} is not for clips")
+    quality = output.quality if is_typed("quality") else _QUALITY
+    wanted = {"output": output.output, "overwrite": output.overwrite, "quality": quality}
+    files = [str(path) for path in request.paths]
+    target = choose_target(
+        str(request.file),
+        files,
+        "-".join(request.changes) or "replay",
+        {**wanted, "codec": None, "keep_frames": False},
+        placeholders(request.settings),
+    )
+    load_torch()
+    inputs = ClipInputs()
+    for each, path in zip(request.wanted, request.paths, strict=True):
+        if each.role == "content" or is_clip(str(path)):
+            inputs.clips[each.role] = open_clip(str(path), target.path)
+            remember(path, each.sha256)
+        else:
+            inputs.pictures.append((each.role, open_picture(str(path), messages)))
+    job = clip_request(request.recipe, request.settings, request.overrides, inputs, target)
+    context = click.get_current_context()
+    job = dataclasses.replace(job, command=(os.getcwd(), *context.find_root().obj))
+    announce(job)
+    return paint_clip(job, Reporting(messages, show=output.show, started=request.started))

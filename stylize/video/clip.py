@@ -6,6 +6,7 @@ Every frame is upright, in sRGB, with square pixels and 8 bits per channel.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 from abc import ABC, abstractmethod
@@ -348,18 +349,24 @@ class VideoFile(Clip):
     def _times(self, container: Any, stream: Any) -> list[Fraction]:
         """When each frame is shown, from the file's index, without decoding."""
         container.seek(0)
-        found, length = [], Fraction(0)
+        found: list[int | None] = []
+        last, length = -math.inf, Fraction(0)
         for packet in container.demux(stream):
             if packet.size and not packet.is_discard:
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 found.append(stamp)
-                length = (packet.duration or 0) * stream.time_base
+                if stamp is None or stamp > last:  # the last frame shown comes before others
+                    last = last if stamp is None else stamp
+                    length = (packet.duration or 0) * stream.time_base
         step = 1 / Fraction(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
-        if None in found or len(set(found)) < len(found):
+        stamps = sorted({stamp for stamp in found if stamp is not None})
+        if len(stamps) < len(found):
             times = [index * step for index in range(len(found))]
         else:
-            times = [stamp * stream.time_base - self._origin for stamp in sorted(found)]
+            times = [stamp * stream.time_base - self._origin for stamp in stamps]
             times = [time for time in times if time >= 0] or times
+        if not times:
+            raise PictureError(f"{self._title} holds no frames")
         end = times[-1] + (length or step)
         if self._length is not None and end < self._length - max(_MISSING_S, 2 * step):
             raise PictureError(
@@ -412,10 +419,13 @@ class VideoFile(Clip):
     def _finished(
         self, raws: Iterable[tuple[Any, Fraction]], stream: Any, notes: list[str]
     ) -> Iterator[Frame]:
-        fields = _Fields(self._av, stream)
-        for raw, time in fields.merged(raws):
-            if not notes:
-                notes += self._notes(raw, stream)
+        def noted() -> Iterator[tuple[Any, Fraction]]:
+            for raw, time in raws:
+                if not notes:
+                    notes.extend(self._notes(raw, stream))
+                yield raw, time
+
+        for raw, time in _Fields(self._av).merged(noted()):
             yield Frame(self._pixels(raw, stream), time)
 
     def _notes(self, raw: Any, stream: Any) -> list[str]:
@@ -472,8 +482,8 @@ _LANCZOS = Image.Resampling.LANCZOS
 class _Fields:
     """Merges the two fields of interlaced frames."""
 
-    def __init__(self, av: Any, stream: Any) -> None:
-        self._av, self._stream = av, stream
+    def __init__(self, av: Any) -> None:
+        self._av = av
 
     def merged(self, raws: Iterable[tuple[Any, Fraction]]) -> Iterator[tuple[Any, Fraction]]:
         """The frames, whole; those that are not interlaced stay as they are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import torch
@@ -13,10 +13,9 @@ from stylize.images.contact_sheet import contact_sheet
 from stylize.images.read import Picture
 from stylize.images.write import write_picture
 from stylize.runs.recipe import to_text
-from stylize.settings.video import VideoSettings
 from stylize.video.clip import Clip, Frame, cut_frames
 from stylize.video.run import Painter, Request
-from stylize.video.turns import Turn, turns_of
+from stylize.video.turns import Turn
 
 
 def frames_at(request: Request, places: Collection[int]) -> dict[int, Picture]:
@@ -52,22 +51,6 @@ def still_painter(request: Request, reference: Picture) -> Painter:
         raise PictureError(f"{mask.name} holds no frames")
 
     return request.make(reference, first)
-
-
-def seconds_of(painter: Painter, shots: Sequence[range], video: VideoSettings) -> float | None:
-    """How long a clip will take; None where nobody knows."""
-    total = 0.0
-    known: dict[tuple[bool, bool, int], float | None] = {}
-    for shot in shots:
-        for turn in turns_of(shot, video):
-            key = (turn.carried, turn.index == shot.start, turn.number)
-            if key not in known:
-                known[key] = painter.cost(turn, shot).seconds
-            seconds = known[key]
-            if seconds is None:
-                return None
-            total += seconds
-    return total
 
 
 def paint_preview(

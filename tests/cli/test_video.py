@@ -78,7 +78,8 @@ def test_a_stopped_clip_continues_bit_for_bit(run, network, tmp_path, clip, styl
     assert target.read_bytes() == (tmp_path / "a.webp").read_bytes()
 
 
-def test_another_setting_is_refused(run, network, tmp_path, clip, style, monkeypatch):
+def test_another_setting_is_refused(run, network, tmp_path, style, monkeypatch):
+    clip = write_clip(tmp_path / "clip.mp4", 3)
     target = tmp_path / "out.gif"
     words = ("video", "transfer", clip, style, "-o", target, *QUICK)
     stop_at_first_frame(monkeypatch)
