@@ -46,7 +46,6 @@ from stylize.cli.transfer import read_look as read_transfer
 from stylize.errors import (
     CheckpointError,
     MissingExtraError,
-    OutputError,
     SettingError,
     UsageError,
 )
@@ -401,13 +400,12 @@ def choose_target(
         wanted: the output options by name.
         values: of the placeholders in ``-o``.
     """
-    from stylize.images.atomic import check_writable
     from stylize.images.destinations import make_folder
     from stylize.video.run import FOLDER, Target, format_for
 
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
-    content = Path(clip).parent if is_pattern(clip) else Path(clip).absolute()
+    content = Path(clip).parent if is_pattern(clip) else Path(clip)
     output = filled(wanted["output"], str(content), values)
     rest = {name: wanted[name] for name in ("codec", "quality", "overwrite", "keep_frames")}
     inputs = [Path(each) for each in (clip, *sources) if os.path.exists(each)]
@@ -415,12 +413,14 @@ def choose_target(
     if output is None and (os.path.isdir(clip) or is_pattern(clip)):
         output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{words}/"
     if output is not None and (not Path(output).suffix or output.endswith(("/", os.sep))):
-        check_folder(Path(output), inputs, overwrite=overwrite)
-        return Target(Path(output), FOLDER, **rest)
-    path = choose_file(output, content, words, inputs, overwrite=overwrite)
-    make_folder(path.parent, None)
-    check_writable(path)
-    return Target(path, format_for(path), **rest)
+        target = Target(Path(output), FOLDER, **rest)
+        make_folder(target.path.absolute().parent, None)
+    else:
+        path = choose_file(output, content, words, inputs, overwrite=overwrite)
+        make_folder(path.parent, None)
+        target = Target(path, format_for(path), **rest)
+    target.require_free(inputs)
+    return target
 
 
 def choose_file(
@@ -447,29 +447,6 @@ def choose_file(
     )
 
 
-def check_folder(folder: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
-    """Check that a folder of frames can be written, and that nothing else would be lost.
-
-    Raises:
-        OutputError: it cannot be made, or holds other things.
-    """
-    from stylize.images.atomic import check_writable
-    from stylize.images.destinations import make_folder
-
-    if os.path.lexists(folder):
-        if not folder.is_dir():
-            raise OutputError(f"{folder} is not a folder")
-        names = os.listdir(folder)
-        if any(each.samefile(folder) or each.parent.samefile(folder) for each in inputs):
-            raise OutputError(f"{folder} holds an input of this run", hint="choose another -o")
-        if names and not overwrite:
-            raise OutputError(f"{folder} already exists", hint="replace it with --overwrite")
-        if any(not name.endswith(".png") for name in names):
-            raise OutputError(f"{folder} holds other files", hint="choose another -o")
-    make_folder(folder.absolute().parent, None)
-    check_writable(folder.absolute().parent / "picture.png")
-
-
 def perform(request: VideoRequest) -> int:
     """Paint the clip; the exit code."""
     from stylize.runs.inputs import remember
@@ -493,10 +470,8 @@ def perform(request: VideoRequest) -> int:
 
 def announce(job: Request) -> None:
     """Say what is unusual about the clip and what becomes of it."""
-    for each in job.clip.outline.notes:
-        note(f"{job.clip.name}: {each}")
-    for each in job.target.check(job.outline, job.size):
-        note(f"{job.target.path.name}: {each}")
+    for each in job.check():
+        note(each)
 
 
 def paint_clip(job: Request, reporting: Reporting) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from PIL import Image
 
 from stylize.errors import InterruptedRunError, OutputError, PictureError
 from stylize.images import mp4
-from stylize.images.atomic import refusals_named
+from stylize.images.atomic import check_writable, refusals_named
 from stylize.images.film import MAX_GIF_FPS, animation_format, check_sides, write_clip
 from stylize.images.open import opened, pixel_limit
 from stylize.images.read import Picture
@@ -80,6 +81,35 @@ class Target:
     quality: int = 90
     overwrite: bool = False
     keep_frames: bool = False
+
+    def require_free(self, inputs: Sequence[Path] = ()) -> None:
+        """Check that the file or folder can be written, and that nothing else would be lost.
+
+        Args:
+            inputs: files that are never replaced.
+
+        Raises:
+            OutputError: it cannot.
+        """
+        path = self.path
+        if self.format != FOLDER:
+            check_writable(path)
+            if any(path.exists() and each.samefile(path) for each in inputs):
+                raise OutputError(f"{path} is an input of this run", hint="write to another file")
+            if os.path.lexists(path) and not self.overwrite:
+                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            return
+        if os.path.lexists(path):
+            if not path.is_dir():
+                raise OutputError(f"{path} is not a folder")
+            names = os.listdir(path)
+            if any(each.samefile(path) or each.parent.samefile(path) for each in inputs):
+                raise OutputError(f"{path} holds an input of this run", hint="choose another one")
+            if names and not self.overwrite:
+                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            if any(not name.endswith(".png") for name in names):
+                raise OutputError(f"{path} holds other files", hint="choose another folder")
+        check_writable(path.absolute().parent / "picture.png")
 
     def check(self, clip: Outline, size: tuple[int, int]) -> list[str]:
         """Check that the clip can be written; return what a user may want to know.
@@ -198,6 +228,13 @@ class Request:
         if size[0] >= source[0] or size[1] >= source[1]:
             return source
         return size if result_size(self.settings, size) == size else source
+
+    def check(self) -> list[str]:
+        """Check that the clip can be written; see :meth:`Target.check`."""
+        written = self.target.path.name
+        found = [f"{self.clip.name}: {each}" for each in self.clip.outline.notes]
+        notes = self.target.check(self.outline, self.size)
+        return [*found, *(f"{written}: {each}" for each in notes)]
 
     def bytes_needed(self) -> float:
         """Room that the work folder takes on the disk."""
@@ -422,6 +459,12 @@ class ClipRun:
         """What recipes say about the clip."""
         cut = {name: _text(value) for name, value in vars(self.request.cut).items() if value}
         return {"frames": self.count, **cut, **to_document(self.request.video)}
+
+    def result(self, index: int) -> Result:
+        """The newest result of a frame."""
+        path = self.work.newest_path(index)
+        picture = self.work.newest(index)
+        return Result(picture.pixels, picture.alpha, load_recipe(path), False)
 
     def recipe(self) -> dict[str, Any]:
         """The recipe of the whole clip."""
