@@ -360,7 +360,7 @@ def video_transfer(
 ) -> Iterator[Result]: ...
 
 
-@settings_shown(  # type: ignore[misc] (the overloads leave the settings to the reader)
+@settings_shown(  # type: ignore[misc]
     VideoTransferKeywords, _TRANSFER, VideoSettings(), Execution()
 )
 def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)

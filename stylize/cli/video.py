@@ -19,7 +19,7 @@ import click
 from stylize.cli.completion import FILE
 from stylize.cli.dream import DreamLook, picture_options
 from stylize.cli.dream import read_look as read_dream
-from stylize.cli.help import CommandGroup, Decorated, option
+from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.masks import region_options
 from stylize.cli.messages import echo, emit, say
@@ -106,98 +106,97 @@ class RateType(click.ParamType[Fraction]):
         return rate
 
 
-def video_options(function: Decorated) -> Decorated:
-    """The options that both kinds of clips share."""
-    return group_of(
-        [
-            option(
-                "-o",
-                "--output",
-                type=FILE,
-                metavar="FILE|DIR",
-                group=Group.OUTPUT,
-                everyday=True,
-                help="A clip (.mp4 .webm .gif .webp .apng), or a folder for PNG frames: a name "
-                "without extension.  [next to the clip]",
-            ),
-            option(
-                "--overwrite",
-                is_flag=True,
-                group=Group.OUTPUT,
-                everyday=True,
-                help="Replace an existing clip, or the unfinished frames of another one.",
-            ),
-            option(
-                "--codec",
-                type=click.Choice(CODECS),
-                group=Group.OUTPUT,
-                help="Codec for mp4 (h264, h265, av1) or WebM (vp9, av1).  [h264 or vp9]",
-            ),
-            option(
-                "--quality",
-                type=click.IntRange(1, 100),
-                default=_QUALITY,
-                metavar="N",
-                group=Group.OUTPUT,
-                help="Quality for mp4, WebM and WebP, 1 to 100.  [90]",
-            ),
-            option(
-                "--keep-frames",
-                is_flag=True,
-                group=Group.OUTPUT,
-                help="Keep the painted frames next to the clip.",
-            ),
-            option(
-                "--compare",
-                type=click.Choice(["side", "split"]),
-                group=Group.OUTPUT,
-                help="Also write a clip that shows the original next to the result, or its left "
-                "half over the result.",
-            ),
-            option(
-                "--preview",
-                is_flag=True,
-                group=Group.OUTPUT,
-                everyday=True,
-                help="Paint only the first, the middle and the last frame, and a sheet of them.",
-            ),
-            open_option,
-            option(
-                "-n",
-                "--dry-run",
-                is_flag=True,
-                group=Group.EXECUTION,
-                everyday=True,
-                help="Say how many frames there are and how long they will take, and exit.",
-            ),
-            option(
-                "--start",
-                type=TimeType(),
-                metavar="TIME",
-                group=Group.VIDEO,
-                everyday=True,
-                help="Begin here: seconds, or 1:02.5.",
-            ),
-            option(
-                "--end",
-                type=TimeType(),
-                metavar="TIME",
-                group=Group.VIDEO,
-                everyday=True,
-                help="End here, counted from the beginning of the clip.",
-            ),
-            option(
-                "--fps",
-                type=RateType(),
-                metavar="N",
-                group=Group.VIDEO,
-                everyday=True,
-                help="Frames per second; the clip stays as long as it is.  [as in the clip; 25 for"
-                " a folder]",
-            ),
-            settings_options(VideoSettings),
-        ]
-    )(function)
+# The options that both kinds of clips share.
+video_options = group_of(
+    [
+        option(
+            "-o",
+            "--output",
+            type=FILE,
+            metavar="FILE|DIR",
+            group=Group.OUTPUT,
+            everyday=True,
+            help="A clip (.mp4 .webm .gif .webp .apng), or a folder for PNG frames: a name "
+            "without extension.  [next to the clip]",
+        ),
+        option(
+            "--overwrite",
+            is_flag=True,
+            group=Group.OUTPUT,
+            everyday=True,
+            help="Replace an existing clip, or the unfinished frames of another one.",
+        ),
+        option(
+            "--codec",
+            type=click.Choice(CODECS),
+            group=Group.OUTPUT,
+            help="Codec for mp4 (h264, h265, av1) or WebM (vp9, av1).  [h264 or vp9]",
+        ),
+        option(
+            "--quality",
+            type=click.IntRange(1, 100),
+            default=_QUALITY,
+            metavar="N",
+            group=Group.OUTPUT,
+            help="Quality for mp4, WebM and WebP, 1 to 100.  [90]",
+        ),
+        option(
+            "--keep-frames",
+            is_flag=True,
+            group=Group.OUTPUT,
+            help="Keep the painted frames next to the clip.",
+        ),
+        option(
+            "--compare",
+            type=click.Choice(["side", "split"]),
+            group=Group.OUTPUT,
+            help="Also write a clip that shows the original next to the result, or its left "
+            "half over the result.",
+        ),
+        option(
+            "--preview",
+            is_flag=True,
+            group=Group.OUTPUT,
+            everyday=True,
+            help="Paint only the first, the middle and the last frame, and a sheet of them.",
+        ),
+        open_option,
+        option(
+            "-n",
+            "--dry-run",
+            is_flag=True,
+            group=Group.EXECUTION,
+            everyday=True,
+            help="Say how many frames there are and how long they will take, and exit.",
+        ),
+        option(
+            "--start",
+            type=TimeType(),
+            metavar="TIME",
+            group=Group.VIDEO,
+            everyday=True,
+            help="Begin here: seconds, or 1:02.5.",
+        ),
+        option(
+            "--end",
+            type=TimeType(),
+            metavar="TIME",
+            group=Group.VIDEO,
+            everyday=True,
+            help="End here, counted from the beginning of the clip.",
+        ),
+        option(
+            "--fps",
+            type=RateType(),
+            metavar="N",
+            group=Group.VIDEO,
+            everyday=True,
+            help="Frames per second; the clip stays as long as it is.  [as in the clip; 25 for"
+            " a folder]",
+        ),
+        settings_options(VideoSettings),
+    ]
+)
 
 
 @click.group(cls=CommandGroup)
@@ -452,6 +451,7 @@ def perform(request: VideoRequest) -> int:
     from stylize.runs.inputs import remember
     from stylize.video.clip import FrameFiles, open_clip
 
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 says what goes wrong, not more
     clip = open_clip(request.clip, request.target.path)
     if isinstance(clip, FrameFiles) and request.cut.fps is not None:
         clip.at_rate(request.cut.fps)

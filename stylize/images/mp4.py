@@ -45,6 +45,7 @@ class _Encoder:
         worst, best: constant rate factors for the qualities 0 and 100.
         options: further options.
         even: whether both sides must be even.
+        least_px: the smallest side that it takes.
     """
 
     name: str
@@ -52,12 +53,13 @@ class _Encoder:
     best: float
     options: dict[str, str]
     even: bool = True
+    least_px: int = 16
 
 
 _ENCODERS = {
     "h264": _Encoder("libx264", 40, 15, {"rc-lookahead": str(_LOOK_AHEAD)}),
-    "h265": _Encoder("libx265", 42, 17, {"x265-params": "log-level=none"}),
-    "av1": _Encoder("libsvtav1", 63, 20, {"preset": "8"}),
+    "h265": _Encoder("libx265", 42, 17, {"x265-params": "log-level=none"}, least_px=64),
+    "av1": _Encoder("libsvtav1", 63, 20, {"preset": "8"}, least_px=64),
     "vp9": _Encoder("libvpx-vp9", 63, 15, {"b": "0", "cpu-used": "2", "row-mt": "1"}, even=False),
 }
 
@@ -108,6 +110,17 @@ def check_codec(container: str, codec: str | None) -> str:
             f"this build of PyAV has no encoder for {codec}", hint="choose another --codec"
         ) from error
     return codec
+
+
+def check_least_side(size: tuple[int, int], codec: str) -> None:
+    """Check that frames are large enough for a codec.
+
+    Raises:
+        OutputError: they are not.
+    """
+    least = _ENCODERS[codec].least_px
+    if min(size) < least:
+        raise OutputError(f"{codec} needs at least {least} pixels a side", hint="use another codec")
 
 
 def needs_even_sides(codec: str) -> bool:

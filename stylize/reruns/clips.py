@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from typing import Any
@@ -13,6 +13,7 @@ from stylize.products.transfer.style_crop import recorded_crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.reruns.replay import execution_of
 from stylize.runs.recipe import not_followed
+from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
@@ -32,6 +33,13 @@ class ClipInputs:
 
     clips: dict[str, Clip] = field(default_factory=dict)
     pictures: list[tuple[str, Picture]] = field(default_factory=list)
+
+    def parts(self) -> dict[str, list[Picture]]:
+        """The pictures by their roles."""
+        found: dict[str, list[Picture]] = {}
+        for role, picture in self.pictures:
+            found.setdefault(role, []).append(picture)
+        return found
 
 
 def clip_request(
@@ -58,41 +66,14 @@ def clip_request(
     cut, video = read_clip(recipe)
     execution = execution_of(recipe, overrides)
     moving = {role: each for role, each in inputs.clips.items() if role != "content"}
-    preset = recipe.get("preset")
-    preset = preset if isinstance(preset, str) else None
 
     def make(reference: Picture, frames: MaskFrames) -> Painter:
         def parts(index: int) -> dict[str, list[Picture]]:
-            found: dict[str, list[Picture]] = {}
-            for role, picture in inputs.pictures:
-                found.setdefault(role, []).append(picture)
-            return found | {role: [frames(place, index)] for place, role in enumerate(moving)}
+            return inputs.parts() | {
+                role: [frames(place, index)] for place, role in enumerate(moving)
+            }
 
-        first = parts(0)
-        one = {role: pictures[0] for role, pictures in first.items()}
-        if not isinstance(settings, TransferSettings):
-            return DreamClipPainter(
-                reference,
-                settings,
-                video,
-                execution,
-                guide=one.get("guide"),
-                mask=(lambda index: parts(index)["mask"][0]) if moving else one.get("mask"),
-                preset=preset,
-            )
-        return ClipPainter(
-            reference,
-            first.get("style", []),
-            settings,
-            video,
-            execution,
-            start=one.get("start"),
-            masks=(lambda index: Masks.of_inputs(parts(index)))
-            if moving
-            else Masks.of_inputs(first),
-            preset=preset,
-            crops=recorded_crops(recipe),
-        )
+        return _painter(reference, recipe, settings, video, execution, parts, moving=bool(moving))
 
     return Request(
         clip=inputs.clips["content"],
@@ -103,6 +84,39 @@ def clip_request(
         inputs=[(role, picture.sha256) for role, picture in inputs.pictures],
         masks=list(moving.values()),
         target=target,
+    )
+
+
+def _painter(
+    reference: Picture,
+    recipe: Mapping[str, Any],
+    settings: Any,
+    video: VideoSettings,
+    execution: Execution,
+    parts: Callable[[int], dict[str, list[Picture]]],
+    *,
+    moving: bool,
+) -> Painter:
+    """The painter of a clip; ``parts`` gives the pictures of a frame by their roles."""
+    first = parts(0)
+    one = {role: pictures[0] for role, pictures in first.items()}
+    preset = recipe.get("preset")
+    preset = preset if isinstance(preset, str) else None
+    if not isinstance(settings, TransferSettings):
+        mask = (lambda index: parts(index)["mask"][0]) if moving else one.get("mask")
+        return DreamClipPainter(
+            reference, settings, video, execution, guide=one.get("guide"), mask=mask, preset=preset
+        )
+    return ClipPainter(
+        reference,
+        first.get("style", []),
+        settings,
+        video,
+        execution,
+        start=one.get("start"),
+        masks=(lambda index: Masks.of_inputs(parts(index))) if moving else Masks.of_inputs(first),
+        preset=preset,
+        crops=recorded_crops(recipe),
     )
 
 

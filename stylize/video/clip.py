@@ -50,7 +50,7 @@ _HDR = {16: "PQ", 18: "HLG"}
 _HD_ROWS = 720
 
 # A file that ends so much earlier than it says is incomplete.
-_MISSING_S = Fraction(1, 2)
+_MISSING_S = Fraction(1, 4)
 
 _NUMBER = re.compile(r"(\d+)(?=\D*$)")
 
@@ -350,14 +350,17 @@ class VideoFile(Clip):
         """When each frame is shown, from the file's index, without decoding."""
         container.seek(0)
         found: list[int | None] = []
-        last, length = -math.inf, Fraction(0)
-        for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
-                stamp = packet.pts if packet.pts is not None else packet.dts
+        last, length, reached = -math.inf, Fraction(0), Fraction(0)
+        for packet in container.demux([*container.streams.audio, stream]):
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            duration = (packet.duration or 0) * packet.time_base
+            if stamp is not None:
+                reached = max(reached, stamp * packet.time_base + duration - self._origin)
+            if packet.stream is stream and packet.size and not packet.is_discard:
                 found.append(stamp)
                 if stamp is None or stamp > last:  # the last frame shown comes before others
                     last = last if stamp is None else stamp
-                    length = (packet.duration or 0) * stream.time_base
+                    length = duration
         step = 1 / Fraction(stream.average_rate or stream.guessed_rate or FOLDER_FPS)
         stamps = sorted({stamp for stamp in found if stamp is not None})
         if len(stamps) < len(found):
@@ -367,14 +370,19 @@ class VideoFile(Clip):
             times = [time for time in times if time >= 0] or times
         if not times:
             raise PictureError(f"{self._title} holds no frames")
-        end = times[-1] + (length or step)
-        if self._length is not None and end < self._length - max(_MISSING_S, 2 * step):
+        times.append(times[-1] + (length or step))
+        self._require_whole(max(reached, times[-1]), 2 * step)
+        return times
+
+    def _require_whole(self, reached: Fraction, step: Fraction) -> None:
+        """Refuse a file that ends before it should."""
+        length = self._length
+        if length is not None and reached < length - max(_MISSING_S, step, length / 50):
             raise PictureError(
-                f"{self._title} is incomplete: it ends at {float(end):.2f} s of"
-                f" {float(self._length):.2f} s",
+                f"{self._title} is incomplete: it ends at {float(reached):.2f} s of"
+                f" {float(length):.2f} s",
                 hint="download or export it again",
             )
-        return [*times, end]
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
         with self._opened() as container:

@@ -126,6 +126,7 @@ class Target:
         height, width = size
         if self.format in mp4.CONTAINERS:
             codec = mp4.check_codec(self.format, self.codec)
+            mp4.check_least_side(size, codec)
             if (height % 2 or width % 2) and mp4.needs_even_sides(codec):
                 larger = f"{width + width % 2}×{height + height % 2}"
                 notes.append(f"{codec} needs even sides: {larger}, the last pixels are repeated")
@@ -489,9 +490,13 @@ class ClipRun:
             self.work.note(self.record)
             self._publish_folder()
             return target.path
-        if compare is not None:
-            self._write(_compared(target), self._side_by_side(compare), compare)
-        saved = self._write(target, self._pictures())
+        try:
+            if compare is not None:
+                self._write(_compared(target), self._side_by_side(compare), compare)
+            saved = self._write(target, self._pictures())
+        except OutputError as error:
+            message = f"{error.message}; the painted frames are kept in {self.work.folder}"
+            raise OutputError(message, hint=error.hint or "the same command continues") from error
         if target.keep_frames:
             self._lay_out()
         else:
