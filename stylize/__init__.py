@@ -45,7 +45,6 @@ __all__ = [
     "resume",
     "transfer",
     "tunnel",
-    "video",
 ]
 
 _HOMES = {

@@ -705,8 +705,8 @@ def paint_frames(
                     "frame",
                     frame=turn.index + 1,
                     frames=run.count,
-                    number=turn.number,
                     seconds=reporting.seconds,
+                    **{"pass": turn.number},
                 )
 
         return run.paint(on_turn, on_step, stop)
@@ -715,7 +715,7 @@ def paint_frames(
 def report_stopped(run: ClipRun, reporting: Reporting) -> None:
     """Say how to continue."""
     if reporting.messages.as_json:
-        emit_done(None, frames=run.frames_done, interrupted=True, seconds=reporting.seconds)
+        emit_clip(run, None, reporting)
     elif reporting.speaks:
         done = f"{run.frames_done} of {run.count} frames in {run.work.folder}"
         say(f"stopped after {done}; the same command continues")
@@ -725,20 +725,26 @@ def report(run: ClipRun, saved: Path, reporting: Reporting) -> None:
     """Say where the clip is."""
     height, width = run.painter.size
     if reporting.messages.as_json:
-        emit_done(
-            saved,
-            size=[width, height],
-            frames=run.count,
-            interrupted=False,
-            notes=[*notes_on_options()],
-            seconds=reporting.seconds,
-            recipe=run.summary,
-        )
+        emit_clip(run, saved, reporting)
     elif reporting.speaks:
         frames = f"{run.count} frame{'s' if run.count > 1 else ''} of {width}×{height}"
         say(f"saved {saved} ({frames}, {duration(reporting.seconds)})")
     if reporting.show:
         open_viewer(saved)
+
+
+def emit_clip(run: ClipRun, saved: Path | None, reporting: Reporting) -> None:
+    """Print the event that a clip is complete, or was stopped."""
+    height, width = run.painter.size
+    emit_done(
+        saved,
+        size=[width, height],
+        frames=run.frames_done,
+        interrupted=saved is None,
+        notes=[*notes_on_options()],
+        seconds=reporting.seconds,
+        recipe=run.summary or (run.recipe() if run.frames_done else {}),
+    )
 
 
 def paint_preview(job: Request, reporting: Reporting) -> int:
@@ -755,7 +761,16 @@ def paint_preview(job: Request, reporting: Reporting) -> int:
         if saved is None:
             return stop.exit_code
     if reporting.messages.as_json:
-        emit_done(saved[-1], frames=3, interrupted=False, seconds=reporting.seconds)
+        height, width = job.size
+        emit_done(
+            saved[-1],
+            size=[width, height],
+            frames=len(saved) - 1,
+            interrupted=False,
+            notes=[*notes_on_options()],
+            seconds=reporting.seconds,
+            recipe={},
+        )
     elif reporting.speaks:
         for each in saved:
             say(f"saved {each}")
