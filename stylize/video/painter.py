@@ -332,6 +332,9 @@ def recoloured(photo: Tensor, other: Tensor, painted: Tensor) -> Tensor:
     return flat.view_as(photo).clamp(0, 1)
 
 
+# Share of a dream that is new in every frame, at no coherence.
+_FRESH = 0.5
+
 # Least and largest share of a still's steps that a frame takes which continues others.
 _LEAST_PACE, _LARGEST_PACE = 0.2, 0.4
 
@@ -387,7 +390,7 @@ class DreamClipPainter(_Painter):
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Dream:
         detail, trust, _ = self._gathered(turn, shot, photo, result)
-        fresh = 1 - self.video.coherence
+        fresh = _FRESH * (1 - self.video.coherence)
         if turn.number == 1:
             detail = detail * trust
         start = DreamStart(
@@ -407,7 +410,7 @@ class DreamClipPainter(_Painter):
         return periodic_part(pixels).clamp(0, 1) if self.settings.tileable else pixels
 
     def _scales_of_following(self) -> tuple[Scale, ...]:
-        pace = min(max(1 - self.video.coherence, _LEAST_PACE), _LARGEST_PACE)
+        pace = min(max(_FRESH * (1 - self.video.coherence), _LEAST_PACE), _LARGEST_PACE)
         return tuple(
             dataclasses.replace(scale, steps=max(1, round(scale.steps * pace)))
             for scale in self.scales
