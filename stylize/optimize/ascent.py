@@ -216,11 +216,12 @@ class Ascent:
         assert self._bounds is not None
         found = self._evaluate(image, evaluate)
         gradient = self._condition(found.gradient, self._done / self._steps)
-        change = self._normalised(gradient)
-        if self._bounds.gain is not None:
-            change = change * self._bounds.gain
-        image.add_(change, alpha=self._distance)
+        gain = self._bounds.gain
+        before = None if gain is None else image.clone()
+        image.add_(self._normalised(gradient), alpha=self._distance)
         self._bounds.hold(image, 1 / self._steps)
+        if before is not None and gain is not None:
+            image.copy_(torch.lerp(before, image, gain))
         self._done += 1
         return found
 

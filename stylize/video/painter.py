@@ -396,7 +396,6 @@ class DreamClipPainter(_Painter):
         start = DreamStart(
             detail=(1 - fresh) * detail,
             gain=1 - trust * (1 - fresh) if turn.number == 1 else torch.full_like(trust, fresh),
-            pace=fresh,
             scales=self._scales_of_following(),
         )
         return self._job(turn.index, photo(turn.index), start)

@@ -66,13 +66,11 @@ class DreamStart:
     Attributes:
         detail: ``(1, 3, H, W)``, what the dream adds to the photo before the first step.
         gain: ``(1, 1, H, W)`` in [0, 1], the share of each step that counts.
-        pace: share of a whole dream that the frame adds where there was one.
         scales: the octaves with their steps.
     """
 
     detail: Tensor
     gain: Tensor
-    pace: float
     scales: tuple[Scale, ...]
 
 
@@ -247,8 +245,8 @@ class Dreamer:
         if picture is not None:
             # What the octave before added to the dream that was there.
             there = self._resized(start.detail.to(base.device), (before.shape[2], before.shape[3]))
-            detail = detail + self._resized(picture - before - there, size)
-        return soft_clipped(base + detail, base)
+            detail = detail + self._resized(picture - (before + there).clamp(0, 1), size)
+        return (base + detail).clamp(0, 1)
 
     def _carried(self, picture: Tensor, before: Tensor, base: Tensor) -> Tensor:
         """The picture at the next size: the photo at that size plus the detail added so far."""
@@ -267,13 +265,12 @@ class Dreamer:
 
     def _bounds(self, base: Tensor, mask: Tensor | None, start: DreamStart | None) -> Bounds:
         size = (base.shape[2], base.shape[3])
-        fidelity, gain, region = self.settings.fidelity, None, None
+        gain, region = None, None
         if start is not None:
-            fidelity = 1 - (1 - fidelity) ** start.pace
             gain = self._resized(start.gain.to(base.device), size).clamp(0, 1)
         if mask is not None:
             region = (resize(mask.to(base.device), size) > 0).to(base.dtype)
-        return Bounds(base, fidelity, self.settings.keep_colors, region, gain)
+        return Bounds(base, self.settings.fidelity, self.settings.keep_colors, region, gain)
 
     def _ascent(
         self, scales: tuple[Scale, ...], levels: float | None, generator: torch.Generator | None
