@@ -219,7 +219,7 @@ def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Pa
 @click.option("--size", default=256)
 @click.option("--video", multiple=True, help="NAME=VALUE of a video setting.")
 @click.option("--baseline/--no-baseline", default=True, help="Also paint frames one by one.")
-def main(  # noqa: PLR0913
+def main(  # noqa: PLR0913, PLR0917 (an option each)
     out: Path,
     style: Path | None,
     photo: Path | None,

@@ -40,9 +40,6 @@ Frames = Callable[[int], Picture]
 OnStep = Callable[[Step], None]
 Stop = Callable[[], bool]
 
-# Further frames are only asked while this share of the picture has no paint yet.
-_ENOUGH = 0.005
-
 # Counts for paint that cannot be trusted, where there is no other.
 _DOUBTFUL = 1e-3
 
@@ -161,19 +158,16 @@ class _Painter(ABC):
 
     def _gathered(
         self, turn: Turn, shot: range, photo: Frames, result: Frames
-    ) -> tuple[Tensor, Tensor]:
-        """The moved layers of several frames as one, and its trust."""
-        parts: list[tuple[Tensor, Tensor]] = []
-        for other in sources(turn, shot, self.video):
-            parts.append(self._moved(turn.index, other, photo, result))
-            if 1 - float(nearest_first(parts)[1].mean()) < _ENOUGH:
-                break
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The moved layers of several frames as one, its trust, and the age of the paint."""
+        found = sources(turn, shot, self.video)
+        parts = [self._moved(turn.index, other, photo, result) for other in found]
         layer, trust = nearest_first(parts)
         if turn.number > 1:
             # Half of the paint is the frame's own, from the pass before.
             own = self._layer(turn.index, photo, result)
-            layer = (own + trust * layer) / (1 + trust)
-        return layer, trust
+            return (own + trust * layer) / (1 + trust), trust, torch.ones_like(trust)
+        return layer, trust, torch.minimum(trust, parts[-1][1])
 
     def _between(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Tensor:
         """The layers of the two painted neighbours, moved to a frame between them."""
@@ -201,11 +195,14 @@ class _Painter(ABC):
         return self._known[key]
 
 
-# Steps of a frame that continues others, at the size before the last and at the last.
-_STEPS = (8, 5)
+# Steps of a frame that continues others, relative to a still's at the same size, and at least.
+_SHARE, _LEAST = 0.25, 5
 
 # The weight of the temporal loss at half coherence, and the largest coherence that counts.
-_WEIGHT, _MOST = 200.0, 0.995
+_WEIGHT, _MOST = 50.0, 0.995
+
+# Share of that weight where the oldest frame in reach shows nothing yet: new paint is still wet.
+_YOUNG = 0.1
 
 # Length of the first step of such a frame, relative to that of a still.
 _CAUTION = 0.25
@@ -271,13 +268,13 @@ class ClipPainter(_Painter):
         )
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Transfer:
-        target, trust = self._gathered(turn, shot, photo, result)
+        target, trust, old = self._gathered(turn, shot, photo, result)
         target = target.clamp(0, 1)
         coherence = min(self.video.coherence, _MOST)
         taken = Continuation(
             start=torch.lerp(self._new(turn, shot, photo, result), target, trust),
             target=target,
-            trust=trust,
+            trust=trust * torch.lerp(torch.full_like(old, _YOUNG), torch.ones_like(old), old),
             weight=_WEIGHT * coherence / (1 - coherence),
             scales=self._scales_of_following(),
             caution=_CAUTION,
@@ -299,11 +296,11 @@ class ClipPainter(_Painter):
         return resize_clamped(result(index).pixels, self.size)
 
     def _scales_of_following(self) -> list[Scale]:
-        last = self.scales[-len(_STEPS) :]
-        steps = _STEPS[-len(last) :]
         return [
-            dataclasses.replace(scale, steps=min(scale.steps, count))
-            for scale, count in zip(last, steps, strict=True)
+            dataclasses.replace(
+                scale, steps=min(scale.steps, max(_LEAST, round(_SHARE * scale.steps)))
+            )
+            for scale in self.scales
         ]
 
     def _cost_of_following(self) -> Cost:
@@ -330,7 +327,7 @@ def recoloured(photo: Tensor, other: Tensor, painted: Tensor) -> Tensor:
     seen = seen - centre
     spread = seen @ seen.T / seen.shape[1] + _RIDGE * torch.eye(3, dtype=torch.float64)
     shared = (wanted - mean) @ seen.T / seen.shape[1]
-    matrix = torch.linalg.solve(spread, shared.T).T
+    matrix: Tensor = torch.linalg.solve(spread, shared.T).T
     flat = matrix.float() @ (photo.flatten(2)[0] - centre.float()) + mean.float()
     return flat.view_as(photo).clamp(0, 1)
 
@@ -389,7 +386,7 @@ class DreamClipPainter(_Painter):
         )
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Dream:
-        detail, trust = self._gathered(turn, shot, photo, result)
+        detail, trust, _ = self._gathered(turn, shot, photo, result)
         fresh = 1 - self.video.coherence
         if turn.number == 1:
             detail = detail * trust

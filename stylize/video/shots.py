@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,8 @@ _SIDE_PX, _BLOCK_PX, _REACH_PX = 64, 8, 12
 # Frames on both sides of a place that are compared.
 _AROUND = 3
 
-# Frames look alike up to this difference.
-_ALIKE = 0.5
+# Frames look alike up to this difference, or up to so many times that of neighbours in fast motion.
+_ALIKE, _FAST = 0.12, 3.0
 
 # Squared levels below which a difference means nothing: noise and coding.
 _NOISE = 40.0
@@ -70,7 +70,11 @@ def _judge(before: list[Small], after: list[Small], place: int, cuts: list[int])
     # Frames before the last cut belong to another shot.
     before = before[-min(_AROUND, place - cuts[-1]) :] if place > cuts[-1] else []
     pairs = sorted(product(range(len(before)), range(len(after))), key=lambda p: p[1] - p[0])
-    if pairs and all(difference(before[i], after[j]) > _ALIKE for i, j in pairs):
+    if not pairs or difference(before[-1], after[0]) <= _ALIKE:
+        return
+    inside = [difference(*pair) for side in (before, after) for pair in pairwise(side)]
+    least = max(_ALIKE, _FAST * min(inside, default=0.0))
+    if all(difference(before[i], after[j]) > least for i, j in pairs):
         cuts.append(place)
 
 
