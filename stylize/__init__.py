@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from stylize.version import __version__
 
 if TYPE_CHECKING:
-    from stylize import video
     from stylize.api import (
         batch,
         dream,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -113,15 +112,19 @@ def test_ten_bits_are_read_at_eight(tmp_path):
     assert any("8" in note for note in clip.outline.notes)
 
 
-def test_white_of_hdr_is_white(tmp_path):
-    # 203 cd/m², white paper, by the formula of SMPTE ST 2084.
-    power = (203 / 10_000) ** (2610 / 16384)
-    signal = ((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32)
-    assert math.isclose(signal, 0.58, abs_tol=0.005)
+def pq(light: float) -> float:
+    """The signal for a luminance in cd/m², by the formula of SMPTE ST 2084."""
+    power = (light / 10_000) ** (2610 / 16384)
+    return float(((3424 / 4096 + 2413 / 128 * power) / (1 + 2392 / 128 * power)) ** (2523 / 32))
+
+
+# White paper is 203 cd/m², 75 % of the HLG signal (ITU-R BT.2408).
+@pytest.mark.parametrize(("curve", "signal"), [(16, pq(203)), (18, 0.75)])
+def test_white_of_hdr_is_white(tmp_path, curve, signal):
     level = round(64 + 876 * signal)
     flat = np.full((96, 96), 512, np.uint16)
     flat.reshape(-1)[: 64 * 96] = level
-    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": curve, "color_range": 1}
     path = write_clip(
         tmp_path / "a.mkv",
         2,
