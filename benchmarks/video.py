@@ -86,7 +86,8 @@ def exact_flow(move: str, here: int, there: int, size: tuple[int, int]) -> Motio
     moved = torch.einsum("ij,jhw->ihw", matrix, places)
     flow = (moved - places)[:2] * torch.tensor([width / 2, height / 2]).view(2, 1, 1)
     inside = (moved[:2].abs() < 1 - 2 / min(size)).all(0)
-    return Motion(flow.float()[None], inside.float()[None, None])
+    shown = inside.float()[None, None]
+    return Motion(flow.float()[None], shown, shown)
 
 
 def views_of(photo: Picture, move: str, frames: int, size: int) -> list[Picture]:

@@ -34,7 +34,7 @@ _EDGE_SHARE, _EDGE = 0.01, 0.002
 _COLOURS, _COLOURS_SIGMA_PX = 0.12, 1.5
 
 # Trust fades over this distance, so that new paint has no hard edge.
-_SOFT_PX = 2
+_SOFT_PX = 1
 
 # OpenCV finds no flow in smaller pictures.
 _LEAST_SIDE = 48
@@ -47,10 +47,12 @@ class Motion:
     Attributes:
         flow: ``(1, 2, H, W)``, the way from the frame to the other to the right and down, in px.
         trust: ``(1, 1, H, W)`` in [0, 1], 0 where the other frame does not show the same place.
+        steady: the same, and 0 also at the edges of movements, where the flow may be off.
     """
 
     flow: Tensor
     trust: Tensor
+    steady: Tensor
 
 
 def opencv() -> Any:
@@ -78,7 +80,9 @@ def motion(frame: Tensor, other: Tensor) -> Motion:
     one, two = _grey(frame), _grey(other)
     with _one_thread():
         there, back = _flow(one, two), _flow(two, one)
-    return Motion(there, _trust(frame, other, there, back))
+    trust = _trust(frame, other, there, back)
+    edge = _slope(there) > _EDGE_SHARE * there.square().sum(1, keepdim=True) + _EDGE
+    return Motion(there, trust, torch.minimum(trust, softened((~edge).to(trust.dtype))))
 
 
 def warped(picture: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
@@ -140,9 +144,8 @@ def _trust(frame: Tensor, other: Tensor, there: Tensor, back: Tensor) -> Tensor:
     miss = (there + returned).square().sum(1, keepdim=True)
     ways = there.square().sum(1, keepdim=True) + returned.square().sum(1, keepdim=True)
     covered = miss > _MISS_SHARE * ways + _MISS
-    edge = _slope(there) > _EDGE_SHARE * there.square().sum(1, keepdim=True) + _EDGE
     changed = blur((frame - warped(other, there, "bilinear")).abs(), _COLOURS_SIGMA_PX)
-    good = ~(covered | edge | _leaves(there) | (changed.amax(1, keepdim=True) > _COLOURS))
+    good = ~(covered | _leaves(there) | (changed.amax(1, keepdim=True) > _COLOURS))
     return softened(good.to(frame.dtype))
 
 

@@ -146,28 +146,31 @@ class _Painter(ABC):
 
     def _moved(
         self, index: int, other: int, photo: Frames, result: Frames
-    ) -> tuple[Tensor, Tensor]:
-        """The layer of another frame where it belongs in this one, and its trust."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The layer of another frame where it belongs in this one, its trust, and where that is
+        steady.
+        """
         found = motion(self._photo(index, photo), self._photo(other, photo))
         trust, area = found.trust, self._area(other, photo)
         if area is not None:
             # What was hidden by a mask was not painted.
             shown = (warped(area, found.flow, "bilinear") > 0.98).to(trust.dtype)
             trust = torch.minimum(trust, softened(shown))
-        return warped(self._layer(other, photo, result), found.flow), trust
+        moved = warped(self._layer(other, photo, result), found.flow)
+        return moved, trust, torch.minimum(trust, found.steady)
 
     def _gathered(
         self, turn: Turn, shot: range, photo: Frames, result: Frames
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """The moved layers of several frames as one, its trust, and the age of the paint."""
+        """The moved layers of several frames as one, its trust, and where to hold it firmly."""
         found = sources(turn, shot, self.video)
         parts = [self._moved(turn.index, other, photo, result) for other in found]
-        layer, trust = nearest_first(parts)
+        layer, trust = nearest_first([(moved, sure) for moved, sure, _ in parts])
         if turn.number > 1:
             # Half of the paint is the frame's own, from the pass before.
             own = self._layer(turn.index, photo, result)
             return (own + trust * layer) / (1 + trust), trust, torch.ones_like(trust)
-        return layer, trust, torch.minimum(trust, parts[-1][1])
+        return layer, trust, torch.minimum(parts[0][2], parts[-1][1])
 
     def _between(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Tensor:
         """The layers of the two painted neighbours, moved to a frame between them."""
@@ -175,7 +178,7 @@ class _Painter(ABC):
         layer: Tensor | float = 0.0
         total: Tensor | float = 0.0
         for other, way in ((before, after - turn.index), (after, turn.index - before)):
-            moved, trust = self._moved(turn.index, other, photo, result)
+            moved, trust, _ = self._moved(turn.index, other, photo, result)
             weight = (trust + _DOUBTFUL) * (way / (after - before))
             layer, total = layer + weight * moved, total + weight
         return torch.as_tensor(layer / total)
@@ -199,13 +202,14 @@ class _Painter(ABC):
 _SHARE, _LEAST = 0.25, 5
 
 # The weight of the temporal loss at half coherence, and the largest coherence that counts.
-_WEIGHT, _MOST = 50.0, 0.995
+_WEIGHT, _MOST = 12.0, 0.995
 
-# Share of that weight where the oldest frame in reach shows nothing yet: new paint is still wet.
-_YOUNG = 0.1
+# Share of that weight at the edges of movements, and where the furthest frame shows nothing yet:
+# new paint can develop.
+_LOOSE = 0.05
 
 # Length of the first step of such a frame, relative to that of a still.
-_CAUTION = 0.25
+_CAUTION = 0.5
 
 # Side of the picture on which the colours of new paint are estimated, and the ridge against noise.
 _SMALL, _RIDGE = 96, 1e-3
@@ -268,13 +272,13 @@ class ClipPainter(_Painter):
         )
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Transfer:
-        target, trust, old = self._gathered(turn, shot, photo, result)
+        target, trust, firm = self._gathered(turn, shot, photo, result)
         target = target.clamp(0, 1)
         coherence = min(self.video.coherence, _MOST)
         taken = Continuation(
             start=torch.lerp(self._new(turn, shot, photo, result), target, trust),
             target=target,
-            trust=trust * torch.lerp(torch.full_like(old, _YOUNG), torch.ones_like(old), old),
+            trust=trust * (_LOOSE + (1 - _LOOSE) * firm),
             weight=_WEIGHT * coherence / (1 - coherence),
             scales=self._scales_of_following(),
             caution=_CAUTION,
