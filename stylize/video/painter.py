@@ -201,8 +201,9 @@ class _Painter(ABC):
 # Steps of a frame that continues others, relative to a still's at the same size, and at least.
 _SHARE, _LEAST = 0.25, 5
 
-# The weight of the temporal loss at half coherence, and the largest coherence that counts.
-_WEIGHT, _MOST = 12.0, 0.995
+# The weight of the temporal loss at half coherence, in the units of each style loss, and the largest
+# coherence that counts. Chosen by eye.
+_WEIGHT, _MOST = {"wasserstein": 12.0, "moments": 60.0, "gram": 60.0}, 0.995
 
 # Share of that weight at the edges of movements, and where the furthest frame shows nothing yet:
 # new paint can develop.
@@ -279,7 +280,7 @@ class ClipPainter(_Painter):
             start=torch.lerp(self._new(turn, shot, photo, result), target, trust),
             target=target,
             trust=trust * (_LOOSE + (1 - _LOOSE) * firm),
-            weight=_WEIGHT * coherence / (1 - coherence),
+            weight=_WEIGHT[self.settings.style_loss] * coherence / (1 - coherence),
             scales=self._scales_of_following(),
             caution=_CAUTION,
         )
