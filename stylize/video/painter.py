@@ -201,7 +201,7 @@ class _Painter(ABC):
 # Steps of a frame that continues others, relative to a still's at the same size, and at least.
 _SHARE, _LEAST = 0.25, 5
 
-# The weight of the temporal loss at half coherence, in the units of each style loss, and the largest
+# The weight of the temporal loss at half coherence, in the units of each style loss, and the most
 # coherence that counts. Chosen by eye.
 _WEIGHT, _MOST = {"wasserstein": 12.0, "moments": 60.0, "gram": 60.0}, 0.995
 
