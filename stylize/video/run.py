@@ -44,6 +44,7 @@ from stylize.video.work import (
     PHOTO_BYTES_PER_PX,
     Record,
     Work,
+    holds_only_painted,
     require_same,
     require_space,
 )
@@ -107,7 +108,7 @@ class Target:
                 raise OutputError(f"{path} holds an input of this run", hint="choose another one")
             if names and not self.overwrite:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
-            if any(not name.endswith(".png") for name in names):
+            if not holds_only_painted(path):
                 raise OutputError(f"{path} holds other files", hint="choose another folder")
         check_writable(path.absolute().parent / "picture.png")
 
@@ -295,13 +296,16 @@ class ClipRun:
 
     def _continued(self) -> Record | None:
         """What an earlier run of the same request noted; None to begin."""
+        folder, overwrite = self.work.folder, self.request.target.overwrite
+        if overwrite and folder.is_dir() and holds_only_painted(folder):
+            return None  # frames that an earlier run was told to keep
+        record = self.work.record()
+        if record is None:
+            return None
         try:
-            record = self.work.record()
-            if record is not None:
-                essence = {**record.essence, **self._essence()}
-                require_same(record, essence, self.work.folder)
+            require_same(record, {**record.essence, **self._essence()}, folder)
         except OutputError:
-            if not self.request.target.overwrite:
+            if not overwrite:
                 raise
             return None
         return record
