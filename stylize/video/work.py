@@ -177,11 +177,15 @@ class Work:
         """
         path = self.result_path(turn)
         recipe = {**result.recipe, "clip": {**place, "frame": turn.index + 1}}
-        with refusals_named(path):
-            path.parent.mkdir(exist_ok=True)
-        write_picture(
-            path, result.pixels, alpha=result.alpha, recipe=to_text(recipe), follow_links=False
-        )
+        try:
+            with refusals_named(path):
+                path.parent.mkdir(exist_ok=True)
+            write_picture(
+                path, result.pixels, alpha=result.alpha, recipe=to_text(recipe), follow_links=False
+            )
+        except OutputError as error:
+            error.hint = error.hint or "then the same command continues"
+            raise
         return Result(result.pixels, result.alpha, recipe, False, result.notes)
 
     def done(self, turns: Sequence[Turn]) -> int:
