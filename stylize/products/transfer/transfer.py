@@ -8,7 +8,7 @@ Style Transfer" (CVPR 2017).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -407,14 +407,34 @@ class Transfer:
     def _style_losses(self, share: float, canvas: Canvas) -> Sequence[FeatureLoss]:
         kind, layers = STYLE_LOSSES[self.settings.style_loss], self._layers
         if self._regions is None:
-            targets = self.style_targets(share)
-            return [kind(name, targets[name], weight) for name, weight in layers]
+            # All frames of a clip and all pictures of a batch share them, if they have one size.
+            return self._session.style_losses(
+                (self._style_key(), share), lambda: self._whole_losses(share)
+            )
         side = self._style_side(share)
         parts = {
             name: self._moments(style, side) if style else self.style_targets(share)
             for name, style in self._regions.styles.items()
         }
         return self._regions.terms(kind, layers, parts, canvas, self.weights.architecture)
+
+    def _whole_losses(self, share: float) -> Sequence[FeatureLoss]:
+        """The style losses of the whole picture."""
+        kind, targets = STYLE_LOSSES[self.settings.style_loss], self.style_targets(share)
+        return [kind(name, targets[name], weight) for name, weight in self._layers]
+
+    def _style_key(self) -> Hashable:
+        """What these depend on, apart from the size of the scale."""
+        photo = self._reference or self.content
+        return (
+            self.settings,
+            self.size,
+            tuple((style.sha256, style.crop) for style in self.styles),
+            photo.sha256 if self.settings.color == "match" else None,
+            self._vgg.identity,
+            self.device,
+            self.memory_plan,
+        )
 
     def _photo(self, canvas: Canvas) -> Tensor:
         """The photo on the canvas of a scale."""
