@@ -80,6 +80,7 @@ from stylize.settings.keywords import (
     settings_shown,
 )
 from stylize.settings.presets import DEFAULTS, check_layers, find_preset, preset_names
+from stylize.settings.synonyms import ours
 from stylize.settings.transfer import TransferSettings
 
 PictureLike = PictureSource | Result | Finding
@@ -749,6 +750,11 @@ def _split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Execution]:
     """Separate how a result looks from where it is made."""
     plain = _plain(settings)
     execution = {key: plain.pop(key) for key in _EXECUTION & plain.keys()}
+    for key in plain:
+        words = [each.partition(" ")[0] for each in ours(key)]
+        meant = [each.removeprefix("--").replace("-", "_") for each in words]
+        if found := [each for each in meant if each in _EXECUTION]:
+            raise UnknownNameError("setting", key, _EXECUTION, meant=found)
     return plain, Execution(**execution)
 
 

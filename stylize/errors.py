@@ -139,11 +139,16 @@ class UnknownNameError(UsageError):
         kind: what is named, in the singular: ``"layer"``, ``"preset"`` …
         name: the name that was given.
         known: the names that exist.
+        meant: those that the user means, if the spelling does not tell.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, meant: Iterable[str] = ()
+    ) -> None:
         names = list(known)
-        near = difflib.get_close_matches(name[:_QUOTED_LENGTH], names, n=3, cutoff=0.5)
+        near = list(dict.fromkeys(meant)) or difflib.get_close_matches(
+            name[:_QUOTED_LENGTH], names, n=3, cutoff=0.5
+        )
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
         super().__init__(f"unknown {kind} {quoted(name)}", hint=hint)
 

@@ -18,6 +18,7 @@ import click
 from stylize.cli.batch_report import (
     Report,
     advice,
+    describe_inputs,
     save_gallery,
     say_left_out,
     show_plan,
@@ -231,9 +232,13 @@ def perform(request: BatchRequest) -> int:
     tasks = shard(plan, *parse_shard(request.shard)) if request.shard else plan
     if request.dry_run or request.messages.verbose:
         line = echo if request.dry_run else say
+        if not request.messages.as_json:
+            line(describe_inputs(tasks))
         show_plan(*outstanding(tasks, request), collection, request.messages, line=line)
     else:
         say_left_out(collection, request.messages)
+        if request.messages.bars:
+            say(describe_inputs(tasks))
     if request.dry_run:
         return 0
     # Before signals are taken over: Ray takes SIGTERM for itself.
@@ -529,6 +534,7 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     """
     said = given(TransferSettings, options)
     paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
+    check_order(inputs)
     execution = Execution(**given(Execution, options))
     preset = choose_preset("transfer", options["preset"])
     looks = transfer_looks(preset, said, paths, each=options["each"])
@@ -569,6 +575,28 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     note_looks(looks, said, options)
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
+
+
+def check_order(inputs: Sequence[str]) -> None:
+    """Refuse a file between a style image and the next option if photos come before both.
+
+    It is probably another style image: many programs take several after one option.
+
+    Raises:
+        UsageError: there is one.
+    """
+    typed = click.get_current_context().find_root().obj or []
+    words = [part for word in typed for part in _option_and_value(word)]
+    for name, style, after in zip(words, words[1:], words[2:], strict=False):
+        if name == "--style" and after in inputs[1:] and os.path.isfile(after):
+            raise UsageError(
+                f"{after} follows --style {style}: is it a photo or a style image?",
+                hint=f"name photos before --style, and a style image as --style {after}",
+            )
+
+
+def _option_and_value(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--style=") else [word]
 
 
 def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[str, Any]) -> None:

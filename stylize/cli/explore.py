@@ -34,12 +34,12 @@ from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, emit_start
-from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.errors import SettingError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group, from_document, option_name
+from stylize.settings.fields import Group, from_document, option_name, unknown_setting
 from stylize.settings.presets import DEFAULTS, Preset, check_layers, preset_names
 from stylize.settings.transfer import TransferSettings
 
@@ -128,7 +128,7 @@ class VariedType(click.ParamType[Any]):
         name = typed.lstrip("-")
         found = name if name in self._fields else self._names.get(name.replace("_", "-"))
         if found is None:
-            raise UnknownNameError("setting", typed, self._fields)
+            raise unknown_setting(typed, self._fields)
         return found
 
     def _read(self, name: str, text: str) -> Mapping[str, Any]:
@@ -222,7 +222,7 @@ def explore() -> None:
 
 @explore.command("dream")
 @click.argument("photo", metavar="PHOTO", type=FILE)
-@result_options
+@result_options("{photo}")
 @option(
     "--layer",
     "layers",
@@ -431,7 +431,7 @@ class NamesType(click.ParamType[Any]):
 @explore.command("transfer")
 @click.argument("content", metavar="PHOTO", type=FILE)
 @click.argument("styles", metavar="STYLE...", type=FILE, nargs=-1, required=True)
-@result_options
+@result_options("{photo}")
 @option(
     "--presets",
     type=NamesType(),
@@ -664,7 +664,7 @@ def check_whole_layer(text: str) -> None:
 @click.argument("content", metavar="PHOTO", type=FILE)
 @click.argument("first", metavar="STYLE", type=FILE)
 @click.argument("last", metavar="STYLE", type=FILE)
-@result_options
+@result_options("{photo}")
 @option(
     "--steps",
     "count",

@@ -203,33 +203,44 @@ film_option = option(
     help="Also save a film of the picture as it grows: FILE.webp, .gif or .mp4.",
 )
 
-# Of every command that makes a picture.
-result_options = group_of(
-    [
-        option(
-            "-o",
-            "--output",
-            type=FILE,
-            metavar="FILE",
-            group=Group.OUTPUT,
-            everyday=True,
-            help="File or folder to write to, or - for stdout; {photo}, {style}, {preset} and "
-            "settings are filled in.  [next to the photo]",
-        ),
-        overwrite_option,
-        open_option,
-        option(
-            "--format",
-            type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
-            group=Group.OUTPUT,
-            help="Format for stdout; for a file, its extension decides.  [png]",
-        ),
-        *saving_options,
-    ]
-)
 
-# Of those that make one picture, step by step.
-output_options = group_of([result_options, save_steps_option, film_option])
+def result_options(
+    placeholders: str, default: str = "next to the photo"
+) -> Callable[[Decorated], Decorated]:
+    """The options of every command that makes a picture.
+
+    Args:
+        placeholders: what a name given with ``-o`` can contain.
+        default: where the result goes without ``-o``.
+    """
+    return group_of(
+        [
+            option(
+                "-o",
+                "--output",
+                type=FILE,
+                metavar="FILE",
+                group=Group.OUTPUT,
+                everyday=True,
+                help="File or folder to write to, or - for stdout. The name can contain "
+                f"{placeholders}.  [{default}]",
+            ),
+            overwrite_option,
+            open_option,
+            option(
+                "--format",
+                type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
+                group=Group.OUTPUT,
+                help="Format for stdout; for a file, its extension decides.  [png]",
+            ),
+            *saving_options,
+        ]
+    )
+
+
+def output_options(placeholders: str) -> Callable[[Decorated], Decorated]:
+    """The options of commands that make one picture, step by step; see :func:`result_options`."""
+    return group_of([result_options(placeholders), save_steps_option, film_option])
 
 
 def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -> None:

@@ -43,7 +43,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         source: arrays are ``(H, W)`` or ``(H, W, 1 | 2 | 3 | 4)``: grey or RGB, with or without
             alpha; uint8, uint16, bool, or floats in [0, 1]. Tensors are ``(C, H, W)`` or
             ``(1, C, H, W)``.
-        role: the parameter that messages name.
+        role: the parameter; it names the picture in messages and recipes, unless a file does.
 
     Raises:
         PictureError: the source is no picture, or cannot be read.
@@ -54,7 +54,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
     if isinstance(source, str | os.PathLike):
         return read_picture(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
-        return read_picture(bytes(source), name=_NAME)
+        return read_picture(bytes(source), name=role)
     if isinstance(source, Image.Image):
         return _from_image(source, role)
     if isinstance(source, Tensor):
@@ -88,7 +88,7 @@ def _from_file(file: Any, role: str) -> Picture:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise PictureError(f"{role}: the file gives a {type(data).__name__} instead of bytes")
     name = getattr(file, "name", None)
-    return read_picture(bytes(data), name=name if isinstance(name, str) else _NAME)
+    return read_picture(bytes(data), name=name if isinstance(name, str) else role)
 
 
 def _from_image(image: Image.Image, role: str) -> Picture:
@@ -103,7 +103,7 @@ def _from_image(image: Image.Image, role: str) -> Picture:
         raster = decode(copied, notes, role)
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureError(f"{role}: the Pillow image cannot be read: {error}") from error
-    return _picture(raster.colour, raster.alpha, digest.hexdigest(), tuple(notes))
+    return _picture(raster.colour, raster.alpha, digest.hexdigest(), role, tuple(notes))
 
 
 def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
@@ -145,7 +145,7 @@ def _from_array(array: NDArray[Any], role: str) -> Picture:
         alpha = None
     described = f"{array.dtype}{array.shape}".encode()
     digest = hashlib.sha256(described + np.ascontiguousarray(array).tobytes()).hexdigest()
-    return _picture(own, alpha, digest, ())
+    return _picture(own, alpha, digest, role)
 
 
 def _in_range(array: NDArray[Any], role: str) -> NDArray[np.float32]:
@@ -171,9 +171,10 @@ def _picture(
     colour: NDArray[np.float32],
     alpha: NDArray[np.float32] | None,
     digest: str,
-    notes: tuple[str, ...],
+    name: str,
+    notes: tuple[str, ...] = (),
 ) -> Picture:
     with torch.inference_mode(False):
         pixels = torch.from_numpy(colour)[None]
         transparency = None if alpha is None else torch.from_numpy(alpha)[None, None]
-    return Picture(pixels, transparency, _NAME, digest, notes)
+    return Picture(pixels, transparency, name, digest, notes)

@@ -147,7 +147,8 @@ class Tunnel:
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
         self.notes = [] if photo is None else size_notes(settings, photo.size)
-        self.notes += plan.notes(settings.floor)
+        self.octave_notes = plan.notes(settings.floor)
+        self.notes += self.octave_notes if settings.asks_for_octaves else []
         self._camera = Camera(
             settings.zoom, settings.rotate, settings.pan_x / 100, settings.pan_y / 100
         )
