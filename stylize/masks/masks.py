@@ -211,7 +211,7 @@ def fitted(
         rows, columns = size if photo is None else photo.size
         whole = f"a picture of {columns}×{rows} px"
         if photo is not None:
-            whole = f"the photo ({photo.name}, {columns}×{rows} px)"
+            whole = f"the photo '{photo.name}' of {columns}×{rows} px"
         raise PictureError(
             f"{name}: a mask of {width}×{height} px does not fit {whole}",
             hint=f"make it {columns}×{rows} px, or any size of the same aspect ratio",

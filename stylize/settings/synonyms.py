@@ -113,6 +113,11 @@ def ours(word: str) -> list[str]:
     return _OURS.get(plain(word), [])
 
 
+def every() -> list[str]:
+    """All options and arguments that have synonyms."""
+    return list(_WORDS)
+
+
 def plain(word: str) -> str:
     """``max-iter`` for ``--max_iter`` and ``max_iter``."""
     return word.lstrip("-").lower().replace("_", "-")

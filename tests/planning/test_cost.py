@@ -113,7 +113,7 @@ def test_a_frame_is_paid_for() -> None:
 
 def test_a_picture_by_its_settings() -> None:
     device = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
-    assert picture_cost(TransferSettings(), (384, 512), **device) == cost(100)
+    assert picture_cost(TransferSettings(tolerance=0), (384, 512), **device) == cost(100)
     dream = DreamSettings(layers="conv4_3 + conv3_1", octaves=2, octave_scale=2.0, steps=7)
     scales = [Scale(150, 200, 7), Scale(300, 400, 7)]
     found = picture_cost(dream, (300, 400), **device)

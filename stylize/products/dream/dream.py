@@ -304,7 +304,7 @@ class Dreamer:
         if min(height, width) < self.field_px:
             raise PictureError(
                 f"{guide.name}: {width}×{height} px is too small for a guide",
-                hint=f"the layer sees {self.field_px} px at a time",
+                hint=f"the layer needs {self.field_px} px a side",
             )
         shrink = max(
             self.settings.guide_size / max(height, width), self.field_px / min(height, width)

@@ -284,7 +284,7 @@ class TestRecipe:
         (Masks(None, (MaskRegion(LEFT), MaskRegion(RIGHT))), "the part to be painted is empty"),
         (
             Masks(as_picture(photo(64, 32), "narrow.png")),
-            r"narrow\.png: a mask of 32×64 px does not fit a picture of 64×64 px",
+            r"narrow\.png: a mask of 32×64 px does not fit the photo '.+' of 64×64 px .make",
         ),
     ],
 )
