@@ -233,12 +233,11 @@ def perform(request: BatchRequest) -> int:
     if request.dry_run or request.messages.verbose:
         line = echo if request.dry_run else say
         if not request.messages.as_json:
-            line(describe_inputs(tasks))
+            for text in describe_inputs(tasks):
+                line(text)
         show_plan(*outstanding(tasks, request), collection, request.messages, line=line)
     else:
         say_left_out(collection, request.messages)
-        if request.messages.bars:
-            say(describe_inputs(tasks))
     if request.dry_run:
         return 0
     # Before signals are taken over: Ray takes SIGTERM for itself.
@@ -333,6 +332,8 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
         choose_device(request.execution.device)
     painter = BatchPainter(request.execution)
     common = {look.name: painter.inputs(look) for look in request.looks}
+    if request.messages.bars and not request.messages.verbose:
+        say(*describe_inputs(tasks))
     # Only now, so that a request that fails leaves no folder behind.
     make_folder(request.output)
     if request.gallery:

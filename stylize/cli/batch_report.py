@@ -78,20 +78,24 @@ def show_plan(
         line(text)
 
 
-def describe_inputs(tasks: Sequence[Task]) -> str:
-    """Count what was taken as photos and as style images, so that a mistake is seen."""
+def describe_inputs(tasks: Sequence[Task]) -> list[str]:
+    """Count what was taken as photos and as style images, so that a mistake is seen.
+
+    Returns:
+        One line for transfers; none for dreams, whose inputs are all photos.
+    """
     photos = len({task.source for task in tasks})
-    text = "1 photo" if photos == 1 else f"{photos} photos"
     looks = list(dict.fromkeys(task.look for task in tasks))
     styles = list(dict.fromkeys(style for look in looks for style in look.styles))
-    if styles:
-        count = "1 style image" if len(styles) == 1 else f"{len(styles)} style images"
-        text += f", {count} ({', '.join(style.name for style in styles)})"
-    if len(looks) > 1:
-        text += ", each by itself"
-    elif len(styles) > 1:
-        text += ", blended"
-    return text
+    if not styles:
+        return []
+    how = ", each by itself" if len(looks) > 1 else ", blended" if len(styles) > 1 else ""
+    names = ", ".join(style.name for style in styles)
+    return [f"{_counted(photos, 'photo')}, {_counted(len(styles), 'style image')} ({names}){how}"]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def cost_of(tasks: Sequence[Task]) -> Estimate:

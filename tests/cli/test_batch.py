@@ -328,6 +328,27 @@ class TestLooks:
         }
         assert all(len(each) == 2 for each in used.values())
 
+    def test_what_was_taken_as_a_style_is_said(
+        self, run: Run, tmp_path: Path, styles: tuple[Path, Path]
+    ) -> None:
+        folder, out = some(tmp_path / "in", 2), ("-o", tmp_path / "out", "--dry-run")
+        one, other = styles
+        for words in (("--style", one, other), (f"--style={one}", other)):
+            line = complaint(run("batch", "transfer", folder, *words, *out), 2)
+            assert f"{other} follows --style {one}: is it a photo or a style image?" in line
+            assert f"a style image as --style {other}" in line
+        for words, said in (
+            (("--style", one, folder), "2 photos, 1 style image (wave.png)"),
+            (("--style", one, other), "1 photo, 1 style image (wave.png)"),
+            ((folder, "--style", one, "--", other), "3 photos, 1 style image (wave.png)"),
+            (
+                (folder, "--style", one, "--style", other),
+                "2 photos, 2 style images (wave.png, wave.png), blended",
+            ),
+        ):
+            shown = done(run("batch", "transfer", *out, *words)).stdout
+            assert shown.splitlines()[0] == said
+
     def test_every_preset_by_itself(self, run: Run, tmp_path: Path) -> None:
         folder, output = some(tmp_path / "in", 2), tmp_path / "out"
         presets = ("--preset", "swirls", "--preset", "impressionist")
