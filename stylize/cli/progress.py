@@ -289,11 +289,7 @@ class Work:
         unit: the work of the last step.
     """
 
-    # A scale can stop early at every tenth step, see stylize.optimize.loop.
-    _WINDOW = 10
-
     def __init__(self, scales: Sequence[Scale], estimate_s: float | None) -> None:
-        self._scales = scales
         self._each = step_work(scales, estimate_s)
         self._steps: list[int] = [scale.expected_steps for scale in scales]
         self._place, self._step = 0, self._steps[0]
@@ -305,9 +301,8 @@ class Work:
         place, steps = event.scale - 1, self._steps
         if place > self._place:
             steps[self._place] = self._step
-        if event.step > steps[place]:
-            windows = math.ceil(event.step / self._WINDOW)
-            steps[place] = min(self._scales[place].steps, windows * self._WINDOW)
+        # Each step beyond the expected ones may be the last: the share done only grows.
+        steps[place] = max(steps[place], event.step)
         self._place, self._step, self.unit = place, event.step, self._each[place]
         self.done, self.total = self._sum([*steps[:place], event.step]), self._sum(steps)
 

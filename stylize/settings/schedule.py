@@ -100,8 +100,9 @@ def schedule(
     return scales
 
 
-# Steps after which the smallest size usually no longer improves by the default tolerance.
-USUAL_STEPS, USUAL_TOLERANCE = 80, 0.001
+# Steps after which the smallest size usually no longer improves by the default tolerance: the
+# median of the pictures in docs/, where it took 60 to 160 steps of 160, and 100 of 500.
+USUAL_STEPS, USUAL_TOLERANCE = 100, 0.001
 
 
 def transfer_scales(settings: TransferSettings, size: tuple[int, int]) -> list[Scale]:
