@@ -131,7 +131,7 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
         settings: see below; they beat the preset.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
     Example:
         >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, strength=40)
@@ -179,7 +179,7 @@ def dream(
             :class:`stylize.Execution`.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
     Example:
         >>> stylize.dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90)
@@ -269,7 +269,7 @@ def tunnel(
 
     Raises:
         InterruptedRunError: ``stop`` ended the run.
-        StylizeError: anything else the caller can mend.
+        StylizeError: anything else the caller can fix.
     """
     target = Path(film)
     with _guarded():
@@ -356,7 +356,7 @@ def explore(
         execution: fields of :class:`stylize.Execution`.
 
     Raises:
-        StylizeError: anything the caller can mend.
+        StylizeError: anything the caller can fix.
 
     Example:
         >>> stylize.explore("photo.jpg", "style.jpg", vary={"content_weight": [0.01, 0.1]})
@@ -383,7 +383,7 @@ def _looks(
 ) -> list[list[tuple[str, Any]]]:
     """Rows of labels and settings; a single row of presets that differ if nothing varies."""
     if len(vary) > 2:
-        raise SettingError(f"vary: {len(vary)} settings", hint="give one or two")
+        raise SettingError(f"vary: {len(vary)} settings are too many", hint="give one or two")
     names = presets or (preset_names(product) if not vary else (DEFAULTS[product],))
     found = [choose_preset(product, each) for each in names]
     if not vary:
@@ -454,7 +454,7 @@ def replay(
         settings: see below; they beat the recipe.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
     Example:
         >>> stylize.replay("painted.png", content="other.jpg", strength=70, size=1024)
@@ -499,7 +499,7 @@ def resume(
         execution: fields of :class:`stylize.Execution`, which beat those of the run.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
     """
     with _guarded():
         path = Path(file)
@@ -509,7 +509,7 @@ def resume(
         pictures = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
         job = job_of(recipe, pictures, settings, execution_of(recipe, _plain(execution)))
         if isinstance(job, Tunnel):
-            raise RecipeError("the checkpoint is of a film, which needs none")
+            raise RecipeError("the checkpoint belongs to a film, which needs no checkpoint")
         check_resumable(job, path, description)
         with _listener(progress, job) as on_step:
             return run_rest(job, path, description, on_step, stop)
@@ -554,7 +554,7 @@ def inspect(
         A picture with ``numbers``, ``notes``, ``recipe``, ``save``, ``to_pil`` and ``pixels``.
 
     Raises:
-        StylizeError: anything the caller can mend.
+        StylizeError: anything the caller can fix.
 
     Example:
         >>> found = stylize.inspect("saliency", "photo.jpg", method="guided", size=320)

@@ -5,7 +5,7 @@
     StylizeError                 exit code 1: the run failed
     ├── PictureError             a picture cannot be read
     ├── OutputError              a result cannot be written
-    ├── WeightsError             network weights are missing, damaged or foreign
+    ├── WeightsError             network weights are missing, damaged or of another network
     ├── RecipeError              a file carries no recipe, or one that cannot be followed
     ├── CheckpointError          a file is not a checkpoint, is damaged, or does not fit
     ├── NumericalError           the optimization became infinite or NaN
@@ -38,7 +38,7 @@ def quoted(value: object) -> str:
 
 
 class StylizeError(Exception):
-    """Base of every error that is the user's to mend, not the program's."""
+    """Base of every error that the user can fix."""
 
     exit_code = 1
 

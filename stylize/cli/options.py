@@ -274,7 +274,7 @@ found_inputs_option = option(
     metavar="PATH",
     group=Group.INPUT,
     everyday=True,
-    help="An input file, or a folder to search for the inputs. Repeatable.",
+    help="Look for the inputs here: a file or a folder. Repeatable.",
 )
 
 guide_option = option(
@@ -340,10 +340,11 @@ def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) 
     if output == "-" and as_json:
         raise SettingError("-o - and --json both want stdout", hint="write the picture to a file")
     if output == "-" and is_closed(sys.stdout):
-        raise SettingError("stdout is closed", hint="-o FILE")
+        raise SettingError("stdout is closed", hint="name a file with -o")
     if output == "-" and sys.stdout.isatty():
         raise SettingError(
-            "stdout is a terminal: no picture is written to it", hint="-o - > result.png"
+            "stdout is a terminal, which cannot take a picture",
+            hint="redirect it: -o - > result.png",
         )
 
 
@@ -450,7 +451,7 @@ variants_option = option(
     metavar="N",
     group=Group.LOOK,
     everyday=True,
-    help="Make N pictures that differ by their seed, from --seed or 1 on.  [1]",
+    help="Make N pictures that differ by their seed, starting at --seed or 1.  [1]",
 )
 
 

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     metavar="SIZE",
     group=Group.LOOK,
     everyday=True,
-    help="Size of the result, instead of that in the recipe: 2048, 640x480, 12MP.",
+    help="Size of the result, instead of the one in the recipe: 2048, 640x480, 12MP.",
 )
 @option(
     "--enlarge",
@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     metavar="PHOTO",
     group=Group.INPUT,
     everyday=True,
-    help="Use this photo instead of that in the recipe.",
+    help="Use this photo instead of the one in the recipe.",
 )
 @option(
     "--style",

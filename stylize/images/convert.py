@@ -60,7 +60,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
     if isinstance(source, Tensor):
         return _from_array(_channels_last(source, role), role)
     if isinstance(source, np.ma.MaskedArray):
-        raise PictureError(f"{role}: a masked array", hint="give array.filled(0)")
+        raise PictureError(f"{role}: a masked array is not a picture", hint="give array.filled(0)")
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source), role)
     if callable(getattr(source, "read", None)):
@@ -108,7 +108,9 @@ def _from_image(image: Image.Image, role: str) -> Picture:
 
 def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-        raise PictureError(f"{role}: a tensor that is not dense", hint="give tensor.to_dense()")
+        raise PictureError(
+            f"{role}: a tensor that is not dense is not a picture", hint="give tensor.to_dense()"
+        )
     values = tensor.detach().cpu()
     if values.is_floating_point():
         values = values.float()  # NumPy has no bfloat16
@@ -119,7 +121,8 @@ def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
     elif values.ndim != 2:
         shape = tuple(tensor.shape)
         raise PictureError(
-            f"{role}: a tensor of shape {shape}", hint="give (C, H, W), C from 1 to 4, or (H, W)"
+            f"{role}: a tensor of shape {shape} is not a picture",
+            hint="give (C, H, W), C from 1 to 4, or (H, W)",
         )
     array: NDArray[Any] = values.numpy()
     return array
@@ -131,7 +134,8 @@ def _from_array(array: NDArray[Any], role: str) -> Picture:
     planes = array[..., None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[2] not in _CHANNELS or not planes.size:
         raise PictureError(
-            f"{role}: an array of shape {array.shape}", hint="give (H, W), (H, W, 3) or (H, W, 4)"
+            f"{role}: an array of shape {array.shape} is not a picture",
+            hint="give (H, W), (H, W, 3) or (H, W, 4)",
         )
     values = _in_range(planes, role)
     alpha = values[..., -1] if planes.shape[2] in (2, 4) else None
@@ -153,12 +157,13 @@ def _in_range(array: NDArray[Any], role: str) -> NDArray[np.float32]:
     scale = _FULL_SCALE_OF_INTEGERS.get(size) if kind == "u" else _FULL_SCALE.get(kind)
     if scale is None:
         raise PictureError(
-            f"{role}: an array of {array.dtype}", hint="give uint8, uint16, or floats from 0 to 1"
+            f"{role}: an array of {array.dtype} is not a picture",
+            hint="give uint8, uint16, or floats from 0 to 1",
         )
     # Not within both bounds also where a value is no number.
     if kind == "f" and not (array.min() >= -_ROUNDING and array.max() <= 1 + _ROUNDING):
         raise PictureError(
-            f"{role}: values from {array.min():g} to {array.max():g}",
+            f"{role}: the values go from {array.min():g} to {array.max():g}",
             hint="floats go from 0 to 1; convert others to uint8",
         )
     values: NDArray[np.float32] = array.astype(np.float32) / np.float32(scale)

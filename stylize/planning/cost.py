@@ -29,7 +29,7 @@ BASE_BYTES = 780e6
 
 BYTES = {"fp32": 4, "bf16": 2}
 
-# Buffers of a strip that stand at a time, those that the C library keeps included; measured.
+# Buffers of a strip that exist at a time, including those that the C library keeps; measured.
 STRIP_COPIES = 10
 
 # Of the largest activation, in full resolution.

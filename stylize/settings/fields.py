@@ -56,7 +56,7 @@ def setting(  # noqa: PLR0913 (what a field can say)
     """A field with its documentation and its range.
 
     Args:
-        default: the value when nobody says anything.
+        default: the value unless somebody sets another.
         help: one sentence for the help text.
         group: where help and forms show it.
         everyday: whether ``--help`` shows it; ``--help-all`` shows all.

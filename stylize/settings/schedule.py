@@ -22,7 +22,7 @@ def result_size(
 def size_notes(settings: TransferSettings | BaseDreamSettings, size: tuple[int, int]) -> list[str]:
     """A note for the user if a photo of ``size`` is smaller than the requested size.
 
-    The size that holds when nobody asks for one is a bound, not a wish.
+    The default size is only a maximum.
     """
     spec = SizeSpec.parse(settings.size)
     if settings.size == type(settings).size or settings.enlarge:

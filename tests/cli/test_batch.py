@@ -138,15 +138,18 @@ class TestThirty:
 
     def test_also_in_json(self, zoo: tuple[Path, Result]) -> None:
         folder, result = zoo
-        told = events(result.stdout, "picture")
-        assert Counter(each["status"] for each in told) == {"finished": len(told) - 3, "failed": 3}
-        assert {each["target"] for each in told} == {
+        reported = events(result.stdout, "picture")
+        assert Counter(each["status"] for each in reported) == {
+            "finished": len(reported) - 3,
+            "failed": 3,
+        }
+        assert {each["target"] for each in reported} == {
             str(folder / "out" / name) for name in read_all(folder / "out")
         }
         (summary,) = events(result.stdout, "summary")
         assert summary == {
             "event": "summary",
-            "finished": len(told) - 3,
+            "finished": len(reported) - 3,
             "earlier": 0,
             "failed": 3,
             "elsewhere": 0,
@@ -484,9 +487,9 @@ class TestPlans:
         assert result.stderr == ""
         assert len(tasks) == len([line for line in tasks if " -> " in line])
         assert totals.startswith(f"{len(tasks)} pictures, 2 of them cannot be read, ")
-        told = done(run(*words, "--json"))
-        assert len(events(told.stdout, "task")) == len(tasks)
-        (plan,) = events(told.stdout, "plan")
+        reported = done(run(*words, "--json"))
+        assert len(events(reported.stdout, "task")) == len(tasks)
+        (plan,) = events(reported.stdout, "plan")
         assert (plan["pictures"], plan["unreadable"]) == (len(tasks), 2)
         assert listing(place) == before
 
@@ -509,7 +512,7 @@ class TestPlans:
 
 
 class TestAgain:
-    """What lies there already."""
+    """Files that are there already."""
 
     def test_overwrite(self, run: Run, tmp_path: Path) -> None:
         folder, output = some(tmp_path / "in", 2), tmp_path / "out"

@@ -159,7 +159,7 @@ class TestPlaces:
 
 
 class TestMessages:
-    """What is told on the way."""
+    """What is printed on the way."""
 
     def test_json_lines(self, run: Run, scene: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"

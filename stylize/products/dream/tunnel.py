@@ -276,7 +276,7 @@ def faded(beginning: Tensor, continued: Tensor, share: float) -> Tensor:
 
     Args:
         beginning: ``(1, 3, H, W)``, a frame of the beginning.
-        continued: the frame that would come at this place if the film went on.
+        continued: the frame that would come at this place if the film continued.
         share: of the beginning, 0 to 1.
     """
     mixed = torch.lerp(continued, beginning, share)

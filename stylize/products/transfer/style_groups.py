@@ -219,9 +219,7 @@ class StyleGroups:
         self._check()
         self.notes: list[str] = []
         if whole and None not in self.styles.values():
-            self.notes.append(
-                "the regions leave nothing to the style of the whole picture, so none is needed"
-            )
+            self.notes.append("the regions cover the whole picture, so STYLE has no effect")
 
     def _check(self) -> None:
         require_some(self.area, "the part to be painted")
