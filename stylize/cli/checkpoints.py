@@ -37,8 +37,8 @@ checkpoint_options = group_of(
             metavar="FILE",
             group=Group.EXECUTION,
             help="Save the progress to FILE, so that 'stylize resume FILE' can continue the run."
-            "  [OUTPUT.checkpoint if the run takes more than 10 minutes, or if SIGTERM or SIGHUP ends"
-            " it after a minute]",
+            "  [OUTPUT.checkpoint if the run takes more than 10 minutes, or if SIGTERM or SIGHUP"
+            " ends it after a minute]",
         ),
         option(
             "--no-checkpoint",

@@ -366,7 +366,7 @@ def _not_found(search: _Search) -> RecipeError:
     lines, differing = [], search.differing
     for each in search.missing():
         other = differing.get(each.sha256)
-        lines.append(f"{each}" if other is None else f"{each} ({other} has another content)")
+        lines.append(f"{each}" if other is None else f"{each}, but {other} has other content")
     advice = "name the file with --input PATH"
     if any(each.sha256 in differing for each in search.missing()):
         advice += "; --substitute accepts one that differs"

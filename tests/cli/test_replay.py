@@ -405,7 +405,7 @@ class TestInputs:
         save(photo(32, 32), folder / "cat.png")
         line = complaint(run("replay", picture), 1)
         assert "content 'cat.png'" in line
-        assert "(cat.png has another content)" in line
+        assert ", but cat.png has other content" in line
         assert "--substitute accepts one that differs" in line
         words = ("--input", "cat.png", "--substitute")
         done(run("replay", picture, *words))
