@@ -40,6 +40,7 @@ from stylize.settings.masks import kept_part
 
 if TYPE_CHECKING:
     from stylize.products.dream.dream import Dream
+    from stylize.products.dream.tunnel import Tunnel
 
 picture_options = group_of(
     [
@@ -65,6 +66,7 @@ class DreamLook:
         guide: a picture whose features are amplified.
         mask: where the dream shows.
         preset: name of the preset, for the recipe; None for the default.
+        asks_octaves: whether the number of octaves was asked for.
         words: for the name of the result.
         names: of the preset, for the placeholders in ``-o``.
     """
@@ -72,6 +74,7 @@ class DreamLook:
     guide: str | None
     mask: str | None
     preset: str | None
+    asks_octaves: bool
     settings: DreamSettings
     execution: Execution
     words: str
@@ -99,7 +102,7 @@ class DreamRequest:
 
 @click.command(cls=Command)
 @click.argument("photo", metavar="[PHOTO]", type=FILE, required=False)
-@output_options
+@output_options("{photo}, {preset} and any setting, such as {strength}")
 @checkpoint_options
 @preset_options("dream")
 @picture_options
@@ -158,7 +161,8 @@ def read_look(photo: str | None, options: dict[str, Any]) -> DreamLook:
     changed = changed_words(DreamSettings, heeded)
     words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
     names = {"preset": preset.name}
-    return DreamLook(guide, mask, preset.recorded, settings, execution, words, names)
+    asked = "octaves" in said
+    return DreamLook(guide, mask, preset.recorded, asked, settings, execution, words, names)
 
 
 def check_beginning(photo: str | None, settings: BaseDreamSettings, *, sized: bool) -> None:
@@ -185,7 +189,7 @@ def prepare(request: DreamRequest) -> Dream:
     photo, guide, mask = (
         open_optional(source, messages) for source in (request.photo, look.guide, look.mask)
     )
-    return Dream(
+    job = Dream(
         photo,
         look.settings,
         look.execution,
@@ -193,3 +197,11 @@ def prepare(request: DreamRequest) -> Dream:
         mask=mask,
         preset=look.preset,
     )
+    if look.asks_octaves or messages.verbose:
+        add_octave_notes(job)
+    return job
+
+
+def add_octave_notes(job: Dream | Tunnel) -> None:
+    """Add the notes on octaves, which are for those who ask for octaves or for details."""
+    job.notes += [note for note in job.octave_notes if note not in job.notes]

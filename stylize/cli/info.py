@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +81,13 @@ def _clip(clip: dict[str, Any]) -> str:
     """Say how many frames a clip has, and how they follow from each other."""
     others = {name: value for name, value in clip.items() if name not in ("frames", "frame")}
     frame = f"frame {clip['frame']} of " if "frame" in clip else ""
-    named = (f"{name} {_value(value)}" for name, value in others.items())
+    named = (f"{name} {_amount(value)}" for name, value in others.items())
     return ", ".join([f"{frame}{clip['frames']} frames", *named])
+
+
+def _amount(value: Any) -> str:
+    """A number; times and rates are fractions such as ``2/25``."""
+    return f"{float(Fraction(value)):g}" if isinstance(value, str) else _value(value)
 
 
 def _machine(resolved: dict[str, Any]) -> str:

@@ -45,6 +45,7 @@ from stylize.cli.transfer import TransferLook
 from stylize.cli.transfer import read_look as read_transfer
 from stylize.errors import (
     CheckpointError,
+    InterruptedRunError,
     MissingExtraError,
     SettingError,
     UsageError,
@@ -488,7 +489,12 @@ def paint_clip(job: Request, reporting: Reporting) -> int:
     action = "stopping; the same command continues"
     with stop_on_interrupt(quiet=messages.quiet, action=action) as stop:
         with Meter(messages, count) as meter:
-            run = ClipRun(job, lambda done: meter.advance(done, "reading the clip"), stop)
+            try:
+                run = ClipRun(job, lambda done: meter.advance(done, "reading the clip"), stop)
+            except InterruptedRunError as error:
+                if reporting.speaks:
+                    say(f"stylize: {error}")
+                return stop.exit_code
         return paint(run, reporting, stop)
 
 

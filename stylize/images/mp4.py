@@ -260,6 +260,7 @@ def _encode(
     end: Fraction | None,
 ) -> None:
     stream, track = None, None
+    lengths: dict[int, int] = {}
     unit = _TICK_S if rate is None else 1 / rate
     for values, time, duration in _with_durations(frames, unit, end):
         picture = _even(values) if _ENCODERS[codec].even else values
@@ -274,12 +275,19 @@ def _encode(
             format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range=_LIMITED_RANGE
         )
         frame.pts, frame.time_base = round(time / unit), unit
-        frame.duration = max(1, round(duration / unit))
-        film.mux(stream.encode(frame))
+        lengths[frame.pts] = max(1, round(duration / unit))
+        film.mux(_lasting(stream.encode(frame), lengths))
     if stream:
-        film.mux(stream.encode())
+        film.mux(_lasting(stream.encode(), lengths))
     if track:
         track.close()
+
+
+def _lasting(packets: list[Any], lengths: dict[int, int]) -> list[Any]:
+    """Say how long each frame is shown; encoders do not pass it on."""
+    for packet in packets:
+        packet.duration = lengths.pop(packet.pts, packet.duration)
+    return packets
 
 
 def _with_durations(
@@ -310,6 +318,9 @@ def _stream(
     context = stream.codec_context
     if rate is None:
         context.time_base = _TICK_S
+        # mp4 stores when frames are decoded; only in the order in which they are shown does that
+        # also say how long the last one is shown.
+        context.max_b_frames = 0
     if codec in _TAGS:
         context.codec_tag = _TAGS[codec]
     context.colorspace = context.color_primaries = context.color_trc = _BT709

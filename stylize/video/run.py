@@ -44,6 +44,7 @@ from stylize.video.work import (
     PHOTO_BYTES_PER_PX,
     Record,
     Work,
+    holds_only_painted,
     require_same,
     require_space,
 )
@@ -107,7 +108,7 @@ class Target:
                 raise OutputError(f"{path} holds an input of this run", hint="choose another one")
             if names and not self.overwrite:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
-            if any(not name.endswith(".png") for name in names):
+            if not holds_only_painted(path):
                 raise OutputError(f"{path} holds other files", hint="choose another folder")
         check_writable(path.absolute().parent / "picture.png")
 
@@ -275,17 +276,8 @@ class ClipRun:
         clip, target = request.clip, request.target
         self.work = Work.next_to(target.path, clip.name, clip.sha256())
         self._masks = [(each, each.sha256()) for each in request.masks]
-        self.record = self._continued()
-        fresh = self.record is None
-        if self.record is None:
-            require_space(target.path.absolute().parent, request.bytes_needed())
-            self.work.begin()
-            times, shots, names = self._keep_photos(on_photo, stop)
-            self.record = Record(
-                self._essence(), times, shots, names, {}, request.size, command=request.command
-            )
-        self.painter = request.make(self.work.photo(0), self._mask)
-        self._settle(fresh=fresh)
+        if not self._continue():
+            self._begin(on_photo, stop)
         self.turns = [
             (turn, shot) for shot in self.record.ranges for turn in turns_of(shot, request.video)
         ]
@@ -293,18 +285,50 @@ class ClipRun:
         count = len(self.turns)
         self.done = count if whole else self.work.done([turn for turn, _ in self.turns])
 
-    def _continued(self) -> Record | None:
-        """What an earlier run of the same request noted; None to begin."""
+    def _continue(self) -> bool:
+        """Take up an earlier run of the same request on the same machine, if there is one."""
+        folder, overwrite = self.work.folder, self.request.target.overwrite
+        if overwrite and folder.is_dir() and holds_only_painted(folder):
+            return False  # frames that an earlier run was told to keep
+        record = self.work.record()
+        if record is None:
+            return False
         try:
-            record = self.work.record()
-            if record is not None:
-                essence = {**record.essence, **self._essence()}
-                require_same(record, essence, self.work.folder)
+            require_same(record, {**record.essence, **self._essence()}, folder)
+            painter = self.request.make(self.work.photo(0), self._mask)
+            require_same(record, {**record.essence, "machine": _machine(painter)}, folder)
         except OutputError:
-            if not self.request.target.overwrite:
+            if not overwrite:
                 raise
-            return None
-        return record
+            return False
+        painter.memory_plan = MemoryPlan(**record.memory)
+        self.painter, self.record = painter, record
+        return True
+
+    def _begin(
+        self, on_photo: Callable[[int], None] | None, stop: Callable[[], bool] | None
+    ) -> None:
+        """Keep the frames of the clip and note what decides the run."""
+        request = self.request
+        require_space(request.target.path.absolute().parent, request.bytes_needed())
+        self.work.begin()
+        try:
+            times, shots, names = self._keep_photos(on_photo, stop)
+            self.painter = painter = request.make(self.work.photo(0), self._mask)
+        except BaseException:  # nothing is worth keeping yet
+            self.work.remove()
+            raise
+        plan = painter.memory_plan
+        self.record = Record(
+            {**self._essence(), "machine": _machine(painter)},
+            times,
+            shots,
+            names,
+            {"tile_px": plan.tile_px, "history": plan.history},
+            painter.size,
+            command=request.command,
+        )
+        self.work.note(self.record)
 
     def _essence(self) -> dict[str, Any]:
         """What decides the frames, the machine apart."""
@@ -320,30 +344,6 @@ class ClipRun:
             "masks": [sha256 for _, sha256 in self._masks],
         }
 
-    def _settle(self, *, fresh: bool) -> None:
-        """Note the machine in a new record; hold the run to that of an old one."""
-        painter, record = self.painter, self.record
-        assert record is not None
-        device = painter.device
-        machine = {
-            "device": device.name,
-            "precision": device.precision,
-            "threads": device.threads,
-            "torch": str(torch.__version__),
-            "OpenCV": str(opencv().__version__),
-            "processor": hashlib.sha256(processor().encode()).hexdigest()[:12],
-            "weights": painter.weights.sha256,
-        }
-        if fresh:
-            essence = {**record.essence, "machine": machine}
-            plan = painter.memory_plan
-            memory = {"tile_px": plan.tile_px, "history": plan.history}
-            self.record = replace(record, essence=essence, memory=memory, size=painter.size)
-            self.work.note(self.record)
-            return
-        require_same(record, {**record.essence, "machine": machine}, self.work.folder)
-        painter.memory_plan = MemoryPlan(**record.memory)
-
     def _keep_photos(
         self, on_photo: Callable[[int], None] | None, stop: Callable[[], bool] | None
     ) -> tuple[list[Fraction], list[int], list[str]]:
@@ -354,7 +354,6 @@ class ClipRun:
         frames = request.clip.frames(request.cut.start)
         for frame, time in cut_frames(frames, request.cut, outline.times[-1]):
             if stop is not None and stop():
-                self.work.remove()
                 raise InterruptedRunError("stopped before the first frame")
             image = Image.fromarray(frame.pixels)
             if image.size != (width, height):
@@ -398,7 +397,6 @@ class ClipRun:
     @property
     def count(self) -> int:
         """The number of frames."""
-        assert self.record is not None
         return self.record.count
 
     @property
@@ -483,7 +481,6 @@ class ClipRun:
             What was written.
         """
         record, target = self.record, self.request.target
-        assert record is not None
         self.summary = self.summary or self.recipe()
         if target.format == FOLDER:
             self.record = replace(record, complete=True)
@@ -507,7 +504,6 @@ class ClipRun:
         self, target: Target, pictures: Iterator[Image.Image], compare: str | None = None
     ) -> Path:
         record, outline = self.record, self.request.clip.outline
-        assert record is not None
         height, width = record.size
         return write_clip(
             target.path,
@@ -525,7 +521,6 @@ class ClipRun:
 
     def _sound(self) -> Sound | None:
         record, cut = self.record, self.request.cut
-        assert record is not None
         start = record.times[0] if cut.start is not None else None
         return self.request.clip.sound(start, None if cut.end is None else record.times[-1])
 
@@ -551,7 +546,6 @@ class ClipRun:
 
     def _lay_out(self) -> None:
         """Leave only the painted frames in the work folder."""
-        assert self.record is not None
         folder = self.work.folder
         done = folder.with_name(folder.name + "-kept")
         self.work.gather(self.record.names or _numbered(self.count), done)
@@ -560,7 +554,6 @@ class ClipRun:
             done.rename(folder)
 
     def _publish_folder(self) -> None:
-        assert self.record is not None
         target, done = self.request.target.path, self.work.folder / "done"
         self.work.gather(self.record.names or _numbered(self.count), done)
         with refusals_named(target):
@@ -587,6 +580,20 @@ def seconds_of(painter: Painter, turns: Sequence[tuple[Turn, range]]) -> list[fl
             return None
         found.append(seconds + _SECONDS_PER_TURN + _SECONDS_PER_PX * pixels)
     return found
+
+
+def _machine(painter: Painter) -> dict[str, Any]:
+    """What decides about rounding, besides the settings."""
+    device = painter.device
+    return {
+        "device": device.name,
+        "precision": device.precision,
+        "threads": device.threads,
+        "torch": str(torch.__version__),
+        "OpenCV": str(opencv().__version__),
+        "processor": hashlib.sha256(processor().encode()).hexdigest()[:12],
+        "weights": painter.weights.sha256,
+    }
 
 
 def _compared(target: Target) -> Target:

@@ -17,12 +17,12 @@ from typing import Any
 
 from PIL import Image
 
-from stylize.errors import OutputError
+from stylize.errors import OutputError, StylizeError
 from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
 from stylize.images.names import neighbour
 from stylize.images.read import Picture, read_picture
 from stylize.images.write import write_picture
-from stylize.runs.recipe import to_text
+from stylize.runs.recipe import load_recipe, to_text
 from stylize.runs.result import Result
 from stylize.video.turns import Turn
 
@@ -177,11 +177,15 @@ class Work:
         """
         path = self.result_path(turn)
         recipe = {**result.recipe, "clip": {**place, "frame": turn.index + 1}}
-        with refusals_named(path):
-            path.parent.mkdir(exist_ok=True)
-        write_picture(
-            path, result.pixels, alpha=result.alpha, recipe=to_text(recipe), follow_links=False
-        )
+        try:
+            with refusals_named(path):
+                path.parent.mkdir(exist_ok=True)
+            write_picture(
+                path, result.pixels, alpha=result.alpha, recipe=to_text(recipe), follow_links=False
+            )
+        except OutputError as error:
+            error.hint = error.hint or "then the same command continues"
+            raise
         return Result(result.pixels, result.alpha, recipe, False, result.notes)
 
     def done(self, turns: Sequence[Turn]) -> int:
@@ -235,16 +239,28 @@ def read_record(folder: Path) -> Record | None:
     Raises:
         OutputError: the folder holds other things.
     """
+    names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    ours = {_PHOTOS, _RECORD, "done", *(_PASSES.format(number) for number in (1, 2))}
+    if any(each not in ours and not each.startswith((".stylize-", "mask-")) for each in names):
+        raise OutputError(
+            f"{folder} holds other files", hint="move it elsewhere, or choose another -o"
+        )
     try:
         return Record.read(json.loads((folder / _RECORD).read_text("utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-        ours = {_PHOTOS, _RECORD, *(_PASSES.format(number) for number in (1, 2))}
-        if any(each not in ours and not each.startswith((".stylize-", "mask-")) for each in names):
-            raise OutputError(
-                f"{folder} holds other files", hint="move it elsewhere, or choose another -o"
-            ) from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
         return None
+
+
+def holds_only_painted(folder: Path) -> bool:
+    """Whether everything in a folder is a frame of a clip that this program has painted."""
+    return all(each.suffix == ".png" and _is_painted(each) for each in folder.iterdir())
+
+
+def _is_painted(path: Path) -> bool:
+    try:
+        return "clip" in load_recipe(path)
+    except StylizeError:
+        return False
 
 
 def _is_whole(path: Path) -> bool:
@@ -311,5 +327,8 @@ def require_space(folder: Path, needed: float) -> None:
 
 
 def amount(count: float) -> str:
-    """Bytes for people: ``1.2 GB``, ``340 MB``."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{max(1, round(count / 1e6))} MB"
+    """Bytes for people: ``1.2 GB``, ``340 MB``, ``40 kB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.{1 if count < 10 * size else 0}f} {unit}"
+    return f"{max(1, round(count / 1e3))} kB"

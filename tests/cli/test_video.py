@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylize.images.atomic import reserved
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import complaint, done, listing, program
 from tests.conftest import save, strokes
@@ -136,6 +137,28 @@ def test_preview_and_dry_run(run, network, tmp_path, clip, style):
     done(run(*words, "--preview"))
     numbers = [f"out-preview-{number:06d}.png" for number in (1, 3, 4)]
     assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out-preview.png", *numbers}
+
+
+def test_two_runs_never_mix(run, tmp_path, clip, style):
+    target = tmp_path / "out.mp4"
+    with reserved(Path(os.path.realpath(f"{target}.frames"))):
+        words = ("video", "transfer", clip, style, "-o", target, "-q", *QUICK)
+        assert "another run is making" in complaint(run(*words), 1)
+    assert not target.exists()
+
+
+def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("dear")
+    words = ("video", "transfer", clip, style, *QUICK, "--overwrite")
+    assert "other files" in complaint(run(*words, "-o", folder), 1)
+    folder.rename(tmp_path / "out.mp4.frames")
+    assert "other files" in complaint(run(*words, "-q", "-o", tmp_path / "out.mp4"), 1)
+    assert (tmp_path / "out.mp4.frames" / "letter.txt").exists()
+    Image.fromarray(scene(0)).save(tmp_path / "out.mp4.frames" / "record.png")
+    (tmp_path / "out.mp4.frames" / "letter.txt").unlink()
+    assert "other files" in complaint(run(*words, "-q", "-o", tmp_path / "out.mp4"), 1)
 
 
 def test_compare_shows_original_and_result(run, network, tmp_path, clip, style):
