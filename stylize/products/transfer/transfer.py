@@ -130,13 +130,9 @@ class Transfer:
         self._layers = style_shares(self.settings, len(styles) or 1)
         layers = transfer_layers(self.settings, self.weights.architecture, len(styles) or 1)
         self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
+        photo = self._reference or content
         self._style_statistics = StyleStatistics(
-            self.weights,
-            self._vgg,
-            self._reference or content,
-            self.settings,
-            self.device,
-            self._session,
+            self.weights, self._vgg, photo, self.settings, self.device, self._session
         )
         self._regions = regions_of(
             content, self.settings, self._parts, execution, self._session, whole=bool(styles)
