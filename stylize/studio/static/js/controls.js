@@ -20,6 +20,8 @@ const KINDS = [
   ["dream", "Dream", "Exaggerate what a network sees in the photo"],
 ];
 
+const frozen = new Set();
+
 /** A part of the page that is drawn again when its key changes, but not by its own sliders. */
 function block(node, key, draw) {
   let last = null;
@@ -30,12 +32,10 @@ function block(node, key, draw) {
     refill(node, draw(quietly));
   };
   const quietly = (run) => {
-    const keep = last;
-    last = undefined;
     frozen.add(update);
     run();
     frozen.delete(update);
-    last = keep === null ? null : JSON.stringify(key());
+    last = JSON.stringify(key());
   };
   const guarded = () => { if (!frozen.has(update)) update(); };
   on("draft", guarded);
@@ -43,8 +43,6 @@ function block(node, key, draw) {
   guarded();
   return node;
 }
-const frozen = new Set();
-
 function pictureOf(picture, props = {}) {
   const img = el("img", { alt: "", draggable: false, ...props });
   showIn(img, thumbnail(picture.id));

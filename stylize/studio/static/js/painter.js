@@ -1,7 +1,7 @@
 // Painting a mask by hand: every pixel of the photo belongs to one region, or to none.
 
 import { api, showIn, thumbnail, view } from "./api.js";
-import { button, el, icon, iconButton, refill, say, slider, words } from "./dom.js";
+import { button, el, icon, iconButton, openDialog, refill, say, slider, words } from "./dom.js";
 import { pickFiles } from "./intake.js";
 import { change, draft, server, setSetting, valueOf } from "./state.js";
 import { show } from "./stage.js";
@@ -111,20 +111,14 @@ class Painter {
       this.renderRegions();
     };
     const known = new Map([...draft.styles, ...server.samples.styles].map((each) => [each.id, each]));
-    const dialog = el("dialog", { "aria-label": "Style of the region" });
     const tile = (picture) => {
       const img = el("img", { alt: "" });
       showIn(img, thumbnail(picture.id));
       return el("button", { type: "button", class: "tile", title: picture.name, "aria-label": picture.name, onclick: () => { dialog.close(); add(picture); } }, img);
     };
-    dialog.append(
-      el("div", { class: "dialog-head" }, el("h2", {}, "Style of the region"), iconButton("Close", "close", { onclick: () => dialog.close() })),
-      el("div", { class: "dialog-body" }, el("div", { class: "tiles" },
-        el("button", { type: "button", class: "tile add", "aria-label": "Choose a file", onclick: () => { dialog.close(); pickFiles("region", add); } }, icon("add")),
-        [...known.values()].map(tile))));
-    dialog.addEventListener("close", () => dialog.remove());
-    document.body.append(dialog);
-    dialog.showModal();
+    const dialog = openDialog("Style of the region", el("div", { class: "tiles" },
+      el("button", { type: "button", class: "tile add", "aria-label": "Choose a file", onclick: () => { dialog.close(); pickFiles("region", add); } }, icon("add")),
+      [...known.values()].map(tile)));
   }
 
   // Pointer and keys

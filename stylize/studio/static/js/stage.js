@@ -143,6 +143,7 @@ function showResult(job, result) {
   if (result) {
     if (img.dataset.shows === result.id) return;
     img.dataset.shows = result.id;
+    img.dataset.photo = job?.request.photo ?? "";
     const large = (result.width ?? 0) * (result.height ?? 0) > FULL_PIXELS;
     showIn(img, view(result.id, large ? 3000 : Math.max(result.width ?? 1600, result.height ?? 1600), large ? "jpeg" : "png"));
     img.alt = `Result ${result.name ?? ""}`.trim();
@@ -153,6 +154,7 @@ function showResult(job, result) {
     img.coming = null;
     img.src = preview;
     img.dataset.shows = job.id;
+    img.dataset.photo = job.request.photo ?? "";
     img.alt = "Preview of the running job";
     return;
   }
