@@ -221,7 +221,7 @@ class Library:
             file.unlink()
             return known
         values = _examined(file, label)
-        self._keep_thumbnail(sha256, file)  # decodes it
+        self._keep_thumbnail(sha256, file, label)  # decodes it
         suffix = _suffix(file, label)
         stem = re.sub(r"[^\w.-]+", "-", Path(label).stem).strip("-.") or "picture"
         tail = f"-{sha256[:8]}{suffix}"
@@ -267,10 +267,12 @@ class Library:
         Raises:
             PictureError: it cannot be read.
         """
-        return self._thumbnails.get(known.id) or self._keep_thumbnail(known.id, known.path)
+        return self._thumbnails.get(known.id) or self._keep_thumbnail(
+            known.id, known.path, known.name
+        )
 
-    def _keep_thumbnail(self, sha256: str, path: Path) -> bytes:
-        made = self._thumbnails[sha256] = thumbnail(path, THUMBNAIL_PX)
+    def _keep_thumbnail(self, sha256: str, path: Path, name: str) -> bytes:
+        made = self._thumbnails[sha256] = thumbnail(path, THUMBNAIL_PX, name=name)
         if len(self._thumbnails) > _MOST_THUMBNAILS:
             self._thumbnails.popitem(last=False)
         return made
@@ -439,7 +441,7 @@ def view(known: Known, side_px: int, format: str) -> bytes:
         PictureError: it cannot be read.
     """
     if format == "jpeg":
-        return thumbnail(known.path, side_px)
+        return thumbnail(known.path, side_px, name=known.name)
     import numpy as np  # noqa: PLC0415
 
     raster = decode_file(known.path, name=known.name).raster
