@@ -31,7 +31,7 @@ const NAMES = { transfer: "Painting", dream: "Dream", sheet: "Sheet" };
 
 function jobTitle(job) {
   const { preset, settings = {} } = job.request;
-  const size = job.width ? ` × ${job.height}` : settings.size ?? "512";
+  const size = job.width ? `${job.width} × ${job.height}` : settings.size ?? "512";
   return [preset ? words(preset) : NAMES[job.kind], size].filter(Boolean).join(" · ");
 }
 
