@@ -30,6 +30,7 @@ COMMANDS = {
         "dream": "Amplify whatever a network sees in a photo (DeepDream).",
         "tunnel": "Make an endless-zoom DeepDream video.",
         "batch": "Process whole folders of photos.",
+        "studio": "Open a local page on which you see the painting grow.",
     },
     "Choose and repeat": {
         "explore": "Make contact sheets to choose from.",

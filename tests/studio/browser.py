@@ -71,7 +71,9 @@ class Page:
         return self.driver.find_element("css selector", selector)
 
     def text(self, selector: str) -> str:
-        return str(self.script("return document.querySelector(arguments[0])?.textContent", selector))
+        return str(
+            self.script("return document.querySelector(arguments[0])?.textContent", selector)
+        )
 
     def click(self, selector: str) -> None:
         """Click as soon as the control is enabled."""

@@ -258,7 +258,8 @@ def test_the_copied_command_makes_the_same_pixels_in_a_shell(
     finish(page)
     (result,) = results(studio) - before
     page.driver.execute_cdp_cmd(
-        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
     )
     page.click("#copy-command")
     page.until(lambda: "Copied" in page.text("#toasts"))
@@ -270,7 +271,12 @@ def test_the_copied_command_makes_the_same_pixels_in_a_shell(
     wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -m stylize "$@"\n')
     wrapper.chmod(0o755)
     path = f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(f"{command} -o {tmp_path}/again.png", shell=True, check=True, env=os.environ | {"PATH": path})
+    subprocess.run(
+        f"{command} -o {tmp_path}/again.png",
+        shell=True,
+        check=True,
+        env=os.environ | {"PATH": path},
+    )
     assert (pixels_of(tmp_path / "again.png") == pixels_of(result)).all()
 
 
