@@ -160,6 +160,8 @@ class Studio:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(30)
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 @contextmanager
