@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from threading import Thread
+from types import FrameType
 
 import click
 
 from stylize.cli.help import Command, option
-from stylize.cli.messages import echo
+from stylize.cli.messages import TERMINATED, echo
 from stylize.errors import SettingError
 from stylize.settings.fields import Group
 
@@ -74,6 +76,12 @@ def studio(folder: Path, port: int, no_browser: bool, host: str, token: str | No
         raise SettingError(
             f"--host {host} lets other machines in", hint="give a secret with --token"
         )
+
+    def end(number: int, frame: FrameType | None) -> None:
+        # The server has ended what it was doing when this is called.
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, end)
 
     def on_start(address: str) -> None:
         echo(address)

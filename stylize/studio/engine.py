@@ -27,7 +27,7 @@ from torch import Tensor
 
 from stylize.batches.records import Entry, Manifest
 from stylize.batches.tasks import identity_of
-from stylize.errors import InterruptedRunError, PictureError, SettingError
+from stylize.errors import InterruptedRunError, PictureError, SettingError, StylizeError
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
@@ -76,8 +76,9 @@ MOST_NESTED = 4
 
 def main(connection: Connection) -> None:
     """Carry out orders until the server has gone."""
-    # A Ctrl-C in the terminal reaches this process, too; the server decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        # A Ctrl-C in the terminal reaches this process, too; the server decides what it means.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     torch.set_flush_denormal(True)
     keep_buffers()
     Engine(connection).run()
@@ -131,10 +132,13 @@ class Engine:
 
     def _warm_up(self) -> dict[str, Any]:
         """Load the default network and what a first run loads; describe the device."""
-        weights = self._session.weights(TransferSettings().network)
-        device = self._session.device(Execution(), weights)
-        with suppress(Exception), torch.enable_grad():
-            self._paint_something()
+        try:
+            weights = self._session.weights(TransferSettings().network)
+            device = self._session.device(Execution(), weights)
+            with torch.enable_grad():
+                self._paint_something()
+        except StylizeError:  # which the first job will meet and report
+            return {}
         return {"device": device.name, "precision": device.precision, "threads": device.threads}
 
     def _paint_something(self) -> None:

@@ -7,6 +7,8 @@ import io
 import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +164,48 @@ def test_a_death_of_the_engine_is_survived(server: Server) -> None:
     assert server.finish(after)["state"] == "done"
 
 
-def test_one_server_for_a_folder(server: Server, tmp_path: Path) -> None:
-    status = server.http.get("/api/v1/status").json()
-    assert status["folder"] == "studio"
+def test_what_does_not_fit_is_said_in_words(server: Server) -> None:
+    photo = server.upload(png(64, 1), "photo.png")
+    large = {"size": 4096, "enlarge": True}
+    job = server.submit(
+        kind="transfer",
+        photo=photo,
+        styles=[photo],
+        settings=large,
+        execution=FP32 | {"max_memory": "1500MB"},
+    )
+    error = server.finish(job)["error"]
+    assert re.fullmatch(r"Memory is too small for 4096 px; \d+ px fits", error["message"])
+
+
+@pytest.mark.slow
+def test_the_client_of_the_documentation(server: Server, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "studio.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    for name in ("photo.png", "style.png"):
+        (tmp_path / name).write_bytes(png(48, len(name)))
+    words = [sys.executable, "-c", code, server.line, "photo.png", "style.png"]
+    done = subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert "1.0 done" in done.stdout
+    assert levels((tmp_path / "result.png").read_bytes()).shape == (48, 48, 3)
+    assert len(code.strip().splitlines()) <= 24
+
+
+@pytest.mark.slow
+def test_jobs_leave_no_memory_behind(server: Server) -> None:
+    photo = server.upload(png(64, 1), "photo.png")
+    brief = {"size": 64, "octaves": 1, "steps": 1, "layers": "conv2_2"}
+    sizes = []
+    for _ in range(3):
+        jobs = [
+            server.submit(kind="dream", photo=photo, settings=brief, execution=FP32)
+            for _ in range(10)
+        ]
+        assert server.finish(jobs[-1])["state"] == "done"
+        family = psutil.Process(server.process.pid)
+        members = [family, *family.children(recursive=True)]
+        sizes.append(sum(each.memory_info().rss for each in members) / 1e6)
+    assert sizes[2] < sizes[1] + 30
 
 
 @pytest.mark.slow
