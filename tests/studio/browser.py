@@ -98,12 +98,13 @@ class Page:
 
     def set(self, name: str, value: object) -> None:
         """Set a setting in the form of all settings."""
+        from selenium.webdriver.common.keys import Keys
+
         if self.one("#all-settings").get_attribute("hidden"):
             self.click("#all-button")
         control = self.one(f"#setting-{name}")
         self.script("arguments[0].closest('details').open = true", control)
-        control.clear()
-        control.send_keys(str(value))
+        control.send_keys(Keys.CONTROL, "a", Keys.NULL, str(value))
 
     def pixels(self) -> list[int] | None:
         found: list[int] | None = self.script(_PIXELS)
@@ -160,6 +161,8 @@ class Studio:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(30)
+        if self.process.stdout:
+            self.process.stdout.close()
 
 
 @contextmanager

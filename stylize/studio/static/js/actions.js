@@ -89,14 +89,15 @@ const buttons = {
   full: button("Full size", { icon: "larger", onclick: () => fullSize(), title: "Continue to full size: queue it at the size of the photo (F)", id: "full" }),
   queue: button("Queue", { icon: "queue", onclick: () => addToQueue(), title: "Add to the queue with these settings (Q)", id: "enqueue" }),
   compare: iconButton("Before and after (B)", "compare", { onclick: () => toggleCompare(), id: "compare", "aria-pressed": "false" }),
-  actual: iconButton("Actual pixels (Z)", "image", { onclick: () => toggleActual(), id: "actual", "aria-pressed": "false" }),
+  actual: iconButton("Actual pixels (Z)", "zoom", { onclick: () => toggleActual(), id: "actual", "aria-pressed": "false" }),
   command: iconButton("Copy as command (C)", "terminal", { onclick: () => copyCommand(), id: "copy-command" }),
   python: iconButton("Copy as Python (P)", "code", { onclick: () => copyPython(), id: "copy-python" }),
   save: button("Save", { icon: "save", kind: "primary", onclick: () => save(), title: "Download the picture with its recipe (S)", id: "save" }),
 };
 
 export const actions = {
-  node: el("div", { class: "actions", role: "group", "aria-label": "Actions" }, ...Object.values(buttons)),
+  node: el("div", { class: "actions", role: "group", "aria-label": "Actions" }, ...["stop", "recall", "full", "queue", "command", "python", "save"].map((name) => buttons[name])),
+  tools: el("div", { class: "view-tools", role: "group", "aria-label": "View" }, buttons.compare, buttons.actual),
 
   update({ comparing, actual, canCompare }) {
     const job = shownJob();

@@ -60,15 +60,16 @@ class Painter {
     const feather = slider({ min: 0, max: 80, step: 1, value: Math.min(80, valueOf("feather") ?? 0), "aria-label": "Soft edge in px", oninput: () => setSetting("feather", Number(feather.value)) });
     this.node = el("div", { class: "painter", role: "region", "aria-label": "Mask" },
       el("div", { class: "painter-tools" },
-        this.list,
+        el("div", { class: "first" },
+          this.list,
+          el("div", { class: "row" },
+            button("Cancel", { kind: "small", onclick: () => this.close() }),
+            button("Use the mask", { kind: "small primary", id: "use-mask", onclick: () => this.use() }))),
         el("div", { class: "row" }, this.tools.brush, this.tools.eraser, this.tools.undo,
           el("label", { class: "slide" }, "Size", this.size), el("label", { class: "slide" }, "Soft edge", feather),
           server.status?.subject !== false && button("Find the subject", { icon: "subject", kind: "small", id: "find-subject", onclick: (event) => this.findSubject(event.currentTarget) }),
           button("Invert", { kind: "small", onclick: () => this.invert() }),
-          button("Clear", { kind: "small", onclick: () => this.fill(() => 0) })),
-        el("div", { class: "row grow ends-row" },
-          button("Cancel", { kind: "small", onclick: () => this.close() }),
-          button("Use the mask", { kind: "small primary", id: "use-mask", onclick: () => this.use() }))),
+          button("Clear", { kind: "small", onclick: () => this.fill(() => 0) }))),
       el("div", { class: "painter-body" }, el("div", { class: "frame" }, picture)));
     const place = document.getElementById("view");
     place.classList.add("tall");

@@ -32,7 +32,7 @@ const NAMES = { transfer: "Painting", dream: "Dream", sheet: "Sheet" };
 function jobTitle(job) {
   const { preset, settings = {} } = job.request;
   const size = job.width ? `${job.width} × ${job.height}` : settings.size ?? "512";
-  return [NAMES[job.kind], preset && words(preset), size].filter(Boolean).join(" · ");
+  return [preset ? words(preset) : NAMES[job.kind], size].filter(Boolean).join(" · ");
 }
 
 function jobState(job) {
@@ -207,14 +207,13 @@ export function startShelf() {
   head.querySelector("h2").id = "history-title";
   document.getElementById("history").append(
     head,
-    el("div", { id: "history-filters", hidden: true },
+    el("div", { id: "history-filters", class: "filters", hidden: true },
       el("input", {
         type: "search", id: "history-search", placeholder: "Search", "aria-label": "Search the history",
         oninput: (event) => { query.search = event.target.value; later(); },
       }),
-      el("div", { class: "filters" },
         choose("preset", "Preset"), choose("style", "Style"),
-        choose("days", "Date", [["", "Any date"], ["1", "Last day"], ["7", "Last week"], ["31", "Last month"]].map(([value, text]) => el("option", { value }, text))))),
+        choose("days", "Date", [["", "Any date"], ["1", "Last day"], ["7", "Last week"], ["31", "Last month"]].map(([value, text]) => el("option", { value }, text)))),
     el("p", { class: "empty" }),
     el("ul", { class: "shots" }),
     button("Show more", { kind: "small", id: "more-history", onclick: () => load(true), hidden: true }));

@@ -71,7 +71,7 @@ export function startStage() {
     parts.result, parts.before, parts.cut, parts.divider, parts.left, parts.right);
   parts.frame = el("div", { class: "frame" }, parts.picture);
   parts.other = el("div", { class: "other" });
-  node.append(parts.frame, parts.other);
+  node.append(parts.frame, parts.other, actions.tools);
   setCut(50);
   startStatus();
   on("draft", render);
@@ -96,6 +96,7 @@ function render() {
   const sheet = shown.type === "sheet";
   document.getElementById("stage").classList.toggle("empty", welcome);
   parts.frame.hidden = welcome || sheet;
+  actions.tools.hidden = welcome || sheet;
   parts.view.classList.toggle("actual", actual && !welcome && !sheet);
   if (welcome) renderWelcome();
   else if (sheet) renderSheet();
@@ -253,6 +254,10 @@ function report() {
   }
   if (job.state === "cancelled") return ["Cancelled", ""];
   if (job.state === "queued") return [job.position > 1 ? `Waiting, number ${job.position} in the queue` : "Waiting to begin", lookOf(job.request)];
+  if (job.kind === "sheet") {
+    const finished = (job.cells ?? []).filter((cell) => cell.state !== "queued").length;
+    return ["Painting the sheet", job.cells ? `${finished} of ${job.cells.length} finished` : ""];
+  }
   if (job.state === "stopping") return ["Stopping after this step", size];
   const step = server.steps.get(job.id) ?? job.progress;
   if (!step) return ["Starting", lookOf(job.request)];
