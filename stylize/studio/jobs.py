@@ -277,12 +277,11 @@ class Jobs:
     # The engine
 
     def _advance(self) -> None:
-        """Send what comes next: live jobs at once, others when none of them is being done."""
+        """Send what comes next: live jobs at once, others when nothing else is being done."""
         if self.engine_state["state"] != "ready":
             return
         for job in self.unfinished():
-            busy = any(not self._jobs[id].live for id in self._sent if id in self._jobs)
-            if job.id not in self._sent and (job.live or not busy):
+            if job.id not in self._sent and (job.live or not self._sent):
                 self._send(job)
 
     def _send(self, job: Job) -> None:
