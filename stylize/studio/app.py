@@ -126,7 +126,8 @@ class Studio:
             known = await _in_thread(self.library.add, file, label, sha256=sha256)
         finally:
             file.unlink(missing_ok=True)
-        self.jobs.warm(known)
+        self.jobs.warm(known)  # the engine decodes it at the same time
+        await _in_thread(self.library.check, known)
         return JSONResponse(known.document, 201)
 
     async def _known(self, request: Request) -> Known:

@@ -42,7 +42,9 @@ def described(error: BaseException) -> dict[str, Any]:
     if isinstance(error, ApiError):
         return error.document
     code, message, hint = _code(error), str(error), None
-    if isinstance(error, StylizeError):
+    if code == "disk_full":
+        message, hint = "the disk is full", "free some space, then try again"
+    elif isinstance(error, StylizeError):
         message, hint = in_python(error.message), error.hint and in_python(error.hint)
     elif is_out_of_memory(error):
         code, message = "memory", in_python(out_of_memory())

@@ -17,7 +17,7 @@ from stylize.errors import PictureError, UsageError
 from stylize.images.atomic import remove_leftovers
 from stylize.images.names import safe_name, shortened
 from stylize.studio.engine_process import EngineProcess
-from stylize.studio.errors import ApiError
+from stylize.studio.errors import ApiError, described
 from stylize.studio.hub import Hub
 from stylize.studio.library import Database, Known, Library, studio_folder
 from stylize.studio.requests import JobRequest, read_request, read_sheet, sized
@@ -346,7 +346,11 @@ class Jobs:
             if waiting is not None and not waiting.done():
                 waiting.set_result(event.values)
         elif event.subject in self._jobs:
-            self._of_job(self._jobs[event.subject], event)
+            job = self._jobs[event.subject]
+            try:
+                self._of_job(job, event)
+            except Exception as error:  # what is wrong with one job must not stop the others
+                self._fail(job, error)
         self._advance()
 
     def _of_job(self, job: Job, event: Event) -> None:
@@ -410,8 +414,6 @@ class Jobs:
         self._hub.publish("cell", shown)
 
     def _fail(self, job: Job, error: Exception) -> None:
-        from stylize.studio.errors import described  # noqa: PLC0415
-
         self._over(job, "failed", described(error))
 
     def _over(self, job: Job, state: State, error: Mapping[str, Any] | None = None) -> None:

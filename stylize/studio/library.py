@@ -6,6 +6,7 @@ is and what it says of itself; a file counts only as long as it is as it was whe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -160,7 +161,7 @@ class Database:
         """Change rows.
 
         Raises:
-            OSError: the disk is full.
+            OSError: the disk is full, or the system refuses.
         """
         with self._lock, _disk_errors(), self._connection:
             self._connection.execute(query, tuple(values))
@@ -176,9 +177,8 @@ def _disk_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "full" in str(error):
-            raise OSError(28, os.strerror(28)) from error
-        raise
+        number = errno.ENOSPC if "full" in str(error) else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
 
 
 class Library:
@@ -203,7 +203,7 @@ class Library:
         return folder
 
     def add(self, file: Path, name: str, *, sha256: str | None = None) -> Known:
-        """Check an uploaded file and keep it.
+        """Keep an uploaded file whose header is that of a picture; :meth:`check` reads the rest.
 
         Args:
             file: an upload in :attr:`incoming`; moved, or removed.
@@ -211,7 +211,7 @@ class Library:
             sha256: of the file, if it is known.
 
         Raises:
-            PictureError: it is no picture, damaged, or too large.
+            PictureError: it is no picture, or too large.
             OutputError: the system refuses.
         """
         label = _label(name)
@@ -221,7 +221,6 @@ class Library:
             file.unlink()
             return known
         values = _examined(file, label)
-        self._keep_thumbnail(sha256, file, label)  # decodes it
         suffix = _suffix(file, label)
         stem = re.sub(r"[^\w.-]+", "-", Path(label).stem).strip("-.") or "picture"
         tail = f"-{sha256[:8]}{suffix}"
@@ -233,6 +232,19 @@ class Library:
                     move_without_replacing(file, free)
                     break
         return self._record(free, sha256, label, values)
+
+    def check(self, known: Known) -> None:
+        """Decode an upload, which is removed if it is damaged.
+
+        Raises:
+            PictureError: it is.
+        """
+        try:
+            self.thumbnail(known)
+        except StylizeError:
+            if known.path.parent == self.folder / INPUTS:
+                known.path.unlink(missing_ok=True)
+            raise
 
     def found(self, path: Path, sha256: str) -> Known:
         """Take in a file that the engine has written.
