@@ -113,7 +113,7 @@ class Page:
     def state(self) -> str:
         return self.text("#said")
 
-    def until(self, check: Callable[[], Any], seconds: float = 60) -> Any:
+    def until(self, check: Callable[[], Any], seconds: float = 120) -> Any:
         """Wait until a check holds; the page and the painting have their own pace."""
         from selenium.common.exceptions import WebDriverException
 
@@ -128,7 +128,7 @@ class Page:
             if time.monotonic() > end:
                 said = self.text(".said"), self.text("#toasts")
                 raise AssertionError(f"waited {seconds:g} s in vain; the page says {said}")
-            time.sleep(0.05)
+            time.sleep(0.1)
 
 
 class Studio:

@@ -62,10 +62,10 @@ const takes = {
 
 function showConnection(state = "connected") {
   const node = document.getElementById("connection");
-  node.classList.toggle("lost", state !== "connected");
+  node.classList.toggle("lost", state !== "connected" || server.engine?.state === "failed");
   if (state === "lost") node.textContent = "Not connected; trying again";
   else if (state === "locked") node.textContent = "Not allowed";
-  else node.textContent = { starting: "Getting ready", restarting: "Restarting" }[server.engine?.state] ?? "Ready";
+  else node.textContent = { starting: "Getting ready", restarting: "Restarting", failed: "The engine does not start" }[server.engine?.state] ?? "Ready";
 }
 
 let loaded = false;

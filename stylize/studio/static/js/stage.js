@@ -120,7 +120,7 @@ function aspect() {
 function renderPicture() {
   const job = shownJob();
   const result = shownResult();
-  parts.picture.style.setProperty("--ratio", aspect());
+  parts.view.style.setProperty("--ratio", aspect());
   const pixels = result?.width ?? job?.width ?? draft.photo?.width;
   parts.picture.style.setProperty("--pixels", `${pixels ?? 0}px`);
   parts.picture.classList.toggle("pending", Boolean(job) && !result);
