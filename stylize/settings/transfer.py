@@ -189,6 +189,16 @@ class TransferSettings:
         low=0,
         high=MAX_WEIGHT,
     )
+    match: float = setting(
+        0.0,
+        "How closely each part of the photo borrows from similar parts of the style image: 0 not "
+        "at all, 0.3 for calmer areas and fewer stray motifs, up to 1.",
+        Group.STYLE,
+        everyday=True,
+        low=0,
+        high=1,
+        earlier=0.0,
+    )
     color: str = setting(
         "style",
         "Colours. style: those of the style image. luminance: those of the photo, exactly. "

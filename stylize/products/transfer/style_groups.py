@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import RecipeError, SettingError
@@ -264,6 +265,20 @@ class StyleGroups:
             moments = {name: targets[name][layer] for name in self.styles}
             found += region_losses(kind, layer, moments, inside, weight * share)
         return found
+
+    def mixed(self, targets: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
+        """Activations of all regions, each where its mask is.
+
+        Args:
+            targets: ``(1, C, h, w)`` by the region's name.
+            canvas: of the scale.
+        """
+        masks = canvas.extend(resize(self.masks, canvas.size).clamp(0, 1))
+        found = list(targets.values())
+        small = F.interpolate(masks, size=found[0].shape[2:], mode="area").to(found[0])
+        shares = small / small.sum(0).clamp_min(torch.finfo(torch.float32).eps)
+        mixed = torch.stack([each * part for each, part in zip(found, shares, strict=True)]).sum(0)
+        return mixed.contiguous(memory_format=torch.channels_last)
 
     def composed(self, picture: Tensor, photo: Picture) -> Tensor:
         """The picture with the photo where nothing is painted.
