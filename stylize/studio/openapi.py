@@ -270,6 +270,8 @@ def docs_page() -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>API of stylize studio</title>'
+        '<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/base.css">'
+        '<link rel="stylesheet" href="/static/docs.css">'
         "</head><body><h1>API of stylize studio</h1>"
         "<p>Send <code>Authorization: Bearer TOKEN</code>"
         f" with each request. <code>{API}/openapi.json</code> describes the bodies.</p>"
