@@ -263,7 +263,7 @@ class Engine:
         self._send(Event("done", order.job, values))
 
     def _serve_urgent(self, current: Paint | PaintCells) -> float:
-        """Carry out urgent orders in the middle of a job; the seconds they took."""
+        """Carry out urgent orders in the middle of a job; return the seconds they took."""
         started = time.perf_counter()
         while order := self._next_urgent(current):
             self._carry_out(order)
@@ -342,7 +342,7 @@ class Engine:
         self._send(Event("done", order.job, {"interrupted": interrupted, "notes": []}))
 
     def _channels(self, order: PaintCells) -> Sequence[tuple[int, Work]]:
-        """The cells of the channels that a photo excites most."""
+        """List the cells of the channels that a photo excites most."""
         ((_, base),) = order.cells
         settings, photo = base.settings, dict(base.inputs)["content"]
         assert isinstance(settings, DreamSettings) and order.layer is not None
@@ -459,7 +459,7 @@ class Watcher:
         }
 
     def _left(self, fraction: float, seconds: float) -> float | None:
-        """Seconds that remain: at first as estimated, later as measured."""
+        """Estimate the seconds that remain, more and more by what was measured."""
         if fraction <= 0:
             return self._estimate_s
         measured = seconds / fraction
@@ -469,7 +469,7 @@ class Watcher:
 
 
 def encoded(pixels: Tensor) -> bytes:
-    """A JPEG of a picture for the page.
+    """Encode a picture as a JPEG for the page.
 
     Args:
         pixels: ``(1, 3, H, W)`` in [0, 1].

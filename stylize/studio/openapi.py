@@ -103,7 +103,7 @@ _PARAMETERS: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """The description of the API; its schemas of settings come from the settings classes."""
+    """Describe the API; the schemas of settings come from the settings classes."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in _OPERATIONS:
         method, path = operation[:2]
@@ -251,7 +251,7 @@ def _job() -> dict[str, Any]:
 
 @cache
 def docs_page() -> str:
-    """The operations and the settings as a page without any script."""
+    """Write the operations and the settings as a page without any script."""
     document = openapi_document()
     rows = [
         f"<tr><td><code>{escape(method.upper())} {escape(path)}</code></td>"

@@ -27,7 +27,7 @@ _REGION = re.compile(r"region ([1-9][0-9]?)(?: (.+))?")
 
 
 def recall(known: Known, find: Find) -> dict[str, Any]:
-    """The request that makes a picture again, and what it takes in a shell.
+    """Find the request that makes a picture again, and its command.
 
     Args:
         known: made by stylize.
@@ -71,7 +71,7 @@ def recall(known: Known, find: Find) -> dict[str, Any]:
 
 
 def _pictures(roles: list[tuple[str, str]]) -> dict[str, Any]:
-    """The pictures of a request by the keys under which it names them."""
+    """List the pictures of a request by the keys under which it names them."""
     request: dict[str, Any] = {}
     regions: dict[int, dict[str, str]] = {}
     for role, id in roles:
@@ -94,7 +94,7 @@ def _pictures(roles: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def texts_of(request: JobRequest, find: Find) -> dict[str, str]:
-    """The command and the Python script that make the same picture.
+    """Write the command and the Python script that make the same picture.
 
     Args:
         request: its pictures are known.
@@ -142,7 +142,7 @@ def _arguments(request: JobRequest) -> Iterator[str]:
 
 
 def _options(request: JobRequest, path: Callable[[str], str]) -> Iterator[str]:
-    """The options for what differs from the preset."""
+    """Yield the options for what differs from the preset."""
     changed = changed_from_preset(request)
     for each in (*dataclasses.fields(request.settings), *dataclasses.fields(Execution)):
         name = option_name(each)
@@ -227,7 +227,7 @@ def _named_values(request: JobRequest) -> dict[str, Any]:
 
 
 def _replay(known: Known, inputs: list[Known]) -> dict[str, str]:
-    """How to make a picture again that was stopped early: after as many steps."""
+    """Write how to make a picture again that was stopped early."""
     target = f"{known.path.stem}-again.png"
     paths = list(dict.fromkeys(str(each.path) for each in inputs))
     words = ["stylize", "replay", str(known.path)]
@@ -242,5 +242,5 @@ def _replay(known: Known, inputs: list[Known]) -> dict[str, str]:
 
 
 def quoted_command(words: list[str]) -> str:
-    """A command for the system's shell."""
+    """Quote a command for the system's shell."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -60,7 +60,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes any that is free.
+    """Open a socket that listens; port 0 takes any that is free.
 
     Raises:
         OutputError: the port is used, or there is no such address.
