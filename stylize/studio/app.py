@@ -164,7 +164,9 @@ class Studio:
     async def recall(self, request: Request) -> Response:
         """Say how a picture was made."""
         known = await self._known(request)
-        return JSONResponse(await _in_thread(recall, known, self.library.search))
+        return JSONResponse(
+            await _in_thread(recall, known, self.library.search, request.query_params.get("cell"))
+        )
 
     async def samples(self, request: Request) -> Response:
         """List the sample pictures."""

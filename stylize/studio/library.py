@@ -290,7 +290,7 @@ class Library:
         return made
 
     def samples(self, kind: str) -> list[Known]:
-        """List the samples of a kind: ``photos`` or ``styles``."""
+        """List the samples of a kind: ``photos``, ``styles`` or ``masks``."""
         return [each for each in _samples().values() if each.path.parent.name == kind]
 
     def results(self) -> list[Known]:
@@ -362,8 +362,8 @@ def _of_row(row: tuple[Any, ...], path: Path) -> Known:
 @cache
 def _samples() -> dict[str, Known]:
     found: dict[str, Known] = {}
-    for kind in ("photos", "styles"):
-        for path in sorted((samples_directory() / kind).glob("*.jpg")):
+    for kind in ("photos", "styles", "masks"):
+        for path in sorted((samples_directory() / kind).glob("*.[jp][pn]g")):
             values = _examined(path, path.name)
             known = Known(
                 _digest(path),

@@ -84,6 +84,7 @@ _OPERATIONS: tuple[_Operation, ...] = (
 )
 
 _PARAMETERS: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
+    "/images/{id}/recall": (("cell", _TEXT, "Cell of a contact sheet, such as B3."),),
     "/images/{id}/view": (
         ("side", {"type": "integer"}, "Long side at most, in px."),
         ("format", {"enum": ["jpeg", "png"]}, "png is exact."),

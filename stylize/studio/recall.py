@@ -26,14 +26,16 @@ Find = Callable[[str], Known | None]
 _REGION = re.compile(r"region ([1-9][0-9]?)(?: (.+))?")
 
 
-def recall(known: Known, find: Find) -> dict[str, Any]:
+def recall(known: Known, find: Find, cell: str | None = None) -> dict[str, Any]:
     """Find the request that makes a picture again, and its command.
 
     Args:
         known: made by stylize.
         find: looks for a picture by its id.
+        cell: of a contact sheet, such as ``B3``.
 
     Raises:
+        SettingError: the cell's name is invalid.
         RecipeError: it has no recipe, or one that no job can follow.
     """
     if known.recipe is None:
@@ -41,7 +43,7 @@ def recall(known: Known, find: Find) -> dict[str, Any]:
             f"{known.name} carries no recipe", hint="only pictures made by stylize do"
         )
     check_recipe(known.recipe, known.name)
-    recipe = of_cell(known.recipe, None)
+    recipe = of_cell(known.recipe, cell)
     kind = recipe["technique"]
     if kind not in DEFAULTS:
         raise RecipeError(f"{known.name} was made by 'stylize {kind}', which is no job")
@@ -167,7 +169,10 @@ def _options(request: JobRequest, path: Callable[[str], str]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _result_name(request: JobRequest, path: Callable[[str], str]) -> str:

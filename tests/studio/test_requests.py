@@ -220,6 +220,28 @@ def test_sheets_have_a_cell_for_each_choice(idle: Idle) -> None:
     assert "strength" in answer.json()["error"]["message"]
 
 
+def test_a_recipe_finds_the_samples(idle: Idle) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+
+    def recalled(file: Path, query: str = "") -> Any:
+        id = idle.upload(file.read_bytes(), "mine.webp").json()["id"]
+        return idle.client.get(f"/api/v1/images/{id}/recall{query}")
+
+    found = recalled(docs / "cookbook" / "patchwork.webp").json()
+    assert found["missing"] == []
+    assert len(found["request"]["regions"]) == 4
+    for style in ("keep", None):
+        assert (style in [each["style"] for each in found["request"]["regions"]]) <= bool(style)
+    command = found["command"].split()
+    assert command.count("--mask") + command.count("--region") == 4
+    answer = idle.client.post("/api/v1/command", json=found["request"])
+    assert answer.json()["command"] == found["command"]
+    sheet = docs / "cookbook" / "from-wood.webp"
+    assert recalled(sheet).status_code == 422
+    assert recalled(sheet, "?cell=B1").json()["request"]["kind"] == "transfer"
+    assert recalled(sheet, "?cell=Z9").status_code == 422
+
+
 def test_foreign_files_do_no_harm(idle: Idle, tmp_path: Path) -> None:
     folder = idle.studio.folder
     (folder / "notes.txt").write_text("mine")
