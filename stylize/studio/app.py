@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,9 @@ from urllib.parse import quote, unquote
 import anyio.to_thread
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -53,6 +56,8 @@ MAX_JSON_BYTES = 1_000_000
 _MOST_DRAINED_BYTES = 1 << 30
 
 _PING_S = 15
+
+_MAX_LABEL = 1000
 
 STATIC = Path(__file__).parent / "static"
 
@@ -119,10 +124,9 @@ class Studio:
 
     async def upload(self, request: Request) -> Response:
         """Keep an uploaded picture."""
-        label = unquote(request.headers.get("x-file-name", ""))[:1000]
         file = self.library.incoming / secrets.token_hex(8)
         try:
-            sha256 = await _receive(request, file)
+            sha256, label = await _receive(request, file)
             known = await _in_thread(self.library.add, file, label, sha256=sha256)
         finally:
             file.unlink(missing_ok=True)
@@ -400,30 +404,62 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": document}, error.status_code, headers=error.headers)
 
 
-async def _receive(request: Request, file: Path) -> str:
-    """Write a body to a file as it arrives; return its SHA-256.
+async def _limited(request: Request) -> AsyncGenerator[bytes]:
+    """Yield a body as it arrives.
 
     Raises:
         ApiError: it is too large.
     """
-    too_large = ApiError(
-        413,
-        "too_large",
-        f"the file is larger than {MAX_UPLOAD_BYTES // 1024**2} MB",
-        "save it as a JPEG, or make it smaller",
-    )
-    digest, size = hashlib.sha256(), 0
-    with file.open("xb") as stream:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= MAX_UPLOAD_BYTES:
-                digest.update(chunk)
-                stream.write(chunk)
-            elif size > _MOST_DRAINED_BYTES:
-                break
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_UPLOAD_BYTES:
+            yield chunk
+        elif size > _MOST_DRAINED_BYTES:
+            break
     if size > MAX_UPLOAD_BYTES:
-        raise too_large
-    return digest.hexdigest()
+        raise ApiError(
+            413,
+            "too_large",
+            f"the file is larger than {MAX_UPLOAD_BYTES // 1024**2} MB",
+            "save it as a JPEG, or make it smaller",
+        )
+
+
+async def _receive(request: Request, file: Path) -> tuple[str, str]:
+    """Write an uploaded file to another one; return its SHA-256 and what its sender calls it.
+
+    Raises:
+        ApiError: it is too large, or a form without a file.
+    """
+    label = unquote(request.headers.get("x-file-name", ""))[:_MAX_LABEL]
+    if _media_type(request) == "multipart/form-data":
+        return await _receive_form(request, file, label)
+    digest = hashlib.sha256()
+    with file.open("xb") as stream:
+        async for chunk in _limited(request):
+            digest.update(chunk)
+            stream.write(chunk)
+    return digest.hexdigest(), label
+
+
+async def _receive_form(request: Request, file: Path, label: str) -> tuple[str, str]:
+    """Do the same for the only file of a form, as ``curl -F file=@photo.jpg`` sends it."""
+    try:
+        form = await MultiPartParser(request.headers, _limited(request), max_files=1).parse()
+    except MultiPartException as error:
+        raise ApiError(422, "invalid", f"the form cannot be read: {error.message}") from None
+    uploads = [each for each in form.values() if isinstance(each, UploadFile)]
+    if not uploads:
+        raise ApiError(422, "invalid", "the form has no file")
+    with uploads[0].file as source, file.open("xb") as stream:
+        shutil.copyfileobj(source, stream)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), uploads[0].filename or label
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _json(request: Request, keys: tuple[str, ...] | None = None) -> dict[str, Any]:
@@ -432,8 +468,7 @@ async def _json(request: Request, keys: tuple[str, ...] | None = None) -> dict[s
     Raises:
         ApiError: it is something else, too large, or has other keys.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if _media_type(request) != "application/json":
         raise ApiError(415, "unsupported_type", "the body is not application/json")
     body = bytearray()
     async for chunk in request.stream():

@@ -122,12 +122,12 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _operation(operation: _Operation) -> dict[str, Any]:
-    method, path, summary, body, status, media, answer = operation
+    method, path, summary, body, status, sent, answer = operation
     found: dict[str, Any] = {
         "summary": summary,
         "operationId": re.sub(r"[^a-z]+", "_", f"{method}{path}").strip("_"),
         "responses": {
-            str(status): {"description": "Done.", "content": {media: {"schema": answer or {}}}},
+            str(status): {"description": "Done.", "content": {sent: {"schema": answer or {}}}},
             "default": {"description": "An error.", "content": {_JSON: {"schema": _ref("Error")}}},
         },
     }
@@ -141,7 +141,9 @@ def _operation(operation: _Operation) -> dict[str, Any]:
         for name, schema, text in _PARAMETERS.get(path, ())
     ]
     if isinstance(body, str):
-        found["requestBody"] = {"required": True, "content": {body: {"schema": {}}}}
+        form = _object(("file",), file={"type": "string", "format": "binary"})
+        media = {body: {"schema": {}}, "multipart/form-data": {"schema": form}}
+        found["requestBody"] = {"required": True, "content": media}
         parameters.append({"name": "X-File-Name", "in": "header", "schema": _TEXT})
     elif body is not None:
         found["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}

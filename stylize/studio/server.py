@@ -20,7 +20,7 @@ from stylize.studio.security import token_for
 # Open event streams end with the server; a page that sends something has so long to finish.
 _GRACE_S = 2
 
-REQUIREMENT = "starlette uvicorn sse-starlette"
+REQUIREMENT = "starlette uvicorn sse-starlette python-multipart"
 
 
 def require_libraries() -> None:
@@ -29,7 +29,7 @@ def require_libraries() -> None:
     Raises:
         MissingExtraError: one is not.
     """
-    for module in ("starlette", "uvicorn", "sse_starlette"):
+    for module in ("starlette", "uvicorn", "sse_starlette", "python_multipart"):
         optional_module(module, what="'stylize studio'", requirement=REQUIREMENT)
 
 

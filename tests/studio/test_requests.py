@@ -50,6 +50,19 @@ def test_the_same_file_is_kept_once(idle: Idle) -> None:
     assert len(list((idle.studio.folder / "inputs").iterdir())) == 1
 
 
+def test_a_form_uploads_too(idle: Idle) -> None:
+    direct = idle.upload(png(), "a.png").json()
+    form = {"file": ("../b.png", png(seed=2), "image/png"), "note": (None, "mine")}
+    found = idle.client.post("/api/v1/images", files=form)
+    assert (found.status_code, found.json()["name"]) == (201, "b.png")
+    same = idle.client.post("/api/v1/images", files={"anything": ("a.png", png())})
+    assert same.json() == direct
+    empty = idle.client.post("/api/v1/images", files={"note": (None, "mine")})
+    assert (empty.status_code, empty.json()["error"]["code"]) == (422, "invalid")
+    broken = {"Content-Type": "multipart/form-data"}
+    assert idle.client.post("/api/v1/images", content=b"x", headers=broken).status_code == 422
+
+
 def test_a_sideways_photo_is_upright(idle: Idle) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
