@@ -121,7 +121,11 @@ class Meter:
         self.total = total
         self._estimate_s = estimate_s
         self._as_bar, self._as_lines = bars_shown(messages), messages.bars
-        self._bar = tqdm(total=1.0, leave=False, disable=not self._as_bar, bar_format=" ")
+        # With a size of its own, because tqdm takes 0 rows or columns, which some terminals of
+        # test machines say, for a terminal without any room.
+        room = {"ncols": terminal_columns(), "nrows": 24}
+        disabled = not self._as_bar
+        self._bar = tqdm(total=1.0, leave=False, disable=disabled, bar_format=" ", **room)
         self._started = time.perf_counter()
         self._shown = -math.inf
         self._before: float | None = None
@@ -259,35 +263,62 @@ def step_meter(
         doing: what the run does, such as ``painting``.
         estimate_s: seconds that the whole run will take.
     """
-    work = step_work(scales, estimate_s)
-    total = sum(each * scale.steps for each, scale in zip(work, scales, strict=True))
-    with Meter(messages, total, estimate_s=estimate_s) as meter:
+    work = Work(scales, estimate_s)
+    with Meter(messages, work.total, estimate_s=estimate_s) as meter:
 
         def listen(event: Step) -> None:
-            unit = work[event.scale - 1]
+            work.add(event)
+            meter.total = work.total
             size = f"size {event.scale} of {event.scales}"
             labels = [f"{doing}, {size}", size] if event.scales > 1 else [doing]
             detail = "  ".join(_grouped(event.losses)) if messages.verbose else ""
-            meter.advance(work_done(event, scales, work), *labels, unit=unit, detail=detail)
+            meter.advance(work.done, *labels, unit=work.unit, detail=detail)
 
         yield listen
 
 
-def work_done(event: Step, scales: Sequence[Scale], work: Sequence[float]) -> float:
-    """Return the work done after a step, given the work per step at each scale."""
-    before = zip(work[: event.scale - 1], scales, strict=False)
-    return sum(each * scale.steps for each, scale in before) + work[event.scale - 1] * event.step
+class Work:
+    """How much of a run is done. A scale that stops early makes the rest of the work smaller.
+
+    Args:
+        scales: the schedule.
+        estimate_s: seconds that the whole run will take.
+
+    Attributes:
+        done, total: in the same unit.
+        unit: the work of the last step.
+    """
+
+    def __init__(self, scales: Sequence[Scale], estimate_s: float | None) -> None:
+        self._each = step_work(scales, estimate_s)
+        self._steps: list[int] = [scale.expected_steps for scale in scales]
+        self._place, self._step = 0, self._steps[0]
+        self.done, self.unit = 0.0, self._each[0]
+        self.total = self._sum(self._steps)
+
+    def add(self, event: Step) -> None:
+        """Count a step."""
+        place, steps = event.scale - 1, self._steps
+        if place > self._place:
+            steps[self._place] = self._step
+        # Each step beyond the expected ones may be the last: the share done only grows.
+        steps[place] = max(steps[place], event.step)
+        self._place, self._step, self.unit = place, event.step, self._each[place]
+        self.done, self.total = self._sum([*steps[:place], event.step]), self._sum(steps)
+
+    def _sum(self, steps: Sequence[int]) -> float:
+        return sum(each * count for each, count in zip(self._each, steps, strict=False))
 
 
 def step_work(scales: Sequence[Scale], estimate_s: float | None) -> list[float]:
     """The seconds of a step at each scale by the cost model; without an estimate, its pixels."""
-    from stylize.planning.cost import SECONDS_PER_STEP, evaluated_px
+    from stylize.planning.cost import SECONDS_PER_STEP, expected_px, fixed_seconds
 
     pixels = [float(scale.height * scale.width) for scale in scales]
-    fixed_s = SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+    fixed_s = fixed_seconds(scales)
     if not estimate_s or estimate_s <= fixed_s:
         return pixels
-    seconds_per_px = (estimate_s - fixed_s) / evaluated_px(scales)
+    seconds_per_px = (estimate_s - fixed_s) / expected_px(scales)
     return [SECONDS_PER_STEP + seconds_per_px * count for count in pixels]
 
 
