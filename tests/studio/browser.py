@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -11,9 +12,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -113,7 +116,7 @@ class Page:
     def state(self) -> str:
         return self.text("#said")
 
-    def until(self, check: Callable[[], Any], seconds: float = 120) -> Any:
+    def until(self, check: Callable[[], Any], seconds: float = 60) -> Any:
         """Wait until a check holds; the page and the painting have their own pace."""
         from selenium.common.exceptions import WebDriverException
 
@@ -152,6 +155,19 @@ class Studio:
         found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/#token=\S+", self.address)
         assert found, self.address
         self.port = int(found[1])
+
+    def cancel_all(self) -> None:
+        """End what a test left running, as any program can."""
+        for job in self._ask("jobs")["jobs"]:
+            if job["state"] in ("queued", "running", "stopping"):
+                with suppress(HTTPError):  # over by now
+                    self._ask(f"jobs/{job['id']}/cancel", b"")
+
+    def _ask(self, path: str, body: bytes | None = None) -> Any:
+        place, token = self.address.split("/#token=")
+        request = Request(f"{place}/api/v1/{path}", body, {"Authorization": f"Bearer {token}"})
+        with urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
 
     def kill(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)

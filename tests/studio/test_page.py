@@ -46,6 +46,7 @@ def page(driver: Any, studio: Studio) -> Iterator[Page]:
     severe = [each["message"] for each in driver.get_log("browser") if each["level"] == "SEVERE"]
     unexpected = [each for each in severe if "status of 4" not in each]
     found.close()
+    studio.cancel_all()
     assert not unexpected
 
 
@@ -144,21 +145,22 @@ def test_the_queue_keeps_its_order_over_a_reload_in_the_middle(
 ) -> None:
     before = results(studio)
     endless(page, photo, style)
-    for count in (1, 2):
+    for count in (1, 2, 3):
         page.click("#enqueue")
         page.until(lambda count=count: len(waiting(page)) == count)
-    first, second = waiting(page)
+    first, second, third = waiting(page)
     page.driver.refresh()
-    page.until(lambda: waiting(page) == [first, second])
+    page.until(lambda: waiting(page) == [first, second, third])
     page.until(lambda: "%" in page.state())
     assert page.text(".photo-card p") == photo.name
-    page.click(f"[data-job={second!r}] [aria-label='Move up']")
-    page.until(lambda: waiting(page) == [second, first])
-    page.click(f"[data-job={first!r}] [aria-label='Remove from the queue']")
-    page.until(lambda: waiting(page) == [second])
+    page.click(f"[data-job={third!r}] [aria-label='Move up']")
+    page.until(lambda: waiting(page) == [first, third, second])
+    for each in (second, third):
+        page.click(f"[data-job={each!r}] [aria-label='Remove from the queue']")
+    page.until(lambda: waiting(page) == [first])
     page.click("#stop")
     page.until(lambda: page.state() == "Stopped and kept")
-    page.click(f"[data-job={second!r}] .mini")
+    page.click(f"[data-job={first!r}] .mini")
     page.until(lambda: "%" in page.state())
     page.click("#stop")
     page.until(lambda: not waiting(page))

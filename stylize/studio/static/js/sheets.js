@@ -3,7 +3,9 @@
 import { api } from "./api.js";
 import { say } from "./dom.js";
 import { show } from "./stage.js";
-import { jobRequest, missing, server, session } from "./state.js";
+import { jobRequest, missing, server } from "./state.js";
+
+let latest = null;
 
 /** Ask for a sheet that tries "presets", "strengths", "styles" or "channels". */
 export async function trySheet(what) {
@@ -11,11 +13,14 @@ export async function trySheet(what) {
     say(missing() === "photo" ? "Add a photo first." : "Choose a style image first.");
     return;
   }
+  const before = server.jobs.get(latest);
+  if (before && !["done", "failed", "cancelled"].includes(before.state)) await api.cancel(latest).catch(() => {});
   const { kind, ...request } = jobRequest({ size: "256" });
   if (what === "presets") delete request.preset;
   if (what === "channels") request.layer = "conv4_3";
   try {
-    const job = await api.submit({ ...request, kind: "sheet", of: kind, try: what, live: true, session: `${session}-sheet` });
+    const job = await api.submit({ ...request, kind: "sheet", of: kind, try: what });
+    latest = job.id;
     server.jobs.set(job.id, job);
     show({ type: "sheet", id: job.id });
   } catch (error) {

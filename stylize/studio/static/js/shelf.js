@@ -90,7 +90,7 @@ function renderQueue() {
   jobs.forEach((job, index) => {
     if (!rows.has(job.id)) rows.set(job.id, makeRow(job));
     const row = rows.get(job.id);
-    row.update(job, index === 0);
+    row.update(job, jobs[index - 1]?.state !== "queued");
     if (list.children[index] !== row.node) list.insertBefore(row.node, list.children[index] ?? null);
   });
   document.querySelector("#queue output").textContent = jobs.length ? String(jobs.length) : "";
