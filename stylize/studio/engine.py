@@ -34,7 +34,7 @@ from stylize.images.sizes import SizeSpec
 from stylize.images.write import write_picture
 from stylize.optimize.loop import Step
 from stylize.planning.allocator import give_back_memory, keep_buffers
-from stylize.planning.cost import evaluated_px
+from stylize.planning.progress import Work as Progress
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
@@ -415,15 +415,16 @@ class Watcher:
         send: Callable[[Event], None],
     ) -> None:
         self.paused_s = 0.0
-        self._job, self._scales, self._send = job, list(scales), send
+        self._job, self._send = job, send
         self._estimate_s = estimate_s
-        self._all_px = evaluated_px(scales)
+        self._progress = Progress(scales, estimate_s)
         self._started = time.perf_counter()
         self._said = self._shown = -1.0
         self._spent_s = 0.0
 
     def __call__(self, step: Step) -> None:
         now = time.perf_counter()
+        self._progress.add(step)
         is_last = step.step == step.steps
         if now - self._said >= STEP_PAUSE_S or is_last:
             self._said = now
@@ -441,9 +442,7 @@ class Watcher:
         self._send(Event("preview", self._job, values, encoded(pixels)))
 
     def _values(self, step: Step, now: float) -> dict[str, Any]:
-        done = evaluated_px(self._scales[: step.scale - 1])
-        done += step.size[0] * step.size[1] * step.step
-        fraction = min(1.0, done / self._all_px)
+        fraction = self._progress.done / self._progress.total
         seconds = now - self._started - self.paused_s
         return {
             "scale": step.scale,
