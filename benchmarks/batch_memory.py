@@ -38,7 +38,7 @@ STYLE = Path(__file__).parent.parent / "samples" / "styles" / "mosaic.jpg"
 
 
 def resident_mb() -> float:
-    """What of this process lies in memory now, in megabytes; Linux alone tells."""
+    """The resident memory of this process in megabytes; only Linux reports it."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -72,7 +72,7 @@ class Meter:
         self._done = 0
         self.found: dict[int, float] = {}
 
-    def told(self, outcome: Outcome) -> None:
+    def reported(self, outcome: Outcome) -> None:
         assert outcome.status == "done", outcome
         self._done += 1
         if self._done in self._marks:
@@ -98,7 +98,7 @@ def main() -> None:
                 ledger,
                 claims,
                 saving=Saving(),
-                told=meter.told,
+                reported=meter.reported,
                 on_image=lambda task: None,
                 stop=lambda: False,
             )

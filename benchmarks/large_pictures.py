@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/large_pictures.py [--megapixels 25 100] [--only TEXT]
 
-Every case runs in a process of its own, which tells the peak of its resident memory above what
+Every case runs in a process of its own, which reports the peak of its resident memory above what
 lay there before; Linux alone lets a process set that peak back. ``--only`` takes the cases whose
 names hold a text, such as ``tiff`` or ``read``.
 """
@@ -109,7 +109,7 @@ def work(name: str, side: int, folder: Path) -> Callable[[], Any]:
 
 
 def file_of(what: str, folder: Path) -> Path:
-    """Where the file of a reading case lies."""
+    """The file of a reading case."""
     return folder / (what if "." in what else f"plain.{what}")
 
 
@@ -179,10 +179,10 @@ def show(name: str, side: int) -> None:
         if name in READING:
             child("--child", "make", name, side, folder)
         found, seconds = map(float, child("--child", "measure", name, side, folder).split())
-    told = predicted(name, side)
+    reported = predicted(name, side)
     print(
-        f"{name:22} {side * side / 1e6:5.0f} {found / 1e6:7.0f} MB {told / 1e6:7.0f} MB"
-        f" {told / found - 1:+6.0%} {found / side**2:6.2f} {seconds:6.1f}",
+        f"{name:22} {side * side / 1e6:5.0f} {found / 1e6:7.0f} MB {reported / 1e6:7.0f} MB"
+        f" {reported / found - 1:+6.0%} {found / side**2:6.2f} {seconds:6.1f}",
         flush=True,
     )
 

@@ -49,7 +49,7 @@ class Watch:
         return self._engine(image)
 
     def look(self, result: Callable[[], Tensor]) -> None:
-        """Note the loss of the result, if it is time; the clock stands still meanwhile."""
+        """Note the loss of the result, if it is time; the clock is stopped while it does."""
         if self.evaluations not in self._marks or len(self.rows) == len(self._marks):
             return
         if self.rows and self.rows[-1][0] == self.evaluations:

@@ -80,6 +80,7 @@ from stylize.settings.keywords import (
     settings_shown,
 )
 from stylize.settings.presets import DEFAULTS, check_layers, find_preset, preset_names
+from stylize.settings.synonyms import ours
 from stylize.settings.transfer import TransferSettings
 
 PictureLike = PictureSource | Result | Finding
@@ -130,7 +131,7 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
         settings: see below; they beat the preset.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
     Example:
         >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, strength=40)
@@ -178,7 +179,7 @@ def dream(
             :class:`stylize.Execution`.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
     Example:
         >>> stylize.dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90)
@@ -268,7 +269,7 @@ def tunnel(
 
     Raises:
         InterruptedRunError: ``stop`` ended the run.
-        StylizeError: anything else the caller can mend.
+        StylizeError: anything else the caller can fix.
     """
     target = Path(film)
     with _guarded():
@@ -355,7 +356,7 @@ def explore(
         execution: fields of :class:`stylize.Execution`.
 
     Raises:
-        StylizeError: anything the caller can mend.
+        StylizeError: anything the caller can fix.
 
     Example:
         >>> stylize.explore("photo.jpg", "style.jpg", vary={"content_weight": [0.01, 0.1]})
@@ -382,7 +383,7 @@ def _looks(
 ) -> list[list[tuple[str, Any]]]:
     """Rows of labels and settings; a single row of presets that differ if nothing varies."""
     if len(vary) > 2:
-        raise SettingError(f"vary: {len(vary)} settings", hint="give one or two")
+        raise SettingError(f"vary: {len(vary)} settings are too many", hint="give one or two")
     names = presets or (preset_names(product) if not vary else (DEFAULTS[product],))
     found = [choose_preset(product, each) for each in names]
     if not vary:
@@ -453,7 +454,7 @@ def replay(
         settings: see below; they beat the recipe.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
     Example:
         >>> stylize.replay("painted.png", content="other.jpg", strength=70, size=1024)
@@ -498,7 +499,7 @@ def resume(
         execution: fields of :class:`stylize.Execution`, which beat those of the run.
 
     Raises:
-        StylizeError: anything the caller can mend, see :mod:`stylize.errors`.
+        StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
     """
     with _guarded():
         path = Path(file)
@@ -508,7 +509,7 @@ def resume(
         pictures = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
         job = job_of(recipe, pictures, settings, execution_of(recipe, _plain(execution)))
         if isinstance(job, Tunnel):
-            raise RecipeError("the checkpoint is of a film, which needs none")
+            raise RecipeError("the checkpoint belongs to a film, which needs no checkpoint")
         check_resumable(job, path, description)
         with _listener(progress, job) as on_step:
             return run_rest(job, path, description, on_step, stop)
@@ -553,7 +554,7 @@ def inspect(
         A picture with ``numbers``, ``notes``, ``recipe``, ``save``, ``to_pil`` and ``pixels``.
 
     Raises:
-        StylizeError: anything the caller can mend.
+        StylizeError: anything the caller can fix.
 
     Example:
         >>> found = stylize.inspect("saliency", "photo.jpg", method="guided", size=320)
@@ -749,6 +750,11 @@ def _split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Execution]:
     """Separate how a result looks from where it is made."""
     plain = _plain(settings)
     execution = {key: plain.pop(key) for key in _EXECUTION & plain.keys()}
+    for key in plain:
+        words = [each.partition(" ")[0] for each in ours(key)]
+        meant = [each.removeprefix("--").replace("-", "_") for each in words]
+        if found := [each for each in meant if each in _EXECUTION]:
+            raise UnknownNameError("setting", key, _EXECUTION, meant=found)
     return plain, Execution(**execution)
 
 

@@ -5,7 +5,7 @@
     StylizeError                 exit code 1: the run failed
     ├── PictureError             a picture cannot be read
     ├── OutputError              a result cannot be written
-    ├── WeightsError             network weights are missing, damaged or foreign
+    ├── WeightsError             network weights are missing, damaged or of another network
     ├── RecipeError              a file carries no recipe, or one that cannot be followed
     ├── CheckpointError          a file is not a checkpoint, is damaged, or does not fit
     ├── NumericalError           the optimization became infinite or NaN
@@ -38,7 +38,7 @@ def quoted(value: object) -> str:
 
 
 class StylizeError(Exception):
-    """Base of every error that is the user's to mend, not the program's."""
+    """Base of every error that the user can fix."""
 
     exit_code = 1
 
@@ -139,11 +139,16 @@ class UnknownNameError(UsageError):
         kind: what is named, in the singular: ``"layer"``, ``"preset"`` …
         name: the name that was given.
         known: the names that exist.
+        meant: those that the user means, if the spelling does not tell.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], *, meant: Iterable[str] = ()
+    ) -> None:
         names = list(known)
-        near = difflib.get_close_matches(name[:_QUOTED_LENGTH], names, n=3, cutoff=0.5)
+        near = list(dict.fromkeys(meant)) or difflib.get_close_matches(
+            name[:_QUOTED_LENGTH], names, n=3, cutoff=0.5
+        )
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
         super().__init__(f"unknown {kind} {quoted(name)}", hint=hint)
 

@@ -245,7 +245,7 @@ def test_no_style_at_all_is_a_request_that_makes_no_sense() -> None:
 
 
 ERRORS = [
-    StylizeError("it failed", hint="mend it"),
+    StylizeError("it failed", hint="fix it"),
     SettingError("size: big"),
     UnknownNameError("preset", "blod", ["bold", "fine"]),
     ExpressionError("no such layer", "conv9_9", 4, hint="conv5_1"),

@@ -92,11 +92,14 @@ def test_every_preset_is_in_the_guide() -> None:
         assert f"`{name}`" in text
 
 
-def test_the_readme_starts_with_the_two_commands() -> None:
-    lines = re.findall(r"```console\n(.*?)```", README.read_text(), flags=re.DOTALL)[0].splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith("pip install . && stylize transfer samples/")
-    assert lines[1] == 'pip install ".[test]" && pytest'
+def test_the_readme_has_one_command_for_users_and_one_for_developers() -> None:
+    users, developers = README.read_text().split("## For developers")
+    (first, *_), (test,) = (
+        re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL) for text in (users, developers)
+    )
+    assert first.startswith("pip install . && stylize transfer samples/")
+    assert first.count("\n") == 1
+    assert test == 'pip install ".[test]" && pytest\n'
 
 
 def test_the_readme_is_short_and_leads_to_every_page() -> None:

@@ -75,7 +75,7 @@ def test_the_library_does_not_exit_or_read_arguments(what: str) -> None:
 def test_the_environment_is_read_in_one_place() -> None:
     for what in ("os.environ", "os.getenv"):
         found = mentions(what, outside="cli/")
-        # Ray is told of its token by variables alone.
+        # Ray learns its token only from variables.
         allowed = ("directories.py", "batches/ray.py")
         assert [place for place in found if not place.startswith(allowed)] == []
 

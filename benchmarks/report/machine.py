@@ -105,10 +105,10 @@ def peak_bytes(pair: Pair, megapixels: int, precision: str) -> int:
         *("--size", f"{megapixels}MP", "--enlarge", "--min-size", "4096", "--steps", "2"),
         *("--optimizer", "adam", "--precision", precision, "--max-memory", "16GB", "-q"),
     ]
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", code, *command], check=True, capture_output=True
     ).stdout
-    return int(told) * 1024
+    return int(reported) * 1024
 
 
 def whole_command(pair: Pair, *options: str) -> float:

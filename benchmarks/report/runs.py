@@ -93,7 +93,7 @@ class Result:
 
 
 class Runner:
-    """Paints and remembers, on disk: a report that was stopped goes on.
+    """Paints and remembers, on disk: a report that was stopped can continue.
 
     Args:
         keep: folder of pictures and figures.
@@ -105,7 +105,7 @@ class Runner:
         keep.mkdir(parents=True, exist_ok=True)
 
     def picture(self, variant: Variant, pair: Pair) -> Path:
-        """Where the picture lies."""
+        """The file of the picture."""
         return self._keep / f"{variant.name.replace(' ', '-').replace(',', '')}_{pair.name}.png"
 
     def run(self, variant: Variant, pair: Pair) -> Result:

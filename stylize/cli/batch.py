@@ -18,6 +18,7 @@ import click
 from stylize.cli.batch_report import (
     Report,
     advice,
+    describe_inputs,
     save_gallery,
     say_left_out,
     show_plan,
@@ -231,6 +232,9 @@ def perform(request: BatchRequest) -> int:
     tasks = shard(plan, *parse_shard(request.shard)) if request.shard else plan
     if request.dry_run or request.messages.verbose:
         line = echo if request.dry_run else say
+        if not request.messages.as_json:
+            for text in describe_inputs(tasks):
+                line(text)
         show_plan(*outstanding(tasks, request), collection, request.messages, line=line)
     else:
         say_left_out(collection, request.messages)
@@ -328,6 +332,8 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
         choose_device(request.execution.device)
     painter = BatchPainter(request.execution)
     common = {look.name: painter.inputs(look) for look in request.looks}
+    if request.messages.bars and not request.messages.verbose:
+        say(*describe_inputs(tasks))
     # Only now, so that a request that fails leaves no folder behind.
     make_folder(request.output)
     if request.gallery:
@@ -529,6 +535,7 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     """
     said = given(TransferSettings, options)
     paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
+    check_order(inputs)
     execution = Execution(**given(Execution, options))
     preset = choose_preset("transfer", options["preset"])
     looks = transfer_looks(preset, said, paths, each=options["each"])
@@ -569,6 +576,28 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     note_looks(looks, said, options)
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
+
+
+def check_order(inputs: Sequence[str]) -> None:
+    """Refuse a file between a style image and the next option if photos come before both.
+
+    It is probably another style image: many programs take several after one option.
+
+    Raises:
+        UsageError: there is one.
+    """
+    typed = click.get_current_context().find_root().obj or []
+    words = [part for word in typed for part in _option_and_value(word)]
+    for name, style, after in zip(words, words[1:], words[2:], strict=False):
+        if name == "--style" and after in inputs[1:] and os.path.isfile(after):
+            raise UsageError(
+                f"{after} follows --style {style}: is it a photo or a style image?",
+                hint=f"name photos before --style, and a style image as --style {after}",
+            )
+
+
+def _option_and_value(word: str) -> list[str]:
+    return word.split("=", 1) if word.startswith("--style=") else [word]
 
 
 def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[str, Any]) -> None:

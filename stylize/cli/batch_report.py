@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylize.cli.messages import echo, emit, say
-from stylize.cli.progress import Meter, bars_shown, step_work, work_done
+from stylize.cli.progress import Meter, bars_shown
 from stylize.cli.requests import Messages
 from stylize.cli.run import emit_start, estimate_of
 from stylize.errors import StylizeError, UsageError
 from stylize.networks.models import find_model
+from stylize.planning.progress import Work
 
 if TYPE_CHECKING:
     from stylize.batches.local import Outcome
@@ -76,6 +77,26 @@ def show_plan(
             line(f"{others[state]} {remark}")
     for text in left_out(collection):
         line(text)
+
+
+def describe_inputs(tasks: Sequence[Task]) -> list[str]:
+    """Count what was taken as photos and as style images, so that a mistake is seen.
+
+    Returns:
+        One line for transfers; none for dreams, whose inputs are all photos.
+    """
+    photos = len({task.source for task in tasks})
+    looks = list(dict.fromkeys(task.look for task in tasks))
+    styles = list(dict.fromkeys(style for look in looks for style in look.styles))
+    if not styles:
+        return []
+    how = ", each by itself" if len(looks) > 1 else ", blended" if len(styles) > 1 else ""
+    names = ", ".join(style.name for style in styles)
+    return [f"{_counted(photos, 'photo')}, {_counted(len(styles), 'style image')} ({names}){how}"]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def cost_of(tasks: Sequence[Task]) -> Estimate:
@@ -140,6 +161,7 @@ class Report:
     def __init__(self, tasks: Sequence[Task], output: Path, messages: Messages) -> None:
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._said: set[str] = set()
         self._messages = messages
         self._total = len(tasks)
         self._bars = bars_shown(messages)
@@ -171,12 +193,12 @@ class Report:
         settings = task.look.settings
         architecture = find_model(settings.network).architecture
         scales = picture_scales(settings, result_size(settings, task.size), architecture)
-        work = step_work(scales, None)
-        whole = sum(each * scale.steps for each, scale in zip(work, scales, strict=True))
+        work = Work(scales, None)
         labels = self._labels(task)
 
         def listen(event: Step) -> None:
-            share = work_done(event, scales, work) / whole
+            work.add(event)
+            share = work.done / work.total
             with self._lock:
                 self._meter.advance(self._done + share * self._work[task.target], *labels)
 
@@ -215,14 +237,22 @@ class Report:
             return
         if not self._messages.quiet:
             for note in outcome.notes:
-                # Notes on masks begin with the photo's name.
-                rest = note.removeprefix(f"{outcome.task.source.name}: ")
-                self._line(f"{outcome.task.source}: {rest}")
+                self._note(note, outcome.task)
         if outcome.status == "failed":
             again = " (as before; --retry-failed tries again)" if outcome.remembered else ""
             self._line(f"failed {outcome.task.source}: {outcome.error}{again}")
         elif outcome.status == "done" and not self._bars and not self._messages.quiet:
             self._line(f"finished {outcome.task.target} ({outcome.seconds:.1f} s)")
+
+    def _note(self, note: str, task: Task) -> None:
+        """Show a note with the name of the photo; one on a style image once, without it."""
+        if any(f"style image {style.name}" in note for style in task.look.styles):
+            if note not in self._said:
+                self._said.add(note)
+                self._line(note)
+            return
+        # Notes on masks begin with the photo's name.
+        self._line(f"{task.source}: {note.removeprefix(f'{task.source.name}: ')}")
 
     def _line(self, text: str) -> None:
         self._meter.clear()

@@ -37,8 +37,8 @@ checkpoint_options = group_of(
             metavar="FILE",
             group=Group.EXECUTION,
             help="Save the progress to FILE, so that 'stylize resume FILE' can continue the run."
-            "  [OUTPUT.checkpoint, for runs over 10 minutes, and for others that SIGTERM or SIGHUP"
-            " ends after a minute]",
+            "  [OUTPUT.checkpoint if the run takes more than 10 minutes, or if SIGTERM or SIGHUP"
+            " ends it after a minute]",
         ),
         option(
             "--no-checkpoint",
@@ -190,7 +190,7 @@ def check_free(path: Path, taken: Sequence[Path], *, overwrite: bool) -> None:
         if not overwrite:
             raise OutputError(
                 f"{path} holds a run that was not finished",
-                hint=f"'{resume_command(path)}' continues it, --overwrite drops it",
+                hint=f"'{resume_command(path)}' continues it, --overwrite discards it",
             )
     make_parents(path)
     check_writable(path)

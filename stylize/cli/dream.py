@@ -39,6 +39,7 @@ from stylize.settings.masks import kept_part
 
 if TYPE_CHECKING:
     from stylize.products.dream.dream import Dream
+    from stylize.products.dream.tunnel import Tunnel
 
 picture_options = group_of(
     [
@@ -65,12 +66,14 @@ class DreamRequest:
         guide: a picture whose features are amplified.
         mask: where the dream shows.
         preset: name of the preset, for the recipe; None for the default.
+        says_octaves: say so if there are fewer octaves than the settings say.
     """
 
     photo: str | None
     guide: str | None
     mask: str | None
     preset: str | None
+    says_octaves: bool
     settings: DreamSettings
     execution: Execution
     run: RunRequest
@@ -78,7 +81,7 @@ class DreamRequest:
 
 @click.command(cls=Command)
 @click.argument("photo", metavar="[PHOTO]", type=FILE, required=False)
-@output_options
+@output_options("{photo}, {preset} and any setting, such as {strength}")
 @checkpoint_options
 @preset_options("dream")
 @picture_options
@@ -131,7 +134,8 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
         preview_every=1,
         names={"preset": preset.name},
     )
-    return DreamRequest(photo, guide, mask, preset.recorded, settings, execution, run)
+    says_octaves = "octaves" in said or bool(messages.verbose)
+    return DreamRequest(photo, guide, mask, preset.recorded, says_octaves, settings, execution, run)
 
 
 def check_beginning(photo: str | None, settings: BaseDreamSettings, *, sized: bool) -> None:
@@ -158,7 +162,7 @@ def prepare(request: DreamRequest) -> Dream:
     photo, guide, mask = (
         open_optional(source, messages) for source in (request.photo, request.guide, request.mask)
     )
-    return Dream(
+    job = Dream(
         photo,
         request.settings,
         request.execution,
@@ -166,3 +170,11 @@ def prepare(request: DreamRequest) -> Dream:
         mask=mask,
         preset=request.preset,
     )
+    if request.says_octaves:
+        add_octave_notes(job)
+    return job
+
+
+def add_octave_notes(job: Dream | Tunnel) -> None:
+    """Add the notes on octaves, which are for those who ask for octaves or for details."""
+    job.notes += [note for note in job.octave_notes if note not in job.notes]

@@ -34,12 +34,12 @@ from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, emit_start
-from stylize.errors import SettingError, UnknownNameError, UsageError
+from stylize.errors import SettingError, UsageError
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group, from_document, option_name
+from stylize.settings.fields import Group, from_document, option_name, unknown_setting
 from stylize.settings.presets import DEFAULTS, Preset, check_layers, preset_names
 from stylize.settings.transfer import TransferSettings
 
@@ -112,7 +112,7 @@ class VariedType(click.ParamType[Any]):
         name = self._field_name(typed.strip())
         parts = [part.strip() for part in text.split(";" if ";" in text else ",")]
         if not all(parts):
-            self.fail(f"'{value}' leaves a value out", param, ctx)
+            self.fail(f"'{value}' has an empty value", param, ctx)
         values: list[tuple[str, Mapping[str, Any]]] = []
         for part in parts:
             try:
@@ -128,7 +128,7 @@ class VariedType(click.ParamType[Any]):
         name = typed.lstrip("-")
         found = name if name in self._fields else self._names.get(name.replace("_", "-"))
         if found is None:
-            raise UnknownNameError("setting", typed, self._fields)
+            raise unknown_setting(typed, self._fields)
         return found
 
     def _read(self, name: str, text: str) -> Mapping[str, Any]:
@@ -171,7 +171,8 @@ def axes(varied: Sequence[Varied]) -> tuple[Axis, Axis]:
     """
     if len(varied) > 2:
         raise SettingError(
-            f"--vary: {len(varied)} settings", hint="a sheet has columns and rows: give one or two"
+            f"--vary: {len(varied)} settings are too many",
+            hint="a sheet has columns and rows: give one or two",
         )
     if len({each.name for each in varied}) < len(varied):
         raise SettingError(f"--vary names {varied[0].name} twice", hint="list all its values once")
@@ -182,7 +183,7 @@ def axes(varied: Sequence[Varied]) -> tuple[Axis, Axis]:
     return columns, rows
 
 
-def told_apart(names: Sequence[Sequence[str]]) -> list[str]:
+def distinct_labels(names: Sequence[Sequence[str]]) -> list[str]:
     """Choose a label for each thing: the first of its names that no other thing needs.
 
     Args:
@@ -222,7 +223,7 @@ def explore() -> None:
 
 @explore.command("dream")
 @click.argument("photo", metavar="PHOTO", type=FILE)
-@result_options
+@result_options("{photo}")
 @option(
     "--layer",
     "layers",
@@ -263,7 +264,7 @@ def explore() -> None:
 @preset_option(
     "dream",
     default=None,
-    help=f"Preset to which layers, channels and values are applied.  [{DEFAULTS['dream']}]",
+    help=f"Preset whose layers, channels or settings vary.  [{DEFAULTS['dream']}]",
 )
 @cell_size_option
 @option(
@@ -424,14 +425,14 @@ class NamesType(click.ParamType[Any]):
         """The names, in the order given."""
         names = value if isinstance(value, tuple) else tuple(map(str.strip, value.split(",")))
         if not all(names):
-            self.fail(f"'{value}' leaves a name out", param, ctx)
+            self.fail(f"'{value}' has an empty name", param, ctx)
         return names
 
 
 @explore.command("transfer")
 @click.argument("content", metavar="PHOTO", type=FILE)
 @click.argument("styles", metavar="STYLE...", type=FILE, nargs=-1, required=True)
-@result_options
+@result_options("{photo}")
 @option(
     "--presets",
     type=NamesType(),
@@ -469,7 +470,7 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
 
     photo = open_picture(content, messages)
     opened = open_styles(styles, messages)
-    names = told_apart([file_names(source) for source, _ in opened])
+    names = distinct_labels([file_names(source) for source, _ in opened])
     rows, titles = transfer_cells([style for _, style in opened], looks, names)
     exploration = Exploration(photo, rows, execution, titles)
     return make_sheet(exploration, request, [(content, photo), *opened])
@@ -530,7 +531,7 @@ class TransferSheet:
 
 def named_presets(presets: Sequence[tuple[str, Preset]]) -> list[Preset]:
     """Give presets of the same name, such as those in pictures, the names of their files."""
-    names = told_apart(
+    names = distinct_labels(
         [
             (preset.name, Path(wanted).name, wanted) if wanted != preset.name else (wanted,)
             for wanted, preset in presets
@@ -664,7 +665,7 @@ def check_whole_layer(text: str) -> None:
 @click.argument("content", metavar="PHOTO", type=FILE)
 @click.argument("first", metavar="STYLE", type=FILE)
 @click.argument("last", metavar="STYLE", type=FILE)
-@result_options
+@result_options("{photo}")
 @option(
     "--steps",
     "count",
@@ -700,7 +701,7 @@ def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
     from stylize.reruns.explore import Strip
 
     photo, one, other = (open_picture(source, messages) for source in sources)
-    left, right = told_apart([file_names(first), file_names(last)])
+    left, right = distinct_labels([file_names(first), file_names(last)])
     strip = Strip(photo, (one, other), (left, right), settings, options["count"], execution)
     return make_sheet(strip, request, list(zip(sources, (photo, one, other), strict=True)))
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from stylize.errors import UnknownNameError, UsageError
+from stylize.errors import UsageError
 from stylize.settings.fields import Group
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -88,7 +88,25 @@ def help_all(text: str, *, hidden: bool = False) -> Option:
 _ALL = "stylize.help_all"
 
 
-class Command(click.Command):
+class _Advising(click.Command):
+    """Says which option a user may mean, if there is none of that name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options.
+
+        Raises:
+            UsageError: there is no such option.
+        """
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from stylize.cli.advice import unknown_option
+
+            raise unknown_option(error, ctx, words) from error
+
+
+class Command(_Advising):
     """A command whose help lists its options in groups."""
 
     def __init__(self, *args: Any, **others: Any) -> None:
@@ -143,7 +161,7 @@ def write_sections(
                 formatter.write_dl([(term.ljust(width), text) for term, text in rows], width)
 
 
-class CommandGroup(click.Group):
+class CommandGroup(_Advising, click.Group):
     """A group of commands whose help is grouped."""
 
     command_class = Command
@@ -173,7 +191,9 @@ class CommandGroup(click.Group):
         if args[0] not in names and not args[0].startswith("-"):
             if ctx.resilient_parsing:  # Tab was pressed: no message may get into the line.
                 return None, None, []
-            raise UnknownNameError(self.kind, args[0], names)
+            from stylize.cli.advice import unknown_command
+
+            raise unknown_command(self.kind, args[0], names)
         return super().resolve_command(ctx, args)
 
     @property

@@ -126,5 +126,8 @@ def stdin() -> BinaryIO:
         SettingError: there is none but a keyboard.
     """
     if sys.stdin is None or sys.stdin.isatty():
-        raise SettingError("- reads a picture from stdin", hint="… - < photo.jpg")
+        raise SettingError(
+            "- reads a picture from stdin, which is a terminal",
+            hint="redirect a file to it: < photo.jpg",
+        )
     return sys.stdin.buffer

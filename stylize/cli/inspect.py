@@ -417,7 +417,10 @@ def click_command(name: str, entry: Command) -> click.Command:
 
 def _result_options(entry: Command) -> list[click.Option]:
     kept = ("output", "overwrite", "show")
-    every = _options([result_options])
+    photo = "{photo} and " if "photo" in entry.arguments else ""
+    places = {"photo": "next to the photo", "folder": "next to the folder"}
+    default = next((places[each] for each in entry.arguments if each in places), "current folder")
+    every = _options([result_options(f"{photo}any setting, such as {{network}}", default)])
     return [each for each in every if not entry.page or each.name in kept]
 
 

@@ -64,8 +64,8 @@ def layers(network: str, as_json: bool) -> None:
     GFLOP/MP  cost of one step, forward and back, per million pixels
 
     Each layer has a second name for its output after the ReLU: relu4_3 for conv4_3. The looks were
-    observed with vgg16. Expect similar ones from vgg19, and others from a network with other
-    training.
+    observed with vgg16. vgg19 gives similar ones; a network that was trained differently gives
+    others.
     """
     architecture = find_model(network).architecture
     rows = [row(architecture, layer) for layer in convolutions(architecture)]

@@ -49,7 +49,7 @@ region_options = group_of(
             type=FILE,
             group=Group.MASKS,
             metavar="FILE",
-            help="A picture in which each region has one colour; --region gives it a style.",
+            help="Map of the photo in which each region has one colour; --region gives it a style.",
         ),
         option(
             "--region",
@@ -147,7 +147,7 @@ def take_masks(settings: SubjectSettings, options: dict[str, Any]) -> MasksReque
     if bool(picture) != bool(colours):
         raise UsageError(
             "--regions and --region go together",
-            hint="--regions FILE --region '#ff0000=monet.jpg'",
+            hint="for instance --regions map.png --region '#ff0000=monet.jpg'",
         )
     mask = bare[0] if bare else None
     check_one_mask(settings, mask)
@@ -192,7 +192,7 @@ def take_save_mask(
         raise UsageError("--save-mask needs a mask to find", hint="add --subject or --background")
     taken = [*inputs, *([target] if target is not None else [])]
     if target is not None and os.path.realpath(path) == os.path.realpath(target):
-        raise UsageError(f"{path} is the result's own file", hint="name another with --save-mask")
+        raise UsageError(f"{path} is the file of the result", hint="name another with --save-mask")
     make_parents(path)
     found = resolve_output(
         path, content=None, suffix_words="mask", overwrite=overwrite, inputs=taken
@@ -217,7 +217,9 @@ def _coloured_region(picture: str, text: str) -> RegionRequest:
     """``COLOUR=STYLE`` or ``COLOUR=keep``."""
     colour, _, style = text.partition("=")
     if not colour.strip():
-        raise UsageError(f"--region '{text}' names no colour", hint="'#ff0000=monet.jpg'")
+        raise UsageError(
+            f"--region '{text}' names no colour", hint="for instance '#ff0000=monet.jpg'"
+        )
     return _region(picture, style, colour.strip(), f"--region '{text}'")
 
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 
 import click
 
@@ -16,7 +15,7 @@ from stylize.cli.help import CommandGroup, option
 from stylize.cli.messages import echo, echo_path, say
 from stylize.cli.progress import Meter
 from stylize.cli.requests import Messages
-from stylize.errors import SettingError, UnknownNameError, WeightsError
+from stylize.errors import SettingError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
 from stylize.settings.fields import Group
@@ -137,10 +136,14 @@ def add(source: str, name: str | None, preprocessing: str) -> None:
             raise SettingError("--name and --preprocessing are for files, not for downloads")
         with _bar(source) as progress:
             model = additions.download(source, progress=progress)
-    elif os.path.lexists(source) or Path(source).suffix.lower() in additions.SUFFIXES:
+    elif os.path.lexists(source):
         model = additions.add_file(source, name=name, preprocessing=preprocessing)
     else:
-        raise UnknownNameError("model", source, store.DOWNLOADABLE)
+        kinds = ", ".join(additions.SUFFIXES)
+        raise WeightsError(
+            f"{source}: there is no such file or model",
+            hint=f"give a file of weights ({kinds}), or {' or '.join(store.DOWNLOADABLE)}",
+        )
     say(f"added {model.name}, a {model.architecture}")
     echo_path(model.path)
 

@@ -203,33 +203,44 @@ film_option = option(
     help="Also save a film of the picture as it grows: FILE.webp, .gif or .mp4.",
 )
 
-# Of every command that makes a picture.
-result_options = group_of(
-    [
-        option(
-            "-o",
-            "--output",
-            type=FILE,
-            metavar="FILE",
-            group=Group.OUTPUT,
-            everyday=True,
-            help="File or folder to write to, or - for stdout; {photo}, {style}, {preset} and "
-            "settings are filled in.  [next to the photo]",
-        ),
-        overwrite_option,
-        open_option,
-        option(
-            "--format",
-            type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
-            group=Group.OUTPUT,
-            help="Format for stdout; for a file, its extension decides.  [png]",
-        ),
-        *saving_options,
-    ]
-)
 
-# Of those that make one picture, step by step.
-output_options = group_of([result_options, save_steps_option, film_option])
+def result_options(
+    placeholders: str, default: str = "next to the photo"
+) -> Callable[[Decorated], Decorated]:
+    """The options of every command that makes a picture.
+
+    Args:
+        placeholders: what a name given with ``-o`` can contain.
+        default: where the result goes without ``-o``.
+    """
+    return group_of(
+        [
+            option(
+                "-o",
+                "--output",
+                type=FILE,
+                metavar="FILE",
+                group=Group.OUTPUT,
+                everyday=True,
+                help="File or folder to write to, or - for stdout. The name can contain "
+                f"{placeholders}.  [{default}]",
+            ),
+            overwrite_option,
+            open_option,
+            option(
+                "--format",
+                type=click.Choice(["png", "jpeg", "webp", "avif", "tiff"]),
+                group=Group.OUTPUT,
+                help="Format for stdout; for a file, its extension decides.  [png]",
+            ),
+            *saving_options,
+        ]
+    )
+
+
+def output_options(placeholders: str) -> Callable[[Decorated], Decorated]:
+    """The options of commands that make one picture, step by step; see :func:`result_options`."""
+    return group_of([result_options(placeholders), save_steps_option, film_option])
 
 
 def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -> None:
@@ -263,7 +274,7 @@ found_inputs_option = option(
     metavar="PATH",
     group=Group.INPUT,
     everyday=True,
-    help="An input file, or a folder to search for the inputs. Repeatable.",
+    help="Look for the inputs here: a file or a folder. Repeatable.",
 )
 
 guide_option = option(
@@ -329,10 +340,11 @@ def check_streams(output: str | None, sources: Iterable[str], *, as_json: bool) 
     if output == "-" and as_json:
         raise SettingError("-o - and --json both want stdout", hint="write the picture to a file")
     if output == "-" and is_closed(sys.stdout):
-        raise SettingError("stdout is closed", hint="-o FILE")
+        raise SettingError("stdout is closed", hint="name a file with -o")
     if output == "-" and sys.stdout.isatty():
         raise SettingError(
-            "stdout is a terminal: no picture is written to it", hint="-o - > result.png"
+            "stdout is a terminal, which cannot take a picture",
+            hint="redirect it: -o - > result.png",
         )
 
 
@@ -439,7 +451,7 @@ variants_option = option(
     metavar="N",
     group=Group.LOOK,
     everyday=True,
-    help="Make N pictures that differ by their seed, from --seed or 1 on.  [1]",
+    help="Make N pictures that differ by their seed, starting at --seed or 1.  [1]",
 )
 
 

@@ -59,8 +59,10 @@ def choose_target(
             "--format works only with -o -", hint="a file's extension decides its format"
         )
     context = click.get_current_context(silent=True)
+    wanted = filled(request.output, content, values)
+    _refuse_film(wanted, context)
     target = resolve_output(
-        filled(request.output, content, values),
+        wanted,
         content=Path(content) if content and content != "-" else None,
         suffix_words=words,
         overwrite=request.overwrite,
@@ -89,7 +91,31 @@ def filled(
     if requested is None or values is None:
         return requested
     photo = Path(content).stem if content and content != "-" else "stdin" if content else "noise"
-    return fill_template(requested, {"photo": photo, **values})
+    # A command without a photo, such as inspect filters, has no such placeholder.
+    named = {"photo": photo} if content or "from_noise" in values else {}
+    return fill_template(requested, {**named, **values})
+
+
+# Extensions of films that no still picture has; --film takes the first three.
+_FILMS = (".gif", ".mp4", ".apng", ".avi", ".m4v", ".mkv", ".mov", ".webm")
+
+
+def _refuse_film(wanted: str | None, context: click.Context | None) -> None:
+    """Say how to save a film if a still picture has the name of one.
+
+    Raises:
+        OutputError: it has, and the command can save a film, too.
+    """
+    stem, suffix = os.path.splitext(wanted or "")
+    if suffix.lower() not in _FILMS or context is None or "film" not in context.params:
+        return
+    film = wanted if suffix.lower() in _FILMS[:3] else f"{stem}.mp4"
+    if not os.path.isdir(wanted or ""):
+        raise OutputError(
+            f"{wanted} is the name of a film, and the result is one picture",
+            hint=f"--film {film} saves a film of the picture as it grows; use -o {stem}.png for the"
+            " picture itself",
+        )
 
 
 def placeholders(settings: Any) -> dict[str, Any]:

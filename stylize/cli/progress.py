@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from stylize.cli.messages import INTERRUPTED, TERMINATED, emit, say, shown
 from stylize.cli.requests import Messages
 from stylize.errors import OutputError
+from stylize.planning.progress import Work
 
 if TYPE_CHECKING:
     from stylize.optimize.loop import Step
@@ -121,7 +122,11 @@ class Meter:
         self.total = total
         self._estimate_s = estimate_s
         self._as_bar, self._as_lines = bars_shown(messages), messages.bars
-        self._bar = tqdm(total=1.0, leave=False, disable=not self._as_bar, bar_format=" ")
+        # With a size of its own, because tqdm takes 0 rows or columns, which some terminals of
+        # test machines say, for a terminal without any room.
+        room = {"ncols": terminal_columns(), "nrows": 24}
+        disabled = not self._as_bar
+        self._bar = tqdm(total=1.0, leave=False, disable=disabled, bar_format=" ", **room)
         self._started = time.perf_counter()
         self._shown = -math.inf
         self._before: float | None = None
@@ -259,36 +264,18 @@ def step_meter(
         doing: what the run does, such as ``painting``.
         estimate_s: seconds that the whole run will take.
     """
-    work = step_work(scales, estimate_s)
-    total = sum(each * scale.steps for each, scale in zip(work, scales, strict=True))
-    with Meter(messages, total, estimate_s=estimate_s) as meter:
+    work = Work(scales, estimate_s)
+    with Meter(messages, work.total, estimate_s=estimate_s) as meter:
 
         def listen(event: Step) -> None:
-            unit = work[event.scale - 1]
+            work.add(event)
+            meter.total = work.total
             size = f"size {event.scale} of {event.scales}"
             labels = [f"{doing}, {size}", size] if event.scales > 1 else [doing]
             detail = "  ".join(_grouped(event.losses)) if messages.verbose else ""
-            meter.advance(work_done(event, scales, work), *labels, unit=unit, detail=detail)
+            meter.advance(work.done, *labels, unit=work.unit, detail=detail)
 
         yield listen
-
-
-def work_done(event: Step, scales: Sequence[Scale], work: Sequence[float]) -> float:
-    """Return the work done after a step, given the work per step at each scale."""
-    before = zip(work[: event.scale - 1], scales, strict=False)
-    return sum(each * scale.steps for each, scale in before) + work[event.scale - 1] * event.step
-
-
-def step_work(scales: Sequence[Scale], estimate_s: float | None) -> list[float]:
-    """The seconds of a step at each scale by the cost model; without an estimate, its pixels."""
-    from stylize.planning.cost import SECONDS_PER_STEP, evaluated_px
-
-    pixels = [float(scale.height * scale.width) for scale in scales]
-    fixed_s = SECONDS_PER_STEP * sum(scale.steps for scale in scales)
-    if not estimate_s or estimate_s <= fixed_s:
-        return pixels
-    seconds_per_px = (estimate_s - fixed_s) / evaluated_px(scales)
-    return [SECONDS_PER_STEP + seconds_per_px * count for count in pixels]
 
 
 def _grouped(losses: dict[str, float]) -> list[str]:

@@ -34,10 +34,10 @@ from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.errors import PictureError, RecipeError, SettingError, UnknownNameError
+from stylize.errors import PictureError, RecipeError, SettingError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group, option_name
+from stylize.settings.fields import Group, option_name, unknown_setting
 from stylize.settings.presets import DEFAULTS
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@output_options
+@output_options("{photo}, {style}, {preset} and any setting, such as {size}")
 @option(
     "--size",
     metavar="SIZE",
     group=Group.LOOK,
     everyday=True,
-    help="Size of the result, instead of that in the recipe: 2048, 640x480, 12MP.",
+    help="Size of the result, instead of the one in the recipe: 2048, 640x480, 12MP.",
 )
 @option(
     "--enlarge",
@@ -94,7 +94,7 @@ if TYPE_CHECKING:
     metavar="PHOTO",
     group=Group.INPUT,
     everyday=True,
-    help="Use this photo instead of that in the recipe.",
+    help="Use this photo instead of the one in the recipe.",
 )
 @option(
     "--style",
@@ -232,7 +232,7 @@ def said_of(settings: Any, options: Mapping[str, Any]) -> dict[str, Any]:
                 f"--set: '{assignment}' is not NAME=VALUE", hint="for instance strength=70"
             )
         if name not in fields:
-            raise UnknownNameError("setting", name, fields)
+            raise unknown_setting(name, fields)
         said[name] = value_of(fields[name], text.strip())
     if options["size"]:
         said["size"] = options["size"]

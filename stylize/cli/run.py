@@ -282,12 +282,12 @@ class Pace:
 
     def remember(self) -> None:
         """Correct the kept rate by the steps so far."""
-        from stylize.planning.cost import evaluated_px
+        from stylize.planning.cost import expected_px
         from stylize.planning.self_test_cache import correct_rate
 
         predicted, key = self._job.cost().seconds, self._job.device.key
         if predicted is not None and key is not None and self._seconds >= LEAST_PACE_S:
-            share = self._pixels / evaluated_px(self._job.scales)
+            share = self._pixels / expected_px(self._job.scales)
             correct_rate(key, predicted * share / self._seconds)
 
 

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 from stylize.cli.help import Command, option
-from stylize.cli.messages import TERMINATED, echo
+from stylize.cli.messages import INTERRUPTED, TERMINATED, echo
 from stylize.errors import SettingError
 from stylize.settings.fields import Group
 
@@ -51,7 +51,7 @@ _HOST = "127.0.0.1"
     group=Group.EXECUTION,
     help="Token that the page and programs send.  [a random one for each FOLDER]",
 )
-def studio(folder: Path, port: int, no_browser: bool, host: str, token: str | None) -> None:
+def studio(folder: Path, port: int, no_browser: bool, host: str, token: str | None) -> int:
     """Open a local page on which you see the painting grow.
 
     \b
@@ -91,3 +91,4 @@ def studio(folder: Path, port: int, no_browser: bool, host: str, token: str | No
             Thread(target=opened_on_desktop, args=(address,), daemon=True).start()
 
     serve(folder, host=host, port=port, token=token, on_start=on_start)
+    return INTERRUPTED  # it was, even where Ctrl-C is ignored and raises nothing

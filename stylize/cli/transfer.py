@@ -68,7 +68,7 @@ class TransferRequest:
 @click.command(cls=Command)
 @click.argument("content", metavar="PHOTO", type=FILE)
 @click.argument("styles", metavar="[STYLE]...", type=FILE, nargs=-1)
-@output_options
+@output_options("{photo}, {style}, {preset} and any setting, such as {size}")
 @checkpoint_options
 @preset_options("transfer")
 @region_options

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.completion import FILE
-from stylize.cli.dream import check_beginning
+from stylize.cli.dream import add_octave_notes, check_beginning
 from stylize.cli.help import Command, option
 from stylize.cli.inputs import files_among, open_optional, require_files
 from stylize.cli.messages import emit, say
@@ -101,6 +101,7 @@ class TunnelRequest:
     output: FilmOutput
     messages: Messages
     started: float = field(default_factory=time.perf_counter)
+    says_octaves: bool = False
 
 
 @click.command(cls=Command)
@@ -112,7 +113,8 @@ class TunnelRequest:
     metavar="FILE|DIR",
     group=Group.OUTPUT,
     everyday=True,
-    help="A film (.webp .gif .apng .mp4), or a folder for the frames.  [next to the photo]",
+    help="Film (.webp .gif .apng .mp4), or folder for the frames. The name can contain {photo}, "
+    "{preset} and any setting, such as {frames}.  [next to the photo]",
 )
 @option(
     "--overwrite",
@@ -189,7 +191,16 @@ def read_request(photo: str | None, options: dict[str, Any]) -> TunnelRequest:
         note("--quality has no effect without a .webp or .mp4 film")
     if is_typed("keep_frames") and not one_file:
         note("--keep-frames has no effect without a film file as the output")
-    return TunnelRequest(photo, guide, preset.recorded, settings, execution, film, messages)
+    return TunnelRequest(
+        photo,
+        guide,
+        preset.recorded,
+        settings,
+        execution,
+        film,
+        messages,
+        says_octaves="octaves" in said or bool(messages.verbose),
+    )
 
 
 def prepare(request: TunnelRequest) -> Tunnel:
@@ -199,7 +210,10 @@ def prepare(request: TunnelRequest) -> Tunnel:
     photo, guide = (
         open_optional(source, request.messages) for source in (request.photo, request.guide)
     )
-    return Tunnel(photo, request.settings, request.execution, guide=guide, preset=request.preset)
+    job = Tunnel(photo, request.settings, request.execution, guide=guide, preset=request.preset)
+    if request.says_octaves:
+        add_octave_notes(job)
+    return job
 
 
 def choose_film(

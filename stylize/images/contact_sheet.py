@@ -169,7 +169,7 @@ def _draw_margins(sheet: Tensor, grid: _Grid, margins: Margins) -> None:
         top, left = grid.corner(0, column)
         strip = _strip([(text, TITLE)], width, grid.label_font, both_ends=text in alike)
         _paste(sheet, _as_tensor(strip, sheet), top - strip.height, left)
-    # A long title may go on past the label below the picture.
+    # A long title may continue past the label below the picture.
     alike = _alike(margins.rows, grid.pitch[0] - grid.gap, grid.label_font)
     for row, text in enumerate(margins.rows):
         drawable, lettering = _drawable(text, grid.label_font)

@@ -43,7 +43,7 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         source: arrays are ``(H, W)`` or ``(H, W, 1 | 2 | 3 | 4)``: grey or RGB, with or without
             alpha; uint8, uint16, bool, or floats in [0, 1]. Tensors are ``(C, H, W)`` or
             ``(1, C, H, W)``.
-        role: the parameter that messages name.
+        role: the parameter; it names the picture in messages and recipes, unless a file does.
 
     Raises:
         PictureError: the source is no picture, or cannot be read.
@@ -54,13 +54,13 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
     if isinstance(source, str | os.PathLike):
         return read_picture(Path(source))
     if isinstance(source, bytes | bytearray | memoryview):
-        return read_picture(bytes(source), name=_NAME)
+        return read_picture(bytes(source), name=role)
     if isinstance(source, Image.Image):
         return _from_image(source, role)
     if isinstance(source, Tensor):
         return _from_array(_channels_last(source, role), role)
     if isinstance(source, np.ma.MaskedArray):
-        raise PictureError(f"{role}: a masked array", hint="give array.filled(0)")
+        raise PictureError(f"{role}: a masked array is not a picture", hint="give array.filled(0)")
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source), role)
     if callable(getattr(source, "read", None)):
@@ -88,7 +88,7 @@ def _from_file(file: Any, role: str) -> Picture:
     if not isinstance(data, bytes | bytearray | memoryview):
         raise PictureError(f"{role}: the file gives a {type(data).__name__} instead of bytes")
     name = getattr(file, "name", None)
-    return read_picture(bytes(data), name=name if isinstance(name, str) else _NAME)
+    return read_picture(bytes(data), name=name if isinstance(name, str) else role)
 
 
 def _from_image(image: Image.Image, role: str) -> Picture:
@@ -103,12 +103,14 @@ def _from_image(image: Image.Image, role: str) -> Picture:
         raster = decode(copied, notes, role)
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureError(f"{role}: the Pillow image cannot be read: {error}") from error
-    return _picture(raster.colour, raster.alpha, digest.hexdigest(), tuple(notes))
+    return _picture(raster.colour, raster.alpha, digest.hexdigest(), role, tuple(notes))
 
 
 def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
     if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
-        raise PictureError(f"{role}: a tensor that is not dense", hint="give tensor.to_dense()")
+        raise PictureError(
+            f"{role}: a tensor that is not dense is not a picture", hint="give tensor.to_dense()"
+        )
     values = tensor.detach().cpu()
     if values.is_floating_point():
         values = values.float()  # NumPy has no bfloat16
@@ -119,7 +121,8 @@ def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
     elif values.ndim != 2:
         shape = tuple(tensor.shape)
         raise PictureError(
-            f"{role}: a tensor of shape {shape}", hint="give (C, H, W), C from 1 to 4, or (H, W)"
+            f"{role}: a tensor of shape {shape} is not a picture",
+            hint="give (C, H, W), C from 1 to 4, or (H, W)",
         )
     array: NDArray[Any] = values.numpy()
     return array
@@ -131,7 +134,8 @@ def _from_array(array: NDArray[Any], role: str) -> Picture:
     planes = array[..., None] if array.ndim == 2 else array
     if planes.ndim != 3 or planes.shape[2] not in _CHANNELS or not planes.size:
         raise PictureError(
-            f"{role}: an array of shape {array.shape}", hint="give (H, W), (H, W, 3) or (H, W, 4)"
+            f"{role}: an array of shape {array.shape} is not a picture",
+            hint="give (H, W), (H, W, 3) or (H, W, 4)",
         )
     values = _in_range(planes, role)
     alpha = values[..., -1] if planes.shape[2] in (2, 4) else None
@@ -145,7 +149,7 @@ def _from_array(array: NDArray[Any], role: str) -> Picture:
         alpha = None
     described = f"{array.dtype}{array.shape}".encode()
     digest = hashlib.sha256(described + np.ascontiguousarray(array).tobytes()).hexdigest()
-    return _picture(own, alpha, digest, ())
+    return _picture(own, alpha, digest, role)
 
 
 def _in_range(array: NDArray[Any], role: str) -> NDArray[np.float32]:
@@ -153,12 +157,13 @@ def _in_range(array: NDArray[Any], role: str) -> NDArray[np.float32]:
     scale = _FULL_SCALE_OF_INTEGERS.get(size) if kind == "u" else _FULL_SCALE.get(kind)
     if scale is None:
         raise PictureError(
-            f"{role}: an array of {array.dtype}", hint="give uint8, uint16, or floats from 0 to 1"
+            f"{role}: an array of {array.dtype} is not a picture",
+            hint="give uint8, uint16, or floats from 0 to 1",
         )
     # Not within both bounds also where a value is no number.
     if kind == "f" and not (array.min() >= -_ROUNDING and array.max() <= 1 + _ROUNDING):
         raise PictureError(
-            f"{role}: values from {array.min():g} to {array.max():g}",
+            f"{role}: the values go from {array.min():g} to {array.max():g}",
             hint="floats go from 0 to 1; convert others to uint8",
         )
     values: NDArray[np.float32] = array.astype(np.float32) / np.float32(scale)
@@ -171,9 +176,10 @@ def _picture(
     colour: NDArray[np.float32],
     alpha: NDArray[np.float32] | None,
     digest: str,
-    notes: tuple[str, ...],
+    name: str,
+    notes: tuple[str, ...] = (),
 ) -> Picture:
     with torch.inference_mode(False):
         pixels = torch.from_numpy(colour)[None]
         transparency = None if alpha is None else torch.from_numpy(alpha)[None, None]
-    return Picture(pixels, transparency, _NAME, digest, notes)
+    return Picture(pixels, transparency, name, digest, notes)

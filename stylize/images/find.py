@@ -244,7 +244,7 @@ class _Search:
         if not meant:
             raise UsageError(
                 f"nothing matches '{printable(pattern.text)}'",
-                hint="* stands for a part of a name, ** for any folders",
+                hint="* matches a part of a name, ** any folders",
             )
         self.take(meant)
 
@@ -326,7 +326,7 @@ def _listing(folder: _Place, skip: _Skip) -> list[_Place]:
 
 
 class Pattern:
-    """A pattern such as ``photos/**/*.jpg``; ``**`` stands for any number of folders.
+    """A pattern such as ``photos/**/*.jpg``; ``**`` matches any number of folders.
 
     A matching folder means the files in it, as if a shell had resolved the pattern.
 

@@ -20,6 +20,7 @@ class ContentLoss(FeatureLoss):
         layer: the activations it reads.
         target: ``(1, C, h, w)`` activations of the photo.
         weight: factor in the total.
+        kind: first word of the loss's name.
 
     Note:
         Gatys et al. use half the plain squared error. Relative to the target's norm, one weight
@@ -28,8 +29,8 @@ class ContentLoss(FeatureLoss):
 
     local = True
 
-    def __init__(self, layer: str, target: Tensor, weight: float) -> None:
-        super().__init__(f"content {layer}", layer, weight)
+    def __init__(self, layer: str, target: Tensor, weight: float, *, kind: str = "content") -> None:
+        super().__init__(f"{kind} {layer}", layer, weight)
         self._target = target
         energy = target.float().square().sum()
         self._scale = 1 / energy.clamp_min(torch.finfo(torch.float32).tiny)

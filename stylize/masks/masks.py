@@ -172,33 +172,49 @@ def _labels(pixels: Tensor, found: Sequence[FoundColour]) -> Tensor:
 LEAST_PX = 1.0  # sum of a mask; with less there is nothing to paint
 
 
-def mask_weights(mask: Picture, size: tuple[int, int]) -> Tensor:
+def mask_weights(mask: Picture, size: tuple[int, int], photo: Picture | None = None) -> Tensor:
     """Convert a mask to weights in [0, 1], ``(1, 1, *size)``; 0 where it is transparent.
 
+    Args:
+        mask: the mask.
+        size: ``(height, width)`` of the result.
+        photo: named in the error message.
+
     Raises:
-        PictureError: its aspect ratio is not the picture's.
+        PictureError: the mask does not have the aspect ratio of the result.
     """
     red, green, blue = (mask.pixels[:, index : index + 1] for index in range(3))
     # By differences, so that grey keeps its exact value.
     weights = green + LUMA[0] * (red - green) + LUMA[2] * (blue - green)
     if mask.alpha is not None:
         weights = weights * mask.alpha
-    return fitted(weights, size, mask.name)
+    return fitted(weights, size, mask.name, photo)
 
 
-def fitted(weights: Tensor, size: tuple[int, int], name: str) -> Tensor:
+def fitted(
+    weights: Tensor, size: tuple[int, int], name: str, photo: Picture | None = None
+) -> Tensor:
     """Resize weights in [0, 1], ``(N, 1, h, w)``, to the size of the result.
 
+    Args:
+        weights: of a mask.
+        size: ``(height, width)`` of the result.
+        name: of the mask, for the error message.
+        photo: named in the error message.
+
     Raises:
-        PictureError: their aspect ratio is not the picture's; ``name`` is the mask's.
+        PictureError: the mask does not have the aspect ratio of the result.
     """
     height, width = weights.shape[2:]
     scale = max(size) / max(height, width)
     if abs(height * scale - size[0]) > 1 or abs(width * scale - size[1]) > 1:
+        rows, columns = size if photo is None else photo.size
+        whole = f"a picture of {columns}×{rows} px"
+        if photo is not None:
+            whole = f"the photo '{photo.name}' of {columns}×{rows} px"
         raise PictureError(
-            f"{name}: a mask of {width}×{height} px does not fit a picture of"
-            f" {size[1]}×{size[0]} px",
-            hint="give the mask the aspect ratio of the photo",
+            f"{name}: a mask of {width}×{height} px does not fit {whole}",
+            hint=f"make it {columns}×{rows} px, or any size of the same aspect ratio",
         )
     return resize(weights, size).clamp(0, 1)
 

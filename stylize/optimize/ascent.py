@@ -48,7 +48,7 @@ def without_washes(gradient: Tensor, *, periodic: bool = False) -> Tensor:
 
 
 def cascade(gradient: Tensor, progress: float, *, periodic: bool = False) -> Tensor:
-    """Mean of three blurs that widen as the octave goes on.
+    """Mean of three blurs that widen during the octave.
 
     Args:
         gradient: of the objective.

@@ -29,7 +29,7 @@ BASE_BYTES = 780e6
 
 BYTES = {"fp32": 4, "bf16": 2}
 
-# Buffers of a strip that stand at a time, those that the C library keeps included; measured.
+# Buffers of a strip that exist at a time, including those that the C library keeps; measured.
 STRIP_COPIES = 10
 
 # Of the largest activation, in full resolution.
@@ -105,14 +105,25 @@ def evaluated_px(scales: Iterable[Scale]) -> float:
     return float(sum(scale.height * scale.width * scale.steps for scale in scales))
 
 
+def expected_px(scales: Iterable[Scale]) -> float:
+    """Pixels times evaluations that a run usually takes."""
+    return float(sum(scale.height * scale.width * scale.expected_steps for scale in scales))
+
+
+def fixed_seconds(scales: Iterable[Scale]) -> float:
+    """The overhead of all steps that a run usually takes."""
+    return SECONDS_PER_STEP * sum(scale.expected_steps for scale in scales)
+
+
 @dataclass(frozen=True)
 class Cost:
     """A prediction.
 
     Attributes:
-        tflop: operations in convolutions and style statistics, of the whole run.
+        tflop: operations in convolutions and style statistics, of all planned steps.
         peak_bytes: resident memory of the whole program at the finest scale.
-        seconds: None where the machine has not been measured.
+        seconds: of the steps that a run usually takes; None where the machine has not been
+            measured.
     """
 
     tflop: float
@@ -147,8 +158,8 @@ def transfer_cost(
     largest = max(scale.height * scale.width for scale in scales)
     seconds = None
     if gflops is not None:
-        seconds = pixels * (network / gflops + statistics / (STATISTICS_SHARE * gflops)) / 1e9
-        seconds += SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+        per_px = (network / gflops + statistics / (STATISTICS_SHARE * gflops)) / 1e9
+        seconds = expected_px(scales) * per_px + fixed_seconds(scales)
     return Cost(
         tflop=pixels * (network + statistics) / 1e12,
         peak_bytes=BASE_BYTES
@@ -183,7 +194,7 @@ def dream_cost(
     seconds = None
     if gflops is not None:
         seconds = pixels * network / gflops / 1e9
-        seconds += SECONDS_PER_STEP * sum(scale.steps for scale in scales)
+        seconds += fixed_seconds(scales)
     return Cost(
         tflop=pixels * network / 1e12,
         peak_bytes=BASE_BYTES

@@ -132,7 +132,7 @@ def fingerprint(device: str, weights: Weights) -> str:
 
 
 def processor() -> str:
-    """Name and instruction sets of the processor, as far as the system tells."""
+    """Name and instruction sets of the processor, as far as the system says."""
     try:
         with Path("/proc/cpuinfo").open() as file:
             # Only the first: the system asks each processor for its frequency when it is read.

@@ -28,7 +28,7 @@ MAX_FRAMES, MAX_SIDE_PX = 150, 720
 
 
 class RunFilm:
-    """Collect frames while a run goes on, in a temporary folder; write the film at the end.
+    """Collect frames during a run, in a temporary folder; write the film at the end.
 
     All frames have the size of the finished picture, or less: the steps at coarse scales are
     enlarged. Of a run with many steps only some are shown, evenly spaced.

@@ -358,7 +358,7 @@ def _not_needed(strangers: Sequence[Path], places: Sequence[Wanted]) -> RecipeEr
     roles = ", ".join(str(each) for each in places[: len(strangers)])
     return RecipeError(
         f"{files} {verb} none of the recipe's inputs",
-        hint=f"to use {pronoun} in the place of {roles}, add --substitute",
+        hint=f"to use {pronoun} instead of {roles}, add --substitute",
     )
 
 
@@ -366,7 +366,7 @@ def _not_found(search: _Search) -> RecipeError:
     lines, differing = [], search.differing
     for each in search.missing():
         other = differing.get(each.sha256)
-        lines.append(f"{each}" if other is None else f"{each}, whose content {other} does not have")
+        lines.append(f"{each}" if other is None else f"{each}, but {other} has other content")
     advice = "name the file with --input PATH"
     if any(each.sha256 in differing for each in search.missing()):
         advice += "; --substitute accepts one that differs"

@@ -141,7 +141,8 @@ def load_recipe(source: Path | bytes, name: str | None = None) -> dict[str, Any]
     text = read_recipe(source)
     if text is None:
         raise RecipeError(
-            f"{name} carries no recipe", hint="only pictures made by stylize do, if not re-saved"
+            f"{name} carries no recipe",
+            hint="stylize writes one; programs that save the picture again often remove it",
         )
     document: dict[str, Any] = json.loads(text)
     check_recipe(document, name)

@@ -162,6 +162,11 @@ class BaseDreamSettings:
         return self.octaves > 1
 
     @property
+    def asks_for_octaves(self) -> bool:
+        """Whether the number of octaves is not the default, which is only a maximum."""
+        return self.octaves != type(self).octaves
+
+    @property
     def floor(self) -> str:
         """What decides how small an octave may be, as a user calls it."""
         return self.layers if self.min_octave is None else "--min-octave"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from stylize.errors import SettingError, UnknownNameError
 from stylize.settings.fields import Group, check_fields, setting
+from stylize.settings.synonyms import ours
 
 _UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 
@@ -65,4 +66,6 @@ class Execution:
         if self.max_memory is not None:
             parse_bytes(self.max_memory)
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
-            raise UnknownNameError("device", self.device, ("auto", "cpu", "cuda", "cuda:0", "mps"))
+            meant = [each.split()[1] for each in ours(self.device) if each.startswith("--device ")]
+            known = ("auto", "cpu", "cuda", "cuda:0", "mps")
+            raise UnknownNameError("device", self.device, known, meant=meant)

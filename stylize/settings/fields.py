@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from stylize.errors import SettingError, UnknownNameError, quoted
+from stylize.settings.synonyms import ours
 
 # Layer names and their weights, in the order given.
 LayerWeights = tuple[tuple[str, float], ...]
@@ -55,7 +56,7 @@ def setting(  # noqa: PLR0913 (what a field can say)
     """A field with its documentation and its range.
 
     Args:
-        default: the value when nobody says anything.
+        default: the value unless somebody sets another.
         help: one sentence for the help text.
         group: where help and forms show it.
         everyday: whether ``--help`` shows it; ``--help-all`` shows all.
@@ -258,12 +259,21 @@ def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None
     values = {}
     for key, value in document.items():
         if key not in fields:
-            raise UnknownNameError("setting", key, fields)
+            raise unknown_setting(key, fields)
         values[key] = _from_plain(fields[key], value)
     for name, other in getattr(kind, "ALTERNATIVES", {}).items():
         if values.get(name) is not None:
             values.setdefault(other, None)
     return dataclasses.replace(base if base is not None else kind(), **values)
+
+
+def unknown_setting(name: str, fields: Mapping[str, dataclasses.Field[Any]]) -> UnknownNameError:
+    """The error for a setting that does not exist, with those that the user may mean."""
+    options = {option_name(each): field for field, each in fields.items()}
+    meant = [each.partition(" ")[0] for each in ours(name)]
+    return UnknownNameError(
+        "setting", name, fields, meant=[options[each] for each in meant if each in options]
+    )
 
 
 def _from_plain(each: dataclasses.Field[Any], value: Any) -> Any:

@@ -49,6 +49,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     content_weight: float | None
     smoothness: float
     edges: float
+    match: float
     color: str
     blend: float
     dream: str | None

@@ -9,11 +9,14 @@ from stylize.settings.fields import LayerWeights
 from stylize.settings.presets import dream_targets
 from stylize.settings.transfer import TransferSettings
 
+# Layers by which parts of the photo are matched with parts of the style images.
+MATCH_LAYERS = ("relu3_1", "relu4_1")
+
 
 def transfer_layers(
     settings: TransferSettings, architecture: str, styles: int = 1
 ) -> tuple[str, ...]:
-    """The layers of a transfer's losses: style, content, dream.
+    """The layers of a transfer's losses: style, content, match, dream.
 
     Args:
         settings: of the transfer.
@@ -22,8 +25,9 @@ def transfer_layers(
     """
     style = [name for name, _ in style_shares(settings, styles)]
     content = [name for name, _ in content_shares(settings)]
+    match = MATCH_LAYERS if settings.match else ()
     dream = [amplified_layer(each, architecture) for each in dream_targets(settings.dream)]
-    return tuple(dict.fromkeys([*style, *content, *dream]))
+    return tuple(dict.fromkeys([*style, *content, *match, *dream]))
 
 
 def style_shares(settings: TransferSettings, styles: int = 1) -> list[tuple[str, float]]:

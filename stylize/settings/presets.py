@@ -17,6 +17,7 @@ from stylize.images.pipes import open_input
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets, to_text
 from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import from_document, to_document
+from stylize.settings.synonyms import STYLE_HINT, is_style
 from stylize.settings.transfer import TransferSettings, parse_dream
 
 PRODUCTS: dict[str, type[Any]] = {"transfer": TransferSettings, "dream": DreamSettings}
@@ -99,8 +100,18 @@ def find_preset(technique: str, wanted: str) -> Preset:
     if is_path(wanted):
         return read_preset(Path(wanted), technique)
     if wanted not in preset_names(technique):
-        raise UnknownNameError("preset", wanted, preset_names(technique))
+        raise _unknown_preset(technique, wanted)
     return read_preset(preset_directory() / technique / f"{wanted}.toml", technique)
+
+
+def _unknown_preset(technique: str, wanted: str) -> UnknownNameError:
+    error = UnknownNameError("preset", wanted, preset_names(technique))
+    for other in DEFAULTS:
+        if wanted in preset_names(other):
+            error.hint = f"'{wanted}' is a preset of 'stylize {other}'"
+    if technique == "transfer" and is_style(wanted):
+        error.hint = STYLE_HINT
+    return error
 
 
 def is_path(wanted: str) -> bool:

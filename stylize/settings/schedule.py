@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import find_layer, least_octave_px
@@ -22,7 +22,7 @@ def result_size(
 def size_notes(settings: TransferSettings | BaseDreamSettings, size: tuple[int, int]) -> list[str]:
     """A note for the user if a photo of ``size`` is smaller than the requested size.
 
-    The size that holds when nobody asks for one is a bound, not a wish.
+    The default size is only a maximum.
     """
     spec = SizeSpec.parse(settings.size)
     if settings.size == type(settings).size or settings.enlarge:
@@ -39,16 +39,24 @@ class Scale:
     Attributes:
         height, width: of the picture, in pixels.
         steps: evaluations of the objective planned.
+        usual_steps: how many of them a run usually takes before it goes to the next scale; None
+            for all.
     """
 
     height: int
     width: int
     steps: int
+    usual_steps: int | None = field(default=None, compare=False)
 
     @property
     def size(self) -> tuple[int, int]:
         """``(height, width)``."""
         return self.height, self.width
+
+    @property
+    def expected_steps(self) -> int:
+        """The steps that estimates count."""
+        return min(self.steps, self.usual_steps or self.steps)
 
 
 def schedule(
@@ -92,14 +100,21 @@ def schedule(
     return scales
 
 
+# Steps after which the smallest size usually no longer improves by the default tolerance: the
+# median of the pictures in docs/, where it took 60 to 160 steps of 160, and 100 of 500.
+USUAL_STEPS, USUAL_TOLERANCE = 100, 0.001
+
+
 def transfer_scales(settings: TransferSettings, size: tuple[int, int]) -> list[Scale]:
     """The scales of a transfer whose result is ``(height, width)`` pixels large."""
-    return schedule(
+    scales = schedule(
         *size,
         steps=settings.steps,
         final_steps=settings.steps_at_the_end,
         coarsest=settings.min_size,
     )
+    usual = USUAL_STEPS if settings.tolerance >= USUAL_TOLERANCE else None
+    return [replace(scales[0], usual_steps=usual), *scales[1:]]
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,16 @@ class TransferSettings:
         low=0,
         high=MAX_WEIGHT,
     )
+    match: float = setting(
+        0.0,
+        "How closely each part of the photo borrows from similar parts of the style image: 0 not "
+        "at all, 0.3 for calmer areas and fewer stray motifs, up to 1.",
+        Group.STYLE,
+        everyday=True,
+        low=0,
+        high=1,
+        earlier=0.0,
+    )
     color: str = setting(
         "style",
         "Colours. style: those of the style image. luminance: those of the photo, exactly. "
@@ -334,7 +344,9 @@ class TransferSettings:
                 hint="--strength sets the content weight",
             )
         if self.style_weights and not any(self.style_weights):
-            raise SettingError("--style-weight: all are 0", hint="give one style a weight above 0")
+            raise SettingError(
+                "--style-weight: all weights are 0", hint="give one style a weight above 0"
+            )
 
     def check_layers(self, architecture: str) -> None:
         """Check the layers' names against a network.
@@ -357,15 +369,17 @@ class TransferSettings:
                 parts; or none that has any of the layers, or that is to be started from.
         """
         if not (0 if regions else 1) <= count <= MAX_STYLES:
-            raise SettingError(f"{count} style images", hint=f"1 to {MAX_STYLES} can be blended")
+            raise SettingError(
+                f"{count} style images cannot be blended", hint=f"give 1 to {MAX_STYLES}"
+            )
         if self.style_weights and len(self.style_weights) != count:
             raise SettingError(
-                f"--style-weight: {len(self.style_weights)} given for {count} style images",
+                f"--style-weight: {len(self.style_weights)} given for {_images(count)}",
                 hint="give it once for each",
             )
         if self.style_parts and len(self.style_parts) != count:
             raise SettingError(
-                f"--style-part: {len(self.style_parts)} given for {count} style images",
+                f"--style-part: {len(self.style_parts)} given for {_images(count)}",
                 hint="give it once for each",
             )
         if not count and self.init == "style":
@@ -390,6 +404,10 @@ class TransferSettings:
     def steps_at_the_end(self) -> int:
         """Steps at the finest scale."""
         return self.final_steps or min(self.steps, max(10, round(self.steps / 16)))
+
+
+def _images(count: int) -> str:
+    return "1 style image" if count == 1 else f"{count} style images"
 
 
 LEAST_STYLE_CROP_PX = 16

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,9 @@ from urllib.parse import quote, unquote
 import anyio.to_thread
 from sse_starlette import EventSourceResponse
 from starlette.applications import Starlette
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -54,6 +57,8 @@ _MOST_DRAINED_BYTES = 1 << 30
 
 _PING_S = 15
 
+_MAX_LABEL = 1000
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -88,7 +93,7 @@ class Studio:
     # About the server
 
     async def status(self, request: Request) -> Response:
-        """What is there."""
+        """Describe the server."""
         return JSONResponse(
             {
                 "version": __version__,
@@ -102,27 +107,26 @@ class Studio:
         )
 
     async def settings(self, request: Request) -> Response:
-        """All settings."""
+        """List all settings."""
         return JSONResponse(settings_document())
 
     async def presets(self, request: Request) -> Response:
-        """The built-in presets."""
+        """List the built-in presets."""
         pictures = (STATIC / "presets").glob("*/*.webp")
         found = frozenset(f"{each.parent.name}/{each.stem}" for each in pictures)
         return JSONResponse(presets_document(found))
 
     async def openapi(self, request: Request) -> Response:
-        """This API for programs."""
+        """Describe this API for programs."""
         return JSONResponse(openapi_document())
 
     # Pictures
 
     async def upload(self, request: Request) -> Response:
-        """Take in a picture."""
-        label = unquote(request.headers.get("x-file-name", ""))[:1000]
+        """Keep an uploaded picture."""
         file = self.library.incoming / secrets.token_hex(8)
         try:
-            sha256 = await _receive(request, file)
+            sha256, label = await _receive(request, file)
             known = await _in_thread(self.library.add, file, label, sha256=sha256)
         finally:
             file.unlink(missing_ok=True)
@@ -140,16 +144,16 @@ class Studio:
         return known
 
     async def picture(self, request: Request) -> Response:
-        """What is known of a picture."""
+        """Describe a picture."""
         return JSONResponse((await self._known(request)).document)
 
     async def thumbnail(self, request: Request) -> Response:
-        """A small picture."""
+        """Send a small JPEG of a picture."""
         known = await self._known(request)
         return Response(await _in_thread(self.library.thumbnail, known), media_type="image/jpeg")
 
     async def view(self, request: Request) -> Response:
-        """A picture for the screen."""
+        """Send a picture for the screen."""
         known = await self._known(request)
         format = request.query_params.get("format", "jpeg")
         if format not in ("jpeg", "png"):
@@ -158,16 +162,18 @@ class Studio:
         return Response(await _in_thread(view, known, side, format), media_type=f"image/{format}")
 
     async def file(self, request: Request) -> Response:
-        """The file itself."""
+        """Send the file of a picture."""
         return _file(await self._known(request))
 
     async def recall(self, request: Request) -> Response:
-        """How a picture was made."""
+        """Say how a picture was made."""
         known = await self._known(request)
-        return JSONResponse(await _in_thread(recall, known, self.library.search))
+        return JSONResponse(
+            await _in_thread(recall, known, self.library.search, request.query_params.get("cell"))
+        )
 
     async def samples(self, request: Request) -> Response:
-        """Pictures to try things with."""
+        """List the sample pictures."""
         photos, styles = [
             [each.document for each in await _in_thread(self.library.samples, kind)]
             for kind in ("photos", "styles")
@@ -175,7 +181,7 @@ class Studio:
         return JSONResponse({"photos": photos, "styles": styles})
 
     async def history(self, request: Request) -> Response:
-        """The results."""
+        """List the results."""
         wanted = dict(request.query_params)
         offset = _number(request, "offset", 0, 0, 10**9)
         limit = _number(request, "limit", 60, 1, 500)
@@ -215,21 +221,21 @@ class Studio:
     # Jobs
 
     async def list_jobs(self, request: Request) -> Response:
-        """The queue, and what became of earlier jobs."""
+        """List the queue, then earlier jobs."""
         return JSONResponse({"jobs": self.jobs.all()})
 
     async def submit(self, request: Request) -> Response:
-        """Take a job."""
+        """Add a job to the queue."""
         document = await _json(request)
         return JSONResponse(self.jobs.document(self.jobs.submit(document)), 201)
 
     async def command(self, request: Request) -> Response:
-        """A job as a command and as a script."""
+        """Write a job as a command and as a script."""
         wanted = read_request(await _json(request))
         return JSONResponse(await _in_thread(texts_of, wanted, self.library.find))
 
     async def job(self, request: Request) -> Response:
-        """One job."""
+        """Describe a job."""
         return JSONResponse(self.jobs.document(self.jobs.get(request.path_params["id"])))
 
     async def stop(self, request: Request) -> Response:
@@ -255,14 +261,14 @@ class Studio:
         return JSONResponse(self.jobs.document(job))
 
     async def preview(self, request: Request) -> Response:
-        """The newest preview."""
+        """Send the newest preview."""
         job = self.jobs.get(request.path_params["id"])
         if job.preview is None:
             raise ApiError(404, "not_found", "there is no preview")
         return Response(job.preview[1], media_type=job.preview[0]["type"])
 
     async def result(self, request: Request) -> Response:
-        """The picture that a job made."""
+        """Send the picture that a job made."""
         job = self.jobs.get(request.path_params["id"])
         known = None if job.result is None else self.library.find(job.result)
         if known is None:
@@ -270,7 +276,7 @@ class Studio:
         return _file(known)
 
     async def cell(self, request: Request) -> Response:
-        """The picture of a cell of a sheet."""
+        """Send the picture in a cell of a sheet."""
         job = self.jobs.get(request.path_params["id"])
         index = request.path_params["index"]
         file = self.jobs.cell_file(job, index)
@@ -281,7 +287,7 @@ class Studio:
     # Events
 
     async def events(self, request: Request) -> Response:
-        """Everything that happens."""
+        """Stream the events of all jobs."""
         return EventSourceResponse(self._all_events(), ping=_PING_S)
 
     async def _all_events(self) -> AsyncIterator[dict[str, str]]:
@@ -299,7 +305,7 @@ class Studio:
                 yield event
 
     async def job_events(self, request: Request) -> Response:
-        """What happens to one job."""
+        """Stream the events of one job."""
         job = self.jobs.get(request.path_params["id"])
         return EventSourceResponse(self._events_of(job), ping=_PING_S)
 
@@ -326,7 +332,7 @@ def _last_events(job: Any) -> list[dict[str, str]]:
 
 
 def build(folder: Path, *, token: str, host: str, port: int) -> tuple[Guard, Studio]:
-    """The application for a folder.
+    """Build the application for a folder.
 
     Args:
         folder: absolute.
@@ -398,40 +404,71 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": document}, error.status_code, headers=error.headers)
 
 
-async def _receive(request: Request, file: Path) -> str:
-    """Write a body to a file as it arrives; its SHA-256.
+async def _limited(request: Request) -> AsyncGenerator[bytes]:
+    """Yield a body as it arrives.
 
     Raises:
         ApiError: it is too large.
     """
-    too_large = ApiError(
-        413,
-        "too_large",
-        f"the file is larger than {MAX_UPLOAD_BYTES // 1024**2} MB",
-        "save it as a JPEG, or make it smaller",
-    )
-    digest, size = hashlib.sha256(), 0
-    with file.open("xb") as stream:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= MAX_UPLOAD_BYTES:
-                digest.update(chunk)
-                stream.write(chunk)
-            elif size > _MOST_DRAINED_BYTES:
-                break
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_UPLOAD_BYTES:
+            yield chunk
+        elif size > _MOST_DRAINED_BYTES:
+            break
     if size > MAX_UPLOAD_BYTES:
-        raise too_large
-    return digest.hexdigest()
+        raise ApiError(
+            413,
+            "too_large",
+            f"the file is larger than {MAX_UPLOAD_BYTES // 1024**2} MB",
+            "save it as a JPEG, or make it smaller",
+        )
+
+
+async def _receive(request: Request, file: Path) -> tuple[str, str]:
+    """Write an uploaded file to another one; return its SHA-256 and what its sender calls it.
+
+    Raises:
+        ApiError: it is too large, or a form without a file.
+    """
+    label = unquote(request.headers.get("x-file-name", ""))[:_MAX_LABEL]
+    if _media_type(request) == "multipart/form-data":
+        return await _receive_form(request, file, label)
+    digest = hashlib.sha256()
+    with file.open("xb") as stream:
+        async for chunk in _limited(request):
+            digest.update(chunk)
+            stream.write(chunk)
+    return digest.hexdigest(), label
+
+
+async def _receive_form(request: Request, file: Path, label: str) -> tuple[str, str]:
+    """Do the same for the only file of a form, as ``curl -F file=@photo.jpg`` sends it."""
+    try:
+        form = await MultiPartParser(request.headers, _limited(request), max_files=1).parse()
+    except MultiPartException as error:
+        raise ApiError(422, "invalid", f"the form cannot be read: {error.message}") from None
+    uploads = [each for each in form.values() if isinstance(each, UploadFile)]
+    if not uploads:
+        raise ApiError(422, "invalid", "the form has no file")
+    with uploads[0].file as source, file.open("xb") as stream:
+        shutil.copyfileobj(source, stream)
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), uploads[0].filename or label
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def _json(request: Request, keys: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """The JSON object in a body.
+    """Read the JSON object in a body.
 
     Raises:
         ApiError: it is something else, too large, or has other keys.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if _media_type(request) != "application/json":
         raise ApiError(415, "unsupported_type", "the body is not application/json")
     body = bytearray()
     async for chunk in request.stream():
@@ -460,7 +497,7 @@ def _number(request: Request, name: str, default: int, low: int, high: int) -> i
 
 
 def _file(known: Known) -> Response:
-    """A picture's own file, to be saved, not shown."""
+    """Send a picture's own file, for saving."""
     disposition = f"attachment; filename*=UTF-8''{quote(known.name, safe='')}"
     return FileResponse(
         known.path, media_type=known.type, headers={"content-disposition": disposition}

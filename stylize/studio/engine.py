@@ -34,7 +34,7 @@ from stylize.images.sizes import SizeSpec
 from stylize.images.write import write_picture
 from stylize.optimize.loop import Step
 from stylize.planning.allocator import give_back_memory, keep_buffers
-from stylize.planning.cost import evaluated_px
+from stylize.planning.progress import Work as Progress
 from stylize.products.dream.dream import Dream
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
@@ -263,7 +263,7 @@ class Engine:
         self._send(Event("done", order.job, values))
 
     def _serve_urgent(self, current: Paint | PaintCells) -> float:
-        """Carry out urgent orders in the middle of a job; the seconds they took."""
+        """Carry out urgent orders in the middle of a job; return the seconds they took."""
         started = time.perf_counter()
         while order := self._next_urgent(current):
             self._carry_out(order)
@@ -342,7 +342,7 @@ class Engine:
         self._send(Event("done", order.job, {"interrupted": interrupted, "notes": []}))
 
     def _channels(self, order: PaintCells) -> Sequence[tuple[int, Work]]:
-        """The cells of the channels that a photo excites most."""
+        """List the cells of the channels that a photo excites most."""
         ((_, base),) = order.cells
         settings, photo = base.settings, dict(base.inputs)["content"]
         assert isinstance(settings, DreamSettings) and order.layer is not None
@@ -415,15 +415,16 @@ class Watcher:
         send: Callable[[Event], None],
     ) -> None:
         self.paused_s = 0.0
-        self._job, self._scales, self._send = job, list(scales), send
+        self._job, self._send = job, send
         self._estimate_s = estimate_s
-        self._all_px = evaluated_px(scales)
+        self._progress = Progress(scales, estimate_s)
         self._started = time.perf_counter()
         self._said = self._shown = -1.0
         self._spent_s = 0.0
 
     def __call__(self, step: Step) -> None:
         now = time.perf_counter()
+        self._progress.add(step)
         is_last = step.step == step.steps
         if now - self._said >= STEP_PAUSE_S or is_last:
             self._said = now
@@ -441,9 +442,7 @@ class Watcher:
         self._send(Event("preview", self._job, values, encoded(pixels)))
 
     def _values(self, step: Step, now: float) -> dict[str, Any]:
-        done = evaluated_px(self._scales[: step.scale - 1])
-        done += step.size[0] * step.size[1] * step.step
-        fraction = min(1.0, done / self._all_px)
+        fraction = self._progress.done / self._progress.total
         seconds = now - self._started - self.paused_s
         return {
             "scale": step.scale,
@@ -459,7 +458,7 @@ class Watcher:
         }
 
     def _left(self, fraction: float, seconds: float) -> float | None:
-        """Seconds that remain: at first as estimated, later as measured."""
+        """Estimate the seconds that remain, more and more by what was measured."""
         if fraction <= 0:
             return self._estimate_s
         measured = seconds / fraction
@@ -469,7 +468,7 @@ class Watcher:
 
 
 def encoded(pixels: Tensor) -> bytes:
-    """A JPEG of a picture for the page.
+    """Encode a picture as a JPEG for the page.
 
     Args:
         pixels: ``(1, 3, H, W)`` in [0, 1].

@@ -21,7 +21,7 @@ _END_S = 3.0
 
 
 def _run(connection: Connection) -> None:
-    """The engine's process: torch is imported here, not in the server."""
+    """Run the engine; torch is imported here, not in the server."""
     from stylize.studio.engine import main  # noqa: PLC0415
 
     main(connection)
@@ -49,7 +49,7 @@ class EngineProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the process, if there is one."""
+        """Number of the process; None without one."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:

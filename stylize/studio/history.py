@@ -14,7 +14,7 @@ FILTERS = ("search", "kind", "preset", "style", "since", "until")
 
 
 def history(library: Library, wanted: Mapping[str, str], offset: int, limit: int) -> dict[str, Any]:
-    """A part of the results, the newest first.
+    """List a part of the results, the newest first.
 
     Args:
         library: of the folder.
@@ -45,7 +45,7 @@ def history(library: Library, wanted: Mapping[str, str], offset: int, limit: int
 
 
 def _item(known: Known) -> dict[str, Any] | None:
-    """A result as the list shows it; None for a recipe that makes no sense."""
+    """Describe a result for the list; None for a recipe that makes no sense."""
     recipe = known.recipe
     assert recipe is not None
     try:

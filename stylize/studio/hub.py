@@ -18,7 +18,7 @@ _MOST_WAITING = 1000
 
 
 class Listener:
-    """One connection's events that were not sent yet.
+    """The events that one connection still has to send.
 
     Args:
         job: hear only of this job.
@@ -49,7 +49,7 @@ class Listener:
         self._arrived.set()
 
     async def events(self) -> AsyncIterator[dict[str, str]]:
-        """Name and data of each event, as sse-starlette takes them."""
+        """Yield name and data of each event, as sse-starlette takes them."""
         while True:
             while self._waiting:
                 _, (name, text) = self._waiting.popitem(last=False)
@@ -61,13 +61,13 @@ class Listener:
 
 
 class Hub:
-    """All listeners."""
+    """The listeners of a server."""
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
 
     def publish(self, name: str, data: Mapping[str, Any]) -> None:
-        """Tell everybody."""
+        """Send an event to all listeners."""
         if self._listeners:
             text = dumped(data)
             for each in list(self._listeners):
@@ -75,7 +75,7 @@ class Hub:
 
     @contextmanager
     def listening(self, job: str | None = None) -> Iterator[Listener]:
-        """A listener for as long as the block lasts."""
+        """Add a listener for as long as the block lasts."""
         listener = Listener(job)
         self._listeners.add(listener)
         try:
@@ -90,5 +90,5 @@ class Hub:
 
 
 def dumped(data: Mapping[str, Any]) -> str:
-    """JSON in one line."""
+    """Write JSON in one line."""
     return json.dumps(data, separators=(",", ":"), allow_nan=False, default=float)

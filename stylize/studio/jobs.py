@@ -37,7 +37,7 @@ _MAX_NAME_BYTES = 120
 
 @dataclass
 class Job:
-    """A job; everything but the last two is kept in the database.
+    """A job. The database keeps everything but the last two attributes.
 
     Attributes:
         id: a random word.
@@ -78,11 +78,11 @@ class Job:
 
     @property
     def kept(self) -> dict[str, Any]:
-        """What the database keeps."""
+        """The attributes that the database keeps."""
         return {k: v for k, v in vars(self).items() if k not in ("progress", "preview")}
 
     def document(self, position: int | None) -> dict[str, Any]:
-        """As the API shows it."""
+        """Describe the job for the API."""
         left_out = ("place", "preview", "size")
         shown = {key: value for key, value in vars(self).items() if key not in left_out}
         names = ("fraction", "seconds_left", "scale", "scales", "step", "steps")
@@ -132,24 +132,24 @@ class Jobs:
     # Looking
 
     def unfinished(self) -> list[Job]:
-        """Those that wait or run, in the order in which they are done."""
+        """List the jobs that wait or run, in the order in which they are done."""
         waiting = [job for job in self._jobs.values() if not job.is_over]
         return sorted(waiting, key=lambda job: (not job.live, job.state == "queued", job.place))
 
     def all(self) -> list[dict[str, Any]]:
-        """Documents: unfinished jobs in their order, then the others, the newest first."""
+        """Describe unfinished jobs in their order, then the others, the newest first."""
         over = [job for job in self._jobs.values() if job.is_over]
         over.sort(key=lambda job: job.finished or 0, reverse=True)
         return [self.document(job) for job in (*self.unfinished(), *over)]
 
     def document(self, job: Job) -> dict[str, Any]:
-        """A job as the API shows it."""
+        """Describe a job for the API."""
         if job.is_over:
             return job.document(None)
         return job.document(self.unfinished().index(job))
 
     def get(self, id: str) -> Job:
-        """The job of this id.
+        """Find a job by its id.
 
         Raises:
             ApiError: there is none.
@@ -159,13 +159,13 @@ class Jobs:
         return self._jobs[id]
 
     def cell_file(self, job: Job, index: int) -> Path:
-        """The file of a cell of a sheet."""
+        """Return the file of a cell of a sheet."""
         return studio_folder(self._folder) / "sheets" / job.id / f"{index}.png"
 
     # Changing
 
     def submit(self, document: Mapping[str, Any]) -> Job:
-        """Take a request.
+        """Add a job.
 
         Raises:
             UsageError: it makes no sense.
@@ -278,12 +278,11 @@ class Jobs:
     # The engine
 
     def _advance(self) -> None:
-        """Send what comes next: live jobs at once, others when none of them is being done."""
+        """Send what comes next: live jobs at once, others when nothing else is being done."""
         if self.engine_state["state"] != "ready":
             return
         for job in self.unfinished():
-            busy = any(not self._jobs[id].live for id in self._sent if id in self._jobs)
-            if job.id not in self._sent and (job.live or not busy):
+            if job.id not in self._sent and (job.live or not self._sent):
                 self._send(job)
 
     def _send(self, job: Job) -> None:
@@ -328,7 +327,7 @@ class Jobs:
         return Work(request.settings, request.execution, preset, inputs, target, folder)
 
     def _name(self, request: JobRequest) -> str:
-        """The name of a result: photo, styles, preset."""
+        """Name a result after photo, styles and preset."""
         known = self._check_pictures(request)
         photo = "noise" if request.photo is None else Path(known[request.photo].name).stem
         styles = request.styles or tuple(each.style for each in request.regions if each.style)

@@ -104,7 +104,7 @@ class Known:
 
     @property
     def document(self) -> dict[str, Any]:
-        """As the API shows it."""
+        """The description for the API."""
         return {
             "id": self.id,
             "name": self.name,
@@ -117,7 +117,7 @@ class Known:
 
     @property
     def source(self) -> Source:
-        """For the engine."""
+        """The description for the engine."""
         return Source(self.id, self.path, self.name)
 
 
@@ -153,7 +153,7 @@ class Database:
         self._connection.executescript(_SCHEMA)
 
     def read(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a query."""
+        """Return the rows of a query."""
         with self._lock:
             return self._connection.execute(query, tuple(values)).fetchall()
 
@@ -197,7 +197,7 @@ class Library:
 
     @property
     def incoming(self) -> Path:
-        """Where uploads are written until they are known to be pictures."""
+        """The folder for uploads that may not be pictures."""
         folder = studio_folder(self.folder) / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -255,7 +255,7 @@ class Library:
         return self._record(path, sha256, path.name, _examined(path, path.name))
 
     def find(self, sha256: str) -> Known | None:
-        """The picture of this id; None if there is no such file (any more)."""
+        """Find a picture by its id; None if its file is gone."""
         rows = self._database.read("SELECT * FROM pictures WHERE id = ?", [sha256])
         for row in rows:
             if (known := self._known(row)) is not None:
@@ -266,7 +266,7 @@ class Library:
         return None
 
     def search(self, sha256: str) -> Known | None:
-        """The same, and look for files that have appeared in the folder since."""
+        """Find a picture by its id, also among files that are new in the folder."""
         known = self.find(sha256)
         if known is None:
             self.scan()
@@ -274,7 +274,7 @@ class Library:
         return known
 
     def thumbnail(self, known: Known) -> bytes:
-        """A small JPEG of a picture.
+        """Make a small JPEG of a picture, or take it from memory.
 
         Raises:
             PictureError: it cannot be read.
@@ -290,11 +290,11 @@ class Library:
         return made
 
     def samples(self, kind: str) -> list[Known]:
-        """The samples: ``photos`` or ``styles``."""
+        """List the samples of a kind: ``photos``, ``styles`` or ``masks``."""
         return [each for each in _samples().values() if each.path.parent.name == kind]
 
     def results(self) -> list[Known]:
-        """The pictures with recipes, the newest first."""
+        """List the pictures with recipes, the newest first."""
         self.scan()
         rows = self._database.read(
             "SELECT * FROM pictures WHERE recipe IS NOT NULL ORDER BY mtime_ns DESC"
@@ -303,7 +303,7 @@ class Library:
         return [each for each in found if each is not None]
 
     def scan(self) -> None:
-        """Take notice of files that have come or gone, whoever wrote or removed them."""
+        """Look for files that are new or gone, whoever wrote or removed them."""
         with self._scanning:
             rows = self._database.read("SELECT path, mtime_ns, bytes FROM pictures")
             before = {str(path): (mtime, size) for path, mtime, size in rows}
@@ -337,7 +337,7 @@ class Library:
         return _of_row(row, path)
 
     def _known(self, row: tuple[Any, ...]) -> Known | None:
-        """The picture of a row, if its file is as it was and no link leads out of the folder."""
+        """Read a row; None if the file has changed or a link leads out of the folder."""
         path = self.folder / str(row[1])
         try:
             status = path.stat()
@@ -349,7 +349,7 @@ class Library:
 
 
 def studio_folder(folder: Path) -> Path:
-    """Where the server keeps all that is no picture of the user's."""
+    """Return the folder for the queue, the index and the cells of sheets."""
     return state_folder(folder) / "studio"
 
 
@@ -362,8 +362,8 @@ def _of_row(row: tuple[Any, ...], path: Path) -> Known:
 @cache
 def _samples() -> dict[str, Known]:
     found: dict[str, Known] = {}
-    for kind in ("photos", "styles"):
-        for path in sorted((samples_directory() / kind).glob("*.jpg")):
+    for kind in ("photos", "styles", "masks"):
+        for path in sorted((samples_directory() / kind).glob("*.[jp][pn]g")):
             values = _examined(path, path.name)
             known = Known(
                 _digest(path),
@@ -380,7 +380,7 @@ def _samples() -> dict[str, Known]:
 
 
 def _pictures_in(folder: Path) -> Iterator[Path]:
-    """Picture files of a folder and its subfolders, except hidden ones."""
+    """Yield the picture files of a folder and its subfolders, except hidden ones."""
     count = 0
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
@@ -402,7 +402,7 @@ def _digest(path: Path) -> str:
 
 
 def _label(name: str) -> str:
-    """What a sender calls a file, as text to show."""
+    """Make text to show of what a sender calls a file."""
     last = re.split(r"[/\\]", name)[-1]
     return printable(last)[:200] or "picture"
 
@@ -421,7 +421,7 @@ def _suffix(file: Path, label: str) -> str:
 
 
 def _examined(file: Path, label: str) -> dict[str, Any]:
-    """Size, type and recipe of a picture, read by the program's own reader.
+    """Read size, type and recipe of a picture.
 
     Raises:
         PictureError: it is no picture, damaged, or too large.
@@ -442,7 +442,7 @@ def _examined(file: Path, label: str) -> dict[str, Any]:
 
 
 def view(known: Known, side_px: int, format: str) -> bytes:
-    """A picture encoded anew, upright and in sRGB.
+    """Encode a picture anew, upright and in sRGB.
 
     Args:
         known: the picture.

@@ -84,6 +84,7 @@ _OPERATIONS: tuple[_Operation, ...] = (
 )
 
 _PARAMETERS: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
+    "/images/{id}/recall": (("cell", _TEXT, "Cell of a contact sheet, such as B3."),),
     "/images/{id}/view": (
         ("side", {"type": "integer"}, "Long side at most, in px."),
         ("format", {"enum": ["jpeg", "png"]}, "png is exact."),
@@ -103,7 +104,7 @@ _PARAMETERS: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
 
 @cache
 def openapi_document() -> dict[str, Any]:
-    """The description of the API; its schemas of settings come from the settings classes."""
+    """Describe the API; the schemas of settings come from the settings classes."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in _OPERATIONS:
         method, path = operation[:2]
@@ -121,12 +122,12 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _operation(operation: _Operation) -> dict[str, Any]:
-    method, path, summary, body, status, media, answer = operation
+    method, path, summary, body, status, sent, answer = operation
     found: dict[str, Any] = {
         "summary": summary,
         "operationId": re.sub(r"[^a-z]+", "_", f"{method}{path}").strip("_"),
         "responses": {
-            str(status): {"description": "Done.", "content": {media: {"schema": answer or {}}}},
+            str(status): {"description": "Done.", "content": {sent: {"schema": answer or {}}}},
             "default": {"description": "An error.", "content": {_JSON: {"schema": _ref("Error")}}},
         },
     }
@@ -140,7 +141,9 @@ def _operation(operation: _Operation) -> dict[str, Any]:
         for name, schema, text in _PARAMETERS.get(path, ())
     ]
     if isinstance(body, str):
-        found["requestBody"] = {"required": True, "content": {body: {"schema": {}}}}
+        form = _object(("file",), file={"type": "string", "format": "binary"})
+        media = {body: {"schema": {}}, "multipart/form-data": {"schema": form}}
+        found["requestBody"] = {"required": True, "content": media}
         parameters.append({"name": "X-File-Name", "in": "header", "schema": _TEXT})
     elif body is not None:
         found["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
@@ -251,7 +254,7 @@ def _job() -> dict[str, Any]:
 
 @cache
 def docs_page() -> str:
-    """The operations and the settings as a page without any script."""
+    """Write the operations and the settings as a page without any script."""
     document = openapi_document()
     rows = [
         f"<tr><td><code>{escape(method.upper())} {escape(path)}</code></td>"
@@ -270,6 +273,8 @@ def docs_page() -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width"><title>API of stylize studio</title>'
+        '<link rel="icon" href="/static/icon.svg"><link rel="stylesheet" href="/static/base.css">'
+        '<link rel="stylesheet" href="/static/docs.css">'
         "</head><body><h1>API of stylize studio</h1>"
         "<p>Send <code>Authorization: Bearer TOKEN</code>"
         f" with each request. <code>{API}/openapi.json</code> describes the bodies.</p>"

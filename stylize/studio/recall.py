@@ -26,14 +26,16 @@ Find = Callable[[str], Known | None]
 _REGION = re.compile(r"region ([1-9][0-9]?)(?: (.+))?")
 
 
-def recall(known: Known, find: Find) -> dict[str, Any]:
-    """The request that makes a picture again, and what it takes in a shell.
+def recall(known: Known, find: Find, cell: str | None = None) -> dict[str, Any]:
+    """Find the request that makes a picture again, and its command.
 
     Args:
         known: made by stylize.
         find: looks for a picture by its id.
+        cell: of a contact sheet, such as ``B3``.
 
     Raises:
+        SettingError: the cell's name is invalid.
         RecipeError: it has no recipe, or one that no job can follow.
     """
     if known.recipe is None:
@@ -41,7 +43,7 @@ def recall(known: Known, find: Find) -> dict[str, Any]:
             f"{known.name} carries no recipe", hint="only pictures made by stylize do"
         )
     check_recipe(known.recipe, known.name)
-    recipe = of_cell(known.recipe, None)
+    recipe = of_cell(known.recipe, cell)
     kind = recipe["technique"]
     if kind not in DEFAULTS:
         raise RecipeError(f"{known.name} was made by 'stylize {kind}', which is no job")
@@ -71,7 +73,7 @@ def recall(known: Known, find: Find) -> dict[str, Any]:
 
 
 def _pictures(roles: list[tuple[str, str]]) -> dict[str, Any]:
-    """The pictures of a request by the keys under which it names them."""
+    """List the pictures of a request by the keys under which it names them."""
     request: dict[str, Any] = {}
     regions: dict[int, dict[str, str]] = {}
     for role, id in roles:
@@ -94,7 +96,7 @@ def _pictures(roles: list[tuple[str, str]]) -> dict[str, Any]:
 
 
 def texts_of(request: JobRequest, find: Find) -> dict[str, str]:
-    """The command and the Python script that make the same picture.
+    """Write the command and the Python script that make the same picture.
 
     Args:
         request: its pictures are known.
@@ -142,7 +144,7 @@ def _arguments(request: JobRequest) -> Iterator[str]:
 
 
 def _options(request: JobRequest, path: Callable[[str], str]) -> Iterator[str]:
-    """The options for what differs from the preset."""
+    """Yield the options for what differs from the preset."""
     changed = changed_from_preset(request)
     for each in (*dataclasses.fields(request.settings), *dataclasses.fields(Execution)):
         name = option_name(each)
@@ -167,7 +169,10 @@ def _options(request: JobRequest, path: Callable[[str], str]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> str:
-    return repr(value) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _result_name(request: JobRequest, path: Callable[[str], str]) -> str:
@@ -227,7 +232,7 @@ def _named_values(request: JobRequest) -> dict[str, Any]:
 
 
 def _replay(known: Known, inputs: list[Known]) -> dict[str, str]:
-    """How to make a picture again that was stopped early: after as many steps."""
+    """Write how to make a picture again that was stopped early."""
     target = f"{known.path.stem}-again.png"
     paths = list(dict.fromkeys(str(each.path) for each in inputs))
     words = ["stylize", "replay", str(known.path)]
@@ -242,5 +247,5 @@ def _replay(known: Known, inputs: list[Known]) -> dict[str, str]:
 
 
 def quoted_command(words: list[str]) -> str:
-    """A command for the system's shell."""
+    """Quote a command for the system's shell."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)

@@ -89,7 +89,7 @@ class JobRequest:
     regions: tuple[Region, ...] = ()
 
     def inputs(self) -> Iterator[tuple[str, str]]:
-        """Role and id of each picture, as in a recipe."""
+        """Yield role and id of each picture, as in a recipe."""
         if self.photo is not None:
             yield "content", self.photo
         yield from (("style", style) for style in self.styles)
@@ -225,7 +225,7 @@ def _small(cell: Mapping[str, Any], size: Any) -> JobRequest:
 
 
 def sized(cell: Mapping[str, Any], size: Any) -> dict[str, Any]:
-    """The request of a cell at a size."""
+    """Return the request of a cell at a size."""
     return {**cell, "settings": {**cell.get("settings", {}), "size": size}}
 
 
@@ -255,7 +255,7 @@ def _cells(
 
 
 def _preset(kind: str, name: Any) -> Preset:
-    """A built-in preset: a request names no file."""
+    """Find a built-in preset; a request names no file."""
     name = DEFAULTS[kind] if name is None else name
     if not isinstance(name, str) or name not in preset_names(kind):
         raise UnknownNameError("preset", str(name), preset_names(kind))
@@ -323,7 +323,7 @@ def _pictures(document: Mapping[str, Any], key: str) -> tuple[str, ...]:
 
 
 def changed_from_preset(request: JobRequest) -> dict[str, Any]:
-    """The settings that differ from those of the preset, as plain data; None where one is unset."""
+    """List the settings that differ from the preset, as plain data; None where one is unset."""
     base = request.preset.apply(with_photo(request.photo, {}) if _is_dream(request) else {})
     found: dict[str, Any] = {}
     for each in fields(request.settings):

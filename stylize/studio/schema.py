@@ -37,7 +37,7 @@ _DEFAULT = re.compile(r"\s+\[([^\]]+)\]$")
 
 @cache
 def settings_document() -> dict[str, Any]:
-    """All settings in the groups of the help, the everyday ones of each group first."""
+    """List all settings in the groups of the help, the everyday ones of each group first."""
     return {name: {"groups": _groups(kind)} for name, kind in KINDS.items()}
 
 
@@ -81,7 +81,7 @@ def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
 
 @cache
 def presets_document(thumbnails: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """The built-in presets by kind.
+    """List the built-in presets by kind.
 
     Args:
         thumbnails: ``KIND/NAME`` of the presets of which the page has a picture.
@@ -107,7 +107,7 @@ def _preset(kind: str, name: str, thumbnails: frozenset[str]) -> dict[str, Any]:
 
 
 def json_schema(kind: type[Any]) -> dict[str, Any]:
-    """The settings of a class as a JSON Schema; each may be left out."""
+    """Write the settings of a class as a JSON Schema; each may be left out."""
     properties = {each.name: _property(each) for each in dataclasses.fields(kind)}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 

@@ -125,7 +125,7 @@ def _is_address(name: str) -> bool:
 
 
 def _header(scope: Scope, name: bytes) -> str | None:
-    """The value of a header; a header that is there twice counts as a foreign one."""
+    """Read a header; one that is there twice counts as foreign."""
     values = [value for key, value in scope["headers"] if key == name]
     return None if not values else bytes(b"\0".join(values)).decode("latin-1")
 
@@ -151,7 +151,7 @@ async def _refuse(send: Send, status: int, code: str, message: str) -> None:
 
 
 def token_for(folder: Path) -> str:
-    """The token of a folder, the same for each start; only the user can read its file.
+    """Return the token of a folder, the same for each start; only the user can read its file.
 
     Raises:
         OutputError: the user's data directory cannot be written.

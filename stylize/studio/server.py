@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from stylize.studio.security import token_for
 # Open event streams end with the server; a page that sends something has so long to finish.
 _GRACE_S = 2
 
-REQUIREMENT = "starlette uvicorn sse-starlette"
+REQUIREMENT = "starlette uvicorn sse-starlette python-multipart"
 
 
 def require_libraries() -> None:
@@ -28,7 +29,7 @@ def require_libraries() -> None:
     Raises:
         MissingExtraError: one is not.
     """
-    for module in ("starlette", "uvicorn", "sse_starlette"):
+    for module in ("starlette", "uvicorn", "sse_starlette", "python_multipart"):
         optional_module(module, what="'stylize studio'", requirement=REQUIREMENT)
 
 
@@ -59,14 +60,15 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes any that is free.
+    """Open a socket that listens; port 0 takes any that is free.
 
     Raises:
         OutputError: the port is used, or there is no such address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     found = socket.socket(family)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if os.name == "posix":  # elsewhere it would let two programs share the port
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
         found.listen(128)

@@ -34,7 +34,7 @@ class Stranger(Worker):
 
 
 class Sociable(Worker):
-    """Leaves its mark beside the pictures, and begins when there are two of its kind."""
+    """Leaves a mark next to the pictures, and begins when there are two such workers."""
 
     def make(self, assignment: Assignment) -> Answer:
         folder = assignment.task.source.parent

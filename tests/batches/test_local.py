@@ -69,7 +69,7 @@ class Bench:
         self.output.mkdir()
         self.tasks = [self._task(save(photo(24, 20 + n), folder / f"{n}.png")) for n in range(4)]
         self.painter = Sketches()
-        self.told: list[Outcome] = []
+        self.reported: list[Outcome] = []
         self.stop: Callable[[], bool] = lambda: False
 
     def _task(self, source: Path) -> Task:
@@ -84,7 +84,7 @@ class Bench:
         **options: bool,
     ) -> dict[str, str]:
         """What became of each picture, by the source's name."""
-        self.told.clear()
+        self.reported.clear()
         self.painter.painted.clear()
         ledger = Ledger(self.output, {"": []}, **options)
         with Claims(self.output) as own:
@@ -93,7 +93,7 @@ class Bench:
                 BatchContext(
                     ledger,
                     claims or own,
-                    self.told.append,
+                    self.reported.append,
                     self.stop,
                     Saving(overwrite=options.get("overwrite", False)),
                     fail_fast=fail_fast,
@@ -102,8 +102,8 @@ class Bench:
             runner.run(self.tasks if tasks is None else tasks)
             sweep(self.tasks, ledger, claims or own)
             ledger.settle()
-        assert len({each.task.source for each in self.told}) == len(self.told)
-        return {each.task.source.name: each.status for each in self.told}
+        assert len({each.task.source for each in self.reported}) == len(self.reported)
+        return {each.task.source.name: each.status for each in self.reported}
 
     @property
     def states(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Bench:
 
     @property
     def pictures(self) -> set[str]:
-        """What lies in the folder of the results, temporary files included."""
+        """The files in the folder of the results, temporary ones included."""
         return {path.name for path in (self.output / "deep").glob("*")}
 
 
@@ -131,7 +131,7 @@ def bench(tmp_path: Path) -> Bench:
 def test_all_are_done_in_order_and_once(bench: Bench) -> None:
     assert bench.run() == all_are("done")
     assert bench.painter.painted == NAMES
-    assert [each.task.source.name for each in bench.told] == NAMES
+    assert [each.task.source.name for each in bench.reported] == NAMES
     assert bench.states == all_are("done")
     assert read_all(bench.output)["deep/1.png"].losses == {"dream": 0.5}
     assert bench.run() == all_are("skipped")
@@ -161,7 +161,7 @@ class TestFailures:
         assert bench.run() == expected
         assert bench.states == expected
         assert bench.pictures == {"0.png", "2.png", "3.png"}
-        (failed,) = [each for each in bench.told if each.status == "failed"]
+        (failed,) = [each for each in bench.reported if each.status == "failed"]
         assert failed.error == one_line(error)
         assert not failed.remembered
 
@@ -170,7 +170,7 @@ class TestFailures:
         bench.run()
         assert bench.run() == all_are("skipped") | {"1.png": "failed"}
         assert bench.painter.painted == []
-        (failed,) = [each for each in bench.told if each.status == "failed"]
+        (failed,) = [each for each in bench.reported if each.status == "failed"]
         assert (failed.remembered, failed.error) == (True, "RuntimeError: a bug")
         bench.run(retry=True)
         assert read_all(bench.output)["deep/1.png"].attempts == 2
@@ -191,7 +191,7 @@ class TestFailures:
     def test_its_folder_is_a_file(self, bench: Bench) -> None:
         (bench.output / "deep").write_text("in the way")
         assert bench.run() == all_are("failed")
-        assert "cannot write" in (bench.told[0].error or "")
+        assert "cannot write" in (bench.reported[0].error or "")
         assert (bench.output / "deep").read_text() == "in the way"
 
     def test_the_first_may_be_the_last(self, bench: Bench) -> None:
@@ -216,7 +216,7 @@ def test_another_picture_is_in_its_place(bench: Bench) -> None:
     save(photo(30, 30), bench.tasks[0].source)
     before = bench.tasks[0].target.read_bytes()
     assert bench.run() == all_are("skipped") | {"0.png": "failed"}
-    assert "another picture has this name" in (bench.told[0].error or "")
+    assert "another picture has this name" in (bench.reported[0].error or "")
     assert bench.tasks[0].target.read_bytes() == before
     assert bench.run(overwrite=True) == all_are("done")
     assert bench.tasks[0].target.read_bytes() != before
@@ -291,7 +291,7 @@ class TestSharing:
         """Threads here stand for processes: claims exclude each other all the same."""
         other = Bench.__new__(Bench)
         other.__dict__ |= {"output": bench.output, "tasks": bench.tasks}
-        other.__dict__ |= {"painter": Sketches(), "told": [], "stop": lambda: False}
+        other.__dict__ |= {"painter": Sketches(), "reported": [], "stop": lambda: False}
         thread = threading.Thread(target=other.run)
         thread.start()
         bench.run()

@@ -279,9 +279,9 @@ def test_what_was_appended_survives_a_kill(tmp_path: Path) -> None:
             if said == "30\n":
                 writer.kill()
                 break
-        told = [int(said) for said in writer.stdout]
+        reported = [int(said) for said in writer.stdout]
     kept = read_all(tmp_path)
     assert writer.returncode == -signal.SIGKILL
-    last = max([30, *told])
+    last = max([30, *reported])
     assert len(kept) in (last + 1, last + 2)
     assert set(kept) == {f"{number}.png" for number in range(len(kept))}

@@ -136,10 +136,10 @@ def test_a_style_that_is_none(painter: BatchPainter, tmp_path: Path) -> None:
 def test_steps_are_told_and_stopped(painter: BatchPainter, tmp_path: Path) -> None:
     task = dream_task(tmp_path, steps=3)
     picture = read_picture(task.source)
-    told: list[Step] = []
-    painter.paint(task, picture, told.append)
-    assert [each.step for each in told] == [1, 2, 3]
+    reported: list[Step] = []
+    painter.paint(task, picture, reported.append)
+    assert [each.step for each in reported] == [1, 2, 3]
     with pytest.raises(InterruptedRunError):
         painter.paint(task, picture, None, lambda: True)
-    result = painter.paint(task, picture, told.append, lambda: len(told) > 3)
+    result = painter.paint(task, picture, reported.append, lambda: len(reported) > 3)
     assert result.interrupted

@@ -294,8 +294,8 @@ class TestDescription:
         assert describe([], total) == ["1 picture, 1.0 MP, 3.0 TFLOP, about 1.0 GB of memory"]
 
     @pytest.mark.parametrize(
-        ("seconds", "told"), [(0.2, "0 s"), (119, "119 s"), (720, "12 min"), (12_600, "3.5 h")]
+        ("seconds", "reported"), [(0.2, "0 s"), (119, "119 s"), (720, "12 min"), (12_600, "3.5 h")]
     )
-    def test_time_in_words(self, seconds: float, told: str) -> None:
+    def test_time_in_words(self, seconds: float, reported: str) -> None:
         (line,) = describe([], Estimate(1, 0, 1, 3, seconds, 1e9))
-        assert line.endswith(f", about {told}")
+        assert line.endswith(f", about {reported}")

@@ -86,7 +86,7 @@ class Batch:
 
     folder: Path
     tasks: list[Task]
-    told: list[Outcome] = field(default_factory=list)
+    reported: list[Outcome] = field(default_factory=list)
 
     @property
     def output(self) -> Path:
@@ -94,18 +94,18 @@ class Batch:
 
     @property
     def statuses(self) -> dict[str, str]:
-        return {outcome.task.target.stem: outcome.status for outcome in self.told}
+        return {outcome.task.target.stem: outcome.status for outcome in self.reported}
 
     def run(self, make: Callable[..., Any], **options: Any) -> None:
-        self.told.clear()
+        self.reported.clear()
         self.output.mkdir(exist_ok=True)
         ledger = Ledger(self.output, {"": []})
         with Claims(self.output) as claims:
-            told = options.pop("told", lambda outcome: None)
+            reported = options.pop("reported", lambda outcome: None)
 
             def listen(outcome: Outcome) -> None:
-                self.told.append(outcome)
-                told(outcome)
+                self.reported.append(outcome)
+                reported(outcome)
 
             names = ("stop", "fail_fast")
             wanted = {name: options.pop(name) for name in names if name in options}
@@ -186,7 +186,7 @@ def test_poison(head: Any, batch: Callable[..., Batch]) -> None:
 def test_stop(head: Any, batch: Callable[..., Batch]) -> None:
     names = [f"{number:02}" for number in range(8)]
     made = batch(*names)
-    made.on(head, stop=lambda: bool(made.told))
+    made.on(head, stop=lambda: bool(made.reported))
     first = set(made.statuses)
     assert set(made.statuses.values()) == {"done"}
     # Of two workers, each with two pictures; what they have finished meanwhile is kept.
@@ -216,7 +216,7 @@ def test_workers_that_do_not_start(head: Any, batch: Callable[..., Batch]) -> No
     made = batch("a", "b")
     with pytest.raises(ClusterError, match="workers do not start: "):
         made.on(head, worker=stillborn())
-    assert (made.told, made.files()) == ([], set())
+    assert (made.reported, made.files()) == ([], set())
 
 
 @on_ray
@@ -224,7 +224,7 @@ def test_workers_of_another_version(head: Any, batch: Callable[..., Batch]) -> N
     made = batch("a")
     with pytest.raises(ClusterError, match=f"far has stylize 0.0, this is {__version__}"):
         made.on(head, worker=Stranger)
-    assert (made.told, made.files()) == ([], set())
+    assert (made.reported, made.files()) == ([], set())
 
 
 @on_ray
@@ -256,7 +256,7 @@ def test_the_batch_ends_at_no_fault_of_a_picture(
     made = batch(reason)
     with pytest.raises(kind, match=message):
         made.on(head, worker=Unlucky)
-    assert (made.told, read_all(made.output)) == ([], {})
+    assert (made.reported, read_all(made.output)) == ([], {})
 
 
 @on_ray
@@ -265,14 +265,14 @@ def test_a_node_is_lost(head: Any, batch: Callable[..., Batch]) -> None:
     made = batch(*names)
     lost: list[Any] = []
 
-    def told(outcome: Outcome) -> None:
+    def reported(outcome: Outcome) -> None:
         # Both workers have something in work: they have waited for each other.
         if not lost:
             lost.append(sorted(head.worker_nodes, key=id)[0])
             head.remove_node(lost[0], allow_graceful=False)
 
     try:
-        made.on(head, worker=Sociable, told=told)
+        made.on(head, worker=Sociable, reported=reported)
     finally:
         head.add_node(num_cpus=1, **head.small)
     assert made.statuses == dict.fromkeys(names, "done")

@@ -28,7 +28,7 @@ LOOK = Look("", DreamSettings(steps=1))
 
 
 def make_task(folder: Path, look: Look = LOOK, name: str = "a.png") -> Task:
-    """A picture in a folder, and where its dream shall go."""
+    """A picture in a folder, and the target of its dream."""
     source = folder / name
     if not source.exists():
         save(photo(24, 32), source)

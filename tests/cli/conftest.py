@@ -81,7 +81,7 @@ def run() -> Iterator[Run]:
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """``stop_after(5)``: runs from now on are told to stop when they ask for the sixth time."""
+    """``stop_after(5)``: runs from now on stop when they ask for the sixth time."""
 
     def patch(times: int) -> None:
         @contextmanager
@@ -102,7 +102,7 @@ class Sketch:
         made: every instance, in order.
         failure: raised by :meth:`run` if it is set.
         interrupted: what the painting says of itself.
-        losses: of the steps that listeners are told of.
+        losses: of the steps that listeners receive.
     """
 
     made: ClassVar[list[Sketch]]
@@ -210,7 +210,7 @@ def done(result: Invocation, code: int = 0) -> Invocation:
 
 
 def pointed_at(result: Invocation) -> tuple[str, str]:
-    """The message about an expression, and what of it stands from the caret on."""
+    """The message about an expression, and the part of it after the caret."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
     line, expression, caret = result.stderr.splitlines()

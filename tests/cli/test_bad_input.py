@@ -186,7 +186,7 @@ def test_targets(
     before = listing(tmp_path)
     assert said in complaint(run("transfer", *files, "-o", tmp_path / output), 1)
     assert listing(tmp_path) == before
-    assert not sketch.made, "told before the work"
+    assert not sketch.made, "said before the work"
 
 
 def test_a_read_only_folder(run: Run, sketch: type[Sketch], files: Files, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_read_only_folder(run: Run, sketch: type[Sketch], files: Files, tmp_pa
     with unprivileged():
         result = run("transfer", *files, "-o", folder / "out.png")
     assert f"cannot write {folder / 'out.png'}: permission denied" in complaint(result, 1)
-    assert not sketch.made, "told before the work"
+    assert not sketch.made, "said before the work"
     assert list(folder.iterdir()) == []
 
 

@@ -138,15 +138,18 @@ class TestThirty:
 
     def test_also_in_json(self, zoo: tuple[Path, Result]) -> None:
         folder, result = zoo
-        told = events(result.stdout, "picture")
-        assert Counter(each["status"] for each in told) == {"finished": len(told) - 3, "failed": 3}
-        assert {each["target"] for each in told} == {
+        reported = events(result.stdout, "picture")
+        assert Counter(each["status"] for each in reported) == {
+            "finished": len(reported) - 3,
+            "failed": 3,
+        }
+        assert {each["target"] for each in reported} == {
             str(folder / "out" / name) for name in read_all(folder / "out")
         }
         (summary,) = events(result.stdout, "summary")
         assert summary == {
             "event": "summary",
-            "finished": len(told) - 3,
+            "finished": len(reported) - 3,
             "earlier": 0,
             "failed": 3,
             "elsewhere": 0,
@@ -328,6 +331,27 @@ class TestLooks:
         }
         assert all(len(each) == 2 for each in used.values())
 
+    def test_what_was_taken_as_a_style_is_said(
+        self, run: Run, tmp_path: Path, styles: tuple[Path, Path]
+    ) -> None:
+        folder, out = some(tmp_path / "in", 2), ("-o", tmp_path / "out", "--dry-run")
+        one, other = styles
+        for words in (("--style", one, other), (f"--style={one}", other)):
+            line = complaint(run("batch", "transfer", folder, *words, *out), 2)
+            assert f"{other} follows --style {one}: is it a photo or a style image?" in line
+            assert f"a style image as --style {other}" in line
+        for words, said in (
+            (("--style", one, folder), "2 photos, 1 style image (wave.png)"),
+            (("--style", one, other), "1 photo, 1 style image (wave.png)"),
+            ((folder, "--style", one, "--", other), "3 photos, 1 style image (wave.png)"),
+            (
+                (folder, "--style", one, "--style", other),
+                "2 photos, 2 style images (wave.png, wave.png), blended",
+            ),
+        ):
+            shown = done(run("batch", "transfer", *out, *words)).stdout
+            assert shown.splitlines()[0] == said
+
     def test_every_preset_by_itself(self, run: Run, tmp_path: Path) -> None:
         folder, output = some(tmp_path / "in", 2), tmp_path / "out"
         presets = ("--preset", "swirls", "--preset", "impressionist")
@@ -463,9 +487,9 @@ class TestPlans:
         assert result.stderr == ""
         assert len(tasks) == len([line for line in tasks if " -> " in line])
         assert totals.startswith(f"{len(tasks)} pictures, 2 of them cannot be read, ")
-        told = done(run(*words, "--json"))
-        assert len(events(told.stdout, "task")) == len(tasks)
-        (plan,) = events(told.stdout, "plan")
+        reported = done(run(*words, "--json"))
+        assert len(events(reported.stdout, "task")) == len(tasks)
+        (plan,) = events(reported.stdout, "plan")
         assert (plan["pictures"], plan["unreadable"]) == (len(tasks), 2)
         assert listing(place) == before
 
@@ -488,7 +512,7 @@ class TestPlans:
 
 
 class TestAgain:
-    """What lies there already."""
+    """Files that are there already."""
 
     def test_overwrite(self, run: Run, tmp_path: Path) -> None:
         folder, output = some(tmp_path / "in", 2), tmp_path / "out"

@@ -155,9 +155,11 @@ def test_two_at_once(zygote: Zygote, tmp_path: Path) -> None:
     logs = [tmp_path / "one", tmp_path / "two"]
     pids = [zygote.start(log, *words) for log in logs]
     assert [zygote.wait(pid) for pid in pids] == [0, 0]
-    told = [events(log.read_text(), "picture") for log in logs]
-    assert [len(each) for each in told] == [10, 10]
-    statuses = Counter(each["status"] for both in told for each in both if not each.get("earlier"))
+    reported = [events(log.read_text(), "picture") for log in logs]
+    assert [len(each) for each in reported] == [10, 10]
+    statuses = Counter(
+        each["status"] for both in reported for each in both if not each.get("earlier")
+    )
     assert statuses["finished"] == 10
     assert statuses.keys() <= {"finished", "elsewhere"}
     require_whole(output, 10)

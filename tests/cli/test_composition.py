@@ -32,6 +32,7 @@ MASKED: dict[str, tuple[tuple[str, ...], tuple[object, ...]]] = {
     "mask": (PLAIN, ("--mask", "left.png", "--feather", 8)),
     "masks": (PLAIN, ("--mask", "left.png=cool.png", "--mask", "strip.png=keep")),
     "alone": ((), ("--mask", "left.png=cool.png", "--color", "palette")),
+    "matched": (PLAIN, ("--match", 1, "--mask", "left.png=cool.png")),
     "regions": (PLAIN, ("--regions", "map.png", "--region", "red=cool.png", "--color", "match")),
 }
 ALL = LOOKS | MASKED

@@ -159,7 +159,7 @@ class TestPlaces:
 
 
 class TestMessages:
-    """What is told on the way."""
+    """What is printed on the way."""
 
     def test_json_lines(self, run: Run, scene: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
@@ -196,7 +196,9 @@ class TestMessages:
         words = ("dream", scene, "--steps", 1, "--precision", "fp32", "--overwrite")
         words += ("-o", tmp_path / "out.png")
         note = "1 octave instead of 4: conv4_3 needs 64 px on the short side"
-        assert done(run(*words)).stderr.splitlines()[0] == note
+        assert done(run(*words)).stderr.startswith("saved"), "nobody asked for octaves"
+        assert done(run(*words, "--octaves", 4)).stderr.splitlines()[0] == note
+        assert done(run(*words, "-v")).stderr.splitlines()[0] == note
         assert done(run(*words, "--min-octave", 16)).stderr.startswith("saved")
         assert done(run(*words, "--quiet")).stderr == ""
         assert done(run(*words, "--octaves", 1)).stderr.startswith("saved")
@@ -481,9 +483,12 @@ class TestBadInput:
         )
         before = listing(tmp_path)
         line = complaint(run("dream", scene, *BRIEF, "--mask", wide), 1)
-        assert line.startswith("w.png: a mask of 48×24 px does not fit a picture of 48×48 px (")
+        assert line == (
+            f"w.png: a mask of 48×24 px does not fit the photo '{scene.name}' of 48×48 px"
+            " (make it 48×48 px, or any size of the same aspect ratio)"
+        )
         line = complaint(run("dream", scene, *BRIEF, "--guide", small), 1)
-        assert line == ("s.png: 40×13 px is too small for a guide (the layer sees 14 px at a time)")
+        assert line == ("s.png: 40×13 px is too small for a guide (the layer needs 14 px a side)")
         line = complaint(run("dream", scene, "--layer", "conv3_1:3", "--guide", wide), 2)
         assert line.startswith("a guide works on whole layers")
         line = complaint(run("dream", small, *BRIEF), 1)
@@ -499,7 +504,8 @@ class TestBadInput:
         assert line == f"{out} already exists (replace it with --overwrite)"
         assert out.read_text() == "precious"
         line = complaint(run("dream", scene, *BRIEF, "-o", tmp_path / "out.gif"), 1)
-        assert line.startswith("out.gif: no picture format has the extension '.gif'")
+        assert "out.gif is the name of a film" in line
+        assert "--film" in line
         line = complaint(run("dream", scene, *BRIEF, "-o", out / "gone" / "out.png"), 1)
         assert line == f"the folder {out / 'gone'} cannot be made: not a directory"
         made = tmp_path / "new" / "deep" / "out.png"

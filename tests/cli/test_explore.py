@@ -1,4 +1,4 @@
-"""``stylize explore``: what stands on a sheet, and what is no sheet."""
+"""``stylize explore``: what is on a sheet, and what is no sheet."""
 
 from __future__ import annotations
 

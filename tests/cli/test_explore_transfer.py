@@ -1,4 +1,4 @@
-"""``stylize explore transfer``: what stands on a sheet of transfers, and its cells made again."""
+"""``stylize explore transfer``: what is on a sheet of transfers, and its cells made again."""
 
 from __future__ import annotations
 
@@ -280,18 +280,18 @@ class TestBadInput:
         ("words", "code", "said"),
         [
             (("--presets", "blod"), 2, "unknown preset 'blod' (did you mean bold"),
-            (("--presets", "bold,"), 2, "'bold,' leaves a name out"),
+            (("--presets", "bold,"), 2, "'bold,' has an empty name"),
             (("--presets", "dogs"), 2, "unknown preset 'dogs'"),
             (("--presets", "gone.toml"), 2, "gone.toml: no such file"),
             (("--presets", "started.toml"), 2, "started starts from a picture (a sheet has"),
             (
                 ("--presets", "blended.toml"),
                 2,
-                "blended: --style-weight: 2 given for 1 style images",
+                "blended: --style-weight: 2 given for 1 style image",
             ),
             (("--presets", "bold,deep.toml"), 2, "deep: unknown layer"),
             (("--vary", "edges"), 2, "'edges' is not SETTING=VALUE,VALUE"),
-            (("--vary", "edges=1,,2"), 2, "'edges=1,,2' leaves a value out"),
+            (("--vary", "edges=1,,2"), 2, "'edges=1,,2' has an empty value"),
             (("--vary", "steps=1,x"), 2, "steps: 'x' is not a valid integer"),
             (("--vary", "color=blue"), 2, "color: 'blue' is not one of 'style', 'luminance'"),
             (("--vary", "stlye_size=64"), 2, "unknown setting 'stlye_size' (did you mean style_s"),

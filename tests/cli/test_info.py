@@ -60,10 +60,10 @@ def test_for_people(run: Run, carrying: Callable[..., Path]) -> None:
         "steps      256×192: 40, 512×384: 12",
         "losses     style relu1_1 0.125, smoothness 0.0625",
     ]
-    told = dict(line.split(maxsplit=1) for line in lines[7:])
-    assert told.keys() == recipe()["settings"].keys(), "every setting is told"
-    assert told["style_layers"] == "relu1_1:256, relu2_1:41, relu3_1:16, relu4_1:6, relu5_1:2"
-    assert told["style_weights"] == "1.0, 2.5"
+    reported = dict(line.split(maxsplit=1) for line in lines[7:])
+    assert reported.keys() == recipe()["settings"].keys(), "every setting is shown"
+    assert reported["style_layers"] == "relu1_1:256, relu2_1:41, relu3_1:16, relu4_1:6, relu5_1:2"
+    assert reported["style_weights"] == "1.0, 2.5"
 
 
 def test_an_inspection(run: Run, carrying: Callable[..., Path]) -> None:

@@ -237,8 +237,8 @@ class TestFolders:
         assert document["file"] == str(out)
         assert list(document["channels"]) == ["relu2_2:3", "relu2_2:5"]
         assert load_recipe(out)["inputs"][0]["count"] == 6
-        beside = {path.name for path in tmp_path.iterdir()}
-        assert beside == {"photos", out.name, f"{out.name}.sha256"}
+        nearby = {path.name for path in tmp_path.iterdir()}
+        assert nearby == {"photos", out.name, f"{out.name}.sha256"}
         assert len((tmp_path / f"{out.name}.sha256").read_text().splitlines()) == 6
         (folder / "bad.png").write_text("no picture")
         again = done(run(*words, "-o", out, "--overwrite"))
@@ -258,8 +258,8 @@ class TestFolders:
         search = PatchSearch.run
         count = iter(range(100))
 
-        def stopped(self: PatchSearch, state: Path, told: Any, warned: Any, stop: Any) -> Any:
-            return search(self, state, told, warned, lambda: next(count) == 3)
+        def stopped(self: PatchSearch, state: Path, reported: Any, warned: Any, stop: Any) -> Any:
+            return search(self, state, reported, warned, lambda: next(count) == 3)
 
         monkeypatch.setattr(PatchSearch, "run", stopped)
         line = complaint(run(*words, tmp_path / "page.png"), 130)

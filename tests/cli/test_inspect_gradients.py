@@ -30,7 +30,7 @@ def other(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch):
-    """``stop_after(2)``: runs are told to stop when they ask for the third time."""
+    """``stop_after(2)``: runs stop when they ask for the third time."""
     from contextlib import contextmanager
 
     def patch(times: int) -> None:

@@ -139,7 +139,7 @@ def test_a_command_gives_the_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch
 
 
 def test_for_other_programs_it_does_not_exit() -> None:
-    with pytest.raises(click.exceptions.NoSuchOption):
+    with pytest.raises(UsageError):
         cli.main(["--nonsense"], standalone_mode=False)
 
 

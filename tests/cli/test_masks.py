@@ -114,14 +114,14 @@ class TestTransfer:
             "region 1 style",
         ]
         result = done(run(*start, *left, "--mask", f"{scene}/right.png={scene}/warm.png"))
-        assert "leave nothing" not in result.stderr
+        assert "cover the whole" not in result.stderr
         both = read_picture(scene / "cat-cool-warm.png").pixels
         assert not bool(untouched(both, scene).any())
         twice = ("--mask", f"{scene}/right.png={scene}/warm.png", "-o", scene / "out.png")
         result = done(
             run("transfer", scene / "cat.png", scene / "warm.png", *start[2:], *left, *twice)
         )
-        assert "leave nothing to the style of the whole picture" in result.stderr
+        assert "the regions cover the whole picture" in result.stderr
         assert torch.equal(read_picture(scene / "out.png").pixels, both)
 
     def test_a_replay(self, run: Run, scene: Path) -> None:
@@ -192,7 +192,7 @@ class TestDream:
         (["--subject", "keep", "--background", "keep"], "are both 'keep'"),
         (["--subject", "dream"], "'dream' is not one of 'style', 'keep'"),
         (["--save-mask", "m.png"], "--save-mask needs a mask to find"),
-        (["--subject", "keep", "--save-mask", "out.png"], "out.png is the result's own file"),
+        (["--subject", "keep", "--save-mask", "out.png"], "out.png is the file of the result"),
     ],
 )
 def test_requests_that_make_no_sense(
@@ -306,8 +306,8 @@ class TestBatch:
         words = ("batch", "dream", scene / "cat.png", *BRIEF, "--subject", "keep", "-o")
         result = done(run(*words, scene / "out"))
         assert f"{scene}/cat.png: not sure of the subject: " in result.stderr
-        told = done(run(*words, scene / "again", "--json")).stdout.splitlines()
-        (picture,) = [each for each in map(json.loads, told) if each["event"] == "picture"]
+        reported = done(run(*words, scene / "again", "--json")).stdout.splitlines()
+        (picture,) = [each for each in map(json.loads, reported) if each["event"] == "picture"]
         (note,) = picture["notes"]
         assert note.startswith("cat.png: not sure of the subject: ")
 

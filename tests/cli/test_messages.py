@@ -92,10 +92,10 @@ def test_a_preview_never_takes_the_place_of_an_input(
 
 
 def test_listeners_are_told_in_order() -> None:
-    told: list[str] = []
-    listen = all_of([lambda _: told.append("first"), lambda _: told.append("second")])
+    reported: list[str] = []
+    listen = all_of([lambda _: reported.append("first"), lambda _: reported.append("second")])
     listen(None)  # type: ignore[arg-type]
-    assert told == ["first", "second"]
+    assert reported == ["first", "second"]
 
 
 def test_values_without_end_keep_the_remedy_in_sight(run: Run, tmp_path: Path) -> None:

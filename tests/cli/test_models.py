@@ -91,9 +91,12 @@ def test_add_a_file(run, network):
 
 def test_add_neither_a_name_nor_a_file(run):
     result = run("add", "vgg16-imagnet")
-    assert isinstance(result.exception, UnknownNameError)
-    assert "did you mean vgg16-imagenet" in str(result.exception)
-    assert "known: vgg16-imagenet, vgg19-imagenet" in str(run("add", "zzz").exception)
+    assert isinstance(result.exception, WeightsError)
+    wanted = (
+        "or model (give a file of weights (.safetensors, .pth, .pt), or vgg16-imagenet or vgg19-"
+    )
+    for source in ("vgg16-imagnet", "gone.pth"):
+        assert f"{source}: there is no such file {wanted}" in str(run("add", source).exception)
 
 
 def test_download(run, monkeypatch):

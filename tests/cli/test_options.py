@@ -30,6 +30,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "content_weight": (["0"], 0.0),
     "smoothness": (["1e-3"], 0.001),
     "edges": (["0.02"], 0.02),
+    "match": (["0.3"], 0.3),
     "color": (["match"], "match"),
     "blend": (["0.5"], 0.5),
     "dream": (["dogs:2"], "dogs:2"),
@@ -176,7 +177,7 @@ def test_variants_are_named_by_their_seed(
         assert (files[0].parent / "new" / f"{files[0].stem}-{seed}.png").exists()
 
 
-def test_no_option_beside_the_settings_goes_unnoticed() -> None:
+def test_no_option_besides_the_settings_goes_unnoticed() -> None:
     """A new option belongs into the settings, or into this list and a test of its own."""
     own = {p.name for p in transfer.params} - {case.values[1].name for case in FIELDS}
     plumbing = "content styles preset save_preset as_json quiet verbose max_input_pixels"
@@ -192,7 +193,7 @@ def test_no_option_beside_the_settings_goes_unnoticed() -> None:
     ("name", "default"),
     [("depth", 8), ("quality", 95), ("max_input_pixels", 80_000_000), ("preset", "balanced")],
 )
-def test_defaults_beside_the_settings_are_shown(name: str, default: object) -> None:
+def test_defaults_besides_the_settings_are_shown(name: str, default: object) -> None:
     (option,) = options_of(name)
     assert option.default == default
     assert option.help is not None
@@ -242,7 +243,7 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         (["--steps", "many"], "'many' is not a valid integer (see 'stylize transfer --help')"),
         (
             ["--style-weight", "1", "--style-weight", "2"],
-            "--style-weight: 2 given for 1 style images",
+            "--style-weight: 2 given for 1 style image",
         ),
         (["--style-layers", "relu9_9"], "unknown layer of vgg16 'relu9_9'"),
         (["--content-layers", "relu4-2"], "did you mean relu4_2"),

@@ -18,12 +18,14 @@ import pytest
 from stylize.cli import progress
 from stylize.cli.progress import Meter, clock_time, step_meter
 from stylize.cli.requests import Messages
+from stylize.planning.progress import Work
 from stylize.settings.schedule import Scale
 from tests.cli.conftest import QUICK, Run, iterate, program
 from tests.cli.test_terminals import on_terminal, posix
 
 SCALES = [Scale(24, 32, 20), Scale(48, 64, 10)]
 LOSSES = {"style relu1_1": 0.25, "style relu2_1": 0.5, "content relu4_2": 0.125}
+ROWS = 30
 Screen = Callable[[int, str, Callable[[], None]], list[str]]
 
 
@@ -40,7 +42,7 @@ def screen(monkeypatch: pytest.MonkeyPatch) -> Screen:
         import termios
 
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, columns, 0, 0))
         with (
             os.fdopen(theirs, "w", encoding=encoding, errors="replace") as stderr,
             pytest.MonkeyPatch.context() as patch,
@@ -166,6 +168,40 @@ def test_the_time_left_follows_the_speed_of_the_run(screen: Screen) -> None:
     assert left_s(None) >= 9 * 0.3
     assert left_s(3600) < 600
     assert left_s(1) > 1
+
+
+def test_a_scale_that_stops_early_makes_the_work_smaller() -> None:
+    """100 of 160 steps are expected at 10 px; the next scale has 2 steps of 100 px."""
+    scales = [Scale(1, 10, 160, usual_steps=100), Scale(10, 10, 2)]
+
+    def shares(*steps: tuple[int, int]) -> list[float]:
+        work, found = Work(scales, None), []
+        for scale, step in steps:
+            work.add(iterate(scales, scale, step, {}))
+            found.append(work.done / work.total)
+        return found
+
+    assert shares((1, 50), (1, 100)) == [500 / 1200, 1000 / 1200]
+    # Stopped at 60 steps: 600 and 200 are left of the work.
+    assert shares((1, 60), (2, 1), (2, 2)) == [600 / 1200, 700 / 800, 1]
+    # Beyond 100, each step may be the last.
+    assert shares((1, 101), (1, 110), (1, 160), (2, 2)) == [
+        *(1010 / 1210, 1100 / 1300, 1600 / 1800, 1)
+    ]
+    every = shares(*((1, step) for step in range(1, 161)), (2, 1), (2, 2))
+    assert every == sorted(every)
+    assert shares((2, 1)) == [1100 / 1200], "resumed: what was done before is as usual"
+
+
+@posix
+@pytest.mark.parametrize(("rows", "columns"), [(0, 0), (1, 80), (0, 80), (24, 0)])
+def test_terminals_that_say_no_size(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, rows: int, columns: int
+) -> None:
+    monkeypatch.setattr("tests.cli.test_progress.ROWS", rows)
+    assert re.fullmatch(
+        r"painting, size 2 of 2  █+░+   67 %  0:\d\d left", screen(columns, "utf-8", paint)[-1]
+    )
 
 
 @posix

@@ -67,7 +67,7 @@ def dreamt(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture
 def out(folder: Path, dreamt: bytes) -> Path:
-    """The same, beside the cat."""
+    """The same, next to the cat."""
     (folder / "out.png").write_bytes(dreamt)
     return folder / "out.png"
 
@@ -405,7 +405,7 @@ class TestInputs:
         save(photo(32, 32), folder / "cat.png")
         line = complaint(run("replay", picture), 1)
         assert "content 'cat.png'" in line
-        assert "whose content cat.png does not have" in line
+        assert ", but cat.png has other content" in line
         assert "--substitute accepts one that differs" in line
         words = ("--input", "cat.png", "--substitute")
         done(run("replay", picture, *words))
@@ -605,7 +605,7 @@ class TestBadInput:
 
 
 class TestMessages:
-    """What is told on the way."""
+    """What is printed on the way."""
 
     def test_to_stdout(self, run: Run, out: Path, folder: Path) -> None:
         before = listing(folder)

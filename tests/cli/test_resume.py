@@ -73,7 +73,7 @@ def stopped(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def stop(run: Run, monkeypatch: pytest.MonkeyPatch, *words: object, asked: int = 2) -> Any:
-    """A run that is told to stop when it asks for the third time."""
+    """A run that stops when it asks for the third time."""
     from contextlib import contextmanager
     from itertools import count
 
@@ -306,7 +306,7 @@ class TestRefusals:
         line = complaint(run(*TRANSFER, *KEPT, "-o", "new.png"), 1)
         assert line == (
             "run.checkpoint holds a run that was not finished"
-            " ('stylize resume run.checkpoint' continues it, --overwrite drops it)"
+            " ('stylize resume run.checkpoint' continues it, --overwrite discards it)"
         )
         assert listing(stopped) == before
         done(run(*TRANSFER, *KEPT, "-o", "new.png", "--overwrite"))

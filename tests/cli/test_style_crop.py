@@ -37,6 +37,16 @@ def test_the_command(run: Run, framed: tuple[Path, Path], tmp_path: Path) -> Non
     assert not torch.equal(read_picture(out).pixels, read_picture(tmp_path / "whole.png").pixels)
 
 
+def test_a_batch_says_so_once(run: Run, framed: tuple[Path, Path], tmp_path: Path) -> None:
+    other = save(strokes(40, 60), tmp_path / "other.png")
+    words = (framed[0], other, "--style", framed[1], *QUICK, "--steps", 1, "-o", tmp_path / "out")
+    said = run("batch", "transfer", *words).stderr.splitlines()
+    assert [line for line in said if "left out" in line] == [
+        "left out a frame of the style image framed.png: 9 px on the left, 8 px on the right,"
+        " 7 px at the top, 11 px at the bottom; --style-crop none keeps it"
+    ]
+
+
 @pytest.mark.parametrize("text", ["64x48+40+0", "8x8+0+0", "0x9+1+1", "half", "64x48"])
 def test_a_bad_rectangle_is_one_line(
     run: Run, framed: tuple[Path, Path], tmp_path: Path, text: str

@@ -82,6 +82,12 @@ WRITERS = {
         typed=False,
     ),
     "dream": Writer(DREAM, "out.png", "out-2.png"),
+    "dream --variants": Writer(
+        (*DREAM[:-2], "--variants", 2, "-o", "out.png"), "out-seed-2.png", "out-seed-2-2.png"
+    ),
+    "dream, template": Writer(
+        (*DREAM[:-1], "{photo}-{preset}.png"), "cat-dogs.png", "cat-dogs-2.png"
+    ),
     "tunnel": Writer((*TUNNEL, "-o", "film.webp"), "film.webp", "film-2.webp"),
     "tunnel, frames": Writer(
         (*TUNNEL, "-o", "frames"), "frames/frame-00002.png", None, typed=False
@@ -139,7 +145,7 @@ def in_the_way(states: Sequence[str], *, overwrite: bool) -> Any:
             for name, writer in EVERY.items()
             for state in states
             if writer.replaces or not overwrite
-            if state != "folder" or writer.words[-2:] != ("-o", writer.file)
+            if state != "folder" or not writer.typed or writer.words[-2] != "-o"
         ],
     )
 

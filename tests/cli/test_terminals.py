@@ -139,7 +139,10 @@ def test_a_picture_for_a_closed_stdout(pictures: tuple[Path, Path]) -> None:
     call = program("transfer", *pictures, *SMALL, "-o", "-")
     shell = ["sh", "-c", 'exec "$@" >&-', "sh", *call["args"]]
     result = subprocess.run(shell, env=call["env"], capture_output=True, check=False)
-    assert (result.returncode, result.stderr) == (2, b"stylize: stdout is closed (-o FILE)\n")
+    assert (result.returncode, result.stderr) == (
+        2,
+        b"stylize: stdout is closed (name a file with -o)\n",
+    )
 
 
 @pytest.mark.parametrize(

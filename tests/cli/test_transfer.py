@@ -142,7 +142,7 @@ class TestOutput:
         if name == "deep.png":
             assert (tmp_path / name).read_bytes()[24] == 16
             return
-        # Half grey lies between two levels of 8 bits.
+        # Half grey is between two levels of 8 bits.
         assert float(read_picture(tmp_path / name).pixels.mean()) == pytest.approx(0.5, abs=1e-4)
 
     def test_an_existing_file_needs_overwrite(

@@ -1,4 +1,4 @@
-"""``stylize tunnel``: where a film goes, how it stops and goes on, what it refuses."""
+"""``stylize tunnel``: where a film goes, how it stops and continues, what it refuses."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class TestFilms:
         stop_after(2)
         result = done(run(*words, "--json"), 130)
         event = json.loads(result.stdout.splitlines()[1])
-        assert (event["event"], event["frame"]) == ("frame", len(begun)), "goes on where it was"
+        assert (event["event"], event["frame"]) == ("frame", len(begun)), "continues where it was"
         assert frames_of(raw)[: len(begun)] == begun
         assert json.loads(result.stdout.splitlines()[-1])["file"] is None
         stop_after(10**6)
@@ -258,7 +258,7 @@ class TestFilms:
 
 
 class TestMessages:
-    """What is told on the way."""
+    """What is printed on the way."""
 
     def test_json_lines(self, run: Run, scene: Path, tmp_path: Path) -> None:
         film = tmp_path / "film.gif"
@@ -282,7 +282,7 @@ class TestMessages:
 
 
 class TestOptions:
-    """Those beside the dream's own, which are tested with ``stylize dream``."""
+    """Those besides the dream's own, which are tested with ``stylize dream``."""
 
     @pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(TunnelSettings)])
     def test_one_for_each_setting(self, name: str) -> None:

@@ -33,7 +33,7 @@ def damaged(draw: Draw, seeds: Sequence[bytes]) -> File:
     found = structure_of(data)
     for _ in range(draw(st.sampled_from((1, 1, 2, 4)))):
         data = draw(st.sampled_from(_FAULTS))(draw, data, found, seeds)
-    return File(found.mend(data) if draw(st.integers(0, 9)) else data)
+    return File(found.repair(data) if draw(st.integers(0, 9)) else data)
 
 
 def _set_field(draw: Draw, data: bytes, found: Structure, seeds: Sequence[bytes]) -> bytes:

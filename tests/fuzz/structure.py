@@ -25,12 +25,12 @@ class Structure:
     Attributes:
         fields: sizes, counts, types, offsets.
         blocks: beginning and end of what can be left out, repeated or moved.
-        mend: makes the checksums right again after a change.
+        repair: makes the checksums right again after a change.
     """
 
     fields: list[Field] = field(default_factory=list)
     blocks: list[tuple[int, int]] = field(default_factory=list)
-    mend: Callable[[bytes], bytes] = bytes
+    repair: Callable[[bytes], bytes] = bytes
 
 
 def structure_of(data: bytes) -> Structure:
@@ -72,7 +72,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _png(data: bytes) -> Structure:
-    found = Structure(mend=_with_checksums)
+    found = Structure(repair=_with_checksums)
     for at, length in _png_chunks(data):
         found.blocks.append((at, at + 12 + length))
         found.fields += [Field(at, 4), Field(at + 4, 1), Field(at + 8, 4), Field(at + 12, 4)]
@@ -81,13 +81,13 @@ def _png(data: bytes) -> Structure:
 
 
 def _with_checksums(data: bytes) -> bytes:
-    """Of a PNG, as far as its chunks can still be told."""
-    mended = bytearray(data)
+    """Of a PNG, as far as its chunks can be recognized."""
+    repaired = bytearray(data)
     for at, length in _png_chunks(data):
         end = at + 8 + length
         if end + 4 <= len(data):
-            mended[end : end + 4] = struct.pack(">I", zlib.crc32(data[at + 4 : end]))
-    return bytes(mended)
+            repaired[end : end + 4] = struct.pack(">I", zlib.crc32(data[at + 4 : end]))
+    return bytes(repaired)
 
 
 def _jpeg(data: bytes) -> Structure:

@@ -82,7 +82,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("format", ["png", "tiff"])
     def test_16_bits_go_to_the_file_as_they_are_made(self, tmp_path, format):
-        """What is allocated on the way is small beside the 12 MB of numbers in the file."""
+        """What is allocated on the way is small compared with the 12 MB of numbers in the file."""
         pytest.importorskip("tifffile")
         pixels = torch.rand(1, 3, 4000, 500, generator=torch.Generator().manual_seed(0))
         write_picture(tmp_path / f"warm.{format}", pixels[..., :9, :9], depth=16, format=format)

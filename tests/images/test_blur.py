@@ -44,7 +44,7 @@ def test_a_point_becomes_the_gaussian(periodic: bool) -> None:
 @few
 @given(st.integers(1, 40), st.integers(1, 40), st.floats(0.2, 20), st.booleans())
 def test_a_flat_picture_stays_flat(height: int, width: int, sigma: float, periodic: bool) -> None:
-    """However small the picture beside the blur."""
+    """However small the picture is compared with the blur."""
     flat = torch.full((1, 3, height, width), 0.7, dtype=torch.float64)
     torch.testing.assert_close(blur(flat, sigma, periodic=periodic), flat)
 

@@ -339,15 +339,18 @@ class TestMeasure:
         assert measure(path) == ((32, 48), None)
 
     @pytest.mark.parametrize(
-        ("content", "told"), [(b"", "is empty"), (b"hello", "is not a picture"), (None, "folder")]
+        ("content", "reported"),
+        [(b"", "is empty"), (b"hello", "is not a picture"), (None, "folder")],
     )
-    def test_problems_are_one_line(self, tmp_path: Path, content: bytes | None, told: str) -> None:
+    def test_problems_are_one_line(
+        self, tmp_path: Path, content: bytes | None, reported: str
+    ) -> None:
         path = tmp_path / "a\nb.png"
         path.mkdir() if content is None else path.write_bytes(content)
         size, problem = measure(path)
         assert size is None
         assert problem is not None
-        assert told in problem
+        assert reported in problem
         assert "\n" not in problem
 
     def test_too_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

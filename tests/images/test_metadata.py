@@ -74,8 +74,8 @@ def test_the_program_is_named(format, depth):
 
 @EVERYWHERE
 def test_a_recipe_changes_no_pixel(format, depth):
-    plain, told = _written(None, format, depth), _written(json.dumps(RECIPE), format, depth)
-    assert torch.equal(read_picture(plain).pixels, read_picture(told).pixels)
+    plain, reported = _written(None, format, depth), _written(json.dumps(RECIPE), format, depth)
+    assert torch.equal(read_picture(plain).pixels, read_picture(reported).pixels)
 
 
 JSON = st.dictionaries(
@@ -143,7 +143,7 @@ def test_odd_user_comments_are_no_recipe(encoded, comment):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_either_byte_order_of_exif(encoded, encoding):
-    """Programs that edit EXIF write its text anew, in the byte order of the file."""
+    """Programs that edit EXIF write its text again, in the byte order of the file."""
     exif = Image.Exif()
     comment = b"UNICODE\0" + '{"a": "ü"}'.encode(encoding)
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.UserComment] = comment

@@ -1,4 +1,4 @@
-"""Pictures that tile: what crosses the seam is like what lies inside."""
+"""Pictures that tile: what crosses the seam is like what is inside."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def response(features: Tensor) -> Tensor:
     return features[:, 1].sum() + features[:, 3].sum()
 
 
-def likeness(features: Tensor) -> Tensor:
+def similarity(features: Tensor) -> Tensor:
     return torch.einsum("chw,cj->hwj", features[0], GUIDE[0].flatten(1)).amax(2).sum()
 
 
@@ -56,7 +56,7 @@ def terms(border: int = 0) -> list[tuple[PositionLoss, Loss]]:
         (EnergyLoss("all", "conv1_1", 1.0, border=border), energy),
         (EnergyLoss("some", "conv1_1", 1.0, channels=SHARES, border=border), shared_energy),
         (ChannelLoss("two", "conv1_1", 1.0, channels=(1, 3), border=border), response),
-        (GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE, border=border), likeness),
+        (GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE, border=border), similarity),
     ]
 
 
@@ -161,7 +161,7 @@ def test_nothing_to_compare_with_gives_finite_values(
         assert torch.isfinite(seed.float()).all()
 
 
-def test_likeness_is_that_of_a_plain_loop() -> None:
+def test_similarity_is_that_of_a_plain_loop() -> None:
     features = random(10).numpy()[0]
     guide = GUIDE.numpy()[0].reshape(5, -1)
     amounts, slopes = np.empty((7, 9)), np.empty((5, 7, 9))
@@ -176,7 +176,7 @@ def test_likeness_is_that_of_a_plain_loop() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 62, 63, 64])
-def test_likeness_does_not_depend_on_the_chunks(
+def test_similarity_does_not_depend_on_the_chunks(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     term = GuideLoss("guide", "conv1_1", 1.0, guide=GUIDE, border=1)

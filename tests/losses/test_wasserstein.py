@@ -74,7 +74,7 @@ def test_directions_without_variance_have_a_bounded_slope() -> None:
     value, slope = Bures(torch.eye(4).double())(missing)
     assert float(value) == pytest.approx(2, rel=0.2)
     assert float(slope.abs().max()) < 1.1 / bures._BLUR**0.5
-    assert float(slope[3, 3]) < -5  # there shall be more
+    assert float(slope[3, 3]) < -5  # more is wanted
 
 
 def test_the_rest_counts_as_one_amount(monkeypatch: pytest.MonkeyPatch) -> None:

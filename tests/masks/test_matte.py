@@ -1,4 +1,4 @@
-"""Masks at the photo's size: their edges, and what lies away from them."""
+"""Masks at the photo's size: their edges, and what is away from them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@ import pytest
 
 from stylize.planning.cost import (
     BASE_BYTES,
+    SECONDS_PER_STEP,
     dream_cost,
     evaluated_px,
     frame_px,
@@ -113,7 +114,14 @@ def test_a_frame_is_paid_for() -> None:
 
 def test_a_picture_by_its_settings() -> None:
     device = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
-    assert picture_cost(TransferSettings(), (384, 512), **device) == cost(100)
+    assert picture_cost(TransferSettings(tolerance=0), (384, 512), **device) == cost(100)
+    # The smallest size usually takes 100 of its 160 steps, which the plan still has.
+    usual = picture_cost(TransferSettings(), (384, 512), **device)
+    work = [(96 * 128, 160), (192 * 256, 40), (384 * 512, 10)]
+    whole, spared = sum(px * steps for px, steps in work), 96 * 128 * 60
+    saved = (cost(100).seconds - SECONDS_PER_STEP * 210) * spared / whole + SECONDS_PER_STEP * 60
+    assert usual.seconds == pytest.approx(cost(100).seconds - saved)
+    assert (usual.tflop, usual.peak_bytes) == (cost(100).tflop, cost(100).peak_bytes)
     dream = DreamSettings(layers="conv4_3 + conv3_1", octaves=2, octave_scale=2.0, steps=7)
     scales = [Scale(150, 200, 7), Scale(300, 400, 7)]
     found = picture_cost(dream, (300, 400), **device)

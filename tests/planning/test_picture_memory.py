@@ -12,7 +12,7 @@ PX = 20e6
 
 
 @pytest.mark.parametrize(
-    ("told", "bytes_per_px"),
+    ("reported", "bytes_per_px"),
     [
         ({}, 4 + 12),
         ({"channels": 4}, 4 + 16),
@@ -23,8 +23,8 @@ PX = 20e6
         ({"channels": 4, "bits": 16, "format": "tiff"}, 8 + 16),
     ],
 )
-def test_reading_takes_what_is_stored_and_the_floats(told, bytes_per_px):
-    assert reading_bytes(SIZE, **told) == pytest.approx(bytes_per_px * PX + BAND_BYTES)
+def test_reading_takes_what_is_stored_and_the_floats(reported, bytes_per_px):
+    assert reading_bytes(SIZE, **reported) == pytest.approx(bytes_per_px * PX + BAND_BYTES)
 
 
 @pytest.mark.parametrize("format", ["png", "tiff"])
@@ -60,7 +60,7 @@ print(resident("VmHWM") - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="told by Linux alone")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports it")
 def test_reading_takes_what_is_told(tmp_path):
     from PIL import Image
 

@@ -55,7 +55,7 @@ def some(number: int) -> list[Cell]:
 
 
 class TestCells:
-    """What stands on a sheet."""
+    """What is on a sheet."""
 
     @pytest.mark.parametrize(
         ("number", "columns", "lengths"),
@@ -106,9 +106,9 @@ class TestSheet:
     def test_every_cell_is_the_dream_its_recipe_makes(self) -> None:
         photo = as_picture(cat(32))
         rows = [*layer_cells(SMALL, ["conv1_2"], [5, 50]), [Cell("neon", changed(palette="neon"))]]
-        told: list[str] = []
-        sheet = Exploration(photo, rows, FP32).run(told.append)
-        assert told == ["conv1_2 @ 5", "conv1_2 @ 50", "neon"]
+        reported: list[str] = []
+        sheet = Exploration(photo, rows, FP32).run(reported.append)
+        assert reported == ["conv1_2 @ 5", "conv1_2 @ 50", "neon"]
         assert (sheet.interrupted, sheet.recipe["interrupted"]) == (False, False)
         assert list(sheet.recipe["cells"]) == ["A1", "B1", "A2"]
         assert sheet.recipe["cells"]["B1"]["settings"] == {"strength": 50, "palette": "natural"}
@@ -214,9 +214,9 @@ class TestTransfers:
         """In the second row: its first cell is there, and the style of the third is not named."""
         looks = [("1", [("a", PAINT)]), ("2", [("b", BOLD)])]
         rows, titles = transfer_cells(STYLES, looks, NAMES)
-        told: list[str] = []
+        reported: list[str] = []
         exploration = Exploration(as_picture(cat(16)), rows, FP32, titles)
-        sheet = exploration.run(told.append, stop=lambda: len(told) == 2)
+        sheet = exploration.run(reported.append, stop=lambda: len(reported) == 2)
         assert sheet.interrupted
         assert list(sheet.recipe["cells"]) == ["A1", "A2"]
         assert sheet.pixels.shape[2] < exploration.size[0], "rows without a cell are left out"
@@ -241,7 +241,7 @@ class TestTransfers:
         assert found == (None if None in alone else pytest.approx(sum(map(float, alone))))  # type: ignore[arg-type]
 
     def test_many_styles_take_their_room(self) -> None:
-        """Their names stand in the recipe, beside the cells."""
+        """Their names are in the recipe, next to the cells."""
         names = ["ü" * 60 + f"{number}.png" for number in range(200)]
         styles = [
             dataclasses.replace(STYLES[0], name=name, sha256=f"{number:064}")
@@ -275,7 +275,7 @@ def changed(**settings: str) -> DreamSettings:
 
 
 def contains(sheet: torch.Tensor, picture: torch.Tensor) -> bool:
-    """Whether a picture stands somewhere on a sheet, pixel for pixel."""
+    """Whether a picture is somewhere on a sheet, pixel for pixel."""
     height, width = picture.shape[-2:]
     windows = sheet.unfold(2, height, 1).unfold(3, width, 1)
     same = (windows - picture[:, :, None, None]).abs().amax((0, 1, 4, 5))

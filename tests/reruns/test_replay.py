@@ -98,9 +98,9 @@ class TestExecution:
 
     def test_resolved(self) -> None:
         recipe = recipe_of(DreamSettings())
-        told = Execution(device="cpu", precision="fp32", threads=1)
-        assert execution_of(recipe, {}) == told
-        assert execution_of(recipe, {"threads": 2}) == dataclasses.replace(told, threads=2)
+        reported = Execution(device="cpu", precision="fp32", threads=1)
+        assert execution_of(recipe, {}) == reported
+        assert execution_of(recipe, {"threads": 2}) == dataclasses.replace(reported, threads=2)
 
     @pytest.mark.parametrize("device", ["cuda:9", None, 7, ["cpu"], {}])
     def test_a_device_that_is_not_there(self, device: Any) -> None:
@@ -187,14 +187,14 @@ class TestStopping:
 
     def test_by_the_user_before_that(self) -> None:
         recipe = {"interrupted": True, "resolved": {"scales": [[22, 22, 3], [32, 32, 2]]}}
-        told: list[int] = []
+        reported: list[int] = []
         steps = recorded_steps(recipe)
         assert steps == 5
         result = run_until(
-            self.job(), steps, lambda event: told.append(event.step), lambda: len(told) == 2
+            self.job(), steps, lambda event: reported.append(event.step), lambda: len(reported) == 2
         )
         assert result.interrupted
-        assert told == [1, 2]
+        assert reported == [1, 2]
 
     def test_a_whole_run_is_not_stopped(self) -> None:
         whole = self.job().run()

@@ -130,7 +130,7 @@ def test_a_tolerance_ends_scales_early(whole: Any) -> None:
 
 
 def test_stopped_again_and_again(whole: Any, tmp_path: Path) -> None:
-    """After every single step; the seconds go on too."""
+    """After every single step; the seconds continue, too."""
     expected, steps = whole("jitter")
     path, seconds = tmp_path / "run.checkpoint", [0.0]
     stopped(JOBS["jitter"](), 1, path)

@@ -258,7 +258,7 @@ def snapshot(loss: float = 0.1, **changes: Any) -> Snapshot:
 
 
 class Watch:
-    """A clock that stands still unless it is set, and a list of warnings."""
+    """A clock that changes only when it is set, and a list of warnings."""
 
     def __init__(self, path: Path, **changes: Any) -> None:
         self.seconds, self.said = 0.0, []

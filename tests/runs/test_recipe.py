@@ -1,4 +1,4 @@
-"""Recipes: small enough for every format, silent about the machine, refused when foreign."""
+"""Recipes: small enough for every format, silent about the machine, refused if not our own."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def fresh_lookup() -> Iterator[None]:
-    """The place of the presets is looked up anew, and again afterwards."""
+    """The place of the presets is looked up again, also afterwards."""
     preset_directory.cache_clear()
     yield
     preset_directory.cache_clear()
@@ -241,7 +241,7 @@ def test_the_presets_of_an_installed_package(
 def test_the_presets_of_a_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_lookup: None
 ) -> None:
-    """An editable install has no ``_presets`` in the package; they lie beside it."""
+    """An editable install has no ``_presets`` in the package; they are next to it."""
     monkeypatch.setattr(presets.resources, "files", lambda package: tmp_path / package)
     monkeypatch.setattr(presets.resources, "files", lambda name: tmp_path / "checkout" / name)
     assert preset_directory() == tmp_path / "checkout" / "presets"

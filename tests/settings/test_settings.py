@@ -157,7 +157,7 @@ def test_styles_are_counted() -> None:
 
 
 def test_weights_that_are_all_zero() -> None:
-    with pytest.raises(SettingError, match="all are 0"):
+    with pytest.raises(SettingError, match="all weights are 0"):
         TransferSettings(style_weights=(0.0, 0.0))
 
 
@@ -252,7 +252,7 @@ def test_an_expression_is_checked_against_the_network(
 
 @pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings])
 @pytest.mark.parametrize(
-    ("changes", "size", "told"),
+    ("changes", "size", "reported"),
     [
         ({}, (90, 120), []),
         ({"size": "4096"}, (90, 120), ["kept at 120×90 px: add --enlarge to reach 4096"]),
@@ -265,11 +265,11 @@ def test_an_expression_is_checked_against_the_network(
     ],
 )
 def test_the_size_of_the_result(
-    kind: type[Any], changes: dict[str, Any], size: tuple[int, int], told: list[str]
+    kind: type[Any], changes: dict[str, Any], size: tuple[int, int], reported: list[str]
 ) -> None:
     settings = kind(**changes)
     assert result_size(settings, (90, 120)) == size
-    assert size_notes(settings, (90, 120)) == told
+    assert size_notes(settings, (90, 120)) == reported
 
 
 def test_the_noise_has_a_height_and_a_width() -> None:

@@ -231,6 +231,19 @@ def test_the_client_of_the_documentation(server: Server, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_thirty_changes_end_with_the_last(server: Server) -> None:
+    request = transfer(server) | {"live": True, "session": "rapid"}
+    jobs = [
+        server.submit(**request | {"settings": QUICK | {"strength": 40 + each}})
+        for each in range(30)
+    ]
+    assert server.finish(jobs[-1])["state"] == "done"
+    listed = {each["id"]: each for each in server.http.get("/api/v1/jobs").json()["jobs"]}
+    assert all(each["state"] in ("done", "cancelled") for each in listed.values())
+    assert [listed[job]["state"] for job in jobs[-6:-1]] == ["cancelled"] * 5
+
+
+@pytest.mark.slow
 def test_jobs_leave_no_memory_behind(server: Server) -> None:
     photo = server.upload(png(64, 1), "photo.png")
     brief = {"size": 64, "octaves": 1, "steps": 1, "layers": "conv2_2"}

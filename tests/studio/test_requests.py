@@ -50,6 +50,19 @@ def test_the_same_file_is_kept_once(idle: Idle) -> None:
     assert len(list((idle.studio.folder / "inputs").iterdir())) == 1
 
 
+def test_a_form_uploads_too(idle: Idle) -> None:
+    direct = idle.upload(png(), "a.png").json()
+    form = {"file": ("../b.png", png(seed=2), "image/png"), "note": (None, "mine")}
+    found = idle.client.post("/api/v1/images", files=form)
+    assert (found.status_code, found.json()["name"]) == (201, "b.png")
+    same = idle.client.post("/api/v1/images", files={"anything": ("a.png", png())})
+    assert same.json() == direct
+    empty = idle.client.post("/api/v1/images", files={"note": (None, "mine")})
+    assert (empty.status_code, empty.json()["error"]["code"]) == (422, "invalid")
+    broken = {"Content-Type": "multipart/form-data"}
+    assert idle.client.post("/api/v1/images", content=b"x", headers=broken).status_code == 422
+
+
 def test_a_sideways_photo_is_upright(idle: Idle) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -218,6 +231,28 @@ def test_sheets_have_a_cell_for_each_choice(idle: Idle) -> None:
         "/api/v1/jobs", json=base | transfer | {"try": "strengths", "values": [10, 900]}
     )
     assert "strength" in answer.json()["error"]["message"]
+
+
+def test_a_recipe_finds_the_samples(idle: Idle) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+
+    def recalled(file: Path, query: str = "") -> Any:
+        id = idle.upload(file.read_bytes(), "mine.webp").json()["id"]
+        return idle.client.get(f"/api/v1/images/{id}/recall{query}")
+
+    found = recalled(docs / "cookbook" / "patchwork.webp").json()
+    assert found["missing"] == []
+    assert len(found["request"]["regions"]) == 4
+    for style in ("keep", None):
+        assert (style in [each["style"] for each in found["request"]["regions"]]) <= bool(style)
+    command = found["command"].split()
+    assert command.count("--mask") + command.count("--region") == 4
+    answer = idle.client.post("/api/v1/command", json=found["request"])
+    assert answer.json()["command"] == found["command"]
+    sheet = docs / "cookbook" / "from-wood.webp"
+    assert recalled(sheet).status_code == 422
+    assert recalled(sheet, "?cell=B1").json()["request"]["kind"] == "transfer"
+    assert recalled(sheet, "?cell=Z9").status_code == 422
 
 
 def test_foreign_files_do_no_harm(idle: Idle, tmp_path: Path) -> None:

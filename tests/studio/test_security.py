@@ -184,6 +184,9 @@ def test_uploads_are_limited_while_they_arrive(idle: Idle, monkeypatch: pytest.M
     answer = idle.client.post("/api/v1/images", content=b"\0" * 5_000_000)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
     assert list(idle.studio.library.incoming.iterdir()) == []
+    form = {"file": ("a.png", b"\0" * 5_000_000)}
+    assert idle.client.post("/api/v1/images", files=form).status_code == 413
+    assert list(idle.studio.library.incoming.iterdir()) == []
     answer = idle.client.post("/api/v1/jobs", json={"kind": "x" * 2_000_000})
     assert answer.status_code == 413
 

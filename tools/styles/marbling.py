@@ -101,7 +101,7 @@ def gestures(rng: Generator) -> list[Motion]:
 
 
 def float_inks(points: Array, falls: list[Drop]) -> Array:
-    """Which ink lies at each point of the undisturbed bath; -1 where the bath shows."""
+    """Which ink is at each point of the undisturbed bath; -1 where the bath shows."""
     inks = np.full(len(points), -1, np.int8)
     left = np.arange(len(points))
     for drop in reversed(falls):

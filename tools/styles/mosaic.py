@@ -108,8 +108,8 @@ def lay(rng: Generator, flow: Array) -> tuple[Array, Array]:
                 for k in cells[i, j]:
                     dx, dy = spot[0] - places[k][0], spot[1] - places[k][1]
                     along = abs(dx * way[0] + dy * way[1])
-                    beside = abs(dy * way[0] - dx * way[1])
-                    if max(along, beside) < 0.80 * TILE and along + beside < 1.25 * TILE:
+                    across = abs(dy * way[0] - dx * way[1])
+                    if max(along, across) < 0.80 * TILE and along + across < 1.25 * TILE:
                         return True
         return False
 

@@ -48,7 +48,7 @@ RANKS: tuple[Rank, ...] = (  # base, height, length of the waves, phase
 
 
 def swell(x: Array, rank: Rank) -> Array:
-    """How high a rank of waves stands at x: sharp crests, long hollows."""
+    """How high a rank of waves is at x: sharp crests, long hollows."""
     base, height, length, phase = rank
     turn = 2 * np.pi * x / length + phase
     crest = np.exp(1.5 * (np.cos(turn) - 1)) + 0.16 * np.exp(2 * (np.cos(2.7 * turn + 1) - 1))

@@ -46,7 +46,7 @@ class Plane:
 
 
 def ridge_line(rng: Generator, base: float, rise: float, side: int) -> Array:
-    """A jagged skyline: for each column how high up the picture it stands, in units."""
+    """A jagged skyline: for each column how high up the picture it is, in units."""
     x = np.linspace(0, UNITS, side)
     line = np.full(side, float(base))
     for k, period in enumerate((430, 190, 84, 36)):

@@ -304,7 +304,7 @@ class Dreamer:
         if min(height, width) < self.field_px:
             raise PictureError(
                 f"{guide.name}: {width}×{height} px is too small for a guide",
-                hint=f"the layer sees {self.field_px} px at a time",
+                hint=f"the layer needs {self.field_px} px a side",
             )
         shrink = max(
             self.settings.guide_size / max(height, width), self.field_px / min(height, width)
@@ -347,6 +347,8 @@ class Dream:
 
     Attributes:
         notes: messages for the user about the plan.
+        octave_notes: why there are fewer octaves than the settings say; among the notes if the
+            settings ask for another number than usual.
         area: white where the dream shows; None for everywhere.
 
     Raises:
@@ -370,7 +372,9 @@ class Dream:
         self._preset = preset
         self.size = picture_size(photo, self.settings)
         area = requested_mask(photo, self.settings, mask, execution, session)
-        self._mask = None if area is None else dream_area(area, self.size, self.settings.feather)
+        self._mask = None
+        if area is not None:
+            self._mask = dream_area(area, self.size, self.settings.feather, photo)
         self.area = area
         self.weights = session.weights(self.settings.network)
         self.device = session.device(execution or Execution(), self.weights)
@@ -380,7 +384,9 @@ class Dream:
         plan = self._dreamer.plan(self.size)
         self.scales = list(plan.scales)
         self.notes = [] if photo is None else size_notes(self.settings, photo.size)
-        self.notes += [*plan.notes(self.settings.floor), *subject_notes(area, mask)]
+        self.octave_notes = plan.notes(self.settings.floor)
+        self.notes += self.octave_notes if self.settings.asks_for_octaves else []
+        self.notes += subject_notes(area, mask)
 
     @property
     def memory_plan(self) -> MemoryPlan:
@@ -491,12 +497,14 @@ def noise(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     return picture.clamp_(0, 1)
 
 
-def dream_area(area: Picture, size: tuple[int, int], feather_px: float) -> Tensor:
+def dream_area(
+    area: Picture, size: tuple[int, int], feather_px: float, photo: Picture | None = None
+) -> Tensor:
     """How much of a dream shows where, ``(1, 1, *size)`` in [0, 1].
 
     Raises:
         PictureError: the mask has another aspect ratio than the picture, or is empty.
     """
-    found = soft_inside(mask_weights(area, size), feather_px)
+    found = soft_inside(mask_weights(area, size, photo), feather_px)
     require_some(found, area.name)
     return found

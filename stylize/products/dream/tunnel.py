@@ -147,7 +147,8 @@ class Tunnel:
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
         self.notes = [] if photo is None else size_notes(settings, photo.size)
-        self.notes += plan.notes(settings.floor)
+        self.octave_notes = plan.notes(settings.floor)
+        self.notes += self.octave_notes if settings.asks_for_octaves else []
         self._camera = Camera(
             settings.zoom, settings.rotate, settings.pan_x / 100, settings.pan_y / 100
         )
@@ -275,7 +276,7 @@ def faded(beginning: Tensor, continued: Tensor, share: float) -> Tensor:
 
     Args:
         beginning: ``(1, 3, H, W)``, a frame of the beginning.
-        continued: the frame that would come at this place if the film went on.
+        continued: the frame that would come at this place if the film continued.
         share: of the beginning, 0 to 1.
     """
     mixed = torch.lerp(continued, beginning, share)

@@ -35,7 +35,7 @@ RATE = 0.05
 VIEWS = Views(shift_px=8, degrees=6, scale=0.08)
 
 # Lower cosines count as this one, so that there is a gradient from noise.
-LEAST_LIKENESS = 0.1
+LEAST_SIMILARITY = 0.1
 
 
 def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
@@ -50,8 +50,8 @@ def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
     """
     grown, wanted = features.float().flatten(1), reference.float().flatten(1)
     product = (grown * wanted).sum() / wanted.square().sum().clamp_min(1e-30)
-    likeness = cosine_similarity(grown, wanted, dim=1).clamp_min(LEAST_LIKENESS).squeeze(0)
-    return product * likeness**power
+    similarity = cosine_similarity(grown, wanted, dim=1).clamp_min(LEAST_SIMILARITY).squeeze(0)
+    return product * similarity**power
 
 
 def caricature(

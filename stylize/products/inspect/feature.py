@@ -137,7 +137,8 @@ def direction_of(layer: str, model: Model, photos: Sequence[Picture]) -> Directi
     direction = shared_direction(means, usual)
     if float(direction.norm()) == 0:
         raise SettingError(
-            f"the photos have nothing in common at {layer}", hint="choose another layer, or fewer"
+            f"the photos have nothing in common at {layer}",
+            hint="choose another layer, or fewer photos",
         )
     return DirectionResponse(layer, direction)
 

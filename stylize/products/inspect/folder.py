@@ -59,7 +59,9 @@ def open_album(folder: Path, *, recursive: bool) -> Album:
         PictureError: no such folder, or no file in it has the name of a picture.
     """
     if not os.path.isdir(folder):
-        raise PictureError(f"{printable(str(folder))} is not a folder", hint="name one of photos")
+        raise PictureError(
+            f"{printable(str(folder))} is not a folder", hint="name a folder of photos"
+        )
     found = collect([str(folder)], recursive=recursive, output=Path(os.devnull)).found
     photos = [Photo(each.path, each.relative.as_posix()) for each in found]
     if not photos:

@@ -237,7 +237,7 @@ def grow(
     def evaluate(pictures: Tensor) -> tuple[Tensor, Tensor]:
         features = vgg(view(pictures, views.matrix(size_of(pictures), generator)))
         values = response(features)
-        return values, values.sum() - _likeness(features, response, values, diversity)
+        return values, values.sum() - _similarity(features, response, values, diversity)
 
     return ascend(image, evaluate, course)
 
@@ -278,16 +278,16 @@ def pace(step: int, steps: int) -> float:
     return min(1.0, left / SETTLING)
 
 
-def _likeness(
+def _similarity(
     features: Features, response: Response, values: Tensor, weight: float
 ) -> Tensor | float:
     if weight == 0 or len(values) < 2:
         return 0.0
-    alike = [mean_likeness(features[layer]) for layer in response.layers]
+    alike = [mean_similarity(features[layer]) for layer in response.layers]
     return weight * values.detach().abs().sum() * torch.stack(alike).mean()
 
 
-def mean_likeness(features: Tensor) -> Tensor:
+def mean_similarity(features: Tensor) -> Tensor:
     """Mean cosine between the Gram matrices of all pairs of different pictures.
 
     Args:

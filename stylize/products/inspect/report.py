@@ -355,8 +355,8 @@ def _inversions(asked: Query, settings: ReportSettings, step: _Progress) -> Sect
     return Section(
         "Inversion",
         "The photo, reconstructed from noise by the activations of one layer alone. What a layer "
-        "does not represent comes out at random. Below each picture: its likeness to the photo, "
-        "as peak signal-to-noise ratio.",
+        "does not represent comes out at random. Below each picture: how "
+        "similar it is to the photo, as peak signal-to-noise ratio.",
         "stylize inspect invert PHOTO --strip --steps 100",
         figures,
     )

@@ -395,7 +395,7 @@ def query(
     if settings.category is not None:
         response = class_response(model.weights.name, settings.category)
     elif like is not None:
-        response = likeness_to(like, settings.targets[0].layer, model, settings.size)
+        response = similarity_to(like, settings.targets[0].layer, model, settings.size)
     else:
         response = TargetResponse(settings.targets, place)
     image = model.pixels(photo, settings.size, response.layers)
@@ -403,7 +403,7 @@ def query(
 
 
 @torch.no_grad()
-def likeness_to(picture: Picture, layer: str, model: Model, size: str) -> LikenessResponse:
+def similarity_to(picture: Picture, layer: str, model: Model, size: str) -> LikenessResponse:
     """The similarity to a picture at a layer.
 
     Raises:

@@ -110,6 +110,6 @@ def recorded_crops(recipe: Mapping[str, Any]) -> Crops | None:
         text = crops.get(sha256[:_DIGITS]) if isinstance(crops, Mapping) else ""
         crop = Crop.parse(text) if isinstance(text, str) else None
         if text is not None and (crop is None or not crop.width or not crop.height):
-            raise RecipeError("damaged recipe: a crop of a style image that makes no sense")
+            raise RecipeError("damaged recipe: an impossible crop of a style image")
         found[sha256] = crop
     return found

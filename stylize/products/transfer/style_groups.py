@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import RecipeError, SettingError
@@ -170,6 +171,7 @@ class StyleGroups:
         feather_px: width of the soft edges, see :func:`stylize.masks.masks.soft_inside`.
         whole: whether there are styles of the whole picture; without them, everything outside the
             regions stays unpainted.
+        photo: named in errors.
 
     Attributes:
         mask: where the styles of the whole picture apply.
@@ -190,9 +192,10 @@ class StyleGroups:
         feather_px: float,
         *,
         whole: bool = True,
+        photo: Picture | None = None,
     ) -> None:
         regions, mask = parts.regions, parts.mask
-        weights = [_weights_of(each, size) for each in regions]
+        weights = [_weights_of(each, size, photo) for each in regions]
         styled = [index for index, each in enumerate(regions) if each.style]
         names = _distinct([regions[index].name for index in styled])
         self.mask = mask
@@ -202,7 +205,7 @@ class StyleGroups:
         masks = [weights[index] for index in styled]
         if mask is not None:
             self.styles[MASKED] = None
-            masks.append(mask_weights(mask, size))
+            masks.append(mask_weights(mask, size, photo))
         kept = [part for part, each in zip(weights, regions, strict=True) if not each.style]
         area = _area(masks, kept, size, everywhere=whole and mask is None)
         self.area = soft_inside(area, feather_px)
@@ -216,9 +219,7 @@ class StyleGroups:
         self._check()
         self.notes: list[str] = []
         if whole and None not in self.styles.values():
-            self.notes.append(
-                "the regions leave nothing to the style of the whole picture, so none is needed"
-            )
+            self.notes.append("the regions cover the whole picture, so STYLE has no effect")
 
     def _check(self) -> None:
         require_some(self.area, "the part to be painted")
@@ -265,6 +266,20 @@ class StyleGroups:
             found += region_losses(kind, layer, moments, inside, weight * share)
         return found
 
+    def mixed(self, targets: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
+        """Activations of all regions, each where its mask is.
+
+        Args:
+            targets: ``(1, C, h, w)`` by the region's name.
+            canvas: of the scale.
+        """
+        masks = canvas.extend(resize(self.masks, canvas.size).clamp(0, 1))
+        found = list(targets.values())
+        small = F.interpolate(masks, size=found[0].shape[2:], mode="area").to(found[0])
+        shares = small / small.sum(0).clamp_min(torch.finfo(torch.float32).eps)
+        mixed = torch.stack([each * part for each, part in zip(found, shares, strict=True)]).sum(0)
+        return mixed.contiguous(memory_format=torch.channels_last)
+
     def composed(self, picture: Tensor, photo: Picture) -> Tensor:
         """The picture with the photo where nothing is painted.
 
@@ -302,7 +317,8 @@ def regions_of(
     if area is None and not parts.regions:
         return None
     size = result_size(settings, photo.size)
-    found = StyleGroups(Masks(area, parts.regions), size, settings.feather, whole=whole)
+    masks = Masks(area, parts.regions)
+    found = StyleGroups(masks, size, settings.feather, whole=whole, photo=photo)
     found.notes += subject_notes(area, parts.mask)
     return found
 
@@ -312,12 +328,13 @@ def with_photo(picture: Tensor, photo: Picture, regions: StyleGroups | None) -> 
     return picture if regions is None else regions.composed(picture, photo)
 
 
-def _weights_of(region: MaskRegion, size: tuple[int, int]) -> Tensor:
+def _weights_of(region: MaskRegion, size: tuple[int, int], photo: Picture | None) -> Tensor:
     """``(1, 1, *size)`` in [0, 1]."""
     if region.colour is None:
-        return mask_weights(region.mask, size)
+        return mask_weights(region.mask, size, photo)
     name = region.mask.name
-    return fitted(masks_by_colour(region.mask.pixels, [region.colour], name=name), size, name)
+    weights = masks_by_colour(region.mask.pixels, [region.colour], name=name)
+    return fitted(weights, size, name, photo)
 
 
 def _area(

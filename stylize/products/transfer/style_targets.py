@@ -79,6 +79,10 @@ class StyleStatistics:
         """The pixels of a style image, in the colours that the network sees."""
         return style_pixels(style.pixels, self.photo, self.settings)
 
+    def pixels(self, style: Picture, side: float) -> Tensor:
+        """The pixels of a style image at a long side in px, as the network sees them."""
+        return resize_clamped(self.seen(style).clamp(0, 1), _size(style, _scale(style, side)))
+
     def moments(
         self, style: Picture, side: float, layers: Sequence[str], memory_plan: MemoryPlan
     ) -> StyleTargets:
@@ -93,8 +97,7 @@ class StyleStatistics:
             layers: names.
             memory_plan: of the run.
         """
-        height, width = style.size
-        scale = max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
+        scale = _scale(style, side)
         architecture = self.vgg.architecture
         grain = [x for x in layers if find_layer(architecture, x).stride <= GRAIN_STRIDE]
         if scale <= 1 or not grain:
@@ -107,7 +110,7 @@ class StyleStatistics:
     def _measured(
         self, style: Picture, scale: float, layers: Sequence[str], memory_plan: MemoryPlan
     ) -> StyleTargets:
-        size = (round(style.size[0] * scale), round(style.size[1] * scale))
+        size = _size(style, scale)
         measurement = Measurement(
             size=size,
             layers=tuple(layers),
@@ -122,6 +125,15 @@ class StyleStatistics:
             measurement,
             lambda: measure(self.vgg, style.pixels, self.photo.pixels, measurement),
         )
+
+
+def _scale(style: Picture, side: float) -> float:
+    height, width = style.size
+    return max(side / max(height, width), LEAST_STYLE_SIDE / min(height, width))
+
+
+def _size(style: Picture, scale: float) -> tuple[int, int]:
+    return round(style.size[0] * scale), round(style.size[1] * scale)
 
 
 def measure(vgg: VGG, style: Tensor, photo: Tensor, measurement: Measurement) -> StyleTargets:

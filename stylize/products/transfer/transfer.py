@@ -37,6 +37,12 @@ from stylize.planning.device import budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
 from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
+from stylize.products.transfer.matching import (
+    MATCHED_PX,
+    TARGET_LAYER,
+    UNIT,
+    matched_features,
+)
 from stylize.products.transfer.style_crop import (
     Crops,
     crop_notes,
@@ -345,6 +351,8 @@ class Transfer:
         features = [*self._style_losses(max(scale.size) / max(self.size), canvas)]
         if settings.content_loss_weight:
             features += self._content_losses(canvas)
+        if settings.match and max(scale.size) <= MATCHED_PX:
+            features.append(self._match_loss(max(scale.size) / max(self.size), canvas))
         if settings.dream:
             features += dream_losses(self._vgg, self._photo(canvas), settings)
         pixels: list[ImageLoss] = []
@@ -359,7 +367,7 @@ class Transfer:
         if self._regions is None:
             targets = self.style_targets(share)
             return [kind(name, targets[name], weight) for name, weight in layers]
-        side = (self.settings.style_size or max(self.size)) * share
+        side = self._style_side(share)
         parts = {
             name: self._moments(style, side) if style else self.style_targets(share)
             for name, style in self._regions.styles.items()
@@ -380,6 +388,25 @@ class Transfer:
             for name, weight in content_shares(self.settings)
         ]
 
+    def _match_loss(self, share: float, canvas: Canvas) -> ContentLoss:
+        """Draw each part of the photo towards similar parts of its styles."""
+        photo, side = self._photo(canvas), self._style_side(share)
+
+        def matched(style: Picture | None) -> Tensor:
+            chosen = [(style, 1.0)] if style else self._styles_at(TARGET_LAYER)
+            seen = [
+                (self._style_statistics.pixels(each, side).to(self.device.name), weight)
+                for each, weight in chosen
+            ]
+            return matched_features(self._vgg, photo, seen)
+
+        if self._regions is None:
+            target = matched(None)
+        else:
+            parts = {name: matched(style) for name, style in self._regions.styles.items()}
+            target = self._regions.mixed(parts, canvas)
+        return ContentLoss(TARGET_LAYER, target, UNIT * self.settings.match, kind="match")
+
     @torch.no_grad()
     def style_targets(self, share: float) -> StyleTargets:
         """Blended moments of the styles, by layer.
@@ -388,16 +415,25 @@ class Transfer:
             share: the scale's size relative to the final size; style images shrink with the
                 picture, which keeps their strokes in proportion.
         """
-        side = (self.settings.style_size or max(self.size)) * share
-        parts, weights = self.settings.style_parts, self.settings.style_weights
+        side = self._style_side(share)
         return {
             name: blend(
-                [self._moments(self.styles[index], side)[name] for index, _ in chosen],
+                [self._moments(style, side)[name] for style, _ in chosen],
                 [weight for _, weight in chosen],
             )
             for name, _ in self._layers
-            if (chosen := shares_of_styles(name, parts, weights, len(self.styles)))
+            if (chosen := self._styles_at(name))
         }
+
+    def _style_side(self, share: float) -> float:
+        """The long side of the style images at a scale, in px."""
+        return (self.settings.style_size or max(self.size)) * share
+
+    def _styles_at(self, layer: str) -> list[tuple[Picture, float]]:
+        """The styles of the whole picture that a layer is asked for, with their weights."""
+        parts, weights = self.settings.style_parts, self.settings.style_weights
+        chosen = shares_of_styles(layer, parts, weights, len(self.styles))
+        return [(self.styles[index], weight) for index, weight in chosen]
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
         return self._style_statistics.moments(

@@ -218,7 +218,7 @@ def test_a_mask_of_the_photos_own_size_fits_at_any_size(
 def test_a_mask_of_other_sides_is_refused(chelsea: Picture, size: tuple[int, int]) -> None:
     mask = as_picture(torch.ones(1, 3, *size), "m.png")
     with pytest.raises(
-        PictureError, match=r"m\.png: a mask of .* 48×48 px .give the mask the aspect ratio"
+        PictureError, match=r"m\.png: a mask of .* 'chelsea\.png' of 64×64 px .make it 64×64"
     ):
         job(chelsea, mask=mask)
 

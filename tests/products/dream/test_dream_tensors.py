@@ -340,7 +340,7 @@ def test_a_guide_makes_the_picture_more_like_it(
     vgg = VGG(vgg16, ("relu3_1",))
     target = vgg(strokes(48, 48))["relu3_1"].flatten(2)[0]
 
-    def likeness(picture: Tensor) -> float:
+    def similarity(picture: Tensor) -> float:
         rows = vgg(picture)["relu3_1"].flatten(2)[0]
         if mode == "match":
             unit = rows / rows.norm(dim=0).clamp_min(1e-6)
@@ -348,8 +348,8 @@ def test_a_guide_makes_the_picture_more_like_it(
         return float(torch.cosine_similarity(rows.mean(1), target.mean(1), dim=0))
 
     guided = dreamt(image, guide=as_picture(strokes(48, 48)), guide_mode=mode)
-    assert likeness(guided) > likeness(image)
-    assert likeness(guided) > likeness(plain)
+    assert similarity(guided) > similarity(image)
+    assert similarity(guided) > similarity(plain)
 
 
 def test_the_guides_picture_mode_and_size_matter(dreamt: Dreamt, image: Tensor) -> None:
@@ -439,8 +439,8 @@ def test_listeners_hear_every_step_of_every_octave(vgg16: Weights, image: Tensor
     events: list[Step] = []
     job = dreamer(vgg16, layers="conv3_1 - 0.2*conv2_2:7")
     found = job.dream(image, job.plan((48, 48)).scales, on_step=events.append)
-    told = [(event.scale, event.scales, event.size, event.step) for event in events]
-    assert told == [(n, 2, s, k) for n, s in ((1, (34, 34)), (2, (48, 48))) for k in (1, 2)]
+    reported = [(event.scale, event.scales, event.size, event.step) for event in events]
+    assert reported == [(n, 2, s, k) for n, s in ((1, (34, 34)), (2, (48, 48))) for k in (1, 2)]
     assert set(events[0].losses) == {"dream conv3_1", "dream -0.2*conv2_2:7"}
     assert sum(events[0].losses.values()) == pytest.approx(events[0].total, rel=1e-5)
     assert events[-1].losses == pytest.approx(found.outcomes[-1].losses)

@@ -27,7 +27,7 @@ BRIEF: dict[str, Any] = {"octaves": 1, "steps": 1, "layers": "conv1_2"}
 
 
 def film_of(start: Picture | None = None, **settings: Any) -> Tunnel:
-    """A film of the cat, unless told otherwise."""
+    """A film of the cat, unless stated otherwise."""
     if start is None:
         start = as_picture(cat(32))
     return Tunnel(start, TunnelSettings(**(BRIEF | settings)), FP32)
@@ -86,12 +86,12 @@ class TestGoingOn:
         film = film_of(frames=5, rotate=2.0, jitter=4)
         whole = Reel(tmp_path)
         assert whole.shoot(film)
-        told: list[int] = []
-        assert not reel.shoot(film, told.append, after(asked))
+        reported: list[int] = []
+        assert not reel.shoot(film, reported.append, after(asked))
         stopped = reel.last_of(film)
-        assert told == list(range(1, stopped + 1)), "only whole frames are kept"
-        assert reel.shoot(film_of(frames=5, rotate=2.0, jitter=4), told.append)
-        assert told[-1] == 5
+        assert reported == list(range(1, stopped + 1)), "only whole frames are kept"
+        assert reel.shoot(film_of(frames=5, rotate=2.0, jitter=4), reported.append)
+        assert reported[-1] == 5
         assert bytes_of(reel) == bytes_of(whole)
 
     def test_longer_shorter_faster(self, reel: Reel) -> None:
@@ -99,9 +99,9 @@ class TestGoingOn:
         first = bytes_of(reel)
         assert reel.shoot(film_of(frames=4, fps=60.0))
         assert bytes_of(reel)[:2] == first
-        told: list[int] = []
-        assert reel.shoot(film_of(frames=3), told.append)
-        assert told == [3], "nothing is dreamt"
+        reported: list[int] = []
+        assert reel.shoot(film_of(frames=3), reported.append)
+        assert reported == [3], "nothing is dreamt"
 
     @pytest.mark.parametrize(
         "change",
@@ -176,7 +176,7 @@ class TestCut:
             distances = [jump(shown.read(number), end) for end in ends]
             assert max(distances) < jump(*ends), "between its two ends"
         assert shown.is_of(film)
-        assert not Reel(tmp_path).is_of(film), "no film goes on from a faded frame"
+        assert not Reel(tmp_path).is_of(film), "no film continues from a faded frame"
 
     def test_the_film_leaves_the_raw_frames_alone(self, reel: Reel, tmp_path: Path) -> None:
         film = film_of(frames=4, loop=True)

@@ -44,7 +44,7 @@ def planted_folder(folder: Path, count: int = 12) -> Album:
 
 
 def grouped_folder(folder: Path, each: int = 6) -> Album:
-    """Three groups of pictures, told by the first letter of their names and mixed in order."""
+    """Three groups of pictures, by the first letter of their names, mixed in order."""
     folder.mkdir()
     for number in range(each):
         shifted = cat(96).roll(3 * number, dims=3)[..., 8:72, 8:72]

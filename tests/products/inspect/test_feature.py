@@ -92,12 +92,12 @@ class TestFeature:
 
     def test_recipe_numbers_and_stop(self) -> None:
         settings = FeatureSettings(target="conv2_1:3", size=32, steps=9)
-        told: list[int] = []
+        reported: list[int] = []
         finding = show_feature(
             settings,
             EXACT,
-            on_step=lambda step, total: told.append(step),
-            stop=lambda: len(told) == 4,
+            on_step=lambda step, total: reported.append(step),
+            stop=lambda: len(reported) == 4,
         )
         recipe = finding.result.recipe
         assert recipe["technique"] == "inspect feature"
@@ -175,7 +175,7 @@ class TestCaricature:
         usual = {"layer": "relu2_2", "size": "48", "steps": 40}
         return CaricatureSettings(**(usual | changes))
 
-    def likeness(self, image: Tensor) -> float:
+    def similarity(self, image: Tensor) -> float:
         with torch.no_grad():
             both = Model("vgg16", EXACT).vgg(("relu2_2",))(torch.cat([image, cat(48)]))
         first, second = both["relu2_2"].flatten(1)
@@ -186,8 +186,8 @@ class TestCaricature:
         faithful, wild = (
             show_caricature(scene, self.settings(power=power), EXACT) for power in (4.0, 0.0)
         )
-        assert self.likeness(faithful.result.pixels) > self.likeness(wild.result.pixels)
-        assert self.likeness(faithful.result.pixels) > 0.5
+        assert self.similarity(faithful.result.pixels) > self.similarity(wild.result.pixels)
+        assert self.similarity(faithful.result.pixels) > 0.5
         assert wild.numbers["exaggeration"] > faithful.numbers["exaggeration"]
         assert faithful.result.recipe["technique"] == "inspect caricature"
 

@@ -35,7 +35,7 @@ def test_the_sheet_equals_the_weights_in_rgb(vgg16: Weights) -> None:
 
 
 def test_the_order_of_colours_is_that_of_the_folded_layer(vgg16: Weights) -> None:
-    """What the trunk multiplies with R stands in the red of the picture."""
+    """What the trunk multiplies with R is in the red of the picture."""
     stored, bias = vgg16.tensors["conv1_1.weight"], vgg16.tensors["conv1_1.bias"]
     folded, _ = fold_preprocessing(vgg16, stored, bias)
     kernels = kernels_of(vgg16, "relu1_1").double()

@@ -22,7 +22,7 @@ from stylize.products.inspect.growth import (
     cut_small,
     grow,
     grow_plainly,
-    mean_likeness,
+    mean_similarity,
     pace,
     wave_scales,
 )
@@ -38,7 +38,7 @@ def contrast(image: Tensor) -> float:
 
 
 def roughness(image: Tensor) -> float:
-    """The differences of neighbours beside the whole contrast."""
+    """The differences of neighbours compared with the whole contrast."""
     return float((image[..., 1:] - image[..., :-1]).square().mean()) / contrast(image)
 
 
@@ -125,10 +125,12 @@ class TestAscend:
         assert float((grown.pictures[:, 0] - grown.pictures[:, 2]).median()) > 0.5
 
     def test_tells_and_stops(self) -> None:
-        told: list[int] = []
-        course = Course(9, 0.5, lambda step, total: told.append(step), lambda: len(told) == 3)
+        reported: list[int] = []
+        course = Course(
+            9, 0.5, lambda step, total: reported.append(step), lambda: len(reported) == 3
+        )
         grown = ascend(FourierImage(1, (8, 8), generator()), self.redder, course)
-        assert told == [1, 2, 3]
+        assert reported == [1, 2, 3]
         assert (grown.steps_done, grown.interrupted) == (3, True)
 
     def test_what_is_no_number(self) -> None:
@@ -152,17 +154,17 @@ class TestLikeness:
 
     def test_equal_pictures_are_alike(self) -> None:
         features = torch.rand(1, 4, 3, 3, generator=generator())
-        assert float(mean_likeness(features.repeat(3, 1, 1, 1))) == pytest.approx(1)
+        assert float(mean_similarity(features.repeat(3, 1, 1, 1))) == pytest.approx(1)
 
     def test_of_channels_that_never_meet(self) -> None:
         features = torch.zeros(2, 2, 3, 3)
         features[0, 0], features[1, 1] = 1, 1
-        assert float(mean_likeness(features)) == 0
+        assert float(mean_similarity(features)) == 0
 
     def test_where_it_stands_does_not_matter(self) -> None:
         features = torch.rand(1, 4, 5, 5, generator=generator())
         moved = features.roll((2, 1), (2, 3))
-        assert float(mean_likeness(torch.cat([features, moved]))) == pytest.approx(1)
+        assert float(mean_similarity(torch.cat([features, moved]))) == pytest.approx(1)
 
 
 class TestCut:
@@ -203,7 +205,7 @@ class TestOnTheNetwork:
             start = FourierImage(2, (32, 32), generator(), same=False)()
             before, after = (float(response(vgg(each)).mean()) for each in (start, alike))
             assert after > 5 * abs(before)
-            found = [float(mean_likeness(vgg(each)["conv3_1"])) for each in (alike, unlike)]
+            found = [float(mean_similarity(vgg(each)["conv3_1"])) for each in (alike, unlike)]
         assert found[1] < found[0] - 0.02
 
     def test_plainly(self, vgg16: Weights) -> None:

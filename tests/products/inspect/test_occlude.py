@@ -83,17 +83,17 @@ def test_the_map_is_the_mean_over_the_patches_that_hid_a_pixel() -> None:
 def test_batches(batch: int, sizes: list[int]) -> None:
     """The photo as it is first; then all places, so many at a time, with the same outcome."""
     linear, image = Linear(random(0, (6, 6))), random(1, (6, 6))
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     found = occlude(
         linear.network,
         linear,
         image,
         Patch(2, 2),
         batch=batch,
-        on_step=lambda done, total: told.append((done, total)),
+        on_step=lambda done, total: reported.append((done, total)),
     )
     assert linear.batches == sizes
-    assert told == [(min(batch * each, 9), 9) for each in range(1, len(sizes))]
+    assert reported == [(min(batch * each, 9), 9) for each in range(1, len(sizes))]
     one = occlude(linear.network, linear, image, Patch(2, 2), batch=1)
     torch.testing.assert_close(found.responses, one.responses)
 

@@ -1,4 +1,4 @@
-"""The search for patches: it finds what was planted, and goes on where it was stopped."""
+"""The search for patches: it finds what was planted, and continues where it was stopped."""
 
 from __future__ import annotations
 

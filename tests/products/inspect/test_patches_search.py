@@ -1,4 +1,4 @@
-"""Receptive fields, peaks, and the file in which a search rests."""
+"""Receptive fields, peaks, and the file that keeps a search."""
 
 from __future__ import annotations
 

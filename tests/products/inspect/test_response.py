@@ -56,7 +56,7 @@ def test_of_a_neuron(place: tuple[float, float], row: int, column: int) -> None:
     assert torch.equal(found, FEATURES["a1_1"][:, 3, row, column])
 
 
-def test_likeness() -> None:
+def test_similarity() -> None:
     means = mean_activations(FEATURES["a1_1"])
     assert torch.equal(means, FEATURES["a1_1"].clamp_min(0).mean((2, 3)))
     found = LikenessResponse("a1_1", 7 * means[0])(FEATURES)

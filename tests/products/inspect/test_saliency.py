@@ -144,7 +144,7 @@ class TestShow:
         across, down = show_saliency(large, settings(at="80,20"), EXACT).numbers["peak"]
         assert abs(across - 80) <= 32 and abs(down - 20) <= 32
 
-    def test_likeness(self, scene: Picture) -> None:
+    def test_similarity(self, scene: Picture) -> None:
         question = settings(target="conv3_2")
         itself = show_saliency(scene, question, EXACT, like=scene)
         other = show_saliency(scene, question, EXACT, like=as_picture(photo(48, 48), "disc.png"))

@@ -58,7 +58,7 @@ def change(result: Result) -> Tensor:
 class TestOneMask:
     """The styles of the whole picture, in a part of it."""
 
-    def test_beside_it_every_pixel_is_the_photos(self) -> None:
+    def test_partly_it_every_pixel_is_the_photos(self) -> None:
         result = job(Masks(LEFT)).run()
         assert torch.equal(result.pixels[..., 32:], PHOTO.pixels[..., 32:])
         assert float(change(result)[:20].min()) > 0.01
@@ -105,9 +105,9 @@ class TestTwoStyles:
         redness = (result.pixels[:, 0] - result.pixels[:, 2]).mean((0, 1))
         assert float(redness[:28].min()) > 0.2
         assert float(redness[36:].max()) < -0.2
-        beside, everywhere = (change(job(parts, steps=25).run()) for parts in (Masks(LEFT), None))
-        assert float((beside / everywhere)[:28].min()) > 0.7
-        assert float(beside[32:].max()) == 0
+        partly, everywhere = (change(job(parts, steps=25).run()) for parts in (Masks(LEFT), None))
+        assert float((partly / everywhere)[:28].min()) > 0.7
+        assert float(partly[32:].max()) == 0
 
     def test_what_is_kept_is_kept_under_a_style(self) -> None:
         parts = Masks(None, (MaskRegion(block("all.png", 0, 64), COOL), MaskRegion(LEFT)))
@@ -145,9 +145,7 @@ class TestTwoStyles:
         parts = tuple(MaskRegion(each, COOL) for each in (LEFT, block("left.png", 32, 64)))
         found = StyleGroups(Masks(None, parts), (64, 64), 8)
         assert list(found.styles) == ["left.png", "left.png #2"]
-        assert found.notes == [
-            "the regions leave nothing to the style of the whole picture, so none is needed"
-        ]
+        assert found.notes == ["the regions cover the whole picture, so STYLE has no effect"]
 
 
 @given(
@@ -284,7 +282,7 @@ class TestRecipe:
         (Masks(None, (MaskRegion(LEFT), MaskRegion(RIGHT))), "the part to be painted is empty"),
         (
             Masks(as_picture(photo(64, 32), "narrow.png")),
-            r"narrow\.png: a mask of 32×64 px does not fit a picture of 64×64 px",
+            r"narrow\.png: a mask of 32×64 px does not fit the photo '.+' of 64×64 px .make",
         ),
     ],
 )

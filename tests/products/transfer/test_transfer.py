@@ -415,7 +415,7 @@ def test_the_python_function(files: tuple[Path, Path], tmp_path: Path) -> None:
 
 
 def test_tiles_paint_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bound on memory changes rounding, not the picture; the recipe tells of the tiles."""
+    """A bound on memory changes rounding, not the picture; the recipe mentions the tiles."""
     monkeypatch.setattr(layout_module, "TILES_PX", (64, 32))
     monkeypatch.setattr(layout_module, "BASE_BYTES", 0.0)
     settings = TransferSettings(

@@ -1,0 +1,89 @@
+"""Match parts of the photo with similar parts of the style images.
+
+After the nearest-neighbour targets of Kolkin et al., "Neural Neighbor Style Transfer" (2022,
+arXiv:2203.13215). There, one position of the style takes the place of each position of the photo.
+Here, a softmax mixes the most similar ones, which leaves the style losses more freedom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.gradients.tiled import features_of
+from stylize.networks.vgg import VGG
+from stylize.settings.layers import MATCH_LAYERS
+
+# Where large forms find their places. Finer scales keep what is there.
+MATCHED_PX = 362
+
+# Relative to the sum of the style losses, at match 1. Chosen by eye.
+UNIT = 0.1
+
+# Differences of cosines that the softmax tells apart.
+_TEMPERATURE = 0.02
+
+_LEAST_NORM = 1e-6
+
+# The layer whose activations are the target.
+TARGET_LAYER = MATCH_LAYERS[-1]
+
+
+@torch.no_grad()
+def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Tensor, float]]) -> Tensor:
+    """Activations of the styles at ``TARGET_LAYER``, arranged like the photo.
+
+    Args:
+        vgg: gives at least ``MATCH_LAYERS``.
+        photo: ``(1, 3, H, W)`` in [0, 1], on the network's device.
+        styles: pixels like those of the photo, of any size, with their weights. Without any, the
+            photo is its own style.
+
+    Returns:
+        ``(1, C, h, w)``: at each position a mean over positions of the styles, weighted by how
+        similar their activations are to the photo's there. Similar means a large cosine after the
+        mean activation of each picture has been subtracted.
+    """
+    wanted, _ = _directions(vgg, photo)
+    styles = styles or [(photo, 1.0)]
+    found = [_directions(vgg, pixels) for pixels, _ in styles]
+    # Without any similarity, each style would contribute its weight, whatever its size.
+    chances = torch.cat(
+        [
+            directions.new_full((len(directions),), math.log(weight / len(directions)))
+            for (directions, _), (_, weight) in zip(found, styles, strict=True)
+        ]
+    )
+    cosines = wanted @ torch.cat([directions for directions, _ in found]).T
+    shares = (cosines / _TEMPERATURE + chances).softmax(1)
+    rows = shares @ torch.cat([rows for _, rows in found])
+    stride = vgg.strides()[TARGET_LAYER]
+    height, width = photo.shape[2] // stride, photo.shape[3] // stride
+    target = rows.T.reshape(1, -1, height, width).to(vgg.dtype)
+    return target.contiguous(memory_format=vgg.memory_format)
+
+
+def _directions(vgg: VGG, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalized centred activations of ``MATCH_LAYERS``, and those of ``TARGET_LAYER``.
+
+    Returns:
+        ``(positions, channels of all layers)`` and ``(positions, C)``, float32.
+    """
+    features = features_of(vgg, pixels, MATCH_LAYERS)
+    size = features[TARGET_LAYER].shape[2:]
+    parts = []
+    for name in MATCH_LAYERS:
+        each = F.interpolate(features[name].float(), size=size, mode="area")
+        centred = each - each.mean((2, 3), keepdim=True)
+        parts.append(centred / centred.norm(dim=1, keepdim=True).clamp_min(_LEAST_NORM))
+    joined = torch.cat(parts, 1)
+    joined = joined / joined.norm(dim=1, keepdim=True).clamp_min(_LEAST_NORM)
+    return _rows(joined), _rows(features[TARGET_LAYER].float())
+
+
+def _rows(features: Tensor) -> Tensor:
+    return features.flatten(2)[0].T
