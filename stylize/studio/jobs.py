@@ -267,6 +267,7 @@ class Jobs:
         places = sorted(each.place for each in waiting)
         for each, place in zip(waiting, places, strict=True):
             each.place = place
+        for each in waiting:  # all have their places by now, so each knows its position
             self._changed(each)
 
     def warm(self, known: Known) -> None:

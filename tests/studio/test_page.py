@@ -325,21 +325,26 @@ def test_keys_alone_make_a_picture(page: Page) -> None:
     def press(*keys: str) -> None:
         ActionChains(page.driver).send_keys(*keys).perform()
 
+    def replace_by(text: str) -> None:
+        keys = ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("a")
+        keys.key_up(Keys.CONTROL).send_keys(text).perform()
+
     def tab_to(label: str) -> None:
         for _ in range(200):
             press(Keys.TAB)
             focused = page.driver.switch_to.active_element
-            if label in (focused.get_attribute("aria-label") or focused.text):
+            if label in (focused.get_attribute("aria-label") or focused.get_attribute("id")):
                 return
         raise AssertionError(f"Tab never reached {label}")
 
     press("a")
-    page.until(lambda: page.one("#setting-steps").is_displayed())
-    tab_to("Find a setting")
-    press("final steps", Keys.TAB)
-    page.set("size", "64")
-    page.set("steps", 2)
-    page.one("#drawer-back").send_keys(Keys.ENTER)
+    for name, value in (("size", "64"), ("steps", "2")):
+        tab_to("Find a setting")
+        replace_by(name)
+        tab_to(f"setting-{name}")
+        replace_by(value)
+    tab_to("Back")
+    press(Keys.ENTER)
     tab_to("Sample: Coffee")
     press(Keys.ENTER)
     page.until(lambda: page.text(".photo-card p") == "coffee.jpg")
