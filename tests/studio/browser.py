@@ -158,10 +158,13 @@ class Studio:
 
     def cancel_all(self) -> None:
         """End what a test left running, as any program can."""
-        for job in self._ask("jobs")["jobs"]:
+        for job in self.jobs():
             if job["state"] in ("queued", "running", "stopping"):
                 with suppress(HTTPError):  # over by now
                     self._ask(f"jobs/{job['id']}/cancel", b"")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        return list(self._ask("jobs")["jobs"])
 
     def _ask(self, path: str, body: bytes | None = None) -> Any:
         place, token = self.address.split("/#token=")
@@ -172,11 +175,15 @@ class Studio:
     def kill(self) -> None:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self._close()
 
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(30)
+        self._close()
+
+    def _close(self) -> None:
         if self.process.stdout:
             self.process.stdout.close()
 

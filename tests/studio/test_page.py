@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,41 @@ def test_two_pages_go_on_after_the_server_was_killed_in_the_middle(
         for page in pages:
             page.close()
         server.stop()
+
+
+def test_thirty_quick_changes_leave_one_run_with_the_last_value(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    endless(page, photo, style)
+    for value in range(30, 60):
+        page.script(
+            "const [slider, value] = arguments; slider.value = value;"
+            "slider.dispatchEvent(new Event('input', {bubbles: true}))",
+            page.one("#strength"),
+            value,
+        )
+        time.sleep(0.06)  # half the time that the page waits for more changes
+
+    def unfinished() -> list[dict[str, Any]]:
+        return [each for each in studio.jobs() if each["state"] in ("queued", "running")]
+
+    def strengths() -> list[float]:
+        return [each["request"]["settings"].get("strength") for each in unfinished()]
+
+    page.until(lambda: strengths() == [59])
+    page.until(lambda: "%" in page.state())
+    assert len(unfinished()) == 1
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.click("#all-button")
+    nameless = page.script("""
+        return [...document.querySelectorAll("button, input, select, textarea")]
+          .filter((each) => each.checkVisibility() && each.type !== "file")
+          .filter((each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length))
+          .map((each) => each.outerHTML)
+    """)
+    assert nameless == []
 
 
 def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, tmp_path: Path) -> None:
