@@ -43,6 +43,7 @@ PAGES = [
     "tunnel,--help",
     "explore,transfer,--help",
     "batch,transfer,--help",
+    "studio,--help",
     "inspect,feature,--help",
     "replay,--help",
     "resume,--help",

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylize.cli.messages import echo, emit, say
-from stylize.cli.progress import Meter, Work, bars_shown
+from stylize.cli.progress import Meter, bars_shown
 from stylize.cli.requests import Messages
 from stylize.cli.run import emit_start, estimate_of
 from stylize.errors import StylizeError, UsageError
 from stylize.networks.models import find_model
+from stylize.planning.progress import Work
 
 if TYPE_CHECKING:
     from stylize.batches.local import Outcome

@@ -31,6 +31,7 @@ COMMANDS = {
         "video": "Paint a clip, or dream on it, without flicker.",
         "tunnel": "Make an endless-zoom DeepDream video.",
         "batch": "Process whole folders of photos.",
+        "studio": "Open a local page on which you see the painting grow.",
     },
     "Choose and repeat": {
         "explore": "Make contact sheets to choose from.",

@@ -282,24 +282,27 @@ def open_viewer(path: Path) -> None:
 
     click.launch would mix what the viewer prints with our stdout, and not notice that it failed.
     """
-    file = os.path.abspath(path)
+    if not opened_on_desktop(os.path.abspath(path)):
+        say(f"no viewer could open {path}")
+
+
+def opened_on_desktop(target: str) -> bool:
+    """Whether the desktop could open a file or an address."""
     try:
         if sys.platform == "win32":
-            os.startfile(file)
-            return
+            os.startfile(target)
+            return True
         opener = "open" if sys.platform == "darwin" else "xdg-open"
         null = subprocess.DEVNULL
         viewer = subprocess.Popen(
-            [opener, file], stdin=null, stdout=null, stderr=null, start_new_session=True
+            [opener, target], stdin=null, stdout=null, stderr=null, start_new_session=True
         )
-        failed = viewer.wait(_VIEWER_S) != 0
+        return viewer.wait(_VIEWER_S) == 0
     except subprocess.TimeoutExpired:
-        failed = False  # it is open, and stays so
-        viewer.returncode = 0  # nobody waits for it any more
+        viewer.returncode = 0  # it is open, and nobody waits for it any more
+        return True
     except OSError:
-        failed = True
-    if failed:
-        say(f"no viewer could open {path}")
+        return False
 
 
 # A desktop hands the file to its viewer and returns at once; without one, the viewer is started.

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from stylize.cli import progress
-from stylize.cli.progress import Meter, Work, clock_time, step_meter
+from stylize.cli.progress import Meter, clock_time, step_meter
 from stylize.cli.requests import Messages
+from stylize.planning.progress import Work
 from stylize.settings.schedule import Scale
 from tests.cli.conftest import QUICK, Run, iterate, program
 from tests.cli.test_terminals import on_terminal, posix

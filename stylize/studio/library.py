@@ -1,0 +1,451 @@
+"""The pictures that a server knows: uploads, samples, and the results in its folder. No torch.
+
+Each is known by the SHA-256 of its file. A database in the folder's state remembers which file that
+is and what it says of itself; a file counts only as long as it is as it was when it was read.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import stat
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from stylize.batches.gallery import thumbnail
+from stylize.batches.records import make_folder, state_folder
+from stylize.errors import StylizeError
+from stylize.images.atomic import move_without_replacing, numbered_names, refusals_named
+from stylize.images.metadata import read_recipe
+from stylize.images.names import safe_name, shortened
+from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, recognise
+from stylize.images.orientation import is_sideways
+from stylize.studio.work import Source
+
+INPUTS = "inputs"
+
+MAX_UPLOAD_BYTES = 128 * 1024**2
+
+THUMBNAIL_PX, VIEW_PX, MOST_VIEW_PX = 320, 1600, 4096
+
+# Suffix and media type of what is read, by the names of :func:`stylize.images.open.recognise`.
+_KINDS = {
+    "PNG": (".png", "image/png"),
+    "JPEG": (".jpg", "image/jpeg"),
+    "WEBP": (".webp", "image/webp"),
+    "TIFF": (".tiff", "image/tiff"),
+    "GIF": (".gif", "image/gif"),
+    "BMP": (".bmp", "image/bmp"),
+    "AVIF": (".avif", "image/avif"),
+    "HEIF": (".heic", "image/heic"),
+}
+
+# Camera raw has many suffixes, and no type that a browser shows.
+_RAW = (".raw", "application/octet-stream")
+
+_SUFFIXES = (*(suffix for suffix, _ in _KINDS.values()), ".jpeg", ".tif", ".heif")
+
+# Files of the folder that are looked at for the history.
+_MOST_FILES = 20_000
+
+_STEM_BYTES = 60
+
+# In memory, some 15 kB each.
+_MOST_THUMBNAILS = 300
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pictures (
+    id TEXT, path TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, type TEXT,
+    mtime_ns INTEGER, bytes INTEGER, recipe TEXT, notes TEXT);
+CREATE INDEX IF NOT EXISTS ids ON pictures (id);
+CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, place REAL, document TEXT);
+"""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A picture.
+
+    Attributes:
+        id: SHA-256 of the file.
+        path: of the file, absolute.
+        name: what people call it.
+        width, height: in pixels, upright.
+        type: media type.
+        mtime: when the file was written, Unix seconds.
+        recipe: inside it, unchecked; None if there is none.
+        notes: on how it was read.
+    """
+
+    id: str
+    path: Path
+    name: str
+    width: int
+    height: int
+    type: str
+    mtime: float
+    recipe: Mapping[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The description for the API."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "width": self.width,
+            "height": self.height,
+            "type": self.type,
+            "has_recipe": self.recipe is not None,
+            "notes": list(self.notes),
+        }
+
+    @property
+    def source(self) -> Source:
+        """The description for the engine."""
+        return Source(self.id, self.path, self.name)
+
+
+@cache
+def samples_directory() -> Path:
+    """Find the folder of the samples: in the package, or next to it in a checkout."""
+    package = Path(str(resources.files("stylize")))
+    packaged = package / "_samples"
+    return packaged if packaged.is_dir() else package.resolve().parent / "samples"
+
+
+class Database:
+    """The SQLite file of a folder, for one process.
+
+    Args:
+        path: of the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with refusals_named(path):
+            make_folder(path.parent)
+        self._lock = threading.Lock()
+        try:
+            self._open(path)
+        except sqlite3.DatabaseError:  # damaged: an index and a queue can be begun anew
+            path.unlink(missing_ok=True)
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._connection.executescript(_SCHEMA)
+
+    def read(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        with self._lock:
+            return self._connection.execute(query, tuple(values)).fetchall()
+
+    def write(self, query: str, values: Iterable[Any] = ()) -> None:
+        """Change rows.
+
+        Raises:
+            OSError: the disk is full, or the system refuses.
+        """
+        with self._lock, _disk_errors(), self._connection:
+            self._connection.execute(query, tuple(values))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        number = errno.ENOSPC if "full" in str(error) else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
+
+
+class Library:
+    """The pictures of a folder, and the samples.
+
+    Args:
+        folder: absolute.
+        database: of this folder.
+    """
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.folder = folder
+        self._database = database
+        self._scanning = threading.Lock()
+        self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+
+    @property
+    def incoming(self) -> Path:
+        """The folder for uploads that may not be pictures."""
+        folder = studio_folder(self.folder) / "incoming"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def add(self, file: Path, name: str, *, sha256: str | None = None) -> Known:
+        """Keep an uploaded file whose header is that of a picture; :meth:`check` reads the rest.
+
+        Args:
+            file: an upload in :attr:`incoming`; moved, or removed.
+            name: what the sender calls it; a label, from which a safe file name is made.
+            sha256: of the file, if it is known.
+
+        Raises:
+            PictureError: it is no picture, or too large.
+            OutputError: the system refuses.
+        """
+        label = _label(name)
+        sha256 = sha256 or _digest(file)
+        known = self.find(sha256)
+        if known is not None:
+            file.unlink()
+            return known
+        values = _examined(file, label)
+        suffix = _suffix(file, label)
+        stem = re.sub(r"[^\w.-]+", "-", Path(label).stem).strip("-.") or "picture"
+        tail = f"-{sha256[:8]}{suffix}"
+        target = self.folder / INPUTS / shortened(safe_name(stem), _STEM_BYTES, tail=tail)
+        with refusals_named(target):
+            make_folder(target.parent)
+            for free in numbered_names(target):
+                with suppress(FileExistsError):
+                    move_without_replacing(file, free)
+                    break
+        return self._record(free, sha256, label, values)
+
+    def check(self, known: Known) -> None:
+        """Decode an upload, which is removed if it is damaged.
+
+        Raises:
+            PictureError: it is.
+        """
+        try:
+            self.thumbnail(known)
+        except StylizeError:
+            if known.path.parent == self.folder / INPUTS:
+                known.path.unlink(missing_ok=True)
+            raise
+
+    def found(self, path: Path, sha256: str) -> Known:
+        """Take in a file that the engine has written.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        return self._record(path, sha256, path.name, _examined(path, path.name))
+
+    def find(self, sha256: str) -> Known | None:
+        """Find a picture by its id; None if its file is gone."""
+        rows = self._database.read("SELECT * FROM pictures WHERE id = ?", [sha256])
+        for row in rows:
+            if (known := self._known(row)) is not None:
+                return known
+        sample = _samples().get(sha256)
+        if sample is not None:
+            return sample
+        return None
+
+    def search(self, sha256: str) -> Known | None:
+        """Find a picture by its id, also among files that are new in the folder."""
+        known = self.find(sha256)
+        if known is None:
+            self.scan()
+            known = self.find(sha256)
+        return known
+
+    def thumbnail(self, known: Known) -> bytes:
+        """Make a small JPEG of a picture, or take it from memory.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        return self._thumbnails.get(known.id) or self._keep_thumbnail(
+            known.id, known.path, known.name
+        )
+
+    def _keep_thumbnail(self, sha256: str, path: Path, name: str) -> bytes:
+        made = self._thumbnails[sha256] = thumbnail(path, THUMBNAIL_PX, name=name)
+        if len(self._thumbnails) > _MOST_THUMBNAILS:
+            self._thumbnails.popitem(last=False)
+        return made
+
+    def samples(self, kind: str) -> list[Known]:
+        """List the samples of a kind: ``photos``, ``styles`` or ``masks``."""
+        return [each for each in _samples().values() if each.path.parent.name == kind]
+
+    def results(self) -> list[Known]:
+        """List the pictures with recipes, the newest first."""
+        self.scan()
+        rows = self._database.read(
+            "SELECT * FROM pictures WHERE recipe IS NOT NULL ORDER BY mtime_ns DESC"
+        )
+        found = [self._known(row) for row in rows if not str(row[1]).startswith(f"{INPUTS}/")]
+        return [each for each in found if each is not None]
+
+    def scan(self) -> None:
+        """Look for files that are new or gone, whoever wrote or removed them."""
+        with self._scanning:
+            rows = self._database.read("SELECT path, mtime_ns, bytes FROM pictures")
+            before = {str(path): (mtime, size) for path, mtime, size in rows}
+            present = set()
+            for path in _pictures_in(self.folder):
+                relative = path.relative_to(self.folder).as_posix()
+                with suppress(OSError, StylizeError, ValueError):
+                    status = path.stat()
+                    present.add(relative)
+                    if before.get(relative) != (status.st_mtime_ns, status.st_size):
+                        self._record(path, _digest(path), path.name, _examined(path, path.name))
+            for gone in before.keys() - present:
+                self._database.write("DELETE FROM pictures WHERE path = ?", [gone])
+
+    def _record(self, path: Path, sha256: str, name: str, values: Mapping[str, Any]) -> Known:
+        status = path.stat()
+        relative = path.relative_to(self.folder).as_posix()
+        row = (
+            sha256,
+            relative,
+            name,
+            values["width"],
+            values["height"],
+            values["type"],
+            status.st_mtime_ns,
+            status.st_size,
+            values["recipe"],
+            json.dumps(values["notes"]),
+        )
+        self._database.write(f"INSERT OR REPLACE INTO pictures VALUES ({','.join('?' * 10)})", row)
+        return _of_row(row, path)
+
+    def _known(self, row: tuple[Any, ...]) -> Known | None:
+        """Read a row; None if the file has changed or a link leads out of the folder."""
+        path = self.folder / str(row[1])
+        try:
+            status = path.stat()
+            inside = Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self.folder))
+        except OSError:
+            return None
+        same = (status.st_mtime_ns, status.st_size) == (row[6], row[7])
+        return _of_row(row, path) if same and inside and stat.S_ISREG(status.st_mode) else None
+
+
+def studio_folder(folder: Path) -> Path:
+    """Return the folder for the queue, the index and the cells of sheets."""
+    return state_folder(folder) / "studio"
+
+
+def _of_row(row: tuple[Any, ...], path: Path) -> Known:
+    recipe = json.loads(row[8]) if row[8] else None
+    notes = tuple(json.loads(row[9]))
+    return Known(row[0], path, row[2], row[3], row[4], row[5], row[6] / 1e9, recipe, notes)
+
+
+@cache
+def _samples() -> dict[str, Known]:
+    found: dict[str, Known] = {}
+    for kind in ("photos", "styles", "masks"):
+        for path in sorted((samples_directory() / kind).glob("*.[jp][pn]g")):
+            values = _examined(path, path.name)
+            known = Known(
+                _digest(path),
+                path,
+                path.name,
+                values["width"],
+                values["height"],
+                values["type"],
+                path.stat().st_mtime,
+                None,
+            )
+            found[known.id] = known
+    return found
+
+
+def _pictures_in(folder: Path) -> Iterator[Path]:
+    """Yield the picture files of a folder and its subfolders, except hidden ones."""
+    count = 0
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for name in sorted(files):
+            if name.startswith(".") or not name.lower().endswith(_SUFFIXES):
+                continue
+            path = Path(parent, name)
+            if path.is_symlink() or not path.is_file():
+                continue
+            count += 1
+            if count > _MOST_FILES:
+                return
+            yield path
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _label(name: str) -> str:
+    """Make text to show of what a sender calls a file."""
+    last = re.split(r"[/\\]", name)[-1]
+    return printable(last)[:200] or "picture"
+
+
+def _kind(file: Path) -> tuple[str, str]:
+    with file.open("rb") as stream:
+        kind = recognise(stream.read(HEAD_BYTES))
+    return _KINDS.get(kind or "", _RAW)
+
+
+def _suffix(file: Path, label: str) -> str:
+    suffix, _ = _kind(file)
+    own = Path(label).suffix.lower()
+    is_raw = suffix in (_RAW[0], ".tiff")
+    return own if is_raw and re.fullmatch(r"\.[a-z0-9]{2,4}", own) else suffix
+
+
+def _examined(file: Path, label: str) -> dict[str, Any]:
+    """Read size, type and recipe of a picture.
+
+    Raises:
+        PictureError: it is no picture, damaged, or too large.
+        MissingExtraError: its format needs a library that is not installed.
+    """
+    with opened(file, title=label, max_pixels=pixel_limit()) as image:
+        width, height = reversed(image.size) if is_sideways(image) else image.size
+    recipe: str | None = None
+    with suppress(StylizeError):
+        recipe = read_recipe(file)
+    return {
+        "width": width,
+        "height": height,
+        "type": _kind(file)[1],
+        "recipe": recipe,
+        "notes": [],
+    }
+
+
+def view(known: Known, side_px: int, format: str) -> bytes:
+    """Encode a picture anew, upright and in sRGB, over white.
+
+    Args:
+        known: the picture.
+        side_px: the long side at most.
+        format: ``png``, which is exact, or ``jpeg``.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    return thumbnail(known.path, side_px, name=known.name, format=format)

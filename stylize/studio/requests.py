@@ -1,0 +1,342 @@
+"""Jobs as programs ask for them: JSON documents, checked without opening a picture. No torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from stylize.errors import SettingError, UnknownNameError, UsageError, quoted
+from stylize.networks.layer_expressions import parse_targets
+from stylize.networks.models import find_model
+from stylize.settings.dream import DreamSettings, with_photo
+from stylize.settings.execution import Execution
+from stylize.settings.fields import from_document
+from stylize.settings.masks import KEEP, kept_part
+from stylize.settings.presets import (
+    DEFAULTS,
+    PRODUCTS,
+    Preset,
+    check_layers,
+    preset_directory,
+    preset_names,
+    read_preset,
+)
+from stylize.settings.transfer import TransferSettings
+
+ID = re.compile(r"[0-9a-f]{64}")
+
+_COMMON = ("kind", "preset", "photo", "mask", "settings", "execution", "live", "session")
+
+# The keys of a request by kind, in the order in which a recall writes them.
+KEYS = {
+    "transfer": (*_COMMON, "styles", "start", "keep", "regions"),
+    "dream": (*_COMMON, "guide"),
+}
+
+_SHEET_KEYS = ("of", "try", "values", "layer", "count")
+
+TRIES = {
+    "transfer": ("presets", "strengths", "styles"),
+    "dream": ("presets", "strengths", "channels"),
+}
+
+# What a sheet varies by default, its cells' size, and the most cells.
+STRENGTHS = {"transfer": (20, 35, 50, 65, 80), "dream": (30, 60, 90, 150, 300)}
+CELL_SIZE = "256"
+CHANNELS, MOST_CELLS = 12, 60
+
+_SESSION = re.compile(r"[\w-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region of the photo, by the ids of its pictures.
+
+    Attributes:
+        mask: white in the region; or, with ``colour``, a map in which each region has one colour.
+        style: None leaves the region unpainted.
+        colour: such as ``#ff0000``.
+    """
+
+    mask: str
+    style: str | None
+    colour: str | None = None
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A transfer or a dream, checked; pictures are named by their ids.
+
+    Attributes:
+        preset: what ``settings`` are based on.
+        styles: style images of the whole picture.
+        start: the picture to start from.
+        guide: of a dream.
+        mask: white where the picture changes.
+        regions: with styles of their own, or kept.
+    """
+
+    preset: Preset
+    settings: TransferSettings | DreamSettings
+    execution: Execution
+    photo: str | None
+    styles: tuple[str, ...] = ()
+    start: str | None = None
+    guide: str | None = None
+    mask: str | None = None
+    regions: tuple[Region, ...] = ()
+
+    def inputs(self) -> Iterator[tuple[str, str]]:
+        """Yield role and id of each picture, as in a recipe."""
+        if self.photo is not None:
+            yield "content", self.photo
+        yield from (("style", style) for style in self.styles)
+        for role in ("start", "guide", "mask"):
+            if (picture := getattr(self, role)) is not None:
+                yield role, picture
+        for number, each in enumerate(self.regions, 1):
+            yield f"region {number}" + (f" {each.colour}" if each.colour else ""), each.mask
+            if each.style is not None:
+                yield f"region {number} style", each.style
+
+
+def read_request(document: Mapping[str, Any]) -> JobRequest:
+    """Check a request for a transfer or a dream.
+
+    Raises:
+        UsageError: it makes no sense; says why.
+    """
+    kind = _choice(document, "kind", KEYS)
+    _require_known(document, KEYS[kind])
+    session = document.get("session")
+    if session is not None and not (isinstance(session, str) and _SESSION.fullmatch(session)):
+        raise SettingError("session is not a word of up to 64 letters and digits")
+    if not isinstance(document.get("live", False), bool):
+        raise SettingError("live is not true or false")
+    photo = _picture(document, "photo")
+    said = {**_table(document, "settings")}
+    styles = _pictures(document, "styles")
+    start = _picture(document, "start")
+    if start is not None:
+        said["init"] = "file"
+    preset = _preset(kind, document.get("preset"))
+    if kind == "dream":
+        said = with_photo(photo, said)
+    request = JobRequest(
+        preset,
+        preset.apply(said),
+        from_document(Execution, _table(document, "execution")),
+        photo,
+        styles,
+        start,
+        _picture(document, "guide"),
+        _picture(document, "mask"),
+        tuple(_regions(document)),
+    )
+    _check(request)
+    return request
+
+
+def _check(request: JobRequest) -> None:
+    """Check that settings and pictures fit together."""
+    settings = request.settings
+    if kept_part(settings) is not None and request.mask is not None:
+        raise SettingError(
+            "a mask cannot be combined with subject or background", hint="leave one of them out"
+        )
+    if isinstance(settings, TransferSettings):
+        if request.photo is None:
+            raise UsageError("there is no photo", hint="choose a photo")
+        own = sum(each.style is not None for each in request.regions)
+        if not request.styles and not own:
+            raise UsageError("there is no style image", hint="choose at least one")
+        settings.check_styles(len(request.styles), regions=own)
+        if settings.init == "file" and request.start is None:
+            raise SettingError("init is file, but there is no picture to start from")
+    else:
+        if request.photo is None and settings.from_noise is None:
+            raise UsageError("nothing to dream on", hint="choose a photo, or set from_noise")
+        if request.photo is not None and settings.from_noise is not None:
+            raise SettingError("from_noise needs no photo", hint="leave one of them out")
+        if request.photo is None and kept_part(settings) is not None:
+            raise SettingError("noise has no subject", hint="leave subject and background out")
+    check_layers(settings, find_model(settings.network).architecture)
+
+
+@dataclass(frozen=True)
+class SheetRequest:
+    """Many small pictures to choose from.
+
+    Attributes:
+        cells: label and request of each; the requests have no size.
+        size: of each picture.
+        layer, count: of channels, which only the engine can find; there is one cell then, the base.
+    """
+
+    cells: tuple[tuple[str, Mapping[str, Any]], ...]
+    size: str
+    layer: str | None = None
+    count: int = CHANNELS
+
+
+def read_sheet(document: Mapping[str, Any], names: Mapping[str, str] | None = None) -> SheetRequest:
+    """Check a request for a sheet, and each of its cells.
+
+    Args:
+        document: untrusted.
+        names: of pictures by their ids, for labels.
+
+    Raises:
+        UsageError: it makes no sense; says why.
+    """
+    of = _choice(document, "of", KEYS)
+    _require_known(document, (*KEYS[of], *_SHEET_KEYS))
+    wanted = _choice(document, "try", TRIES[of])
+    base = {key: value for key, value in document.items() if key not in _SHEET_KEYS}
+    base["kind"] = of
+    settings = dict(_table(document, "settings"))
+    size = settings.pop("size", CELL_SIZE)
+    base["settings"] = settings
+    for key in ("live", "session"):
+        base.pop(key, None)
+    if wanted == "channels":
+        layer, count = document.get("layer", "conv4_3"), document.get("count", CHANNELS)
+        if not isinstance(layer, str) or len(targets := parse_targets(layer)) != 1:
+            raise SettingError(f"layer: {quoted(layer)} is not one layer")
+        if targets[0].channels is not None:
+            raise SettingError(f"layer: '{layer}' has channels already", hint="name a whole layer")
+        if type(count) is not int or not 1 <= count <= MOST_CELLS:
+            raise SettingError(f"count is not 1 to {MOST_CELLS}")
+        settings["layers"] = layer
+        _small(base, size)
+        return SheetRequest(((layer, base),), str(size), layer, count)
+    cells = tuple(_cells(wanted, of, base, document, names or {}))
+    if not 1 <= len(cells) <= MOST_CELLS:
+        raise UsageError(f"{len(cells)} cells", hint=f"a sheet has 1 to {MOST_CELLS}")
+    for _, cell in cells:
+        _small(cell, size)
+    return SheetRequest(cells, str(size))
+
+
+def _small(cell: Mapping[str, Any], size: Any) -> JobRequest:
+    return read_request(sized(cell, size))
+
+
+def sized(cell: Mapping[str, Any], size: Any) -> dict[str, Any]:
+    """Return the request of a cell at a size."""
+    return {**cell, "settings": {**cell.get("settings", {}), "size": size}}
+
+
+def _cells(
+    wanted: str,
+    of: str,
+    base: Mapping[str, Any],
+    document: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    if wanted == "presets":
+        for name in preset_names(of):
+            yield name, {**base, "preset": name}
+    elif wanted == "strengths":
+        values = document.get("values", STRENGTHS[of])
+        if not isinstance(values, list | tuple):
+            raise SettingError("values is not a list of numbers")
+        for value in values:
+            settings = {**base["settings"], "strength": value}
+            yield f"strength {value}", {**base, "settings": settings}
+    else:
+        for style in _pictures(document, "styles"):
+            one = {**base["settings"]}
+            for key in ("style_weights", "style_parts"):
+                one.pop(key, None)
+            yield names.get(style, style[:8]), {**base, "styles": [style], "settings": one}
+
+
+def _preset(kind: str, name: Any) -> Preset:
+    """Find a built-in preset; a request names no file."""
+    name = DEFAULTS[kind] if name is None else name
+    if not isinstance(name, str) or name not in preset_names(kind):
+        raise UnknownNameError("preset", str(name), preset_names(kind))
+    return read_preset(preset_directory() / kind / f"{name}.toml", kind)
+
+
+def _regions(document: Mapping[str, Any]) -> Iterator[Region]:
+    entries = document.get("regions") or ()
+    if not isinstance(entries, list | tuple):
+        raise SettingError("regions is not a list")
+    keep = _picture(document, "keep")
+    if keep is not None:
+        yield Region(keep, None)
+    for entry in entries:
+        if not isinstance(entry, Mapping):
+            raise SettingError("regions: an entry is not an object")
+        _require_known(entry, ("mask", "style", "colour"))
+        mask, style, colour = _picture(entry, "mask"), entry.get("style"), entry.get("colour")
+        if mask is None or style is None:
+            raise SettingError("regions: an entry needs a mask and a style, or keep as its style")
+        if colour is not None and not isinstance(colour, str):
+            raise SettingError("regions: colour is not a text such as '#ff0000'")
+        yield Region(mask, None if style == KEEP else _picture(entry, "style"), colour)
+
+
+def _choice(
+    document: Mapping[str, Any], key: str, choices: Mapping[str, Any] | tuple[str, ...]
+) -> str:
+    value = document.get(key)
+    if not isinstance(value, str) or value not in choices:
+        raise UnknownNameError(f"value of '{key}'", str(value), choices)
+    return value
+
+
+def _require_known(document: Mapping[str, Any], keys: tuple[str, ...]) -> None:
+    for key in document:
+        if key not in keys:
+            raise UnknownNameError("key", str(key), keys)
+
+
+def _table(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = document.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{key} is not an object")
+    return value
+
+
+def _picture(document: Mapping[str, Any], key: str) -> str | None:
+    value = document.get(key)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not ID.fullmatch(value):
+        raise SettingError(f"{key}: {quoted(value)} is not the id of a picture")
+    return value
+
+
+def _pictures(document: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    values = document.get(key) or ()
+    if not isinstance(values, list | tuple):
+        raise SettingError(f"{key} is not a list")
+    found = [_picture({key: value}, key) for value in values]
+    return tuple(each for each in found if each is not None)
+
+
+def changed_from_preset(request: JobRequest) -> dict[str, Any]:
+    """List the settings that differ from the preset, as plain data; None where one is unset."""
+    base = request.preset.apply(with_photo(request.photo, {}) if _is_dream(request) else {})
+    found: dict[str, Any] = {}
+    for each in fields(request.settings):
+        value = getattr(request.settings, each.name)
+        if value != getattr(base, each.name):
+            plain = list(value) if isinstance(value, tuple) else value
+            found[each.name] = dict(value) if each.type == "LayerWeights" else plain
+    # Of two ways to say the same, only the one that holds.
+    for name, other in getattr(type(request.settings), "ALTERNATIVES", {}).items():
+        if found.get(name) is not None and found.get(other, 0) is None:
+            del found[other]
+    return found
+
+
+def _is_dream(request: JobRequest) -> bool:
+    return isinstance(request.settings, PRODUCTS["dream"])

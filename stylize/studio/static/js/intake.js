@@ -1,0 +1,206 @@
+// How pictures come in: dropped, pasted, chosen, or recalled with their settings.
+
+import { api } from "./api.js";
+import { el, icon, say } from "./dom.js";
+import { change, draft, on, server, setStyles } from "./state.js";
+import { show } from "./stage.js";
+
+const PICTURE = "application/x-stylize-picture";
+const ROLES = { photo: "Use as photo", style: "Use as style image", recall: "Recall its settings" };
+
+let wanted = { role: "photo", then: null };
+
+/** Let the user choose files for "photo", "style", "guide" or "region". */
+export function pickFiles(role, then = null) {
+  const input = document.getElementById("file-input");
+  wanted = { role, then };
+  input.multiple = role === "style";
+  input.value = "";
+  input.click();
+}
+
+/** Upload files, and use them. */
+export async function addFiles(files, role) {
+  const pictures = [];
+  for (const file of files) {
+    try {
+      const limit = server.status?.limits.upload_bytes ?? Infinity;
+      if (file.size > limit) {
+        say(`${file.name} is too large: at most ${Math.floor(limit / 2 ** 20)} MB.`, { bad: true });
+        continue;
+      }
+      pictures.push(await api.upload(file));
+    } catch (error) {
+      say(`${file.name}: ${error.words ?? error}`, { bad: true });
+    }
+  }
+  await usePictures(pictures, role);
+  return pictures;
+}
+
+/** Use uploaded pictures or results in a role. */
+export async function usePictures(pictures, role) {
+  if (!pictures.length) return;
+  const [first] = pictures;
+  if (role === "recall") {
+    if (first.has_recipe === false) say(`${first.name} was not made by stylize: it carries no recipe.`, { bad: true });
+    else await recall(first.id);
+    return;
+  }
+  if (role === "guide") change({ guide: first });
+  if (role === "style") {
+    const fresh = pictures.filter(({ id }) => !draft.styles.some((each) => each.id === id));
+    setStyles([...draft.styles, ...fresh]);
+  }
+  if (role === "photo") {
+    const { from_noise: _, ...dream } = draft.settings.dream;
+    change({ photo: first, settings: { ...draft.settings, dream } });
+    if (first.has_recipe) {
+      say("This picture was made by stylize.", { action: { words: ROLES.recall, run: () => recall(first.id) }, seconds: 9 });
+    }
+  }
+  for (const note of pictures.flatMap((each) => each.notes ?? [])) say(note);
+  show({ type: "live" });
+}
+
+/** Take over settings and inputs of a picture made by stylize. */
+export async function recall(id) {
+  try {
+    const { request, missing: lost } = await api.recall(id);
+    await applyRequest(request);
+    if (lost.length) say(`Not found here: ${lost.map((each) => each.name ?? each.role).join(", ")}. Add it again.`, { bad: true });
+    else say("Settings and inputs recalled.");
+  } catch (error) {
+    say(error.words ?? String(error), { bad: true });
+  }
+}
+
+/** Make the draft what a job request says. */
+export async function applyRequest(request, { keepSize = false } = {}) {
+  const { kind } = request;
+  const load = (each) => (each ? api.picture(each) : null);
+  const [photo, styles, guide] = await Promise.all([
+    load(request.photo), Promise.all((request.styles ?? []).map(load)), load(request.guide),
+  ]);
+  const regions = await Promise.all((request.regions ?? []).filter((each) => !each.colour).map(async ({ mask, style }) => (
+    { use: style === "keep" ? style : await api.picture(style), mask }
+  )));
+  if (request.mask) regions.push({ use: "paint", mask: request.mask });
+  if (request.keep) regions.push({ use: "keep", mask: request.keep });
+  const settings = { ...request.settings };
+  if (keepSize) {
+    delete settings.size;
+    if ("size" in draft.settings[kind]) settings.size = draft.settings[kind].size;
+  }
+  change({
+    kind,
+    photo: photo ?? (kind === "dream" && settings.from_noise ? null : draft.photo),
+    ...(kind === "transfer" && { styles }),
+    ...(kind === "dream" && { guide }),
+    mask: regions.length && photo ? { photo: photo.id, regions } : null,
+    preset: { ...draft.preset, [kind]: request.preset ?? null },
+    settings: { ...draft.settings, [kind]: settings },
+    execution: request.execution ?? {},
+  });
+  show({ type: "live" });
+}
+
+/** Let a picture of the page be dragged. */
+export function draggable(node, picture) {
+  node.draggable = true;
+  node.addEventListener("dragstart", (event) => {
+    event.dataTransfer.setData(PICTURE, JSON.stringify(picture));
+    event.dataTransfer.effectAllowed = "copy";
+  });
+}
+
+function carriesPictures(event) {
+  const types = event.dataTransfer?.types ?? [];
+  return types.includes("Files") || types.includes(PICTURE);
+}
+
+async function takeDrop(event, role) {
+  const own = event.dataTransfer.getData(PICTURE);
+  if (own) await usePictures([JSON.parse(own)], role);
+  else await addFiles([...event.dataTransfer.files], role);
+}
+
+function startDrops() {
+  const veil = document.getElementById("drop-veil");
+  const icons = { photo: "image", style: "brush", recall: "recall" };
+  veil.append(...Object.entries(ROLES).map(([role, text]) =>
+    el("div", { "data-drop": role }, el("span", {}, icon(icons[role]), text))));
+  let timer = null;
+  const hide = () => {
+    veil.hidden = true;
+    for (const each of document.querySelectorAll("[data-drop].over")) each.classList.remove("over");
+  };
+  document.addEventListener("dragover", (event) => {
+    if (!carriesPictures(event)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    const target = event.target.closest?.("[data-drop]");
+    // Over a drop zone of the page the zone itself lights up; elsewhere the veil offers all roles.
+    if (!target || !veil.hidden) veil.hidden = false;
+    for (const each of document.querySelectorAll("[data-drop].over")) if (each !== target) each.classList.remove("over");
+    target?.classList.add("over");
+    clearTimeout(timer);
+    timer = setTimeout(hide, 400); // dragover comes all the time while something is dragged
+  });
+  document.addEventListener("drop", (event) => {
+    if (!carriesPictures(event)) return;
+    event.preventDefault();
+    clearTimeout(timer);
+    hide();
+    const role = event.target.closest?.("[data-drop]")?.dataset.drop;
+    const files = [...event.dataTransfer.files];
+    takeDrop(event, role ?? (files.length ? guess() : "recall"));
+  });
+}
+
+/** What a picture is for that comes without saying so. */
+function guess() {
+  return draft.photo && draft.kind === "transfer" ? "style" : "photo";
+}
+
+function startPaste() {
+  document.addEventListener("paste", async (event) => {
+    const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+    if (!files.length) return;
+    event.preventDefault();
+    const role = guess();
+    const [picture] = await addFiles(files, role);
+    if (picture && role === "style") {
+      say("Pasted as a style image.", {
+        action: {
+          words: ROLES.photo,
+          run: () => {
+            setStyles(draft.styles.filter(({ id }) => id !== picture.id));
+            usePictures([picture], "photo");
+          },
+        },
+      });
+    }
+  });
+}
+
+export function startIntake() {
+  const input = document.getElementById("file-input");
+  input.addEventListener("change", async () => {
+    const { role, then } = wanted;
+    if (then) {
+      for (const file of input.files) {
+        try {
+          then(await api.upload(file));
+        } catch (error) {
+          say(error.words ?? String(error), { bad: true });
+        }
+      }
+      return;
+    }
+    await addFiles([...input.files], role);
+  });
+  on("use-request", ({ request, keepSize }) => applyRequest(request, { keepSize }));
+  startDrops();
+  startPaste();
+}

@@ -1,0 +1,133 @@
+// The page of `stylize studio`.
+
+import { api, listen, takeToken } from "./api.js";
+import { addToQueue, copyCommand, copyPython, fullSize, recallShown, save, stop } from "./actions.js";
+import { startControls } from "./controls.js";
+import { icon, say } from "./dom.js";
+import { startIntake } from "./intake.js";
+import { shortcut, showShortcuts, startKeys } from "./keys.js";
+import { startLive } from "./live.js";
+import { openPainter } from "./painter.js";
+import { startSettings, toggleDrawer } from "./settings.js";
+import { focusSearch, startShelf, stepHistory } from "./shelf.js";
+import { show, startStage, toggleActual, toggleCompare } from "./stage.js";
+import { emit, server } from "./state.js";
+import { startTheme } from "./theme.js";
+
+const OVER = ["done", "failed", "cancelled"];
+
+/** Keep the previews of runs that go on, and the steps; the server knows the rest. */
+function takeJob(job) {
+  server.jobs.set(job.id, job);
+  if (!OVER.includes(job.state)) return;
+  server.steps.delete(job.id);
+  if (job.state !== "failed") setTimeout(() => server.previews.delete(job.id), 3000);
+}
+
+const takes = {
+  hello({ jobs, engine, version }) {
+    server.jobs = new Map(jobs.map((job) => [job.id, job]));
+    server.engine = engine;
+    if (server.version && server.version !== version) location.reload();
+    server.version = version;
+    server.connected = true;
+    load();
+    emit("hello");
+    emit("jobs");
+  },
+  job(job) {
+    takeJob(job);
+    emit("job", job);
+    emit("jobs");
+  },
+  step(step) {
+    server.steps.set(step.id, step);
+    emit("step", step);
+  },
+  preview({ id, type, data }) {
+    server.previews.set(id, `data:${type};base64,${data}`);
+    emit("preview", { id });
+  },
+  cell({ id, index, cell }) {
+    const cells = server.jobs.get(id)?.cells;
+    if (cells) cells[index] = cell;
+    emit("cell", { id, index });
+  },
+  history: (result) => emit("history", result),
+  engine(engine) {
+    server.engine = engine;
+    showConnection();
+  },
+};
+
+function showConnection(state = "connected") {
+  const node = document.getElementById("connection");
+  node.classList.toggle("lost", state !== "connected" || server.engine?.state === "failed");
+  if (state === "lost") node.textContent = "Not connected; trying again";
+  else if (state === "locked") node.textContent = "Not allowed";
+  else node.textContent = { starting: "Getting ready", restarting: "Restarting", failed: "The engine does not start" }[server.engine?.state] ?? "Ready";
+}
+
+let loaded = false;
+
+/** Load what does not change while the server runs. */
+async function load() {
+  if (loaded) return;
+  loaded = true;
+  try {
+    [server.status, server.settings, server.presets, server.samples] = await Promise.all([
+      api.status(), api.settings(), api.presets(), api.samples(),
+    ]);
+    emit("ready");
+  } catch (error) {
+    loaded = false;
+    if (error.code !== "offline") say(error.words ?? String(error), { bad: true });
+  }
+}
+
+function onState(state) {
+  server.connected = state === "connected" && server.connected;
+  showConnection(state);
+  if (state === "locked") {
+    say("This page has no valid key. Open the address that 'stylize studio' printed in the terminal.", { bad: true, seconds: 86_400 });
+  }
+}
+
+function addShortcuts() {
+  shortcut("X", "Stop and keep the picture so far", stop);
+  shortcut("S", "Save the picture", save);
+  shortcut("Q", "Add to the queue", addToQueue);
+  shortcut("F", "Continue to full size", fullSize);
+  shortcut("B", "Before and after", toggleCompare);
+  shortcut("Z", "Actual pixels", toggleActual);
+  shortcut("M", "Paint a mask", openPainter);
+  shortcut("A", "All settings", toggleDrawer);
+  shortcut("C", "Copy as command", copyCommand);
+  shortcut("P", "Copy as Python", copyPython);
+  shortcut("R", "Use the settings of the result shown", recallShown);
+  shortcut("J", "Next result of the history", () => stepHistory(1));
+  shortcut("K", "Previous result of the history", () => stepHistory(-1));
+  shortcut("/", "Search the history", focusSearch);
+  shortcut("Escape", "Back to the picture in progress", () => show({ type: "live" }));
+  shortcut("?", "Show this list", showShortcuts);
+}
+
+takeToken();
+addEventListener("hashchange", () => {
+  if (!location.hash.includes("token=")) return;
+  takeToken();
+  location.reload();
+});
+const keysButton = document.getElementById("keys-button");
+keysButton.append(icon("keyboard"));
+keysButton.addEventListener("click", showShortcuts);
+startTheme(document.getElementById("theme-button"));
+addShortcuts();
+startKeys();
+startIntake();
+startStage();
+startControls();
+startSettings();
+startShelf();
+startLive();
+listen((name, data) => takes[name]?.(data), onState);

@@ -1,0 +1,211 @@
+// "All settings": a form made from the server's description of the settings, in the groups of --help.
+
+import { el, iconButton, refill, words } from "./dom.js";
+import { change, draft, on, server, setSetting, valueOf } from "./state.js";
+
+let open = false;
+let fields = [];
+let key = null;
+
+const FACTS = {
+  "several styles": () => draft.styles.length > 1,
+  guide: () => Boolean(draft.guide),
+  masks: () => Boolean(draft.mask),
+  photo: () => Boolean(draft.photo),
+  film: () => false,
+};
+
+const FACT_WORDS = { "several styles": "several style images", guide: "a guide", masks: "a mask", photo: "a photo", film: "a film" };
+
+// "several_octaves" is not a setting, but follows from one.
+const DERIVED = {
+  several_octaves: () => valueOf("octaves") > 1,
+  content_loss_weight: () => valueOf("strength") !== 100 && valueOf("content_weight") !== 0,
+};
+
+function holds([name, values]) {
+  if (name in FACTS) return FACTS[name]();
+  if (name in DERIVED) return DERIVED[name]();
+  const value = valueOf(name);
+  return values.length ? values.includes(value) : Boolean(value);
+}
+
+function needed(needs) {
+  return Object.entries(needs).map(([name, values]) =>
+    FACT_WORDS[name] ?? [words(name).toLowerCase(), ...values].join(" ")).join(" or ");
+}
+
+/** Where a group's values are kept: with the kind, or with what holds for all kinds. */
+function access(setting, execution) {
+  if (!execution) {
+    return {
+      get: () => valueOf(setting.name),
+      own: () => setting.name in draft.settings[draft.kind],
+      set: (value) => setSetting(setting.name, value),
+    };
+  }
+  return {
+    get: () => draft.execution[setting.name] ?? setting.default,
+    own: () => setting.name in draft.execution,
+    set: (value) => {
+      const next = { ...draft.execution };
+      if (value === undefined || value === setting.default) delete next[setting.name];
+      else next[setting.name] = value;
+      change({ execution: next });
+    },
+  };
+}
+
+const toText = {
+  layers: (value) => Object.entries(value ?? {}).map(([layer, weight]) => `${layer} ${weight}`).join(", "),
+  numbers: (value) => (value ?? []).join(", "),
+  texts: (value) => (value ?? []).join(", "),
+};
+
+const fromText = {
+  layers: (text) => Object.fromEntries(text.split(",").filter((each) => each.trim()).map((each) => {
+    const [layer, weight = "1"] = each.trim().split(/[\s=:]+/);
+    return [layer, Number(weight)];
+  })),
+  numbers: (text) => text.split(",").filter((each) => each.trim()).map(Number),
+  texts: (text) => text.split(",").map((each) => each.trim()).filter(Boolean),
+};
+
+function control(setting, at, id) {
+  const { type, choices, low, high, above, nullable, default_text: byDefault } = setting;
+  if (type === "boolean") {
+    const input = el("input", { type: "checkbox", id, onchange: () => at.set(input.checked) });
+    return { input, refresh: () => { input.checked = Boolean(at.get()); } };
+  }
+  if (type === "choice") {
+    const input = el("select", { id, onchange: () => at.set(input.value === "" ? (at.own() ? undefined : null) : input.value) },
+      nullable && el("option", { value: "" }, byDefault ?? "none"), (choices ?? []).map((each) => el("option", { value: each }, each)));
+    return { input, refresh: () => { input.value = at.get() ?? ""; } };
+  }
+  const number = type === "integer" || type === "number";
+  const input = el("input", {
+    type: number ? "number" : "text", id, spellcheck: false, autocomplete: "off",
+    min: low ?? above, max: high, step: number ? (type === "integer" ? 1 : "any") : null,
+    placeholder: byDefault ?? setting.metavar ?? "",
+    oninput: () => {
+      if (input.value.trim() === "") at.set(undefined);
+      else if (!input.checkValidity()) return;
+      else if (number) at.set(Number(input.value));
+      else at.set(fromText[type]?.(input.value) ?? input.value.trim());
+    },
+  });
+  const refresh = () => {
+    if (document.activeElement === input) return;
+    const value = at.get();
+    input.value = toText[type]?.(value) ?? (value ?? "");
+  };
+  return { input, refresh };
+}
+
+function range({ low, high, above }) {
+  if (low !== null && high !== null) return `${low} to ${high > 1e6 ? "any" : high}`;
+  if (above !== null && above !== undefined) return high !== null ? `above ${above}, at most ${high}` : `above ${above}`;
+  return "";
+}
+
+function field(setting, execution) {
+  const at = access(setting, execution);
+  const id = `setting-${setting.name}`;
+  const { input, refresh } = control(setting, at, id);
+  const help = el("p", { class: "help", id: `${id}-help` }, setting.help);
+  const without = el("p", { class: "help" });
+  const wrong = el("p", { class: "wrong", role: "alert" });
+  input.setAttribute("aria-describedby", help.id);
+  const reset = iconButton(`Reset ${words(setting.name).toLowerCase()}`, "undo", { kind: "small", onclick: () => { at.set(undefined); refresh(true); } });
+  const label = el("label", { for: id }, words(setting.name));
+  const node = el("div", { class: "field", "data-setting": setting.name },
+    setting.type === "boolean"
+      ? el("div", { class: "name" }, el("span", { class: "check" }, input, label), reset)
+      : el("div", { class: "name" }, label, reset),
+    setting.type === "boolean" ? null : input, help, without, wrong);
+  const update = () => {
+    refresh();
+    const own = at.own();
+    node.classList.toggle("changed", own);
+    reset.style.visibility = own ? "visible" : "hidden";
+    const needs = Object.entries(setting.needs ?? {});
+    const idle = needs.length && !needs.some(holds);
+    without.textContent = idle ? `No effect without ${needed(setting.needs)}.` : "";
+    without.hidden = !idle;
+    const invalid = input.validity && !input.validity.valid && document.activeElement !== input;
+    wrong.textContent = server.problemField === setting.name ? server.problem : invalid ? `Allowed: ${range(setting)}` : "";
+    input.setAttribute("aria-invalid", String(Boolean(wrong.textContent)));
+  };
+  input.addEventListener("blur", update);
+  const searched = `${setting.name} ${words(setting.name)} ${setting.help} ${setting.option ?? ""}`.toLowerCase();
+  return { node, update, searched };
+}
+
+function draw() {
+  const place = document.getElementById("all-settings");
+  const now = `${draft.kind} ${server.settings ? 1 : 0}`;
+  if (key === now || !server.settings) return;
+  key = now;
+  fields = [];
+  const search = el("input", {
+    type: "search", placeholder: "Find a setting", "aria-label": "Find a setting", oninput: () => filter(search.value),
+  });
+  const groups = [
+    ...server.settings[draft.kind].groups.map((group) => [group, false]),
+    ...server.settings.execution.groups.map((group) => [group, true]),
+  ];
+  const nodes = groups.map(([group, execution], index) => {
+    const own = group.settings.map((setting) => field(setting, execution));
+    fields.push(...own);
+    return el("details", { class: "group", open: index < 3 }, el("summary", {}, group.name), el("div", { class: "fields" }, own.map(({ node }) => node)));
+  });
+  refill(place,
+    el("div", { class: "drawer-head" },
+      el("div", { class: "row" },
+        iconButton("Back", "back", { onclick: closeDrawer, id: "drawer-back" }), el("h2", {}, "All settings")),
+      search),
+    ...nodes);
+  update();
+}
+
+function filter(text) {
+  const wanted = text.trim().toLowerCase();
+  for (const { node, searched } of fields) node.hidden = !searched.includes(wanted);
+  for (const group of document.querySelectorAll("#all-settings .group")) {
+    const any = [...group.querySelectorAll(".field")].some((each) => !each.hidden);
+    group.hidden = !any;
+    if (wanted && any) group.open = true;
+  }
+}
+
+function update() {
+  if (open) for (const each of fields) each.update();
+}
+
+export function openDrawer() {
+  open = true;
+  draw();
+  document.getElementById("simple").hidden = true;
+  document.getElementById("all-settings").hidden = false;
+  document.getElementById("controls").scrollTop = 0;
+  update();
+  document.getElementById("drawer-back").focus();
+}
+
+export function closeDrawer() {
+  open = false;
+  document.getElementById("all-settings").hidden = true;
+  document.getElementById("simple").hidden = false;
+  document.getElementById("all-button")?.focus();
+}
+
+export function toggleDrawer() {
+  if (open) closeDrawer();
+  else openDrawer();
+}
+
+export function startSettings() {
+  on("draft", () => { if (open) { draw(); update(); } });
+  on("problem", update);
+  on("ready", () => { if (open) draw(); });
+}

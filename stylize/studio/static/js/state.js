@@ -1,0 +1,137 @@
+// What the page knows: the server's settings, presets, samples and jobs, and the draft of this
+// page. The draft is kept for the tab, so that a reload goes on where it was.
+
+const DRAFT = "stylize-draft";
+const SESSION = "stylize-session";
+
+const listeners = new Map();
+
+/** Call a function whenever something of this name happens. */
+export function on(name, run) {
+  listeners.set(name, [...(listeners.get(name) ?? []), run]);
+}
+
+export function emit(name, detail) {
+  for (const run of listeners.get(name) ?? []) run(detail);
+}
+
+export const server = {
+  status: null, settings: null, presets: null, samples: { photos: [], styles: [] }, engine: null,
+  jobs: new Map(),
+  steps: new Map(),
+  previews: new Map(),
+};
+
+function emptyDraft() {
+  return {
+    kind: "transfer",
+    photo: null,
+    styles: [],
+    guide: null,
+    mask: null, // { photo: ID, regions: [{ use: "paint" | "keep" | style picture, mask: ID }] }
+    preset: { transfer: null, dream: null },
+    settings: { transfer: {}, dream: {} },
+    execution: {},
+  };
+}
+
+export const draft = emptyDraft();
+
+export const session = sessionStorage.getItem(SESSION) ?? crypto.randomUUID();
+sessionStorage.setItem(SESSION, session);
+
+try {
+  Object.assign(draft, JSON.parse(sessionStorage.getItem(DRAFT) ?? "{}"));
+} catch {
+  sessionStorage.removeItem(DRAFT);
+}
+
+/** Change the draft; all that depends on it follows. */
+export function change(patch) {
+  Object.assign(draft, patch);
+  if (draft.mask && draft.mask.photo !== draft.photo?.id) draft.mask = null;
+  sessionStorage.setItem(DRAFT, JSON.stringify(draft));
+  emit("draft");
+}
+
+export function presetOf(kind = draft.kind) {
+  const all = server.presets?.[kind] ?? [];
+  return all.find((each) => each.name === draft.preset[kind]) ?? all.find((each) => each.is_default) ?? all[0];
+}
+
+/** The value that a run would use: the draft's, or the preset's. */
+export function valueOf(name, kind = draft.kind) {
+  const own = draft.settings[kind];
+  return name in own ? own[name] : presetOf(kind)?.values[name] ?? null;
+}
+
+function same(a, b) {
+  return JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+}
+
+/** Set a setting; undefined or the preset's value means that the preset decides. */
+export function setSetting(name, value, kind = draft.kind) {
+  const own = { ...draft.settings[kind] };
+  if (value === undefined || same(value, presetOf(kind)?.values[name])) delete own[name];
+  else own[name] = value;
+  if (name === "strength") delete own.content_weight;
+  if (name === "content_weight" && value !== undefined) delete own.strength;
+  change({ settings: { ...draft.settings, [kind]: own } });
+}
+
+export function choosePreset(name) {
+  // What the user set by hand stays, except for what the preset itself is about.
+  const { kind } = draft;
+  const preset = server.presets[kind].find((each) => each.name === name);
+  const own = Object.fromEntries(Object.entries(draft.settings[kind]).filter(([key]) => !(key in preset.settings)));
+  change({ preset: { ...draft.preset, [kind]: name }, settings: { ...draft.settings, [kind]: own } });
+}
+
+export function styleWeights() {
+  const weights = valueOf("style_weights", "transfer") ?? [];
+  return draft.styles.map((_, index) => weights[index] ?? 1);
+}
+
+/** Replace the style images, and keep the weight of each that stays. */
+export function setStyles(styles, weights = null) {
+  const old = new Map(draft.styles.map((style, index) => [style.id, styleWeights()[index]]));
+  const shares = weights ?? styles.map((style) => old.get(style.id) ?? 1);
+  const own = { ...draft.settings.transfer };
+  delete own.style_weights;
+  if (own.style_parts && own.style_parts.length !== styles.length) delete own.style_parts;
+  if (styles.length > 1 && shares.some((share) => share !== shares[0])) own.style_weights = shares;
+  change({ styles, settings: { ...draft.settings, transfer: own } });
+}
+
+/** Whether the draft has all that a run needs; otherwise what is missing, in words. */
+export function missing() {
+  const regions = draft.mask?.regions.some((each) => typeof each.use === "object");
+  if (draft.kind === "dream") return draft.photo || valueOf("from_noise") ? null : "photo";
+  if (!draft.photo) return "photo";
+  return draft.styles.length || regions ? null : "style";
+}
+
+/** The draft as a job request. */
+export function jobRequest(changes = {}) {
+  const { kind } = draft;
+  const request = { kind, settings: { ...draft.settings[kind], ...changes } };
+  const preset = presetOf();
+  if (preset && !preset.is_default) request.preset = preset.name;
+  if (draft.photo) request.photo = draft.photo.id;
+  if (kind === "transfer") request.styles = draft.styles.map((each) => each.id);
+  if (kind === "dream" && draft.guide) request.guide = draft.guide.id;
+  if (Object.keys(draft.execution).length) request.execution = { ...draft.execution };
+  for (const { use, mask } of draft.mask?.regions ?? []) {
+    if (use === "paint") request.mask = mask;
+    else if (kind === "dream") continue;
+    else if (use === "keep") request.keep = mask;
+    else request.regions = [...(request.regions ?? []), { mask, style: use.id }];
+  }
+  return request;
+}
+
+/** Remember something small for this tab. */
+export const memory = {
+  get: (key) => { try { return JSON.parse(sessionStorage.getItem(`stylize-${key}`)); } catch { return null; } },
+  set: (key, value) => sessionStorage.setItem(`stylize-${key}`, JSON.stringify(value)),
+};

@@ -1,0 +1,391 @@
+"""The page of the studio, in a real browser and through the real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.studio.browser import Page, Studio, running_browser
+
+pytestmark = pytest.mark.slow
+
+PHOTO, STYLE = ".drop[data-drop=photo]", ".tile.add[data-drop=style]"
+
+ENDLESS = 100_000
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    server = Studio(tmp_path_factory.mktemp("studio") / "pictures")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with running_browser(tmp_path_factory.mktemp("downloads")) as found:
+        yield found
+
+
+@pytest.fixture
+def page(driver: Any, studio: Studio) -> Iterator[Page]:
+    """A fresh page; no script fails on it, and nothing breaks the content security policy."""
+    found = Page(driver, studio.address)
+    driver.get_log("browser")
+    yield found
+    found.focus()
+    severe = [each["message"] for each in driver.get_log("browser") if each["level"] == "SEVERE"]
+    unexpected = [each for each in severe if "status of 4" not in each]
+    found.close()
+    studio.cancel_all()
+    assert not unexpected
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small photo: the result is never larger than it, so runs are short."""
+    down, across = np.mgrid[:64, :96] / 96
+    values = np.stack([across, down, (across * 6).astype(int) % 2], axis=-1)
+    path = tmp_path_factory.mktemp("inputs") / "small photo.png"
+    Image.fromarray((255 * values).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def style(photo: Path) -> Path:
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    path = photo.with_name("noise.png")
+    Image.fromarray(noise).resize((96, 96)).save(path)
+    return path
+
+
+def results(studio: Studio) -> set[Path]:
+    return set(studio.folder.glob("*.png"))
+
+
+def recipe_of(path: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "stylize", "info", str(path), "--json"]
+    found: dict[str, Any] = json.loads(subprocess.check_output(command))
+    return found
+
+
+def pixels_of(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def begin(page: Page, photo: Path, style: Path) -> None:
+    page.drop(PHOTO, photo)
+    page.until(lambda: page.text(".photo-card p") == photo.name)
+    page.drop(STYLE, style)
+
+
+def finish(page: Page) -> None:
+    page.until(lambda: page.state().startswith("Finished"))
+
+
+def test_a_dropped_photo_is_painted_while_one_watches(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    before = results(studio)
+    page.set("steps", 16)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    seen = []
+
+    def watch() -> bool:
+        now = page.pixels()
+        if now and (not seen or seen[-1] != now):
+            seen.append(now)
+        return page.state().startswith("Finished")
+
+    page.until(watch)
+    assert len(seen) >= 4, "the photo, at least two previews and the result"
+    page.until(lambda: page.all(".shot"))
+    (result,) = results(studio) - before
+    assert recipe_of(result)["settings"]["steps"] == 16
+    assert pixels_of(result).shape == (64, 96, 3)
+
+
+def test_stop_and_keep_saves_the_picture_so_far(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    before = results(studio)
+    page.set("steps", ENDLESS)
+    page.set("tolerance", 0)
+    begin(page, photo, style)
+    page.until(lambda: "%" in page.state())
+    page.click("#stop")
+    page.until(lambda: page.state() == "Stopped and kept")
+    page.until(lambda: len(results(studio) - before) == 1)
+
+
+def endless(page: Page, photo: Path, style: Path) -> None:
+    page.set("steps", ENDLESS)
+    page.set("tolerance", 0)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    page.until(lambda: "%" in page.state())
+
+
+def waiting(page: Page) -> list[str]:
+    return [each.get_attribute("data-job") for each in page.all(".job")]
+
+
+def test_the_queue_keeps_its_order_over_a_reload_in_the_middle(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    before = results(studio)
+    endless(page, photo, style)
+    for count in (1, 2, 3):
+        page.click("#enqueue")
+        page.until(lambda count=count: len(waiting(page)) == count)
+    first, second, third = waiting(page)
+    page.driver.refresh()
+    page.until(lambda: waiting(page) == [first, second, third])
+    page.until(lambda: "%" in page.state())
+    assert page.text(".photo-card p") == photo.name
+    page.click(f"[data-job={third!r}] [aria-label='Move up']")
+    page.until(lambda: waiting(page) == [first, third, second])
+    for each in (second, third):
+        page.click(f"[data-job={each!r}] [aria-label='Remove from the queue']")
+    page.until(lambda: waiting(page) == [first])
+    page.click("#stop")
+    page.until(lambda: page.state() == "Stopped and kept")
+    page.click(f"[data-job={first!r}] .mini")
+    page.until(lambda: "%" in page.state())
+    page.click("#stop")
+    page.until(lambda: not waiting(page))
+    page.until(lambda: len(results(studio) - before) == 2)
+
+
+def test_settings_and_inputs_return_when_a_result_is_dropped(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    before = results(studio)
+    page.set("steps", 12)
+    page.set("strength", 83)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)
+    (result,) = results(studio) - before
+    page.script("sessionStorage.clear()")
+    page.driver.refresh()
+    page.until(lambda: page.all(PHOTO))
+    page.drop_on_veil("recall", result)
+    page.until(lambda: page.text(".photo-card p") == photo.name)
+    page.until(lambda: page.text("#strength-value") == "83")
+    page.until(lambda: page.all(".tile[aria-pressed=true]"))
+    page.click("#all-button")
+    assert page.one("#setting-steps").get_attribute("value") == "12"
+
+
+def test_a_painted_mask_leaves_the_rest_of_the_photo_as_it_is(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    from selenium.webdriver import ActionChains
+
+    page.set("steps", 12)
+    page.set("feather", 0)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)
+    before = results(studio)
+    page.click("#mask-button")
+    canvas = page.until(lambda: page.one("#mask-canvas"))
+    page.script("arguments[0].value = 16", page.one("[aria-label='Brush size']"))
+    width, height = canvas.size["width"], canvas.size["height"]
+    stroke = ActionChains(page.driver).move_to_element_with_offset(canvas, -width // 3, 0)
+    stroke.click_and_hold().move_by_offset(0, height // 4).release().perform()
+    page.click("#use-mask")
+    page.until(lambda: len(results(studio) - before) == 1)
+    finish(page)
+    (result,) = results(studio) - before
+    changed = np.abs(pixels_of(result).astype(int) - pixels_of(photo)).max(axis=2) > 0
+    assert not changed[:, 48:].any(), "the stroke was in the left half"
+    assert changed[32:48, 16].mean() > 0.5
+
+
+def test_the_slider_shows_the_photo_before_and_the_result_after(
+    page: Page, photo: Path, style: Path
+) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.set("steps", 12)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)
+    page.click("#compare")
+    cut = page.until(lambda: page.one(".cut"))
+    assert page.driver.switch_to.active_element == cut
+    uncovered = []
+    for key in (Keys.HOME, Keys.END):
+        cut.send_keys(key)
+        before = page.one("img.before")
+        uncovered.append(page.script("return getComputedStyle(arguments[0]).clipPath", before))
+    assert uncovered == ["inset(0px 100% 0px 0px)", "inset(0px 0% 0px 0px)"]
+    page.click("#compare")
+    assert not page.one(".cut").is_displayed()
+
+
+def test_a_cell_of_a_sheet_becomes_the_picture(page: Page, photo: Path, style: Path) -> None:
+    page.set("steps", 3)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)
+    page.click("#try-strengths")
+    page.until(lambda: page.state() == "Sheet finished")
+    cells = page.all(".cell")
+    strengths = [cell.find_element("css selector", "b").text for cell in cells]
+    cells[-1].click()
+    page.until(lambda: page.text("#strength-value") in strengths[-1])
+    finish(page)
+
+
+def test_the_copied_command_makes_the_same_pixels_in_a_shell(
+    page: Page, studio: Studio, photo: Path, style: Path, tmp_path: Path
+) -> None:
+    before = results(studio)
+    page.set("steps", 12)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)
+    (result,) = results(studio) - before
+    page.driver.execute_cdp_cmd(
+        "Browser.grantPermissions",
+        {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
+    )
+    page.click("#copy-command")
+    page.until(lambda: "Copied" in page.text("#toasts"))
+    command = page.driver.execute_async_script(
+        "navigator.clipboard.readText().then(arguments[0], (error) => arguments[0](String(error)))"
+    )
+    wrapper = tmp_path / "bin" / "stylize"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -m stylize "$@"\n')
+    wrapper.chmod(0o755)
+    path = f"{wrapper.parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        f"{command} -o {tmp_path}/again.png",
+        shell=True,
+        check=True,
+        env=os.environ | {"PATH": path},
+    )
+    assert (pixels_of(tmp_path / "again.png") == pixels_of(result)).all()
+
+
+def test_two_pages_go_on_after_the_server_was_killed_in_the_middle(
+    driver: Any, photo: Path, style: Path, tmp_path: Path
+) -> None:
+    server = Studio(tmp_path / "pictures")
+    pages = []
+    try:
+        pages = [Page(driver, server.address) for _ in range(2)]
+        first, second = pages
+        first.focus()
+        endless(first, photo, style)
+        server.kill()
+        first.until(lambda: first.text("#connection").startswith("Not connected"))
+        server.start()
+        for page in pages:
+            page.focus()
+            page.until(lambda page=page: page.text("#connection") == "Ready")
+        first.focus()
+        first.until(lambda: "%" in first.state())
+        first.click("#stop")
+        first.until(lambda: first.state() == "Stopped and kept")
+        second.focus()
+        second.until(lambda: len(second.all(".shot")) == 1)
+    finally:
+        for page in pages:
+            page.close()
+        server.stop()
+
+
+def test_thirty_quick_changes_leave_one_run_with_the_last_value(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    endless(page, photo, style)
+    for value in range(30, 60):
+        page.script(
+            "const [slider, value] = arguments; slider.value = value;"
+            "slider.dispatchEvent(new Event('input', {bubbles: true}))",
+            page.one("#strength"),
+            value,
+        )
+        time.sleep(0.06)  # half the time that the page waits for more changes
+
+    def unfinished() -> list[dict[str, Any]]:
+        return [each for each in studio.jobs() if each["state"] in ("queued", "running")]
+
+    def strengths() -> list[float]:
+        return [each["request"]["settings"].get("strength") for each in unfinished()]
+
+    page.until(lambda: strengths() == [59])
+    page.until(lambda: "%" in page.state())
+    assert len(unfinished()) == 1
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    page.click("#all-button")
+    nameless = page.script("""
+        return [...document.querySelectorAll("button, input, select, textarea")]
+          .filter((each) => each.checkVisibility() && each.type !== "file")
+          .filter((each) => !(each.textContent.trim() || each.ariaLabel || each.labels?.length))
+          .map((each) => each.outerHTML)
+    """)
+    assert nameless == []
+
+
+def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, tmp_path: Path) -> None:
+    text = tmp_path / "notes.png"
+    text.write_text("these are notes")
+    page.drop(PHOTO, text)
+    page.until(lambda: page.text("#toasts p").startswith("notes.png: "))
+    assert page.all(PHOTO)
+
+
+def test_keys_alone_make_a_picture(page: Page) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    def press(*keys: str) -> None:
+        ActionChains(page.driver).send_keys(*keys).perform()
+
+    def replace_by(text: str) -> None:
+        keys = ActionChains(page.driver).key_down(Keys.CONTROL).send_keys("a")
+        keys.key_up(Keys.CONTROL).send_keys(text).perform()
+
+    def tab_to(label: str) -> None:
+        for _ in range(200):
+            press(Keys.TAB)
+            focused = page.driver.switch_to.active_element
+            if label in (focused.get_attribute("aria-label") or focused.get_attribute("id")):
+                return
+        raise AssertionError(f"Tab never reached {label}")
+
+    press("a")
+    for name, value in (("size", "64"), ("steps", "2")):
+        tab_to("Find a setting")
+        replace_by(name)
+        tab_to(f"setting-{name}")
+        replace_by(value)
+    tab_to("Back")
+    press(Keys.ENTER)
+    tab_to("Sample: Coffee")
+    press(Keys.ENTER)
+    page.until(lambda: page.text(".photo-card p") == "coffee.jpg")
+    tab_to("Style Mosaic")
+    press(Keys.ENTER)
+    finish(page)
+    press("?")
+    page.until(lambda: "Before and after" in page.text("dialog"))
