@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import find_layer
+from stylize.networks.architecture import find_layer, unrectified
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, option_name, setting
 from stylize.settings.masks import NETWORK
@@ -533,8 +533,8 @@ class CaricatureSettings(Sized, WithLayer):
 
 
 def before_relu(target: Target) -> Target:
-    """The target in the output of the convolution."""
-    return dataclasses.replace(target, layer=target.layer.replace("relu", "conv"))
+    """The target in the output of a VGG's convolution."""
+    return dataclasses.replace(target, layer=unrectified(target.layer))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylize.errors import SettingError
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import parse_targets
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.products.inspect.growth import (
     Course,
     FourierImage,
@@ -81,7 +81,7 @@ def show_feature(
     model = Model(settings.network, execution, session)
     settings.check_layers(model.weights.architecture)
     response = response_of(settings, model, direction)
-    grown = _grown(settings, model.vgg(response.layers), response, on_step, stop)
+    grown = _grown(settings, model.network(response.layers), response, on_step, stop)
     result = model.result(
         row_of(grown.pictures),
         settings,
@@ -128,7 +128,7 @@ def direction_of(layer: str, model: Model, photos: Sequence[Picture]) -> Directi
         PictureError: a photo is too small.
         SettingError: they have nothing in common that noise does not have.
     """
-    vgg = model.vgg((layer,))
+    vgg = model.network((layer,))
     size = str(DIRECTION_SIZE)
     means = [
         mean_activations(vgg(model.pixels(photo, size, (layer,)))[layer])[0] for photo in photos
@@ -155,7 +155,7 @@ def subjectless() -> Tensor:
 
 def _grown(
     settings: FeatureSettings,
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     on_step: OnStep | None,
     stop: Stop | None,

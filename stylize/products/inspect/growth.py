@@ -23,7 +23,7 @@ from torch.optim.adam import adam
 from stylize.errors import NumericalError
 from stylize.images.blur import blur
 from stylize.images.views import view, view_matrix
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.products.inspect.response import Features, Response
 from stylize.products.inspect.result import OnStep, Stop
 
@@ -210,7 +210,7 @@ class Grown:
 
 
 def grow(
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     image: FourierImage,
     course: Course,
@@ -320,7 +320,7 @@ class Plain:
 
 
 def grow_plainly(
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     size: tuple[int, int],
     course: Course,
@@ -365,7 +365,7 @@ def _shift(most: int, generator: torch.Generator) -> list[int]:
 
 
 def _gradient(
-    vgg: VGG, response: Response, image: Tensor, shift: list[int]
+    vgg: Network, response: Response, image: Tensor, shift: list[int]
 ) -> tuple[Tensor, Tensor]:
     leaf = image.roll(shift, (2, 3)).requires_grad_()
     values = response(vgg(leaf + 0.5))
