@@ -130,10 +130,11 @@ class ModuleNetwork:
         for conv, norm in graph.fused.items():
             if conv not in self._paths.values():
                 _fold(module, conv, norm)
+        first = module.get_submodule(graph.first)
+        exact = {name: each.clone() for name, each in first.state_dict().items()}
         module.to(self.device, self.dtype).to(memory_format=self.memory_format)
         if self.precision == "bf16":
-            first = module.get_submodule(graph.first)
-            first.to(torch.float32)
+            first.to(torch.float32).load_state_dict(exact)
             first.register_forward_hook(lambda module, inputs, output: output.to(torch.bfloat16))
         return module
 
