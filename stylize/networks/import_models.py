@@ -432,9 +432,11 @@ def _read_module(path: Path, preprocessing: str, architecture: str | None) -> Im
     architecture = architecture or recognised(state)
     if architecture is None:
         found = ", ".join(name[:60] for name in names[:3]) or "nothing"
+        with_norm = any(name.endswith("running_mean") for name in names)
         raise WeightsError(
-            f"{path} is no network that is known: expected conv1_1.weight or features.0.weight of a"
-            f" VGG, or the names of one of torchvision's classifiers, found {found}",
+            f"{path} is not a VGG: expected conv1_1.weight or features.0.weight without batch"
+            " normalization, and it is none of torchvision's classifiers: found "
+            f"{found}{', with batch normalization' if with_norm else ''}",
             hint="--architecture NAME says what is missing of that network",
         )
     tensors, classes = checked_state(state, architecture, path)
@@ -539,7 +541,7 @@ def _read(
 def _state_of(content: object) -> object:
     """The state dict of a checkpoint, which training programs save with other values."""
     inner = content.get("state_dict") if isinstance(content, dict) else None
-    return inner if isinstance(inner, dict) else content
+    return inner if isinstance(inner, dict) and inner else content
 
 
 def _is_wanted(name: str) -> bool:

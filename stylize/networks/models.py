@@ -146,8 +146,9 @@ def find_model(name: str) -> ModelFile:
     if name in names:
         return _user_model(name)
     if name in DOWNLOADABLE:
+        by_file = "" if name.endswith("-imagenet") else f", or models add FILE --name {name}"
         raise WeightsError(
-            f"the model '{name}' is not installed", hint=f"stylize models add {name}"
+            f"the model '{name}' is not installed", hint=f"stylize models add {name}{by_file}"
         )
     raise UnknownNameError("model", name, names)
 

@@ -21,6 +21,19 @@ _TRAINING = re.compile(r"(.*\.)?num_batches_tracked|(aux[0-9]*|AuxLogits)\..*")
 # What torch's wrappers for several devices, and common training programs, put before every name.
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 
+# The convolution that reads the pixels, by the beginnings of the names of architectures: to build
+# all of them takes seconds.
+_FAMILIES = {
+    "conv1.conv": ("googlenet",),
+    "Conv2d_1a_3x3.conv": ("inception",),
+    "conv1": ("resne", "wide_resnet"),
+    "features.0": ("alexnet", "vgg", "squeezenet"),
+    "features.conv0": ("densenet",),
+    "features.0.0": ("mobilenet", "efficientnet"),
+    "layers.0": ("mnasnet",),
+    "conv1.0": ("shufflenet",),
+}
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -52,7 +65,9 @@ def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def recognised(state: Mapping[str, Tensor]) -> str | None:
     """Which of torchvision's networks a state dict belongs to; None if it is none of them."""
     names = plain_names(state)
-    for architecture in ARCHITECTURES:
+    families = [family for first, family in _FAMILIES.items() if f"{first}.weight" in names]
+    likely = [each for each in ARCHITECTURES if families and each.startswith(families[0])]
+    for architecture in likely:
         shapes = expected_shapes(architecture)
         if names.keys() == shapes.keys() and not _differing(names, shapes):
             return architecture

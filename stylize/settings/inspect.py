@@ -245,6 +245,13 @@ class FeatureSettings(WithTarget):
         everyday=True,
         choices=("fourier", "cs231n"),
     )
+    parameterization: str = setting(
+        "fourier",
+        "What changes (method fourier only): amplitudes and phases of the waves (fourier), or only "
+        "the phases, under the amplitudes that photos have (maco).",
+        everyday=True,
+        choices=("fourier", "maco"),
+    )
     steps: int | None = setting(
         None, "Number of steps.  [50; cs231n: 100]", Group.OPTIMIZER, low=1, high=100_000
     )
@@ -296,6 +303,7 @@ class FeatureSettings(WithTarget):
 
     TECHNIQUE: ClassVar[str] = "inspect feature"
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        "parameterization": ("method", "fourier"),
         "decay": ("method", "fourier"),
         "l2": ("method", "cs231n"),
         "blur_every": ("method", "cs231n"),
@@ -332,6 +340,8 @@ class FeatureSettings(WithTarget):
             raise SettingError("nothing to visualize", hint="name a channel: conv5_3:100")
         ask_alone(self.category, {"TARGET": target, "--direction": direction})
         super().check_request(given, inputs)
+        if "decay" in given and self.parameterization == "maco":
+            raise SettingError("--decay makes no difference with --parameterization maco")
         if direction is not None:
             self.direction_layer()
 

@@ -16,6 +16,7 @@ from stylize.products.inspect.growth import (
     Course,
     FourierImage,
     Grown,
+    PhaseImage,
     Plain,
     Views,
     grow,
@@ -38,8 +39,9 @@ from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import FeatureSettings, before_relu
 
-# Step lengths at a rate of 1: of Adam on the amplitudes, and of the steps on pixels.
-RATE, PLAIN_RATE = 0.05, 0.03
+# Step lengths at a rate of 1: of Adam on the amplitudes and on the phases, and of the steps on
+# pixels.
+RATE, PHASE_RATE, PLAIN_RATE = 0.05, 0.2, 0.03
 
 # Weight of the differences between the pictures of a row.
 DIVERSITY = 1.0
@@ -170,9 +172,14 @@ def _grown(
             vgg, response, size, course, count=settings.count, plain=plain, generator=generator
         )
     strip = settings.to is not None
-    image = FourierImage(
-        settings.count, size, generator, decay=settings.decay, device=vgg.device, same=strip
-    )
+    image: FourierImage
+    if settings.parameterization == "maco":
+        course = Course(settings.steps_planned, PHASE_RATE * settings.rate, on_step, stop)
+        image = PhaseImage(settings.count, size, generator, device=vgg.device, same=strip)
+    else:
+        image = FourierImage(
+            settings.count, size, generator, decay=settings.decay, device=vgg.device, same=strip
+        )
     diversity = 0.0 if strip else DIVERSITY
     return grow(vgg, response, image, course, views=VIEWS, generator=generator, diversity=diversity)
 
