@@ -112,7 +112,9 @@ def find_by_name(name: str) -> Preset:
             return find_preset(technique, name)
     if is_path(name):
         return read_preset(Path(name))
-    raise UnknownNameError("preset", name, [n for kind in PRODUCTS for n in every_preset_name(kind)])
+    raise UnknownNameError(
+        "preset", name, [n for kind in PRODUCTS for n in every_preset_name(kind)]
+    )
 
 
 @presets.command()

@@ -112,7 +112,9 @@ def test_download(run, monkeypatch):
     assert "added vgg16" in result.stderr
 
 
-@pytest.mark.parametrize("option", [["--name", "mine"], ["--preprocessing", "caffe"], ["--architecture", "resnet18"]])
+@pytest.mark.parametrize(
+    "option", [["--name", "mine"], ["--preprocessing", "caffe"], ["--architecture", "resnet18"]]
+)
 def test_options_for_files_are_refused_for_downloads(run, option):
     assert isinstance(run("add", "vgg16-imagenet", *option).exception, SettingError)
 

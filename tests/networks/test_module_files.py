@@ -72,7 +72,11 @@ def test_the_preprocessing_can_be_named(save):
             "resnet18",
             r"expected layer2\.0\.conv1\.weight \(128, 64, 3, 3\), found \(128, 64, 1, 1\)",
         ),
-        ({"more.weight": torch.zeros(3)}, "resnet18", r"no tensor of this name, found more\.weight"),
+        (
+            {"more.weight": torch.zeros(3)},
+            "resnet18",
+            r"no tensor of this name, found more\.weight",
+        ),
         ({"fc.weight": torch.full((10, 512), torch.nan)}, "resnet18", r"fc\.weight .* not finite"),
         ({"conv1.weight": torch.zeros(64, 3, 7, 7).int()}, "resnet18", r"of torch\.int32"),
         ({"conv1.weight": torch.zeros(8, 3, 7, 7)}, None, "none of torchvision's classifiers"),
@@ -96,7 +100,7 @@ def test_a_hostile_pickle_is_not_run(save, tmp_path):
 def test_a_near_miss():
     with pytest.raises(UnknownNameError, match="googlenet"):
         additions.add_file("net.pth", architecture="googelnet")
-    with pytest.raises(WeightsError, match="not installed .*stylize models add resnet50, or"):
+    with pytest.raises(WeightsError, match=r"not installed .*stylize models add resnet50, or"):
         store.find_model("resnet50")
 
 
