@@ -15,11 +15,13 @@ from functools import cache, cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from stylize.networks import caffe
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # torchvision's convolutional classifiers for ImageNet, by torchvision's names.
-ARCHITECTURES = (
+PUBLISHED = (
     "googlenet",
     "inception_v3",
     "resnet18",
@@ -52,6 +54,8 @@ ARCHITECTURES = (
     "efficientnet_b0",
     "efficientnet_b1",
 )
+
+ARCHITECTURES = (*PUBLISHED, caffe.NAME)
 
 # Without these, torchvision adds outputs that only training needs.
 _PLAIN = {"googlenet": True, "inception_v3": True}
@@ -185,7 +189,11 @@ def build(architecture: str, classes: int = 1000) -> nn.Module:
         more = {"aux_logits": False, "init_weights": False}
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        module: nn.Module = get_model(architecture, weights=None, num_classes=classes, **more)
+        module: nn.Module
+        if architecture == caffe.NAME:
+            module = caffe.build_caffe(classes)
+        else:
+            module = get_model(architecture, weights=None, num_classes=classes, **more)
     return module.eval().requires_grad_(False)
 
 

@@ -30,6 +30,7 @@ from stylize.errors import (
     WeightsError,
 )
 from stylize.images.atomic import move_without_replacing, reserved, scratch_folder
+from stylize.networks import caffe
 from stylize.networks.architecture import BLOCKS, architectures, convolutions, is_vgg
 from stylize.networks.models import (
     DOWNLOADABLE,
@@ -368,6 +369,8 @@ PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION, "inception": INCEP
 # Architectures whose files of torchvision expect pixels from -1 to 1.
 INCEPTIONS = ("googlenet", "inception_v3")
 
+_PREPROCESSING_OF = {**dict.fromkeys(INCEPTIONS, INCEPTION), caffe.NAME: CAFFE}
+
 # Files with torchvision's names and another preprocessing. The first two are the original Oxford
 # weights from github.com/jcjohnson/pytorch-vgg, the third is torchvision's own
 # VGG16_Weights.IMAGENET1K_FEATURES, whose mean is given there as a fraction of 255.
@@ -429,7 +432,8 @@ def read_network(
 
 def _read_module(path: Path, preprocessing: str, architecture: str | None) -> ImportedNetwork:
     state, described, names = _read(path, everything=True)
-    architecture = architecture or recognised(state)
+    if architecture is None or (architecture == "googlenet" and caffe.from_caffe(state)):
+        architecture = recognised(state)
     if architecture is None:
         found = ", ".join(name[:60] for name in names[:3]) or "nothing"
         with_norm = any(name.endswith("running_mean") for name in names)
@@ -445,7 +449,7 @@ def _read_module(path: Path, preprocessing: str, architecture: str | None) -> Im
             raise WeightsError(f"{path}: {name} holds values that are not finite")
     wanted = PREPROCESSINGS.get(preprocessing) or _described_preprocessing(described, path)
     if wanted is None:
-        wanted = INCEPTION if architecture in INCEPTIONS else TORCHVISION
+        wanted = _PREPROCESSING_OF.get(architecture, TORCHVISION)
     copies = {name: float32_copy(tensor) for name, tensor in tensors.items()}
     return ImportedNetwork(architecture, wanted, copies, {}, classes)
 

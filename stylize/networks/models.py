@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from stylize.directories import cache_directory, data_directory
 from stylize.errors import UnknownNameError, WeightsError
 from stylize.networks.architecture import architectures, is_vgg
-from stylize.networks.graph import ARCHITECTURES
+from stylize.networks.graph import PUBLISHED
 from stylize.networks.module_files import checked_state
 from stylize.networks.weight_files import (
     Preprocessing,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 # Of torchvision, for ImageNet. The VGG-16 and VGG-19 with these names have other weights than the
 # packaged ones.
-DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet", *ARCHITECTURES)
+DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet", *PUBLISHED)
 
 _MAX_RECORD_BYTES = 1024 * 1024
 

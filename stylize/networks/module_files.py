@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylize.errors import WeightsError
+from stylize.networks import caffe
 from stylize.networks.graph import ARCHITECTURES, build
 from stylize.networks.weight_files import is_plain_float
 
@@ -47,13 +48,15 @@ def expected_shapes(architecture: str) -> Shapes:
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors that matter, by torchvision's names.
 
-    Old files of torchvision's DenseNets have ``norm.1`` for ``norm1``.
+    Old files of torchvision's DenseNets have ``norm.1`` for ``norm1``; see also
+    :func:`stylize.networks.caffe.from_caffe`.
     """
     names = list(state)
     for prefix in _PREFIXES:
         if names and all(name.startswith(prefix) for name in names):
             names = [name.removeprefix(prefix) for name in names]
     found = dict(zip(names, state.values(), strict=True))
+    found = caffe.from_caffe(found) or found
     old = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)")
     return {
         (f"{match[1]}{match[2]}" if (match := old.fullmatch(name)) else name): tensor

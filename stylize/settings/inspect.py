@@ -130,7 +130,8 @@ class WithTarget(InspectSettings):
         Raises:
             ExpressionError: the network has no such layer or channel.
         """
-        check_targets(self.target, self.targets, architecture)
+        if self.category is None:
+            check_targets(self.target, self.targets, architecture)
 
 
 @dataclass(frozen=True, kw_only=True)

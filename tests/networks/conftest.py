@@ -33,6 +33,8 @@ def he_module(architecture: str, *, classes: int = 10, seed: int = 0) -> torch.n
             if isinstance(each, torch.nn.Conv2d | torch.nn.Linear):
                 spread = (2 / each.weight[0].numel()) ** 0.5
                 each.weight.normal_(0, spread, generator=generator)
+                if each.bias is not None:
+                    each.bias.normal_(0, 0.1, generator=generator)
             elif isinstance(each, torch.nn.BatchNorm2d):
                 each.weight.uniform_(0.5, 1.5, generator=generator)
                 each.bias.normal_(0, 0.1, generator=generator)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import UnknownNameError, UsageError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
 from stylize.networks.classifier import load_head
+from stylize.networks.module import ModuleNetwork
 from stylize.networks.weight_files import CAFFE, INCEPTION, TORCHVISION
 from tests.networks.conftest import he_module
 from tests.networks.test_import_models import Trap, serving
@@ -144,6 +146,81 @@ def test_download(save, monkeypatch):
     assert asked == [f"/models/{good}"]
     assert (model.name, model.architecture) == ("resnet18", "resnet18")
     assert store.load_weights("resnet18").preprocessing == TORCHVISION
+
+
+def caffe_state() -> dict[str, Tensor]:
+    """As converters of bvlc_googlenet.caffemodel write it."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"conv1_7x7_s2": (64, 3, 7, 7), "conv2_3x3_reduce": (64, 64, 1, 1)}
+    shapes["conv2_3x3"] = (192, 64, 3, 3)
+    channels_in = 192
+    for block, (one, three_in, three, five_in, five, pool) in CAFFE_BLOCKS.items():
+        for name, channels, before, side in (
+            ("1x1", one, channels_in, 1),
+            ("3x3_reduce", three_in, channels_in, 1),
+            ("3x3", three, three_in, 3),
+            ("5x5_reduce", five_in, channels_in, 1),
+            ("5x5", five, five_in, 5),
+            ("pool_proj", pool, channels_in, 1),
+        ):
+            shapes[f"inception_{block}_{name}"] = (channels, before, side, side)
+        channels_in = one + three + five + pool
+    shapes["loss3_classifier"] = (7, 1024)
+    state = {}
+    for name, shape in shapes.items():
+        spread = (2 / torch.Size(shape[1:]).numel()) ** 0.5
+        state[f"{name}.weight"] = spread * torch.randn(shape, generator=generator)
+        state[f"{name}.bias"] = 0.1 * torch.randn(shape[0], generator=generator)
+    return state
+
+
+CAFFE_BLOCKS = {
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+
+
+@pytest.mark.parametrize("architecture", [None, "googlenet"])
+def test_files_of_caffe(save, architecture):
+    state = caffe_state()
+    path = save(state | {"loss1_conv.weight": torch.zeros(3)}, "bvlc_googlenet.pth")
+    model = additions.add_file(path, architecture=architecture)
+    weights = store.load_weights(model.name)
+    assert (model.architecture, weights.classes) == ("googlenet_caffe", 7)
+    assert weights.preprocessing == CAFFE
+    image = torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(2))
+    found = ModuleNetwork(weights, ("conv3", "inception_3a"))(image)
+
+    def convolved(x: Tensor, name: str, **more: int) -> Tensor:
+        return F.relu(F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], **more))
+
+    def normed(x: Tensor) -> Tensor:
+        # The sum over five channels in a loop, as the paper of AlexNet defines it.
+        squares = F.pad(x.square(), (0, 0, 0, 0, 2, 2))
+        total = sum(squares[:, shift : shift + x.shape[1]] for shift in range(5))
+        return x / (1 + 1e-4 / 5 * total) ** 0.75
+
+    pixels = image.flip(1) * 255 - torch.tensor(CAFFE.mean).view(1, 3, 1, 1)
+    x = convolved(pixels, "conv1_7x7_s2", stride=2, padding=3)
+    x = normed(F.max_pool2d(x, 3, 2, ceil_mode=True))
+    x = convolved(convolved(x, "conv2_3x3_reduce"), "conv2_3x3", padding=1)
+    torch.testing.assert_close(found["conv3"], x, rtol=1e-3, atol=1e-2)
+    x = F.max_pool2d(normed(x), 3, 2, ceil_mode=True)
+    branches = [
+        convolved(x, "inception_3a_1x1"),
+        convolved(convolved(x, "inception_3a_3x3_reduce"), "inception_3a_3x3", padding=1),
+        convolved(convolved(x, "inception_3a_5x5_reduce"), "inception_3a_5x5", padding=2),
+        convolved(F.max_pool2d(x, 3, 1, 1), "inception_3a_pool_proj"),
+    ]
+    torch.testing.assert_close(found["inception_3a"], torch.cat(branches, 1), rtol=1e-3, atol=1e-2)
+    assert load_head(model.name)(torch.ones(1, 1024, 2, 2)).shape == (1, 7)
 
 
 def test_addresses():
