@@ -21,7 +21,6 @@ from stylize.networks import models as store
 from stylize.networks.architecture import architectures
 from stylize.settings.fields import Group
 
-
 # Downloads that a message names; there are dozens.
 NAMED = (*store.DOWNLOADABLE[:3], "resnet50")
 

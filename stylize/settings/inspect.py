@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import find_layer, unrectified
+from stylize.networks.architecture import find_layer, require_vgg, unrectified
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, option_name, setting
 from stylize.settings.masks import NETWORK
@@ -606,6 +606,16 @@ class FiltersSettings(WithLayer):
     )
 
     TECHNIQUE: ClassVar[str] = "inspect filters"
+
+    def check_layers(self, architecture: str) -> None:
+        """Check the network and the layer.
+
+        Raises:
+            SettingError: the network is no VGG.
+            UnknownNameError: it has no such layer.
+        """
+        require_vgg(self.network, architecture, self.TECHNIQUE)
+        super().check_layers(architecture)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,9 +55,23 @@ def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
 
 
 def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
-    brief = ("--octaves", 1, "--steps", 1, *NET)
+    brief = ("--steps", 1, *NET)
     out = tmp_path / "film.webp"
-    done(run("tunnel", scene, "--frames", 2, "--layer", "inception_3a", *brief, "-o", out))
+    done(
+        run(
+            "tunnel",
+            scene,
+            "--frames",
+            2,
+            "--layer",
+            "inception_3a",
+            "--octaves",
+            1,
+            *brief,
+            "-o",
+            out,
+        )
+    )
     assert out.stat().st_size > 0
     sheet = tmp_path / "sheet.png"
     words = ("--channels", "inception_3b", "--top", 2, *brief, "-o", sheet)
@@ -73,8 +87,8 @@ def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
         ("saliency", "{photo}", "--class", "disc", "--method", "grad-cam"),
         ("occlude", "{photo}", "--class", "stripes", "--size", "64", "--step", "48"),
         ("activations", "{photo}", "inception_4c"),
-        ("caricature", "{photo}", "inception_3b", "--steps", "2"),
-        ("invert", "{photo}", "conv2", "--steps", "2"),
+        ("caricature", "{photo}", "--layer", "inception_3b", "--steps", "2"),
+        ("invert", "{photo}", "--layer", "conv2", "--steps", "2"),
         ("patches", "{folder}", "inception_3a:0,1"),
         ("feature", "inception_3b:5", "--size", "64", "--steps", "2"),
         (
