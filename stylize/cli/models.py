@@ -179,7 +179,7 @@ def add(
             classes=classes,
         )
     else:
-        kinds = ", ".join(additions.SUFFIXES)
+        kinds = ", ".join(each for each in additions.SUFFIXES if each != ".tar")
         raise WeightsError(
             f"{source}: there is no such file or model",
             hint=f"give a file of weights ({kinds}), or {' or '.join(NAMED)} …",

@@ -57,13 +57,14 @@ def build_caffe(classes: int) -> nn.Module:
             _, _, _, reduced, wide, _ = channels
             self.branch3[1] = Convolution(reduced, wide, kernel_size=5, padding=2)
 
-    module: nn.Module = GoogLeNet(
+    module: Any = GoogLeNet(
         classes, aux_logits=False, init_weights=False, blocks=[Convolution, Block, InceptionAux]
     )
     module.maxpool1 = nn.Sequential(module.maxpool1, nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0))
     module.maxpool2 = nn.Sequential(nn.LocalResponseNorm(5, 1e-4, 0.75, 1.0), module.maxpool2)
     module.maxpool4 = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-    return module
+    built: nn.Module = module
+    return built
 
 
 def from_caffe(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
