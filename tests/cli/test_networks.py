@@ -55,7 +55,6 @@ def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
 
 
 def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
-    brief = ("--steps", 1, *NET)
     out = tmp_path / "film.webp"
     done(
         run(
@@ -67,14 +66,16 @@ def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
             "inception_3a",
             "--octaves",
             1,
-            *brief,
+            "--steps",
+            1,
+            *NET,
             "-o",
             out,
         )
     )
     assert out.stat().st_size > 0
     sheet = tmp_path / "sheet.png"
-    words = ("--channels", "inception_3b", "--top", 2, *brief, "-o", sheet)
+    words = ("--channels", "inception_3b", "--top", 2, *NET, "-o", sheet)
     done(run("explore", "dream", scene, *words))
     labels = [cell["label"] for cell in load_recipe(sheet)["cells"].values()]
     assert all(label.startswith("inception_3b:") for label in labels)

@@ -24,20 +24,23 @@ pytestmark = pytest.mark.slow
 EXACT = Execution(precision="fp32")
 
 
+def drawn(across: int, down: int, kind: int) -> torch.Tensor:
+    """A disc, stripes or nothing but grey."""
+    return scene(across, down, (DISC, STRIPES)[kind]) if kind < 2 else scene(-99, -99, DISC)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[torch.nn.Module]:
-    """Two classes, discs and stripes; its pixels are RGB from 0 to 1 without normalization."""
+    """Three classes: discs, stripes and nothing; its pixels are RGB from 0 to 1 without normalization."""
     folder = tmp_path_factory.mktemp("trained")
     torch.manual_seed(0)
-    module = shufflenet_v2_x1_0(num_classes=2)
+    module = shufflenet_v2_x1_0(num_classes=3)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.05, momentum=0.9)
     generator = torch.Generator().manual_seed(0)
     for _ in range(60):
-        places = torch.randint(20, 76, (16, 2), generator=generator).tolist()
-        kinds = [index % 2 for index in range(16)]
-        batch = torch.cat(
-            [scene(*at, (DISC, STRIPES)[kind]) for at, kind in zip(places, kinds, strict=True)]
-        )
+        places = torch.randint(20, 76, (18, 2), generator=generator).tolist()
+        kinds = [index % 3 for index in range(18)]
+        batch = torch.cat([drawn(*at, kind) for at, kind in zip(places, kinds, strict=True)])
         batch += 0.05 * torch.randn(batch.shape, generator=generator)
         loss = cross_entropy(module(2 * batch - 1), torch.tensor(kinds))
         optimizer.zero_grad()
@@ -45,7 +48,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[torch.nn.Modul
         optimizer.step()
     module.eval()
     torch.save(module.state_dict(), folder / "shapes.pth")
-    Path(folder / "names.txt").write_text("disc\nstripes\n")
+    Path(folder / "names.txt").write_text("disc\nstripes\nnothing\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLIZE_DATA_DIR", str(folder))
         add_file(folder / "shapes.pth", preprocessing="inception", classes=folder / "names.txt")
