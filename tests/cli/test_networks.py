@@ -54,6 +54,7 @@ def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
     assert torch.equal(read_picture(tmp_path / "again.png").pixels, dreamt)
 
 
+@pytest.mark.slow
 def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
     out = tmp_path / "film.webp"
     done(
@@ -81,29 +82,25 @@ def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
     assert all(label.startswith("inception_3b:") for label in labels)
 
 
+QUESTIONS = [
+    ("saliency", "{photo}", "--class", "disc", "--method", "grad-cam"),
+    ("feature", "--class", "disc", "--size", "64", "--steps", "2", "--parameterization", "maco"),
+]
+
+MORE_QUESTIONS = [
+    ("saliency", "{photo}", "inception_3b:4", "--method", "guided"),
+    ("occlude", "{photo}", "--class", "stripes", "--size", "64", "--step", "48"),
+    ("activations", "{photo}", "inception_4c"),
+    ("caricature", "{photo}", "--layer", "inception_3b", "--steps", "2"),
+    ("invert", "{photo}", "--layer", "conv2", "--steps", "2"),
+    ("patches", "{folder}", "inception_3a:0,1"),
+    ("feature", "inception_3b:5", "--size", "64", "--steps", "2"),
+]
+
+
 @pytest.mark.parametrize(
     "words",
-    [
-        ("saliency", "{photo}", "inception_3b:4", "--method", "guided"),
-        ("saliency", "{photo}", "--class", "disc", "--method", "grad-cam"),
-        ("occlude", "{photo}", "--class", "stripes", "--size", "64", "--step", "48"),
-        ("activations", "{photo}", "inception_4c"),
-        ("caricature", "{photo}", "--layer", "inception_3b", "--steps", "2"),
-        ("invert", "{photo}", "--layer", "conv2", "--steps", "2"),
-        ("patches", "{folder}", "inception_3a:0,1"),
-        ("feature", "inception_3b:5", "--size", "64", "--steps", "2"),
-        (
-            "feature",
-            "--class",
-            "disc",
-            "--size",
-            "64",
-            "--steps",
-            "2",
-            "--parameterization",
-            "maco",
-        ),
-    ],
+    [*QUESTIONS, *(pytest.param(words, marks=pytest.mark.slow) for words in MORE_QUESTIONS)],
     ids=lambda words: "-".join(words[:1] + words[2:4]),
 )
 def test_inspect(run: Run, scene: Path, tmp_path: Path, words: tuple[str, ...]) -> None:

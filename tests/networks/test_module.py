@@ -70,7 +70,10 @@ def noise(*size: int, seed: int = 0) -> Tensor:
     return torch.rand(1, 3, *size, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("architecture", NETWORKS)
+@pytest.mark.parametrize(
+    "architecture",
+    ["googlenet", "resnet18", pytest.param("inception_v3", marks=pytest.mark.slow)],
+)
 def test_activations_and_gradients_are_those_of_torchvision(architecture):
     preprocessing, layers = NETWORKS[architecture]
     module, image = module_of(architecture), noise(107, 96)
@@ -117,8 +120,8 @@ def test_transform_input_of_torchvision_is_the_preprocessing_called_inception():
     ("architecture", "name", "side"),
     [
         ("googlenet", "inception_4a", 200),
-        ("resnet18", "layer2", 160),
-        ("inception_v3", "Mixed_5b", 160),
+        pytest.param("resnet18", "layer2", 160, marks=pytest.mark.slow),
+        pytest.param("inception_v3", "Mixed_5b", 160, marks=pytest.mark.slow),
     ],
 )
 def test_the_receptive_field_is_where_gradients_arrive(architecture, name, side):
@@ -151,6 +154,7 @@ def test_cost_counts_every_convolution():
     assert total == pytest.approx(1.498e9 - 1.024e6, rel=0.001)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(75, 98), (139, 111), (200, 187)])
 def test_positions_of_odd_sizes(size):
     names = ("Conv2d_2a_3x3", "Mixed_5d", "Mixed_6e")
@@ -168,10 +172,12 @@ def test_the_smallest_picture():
 @pytest.mark.parametrize(
     ("architecture", "names", "size"),
     [
-        ("googlenet", ("inception_3a", "inception_4a"), (96, 333)),
+        pytest.param(
+            "googlenet", ("inception_3a", "inception_4a"), (96, 333), marks=pytest.mark.slow
+        ),
         ("googlenet", ("conv3",), (101, 150)),
-        ("inception_v3", ("Mixed_5b",), (90, 311)),
-        ("resnet18", ("layer2",), (301, 64)),
+        pytest.param("inception_v3", ("Mixed_5b",), (90, 311), marks=pytest.mark.slow),
+        pytest.param("resnet18", ("layer2",), (301, 64), marks=pytest.mark.slow),
     ],
 )
 def test_tiles_are_exact(architecture, names, size):

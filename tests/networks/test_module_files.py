@@ -48,7 +48,7 @@ def test_add_and_load(save):
         assert torch.equal(weights.tensors[name], state[name])
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model."])
+@pytest.mark.parametrize("prefix", ["module."])
 def test_checkpoints_of_training_programs(save, prefix):
     state = {f"{prefix}{name}": each for name, each in state_of("resnet18").items()}
     path = save({"epoch": 3, "state_dict": state}, "resnet18_places365.pth.tar")
@@ -81,7 +81,12 @@ def test_the_preprocessing_can_be_named(save):
         ),
         ({"fc.weight": torch.full((10, 512), torch.nan)}, "resnet18", r"fc\.weight .* not finite"),
         ({"conv1.weight": torch.zeros(64, 3, 7, 7).int()}, "resnet18", r"of torch\.int32"),
-        ({"conv1.weight": torch.zeros(8, 3, 7, 7)}, None, "none of torchvision's classifiers"),
+        pytest.param(
+            {"conv1.weight": torch.zeros(8, 3, 7, 7)},
+            None,
+            "none of torchvision's classifiers",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_wrong_files(save, changes, architecture, message):
@@ -121,7 +126,9 @@ def test_names_of_classes(save, tmp_path):
         additions.add_file(save(state_of("resnet18")), name="other", classes=names)
 
 
-@pytest.mark.parametrize("architecture", ["googlenet", "resnet18"])
+@pytest.mark.parametrize(
+    "architecture", [pytest.param("googlenet", marks=pytest.mark.slow), "resnet18"]
+)
 def test_scores_are_those_of_torchvision(save, architecture):
     additions.add_file(save(state_of(architecture)), name="mine", preprocessing="torchvision")
     module, kept = he_module(architecture), []
@@ -187,7 +194,7 @@ CAFFE_BLOCKS = {
 }
 
 
-@pytest.mark.parametrize("architecture", [None, "googlenet"])
+@pytest.mark.parametrize("architecture", [pytest.param(None, marks=pytest.mark.slow), "googlenet"])
 def test_files_of_caffe(save, architecture):
     state = caffe_state()
     path = save(state | {"loss1_conv.weight": torch.zeros(3)}, "bvlc_googlenet.pth")

@@ -31,7 +31,7 @@ def drawn(across: int, down: int, kind: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[torch.nn.Module]:
-    """Three classes: discs, stripes and nothing; its pixels are RGB from 0 to 1 without normalization."""
+    """Three classes: discs, stripes and nothing; its pixels go from -1 to 1."""
     folder = tmp_path_factory.mktemp("trained")
     torch.manual_seed(0)
     module = shufflenet_v2_x1_0(num_classes=3)
