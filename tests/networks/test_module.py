@@ -28,6 +28,8 @@ from stylize.planning.memory import MemoryNeed, MemoryPlan
 from stylize.planning.tiles import halo_px
 from tests.networks.conftest import he_module
 
+SLOW = pytest.mark.slow
+
 NETWORKS = {
     "googlenet": (
         INCEPTION,
