@@ -28,8 +28,6 @@ from stylize.planning.memory import MemoryNeed, MemoryPlan
 from stylize.planning.tiles import halo_px
 from tests.networks.conftest import he_module
 
-SLOW = pytest.mark.slow
-
 NETWORKS = {
     "googlenet": (
         INCEPTION,
