@@ -271,7 +271,7 @@ def explore() -> None:
 @option(
     "--network",
     metavar="NAME",
-    group=Group.NETWORK,
+    group=Group.SHEET,
     everyday=True,
     help=f"Network of --layer or --channels; see 'stylize models list'.  [{DreamSettings.network}]",
     shell_complete=names_only(network_names),
@@ -372,7 +372,7 @@ class DreamSheet:
         if self.channels:
             check_whole_layer(self.channels)
         columns, rows = axes(self.varied)
-        for (_, across), (_, down) in itertools.product(columns, rows):
+        for (_, across), (_, down) in itertools.product(columns, rows) if self.varied else ():
             self._check_cell(from_document(DreamSettings, {**across, **down}, settings))
         return settings
 

@@ -56,7 +56,6 @@ def layers(network: str, as_json: bool) -> None:
     \b
     Examples:
       stylize layers
-      stylize layers --network vgg19
       stylize layers --network googlenet
       stylize layers --json
 

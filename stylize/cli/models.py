@@ -152,10 +152,8 @@ def add(
     \b
     Examples:
       stylize models add googlenet
-      stylize models add vgg16-imagenet
       stylize models add my-weights.safetensors
-      stylize models add googlenet-places.pth --architecture googlenet
-      stylize models add resnet50_places365.pth.tar --classes categories_places365.txt
+      stylize models add places.pth --architecture googlenet --classes places.txt
 
     FILE is .safetensors, .pth, .pt or .pth.tar; only tensors are read from it. NAME is
     vgg16-imagenet (528 MB), vgg19-imagenet (548 MB), googlenet (50 MB), inception_v3 (104 MB),
