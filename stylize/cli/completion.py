@@ -76,9 +76,9 @@ def preset_names_of(*products: str) -> Callable[[], list[str]]:
     """A function that lists the presets of some products."""
 
     def names() -> list[str]:
-        from stylize.settings.presets import preset_names
+        from stylize.settings.presets import every_preset_name
 
-        return [name for product in products for name in preset_names(product)]
+        return [name for product in products for name in every_preset_name(product)]
 
     return names
 

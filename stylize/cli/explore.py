@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from stylize.cli.completion import FILE, layers, parts_of_lists, preset_names_of
+from stylize.cli.completion import (
+    FILE,
+    layers,
+    names_only,
+    network_names,
+    parts_of_lists,
+    preset_names_of,
+)
 from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import files_among, open_picture, require_files
 from stylize.cli.messages import command_line, emit, say
@@ -35,6 +42,7 @@ from stylize.cli.progress import Meter, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, emit_start
 from stylize.errors import SettingError, UsageError
+from stylize.networks.architecture import is_vgg
 from stylize.networks.layer_expressions import parse_targets
 from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
@@ -260,6 +268,14 @@ def explore() -> None:
     everyday=True,
     help=f"Number of channels.  [{TOP}]",
 )
+@option(
+    "--network",
+    metavar="NAME",
+    group=Group.SHEET,
+    everyday=True,
+    help=f"Network of --layer or --channels; see 'stylize models list'.  [{DreamSettings.network}]",
+    shell_complete=names_only(network_names),
+)
 @vary_option(DreamSettings, "strength=30,60,120")
 @preset_option(
     "dream",
@@ -319,6 +335,7 @@ class DreamSheet:
     layers: tuple[str, ...]
     strengths: tuple[float, ...]
     channels: str | None
+    network: str | None
     varied: tuple[Varied, ...]
     top: int | None
     preset: str | None
@@ -329,7 +346,8 @@ class DreamSheet:
     @property
     def common(self) -> dict[str, Any]:
         """Settings of all cells."""
-        return {"size": self.size, "seed": self.seed}
+        named = {} if self.network is None else {"network": self.network}
+        return {"size": self.size, "seed": self.seed, **named}
 
     def check(self) -> DreamSettings:
         """The settings behind the cells.
@@ -342,6 +360,11 @@ class DreamSheet:
         preset = choose_preset("dream", self.preset or DEFAULTS["dream"])
         settings: DreamSettings = preset.apply(self.common)
         architecture = find_model(settings.network).architecture
+        if not (self.layers or self.channels or self.varied or is_vgg(architecture)):
+            raise SettingError(
+                f"the presets are for VGG networks, and '{settings.network}' is a {architecture}",
+                hint="name layers with --layer, or one with --channels",
+            )
         for layer in (*self.layers, *([self.channels] if self.channels else [])):
             dataclasses.replace(settings, layers=layer).check_layers(architecture)
         for strength in self.strengths:
@@ -349,7 +372,7 @@ class DreamSheet:
         if self.channels:
             check_whole_layer(self.channels)
         columns, rows = axes(self.varied)
-        for (_, across), (_, down) in itertools.product(columns, rows):
+        for (_, across), (_, down) in itertools.product(columns, rows) if self.varied else ():
             self._check_cell(from_document(DreamSettings, {**across, **down}, settings))
         return settings
 

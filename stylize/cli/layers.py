@@ -9,7 +9,7 @@ import click
 
 from stylize.cli.completion import names_only, network_names
 from stylize.cli.help import Command, option
-from stylize.networks.architecture import Layer, convolutions, least_octave_px
+from stylize.networks.architecture import Layer, is_vgg, least_octave_px, listed_layers
 from stylize.networks.models import find_model
 from stylize.planning.cost import network_flop_per_px
 from stylize.settings.dream import DreamSettings
@@ -34,7 +34,9 @@ DEEPEST_KNOWN = 3
 
 HEADINGS = ("layer", "channels", "field", "stride", "octave", "GFLOP/MP", "look")
 
-LINE = "{:<9}{:>8}{:>9}{:>8}{:>9}{:>10}  {}"
+LINE = "{:<{}}{:>8}{:>9}{:>8}{:>9}{:>10}  {}"
+
+NAME_WIDTH = 9
 
 
 @click.command(cls=Command)
@@ -54,7 +56,7 @@ def layers(network: str, as_json: bool) -> None:
     \b
     Examples:
       stylize layers
-      stylize layers --network vgg19
+      stylize layers --network googlenet
       stylize layers --json
 
     \b
@@ -63,18 +65,23 @@ def layers(network: str, as_json: bool) -> None:
     octave    smallest short side of a picture for a dream at this layer
     GFLOP/MP  cost of one step, forward and back, per million pixels
 
-    Each layer has a second name for its output after the ReLU: relu4_3 for conv4_3. The looks were
-    observed with vgg16. vgg19 gives similar ones; a network that was trained differently gives
-    others.
+    Each layer of a VGG has a second name for its output after the ReLU: relu4_3 for conv4_3. The
+    looks were observed with vgg16. vgg19 gives similar ones; a network that was trained differently
+    gives others.
+
+    Of other networks, the blocks, their branches and the convolutions of the stem are listed. Every
+    other module is a layer too, by torchvision's name: layer3.0.conv2 of a ResNet.
     """
     architecture = find_model(network).architecture
-    rows = [row(architecture, layer) for layer in convolutions(architecture)]
+    rows = [row(architecture, layer) for layer in listed_layers(architecture)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    click.echo(LINE.format(*HEADINGS))
+    width = max(NAME_WIDTH, *(len(each["name"]) + 2 for each in rows))
+    headings = HEADINGS if is_vgg(architecture) else (*HEADINGS[:-1], "")
+    click.echo(LINE.format(headings[0], width, *headings[1:]).rstrip())
     for each in rows:
-        click.echo(line(each))
+        click.echo(line(each, width))
 
 
 def row(architecture: str, layer: Layer) -> dict[str, Any]:
@@ -87,7 +94,7 @@ def row(architecture: str, layer: Layer) -> dict[str, Any]:
         "stride_px": layer.stride,
         "least_octave_px": least_octave_px(layer),
         "gflop_per_mp": round(flop_per_px / 1e3, 1),
-        "look": look(layer.name),
+        "look": look(layer.name) if is_vgg(architecture) else "",
     }
 
 
@@ -97,14 +104,15 @@ def look(name: str) -> str:
     return LOOKS.get(f"{block}_{min(int(index), DEEPEST_KNOWN)}") or LOOKS[block]
 
 
-def line(each: dict[str, Any]) -> str:
+def line(each: dict[str, Any], width: int = NAME_WIDTH) -> str:
     """A row for people, with its units."""
     return LINE.format(
         each["name"],
+        width,
         each["channels"],
         f"{each['receptive_field_px']} px",
         f"{each['stride_px']} px",
         f"{each['least_octave_px']} px",
         f"{each['gflop_per_mp']:.0f}",
         each["look"],
-    )
+    ).rstrip()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 import click
 
-from stylize.cli.completion import names_only, names_or_files, network_names
+from stylize.cli.completion import FileType, names_only, names_or_files, network_names
 from stylize.cli.help import CommandGroup, option
 from stylize.cli.messages import echo, echo_path, say
 from stylize.cli.progress import Meter
@@ -18,7 +18,11 @@ from stylize.cli.requests import Messages
 from stylize.errors import SettingError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
+from stylize.networks.architecture import architectures
 from stylize.settings.fields import Group
+
+# Downloads that a message names; there are dozens.
+NAMED = (*store.DOWNLOADABLE[:3], "resnet50")
 
 
 @click.group(cls=CommandGroup)
@@ -42,7 +46,7 @@ def models() -> None:
     help="Print a JSON array with every detail.",
 )
 def list_command(as_json: bool) -> None:
-    """List the networks that are installed or can be downloaded.
+    """List the networks that are installed.
 
     \b
     Examples:
@@ -53,11 +57,10 @@ def list_command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
         return
+    widths = [max(len(getattr(model, key)) for model in found) for key in ("name", "architecture")]
     for model in found:
-        echo(f"{model.name:<16}  {model.architecture}  {model.origin:<7}  {model.source}")
-    for name in store.DOWNLOADABLE:
-        if name not in {model.name for model in found}:
-            say(f"to download {name}: stylize models add {name}")
+        name, architecture = model.name.ljust(widths[0]), model.architecture.ljust(widths[1])
+        echo(f"{name}  {architecture}  {model.origin:<7}  {model.source}")
 
 
 @models.command()
@@ -114,37 +117,77 @@ def path(name: str) -> None:
     "--preprocessing",
     group=Group.NETWORK,
     everyday=True,
-    type=click.Choice(["auto", "caffe", "torchvision"]),
+    type=click.Choice(["auto", "caffe", "torchvision", "inception"]),
     default="auto",
     help="Preprocessing that the network expects. caffe: BGR, 0 to 255, minus the mean; "
-    "torchvision: RGB, 0 to 1, normalized; auto: detected from the file.  [auto]",
+    "torchvision: RGB, 0 to 1, normalized; inception: RGB, -1 to 1; auto: what the architecture "
+    "and the names in the file suggest.  [auto]",
 )
-def add(source: str, name: str | None, preprocessing: str) -> None:
-    """Add a VGG-16 or VGG-19: a FILE of weights, or the NAME of one to download.
+@option(
+    "--architecture",
+    metavar="NAME",
+    group=Group.NETWORK,
+    everyday=True,
+    help="Architecture of the network in FILE, by torchvision's name, such as googlenet or "
+    "resnet50.  [recognised by the names in the file]",
+    shell_complete=names_only(architectures),
+)
+@option(
+    "--classes",
+    metavar="FILE",
+    type=FileType(),
+    group=Group.NETWORK,
+    help="Text file with the name of one class in each line, for --class.  [ImageNet's, if there "
+    "are 1000]",
+)
+def add(
+    source: str,
+    name: str | None,
+    preprocessing: str,
+    architecture: str | None,
+    classes: str | None,
+) -> None:
+    """Add a network: a FILE of weights, or the NAME of one to download.
 
     \b
     Examples:
-      stylize models add vgg16-imagenet
+      stylize models add googlenet
       stylize models add my-weights.safetensors
-      stylize models add vgg19.pth --name my-vgg
+      stylize models add places.pth --architecture googlenet --classes places.txt
 
-    FILE is .safetensors, .pth or .pt; only tensors are read from it. NAME is vgg16-imagenet
-    (528 MB) or vgg19-imagenet (548 MB), as torchvision publishes them.
+    FILE is .safetensors, .pth, .pt or .pth.tar; only tensors are read from it. NAME is
+    vgg16-imagenet (528 MB), vgg19-imagenet (548 MB), googlenet (50 MB), inception_v3 (104 MB),
+    resnet50 (98 MB) or another of torchvision's convolutional classifiers, as torchvision publishes
+    them.
     """
-    if source in store.DOWNLOADABLE:
-        if name or preprocessing != "auto":
-            raise SettingError("--name and --preprocessing are for files, not for downloads")
+    if source in store.DOWNLOADABLE and not os.path.lexists(source):
+        if name or preprocessing != "auto" or architecture or classes:
+            raise SettingError(
+                "--name, --preprocessing, --architecture and --classes are for files, not for"
+                " downloads"
+            )
         with _bar(source) as progress:
             model = additions.download(source, progress=progress)
     elif os.path.lexists(source):
-        model = additions.add_file(source, name=name, preprocessing=preprocessing)
+        model = additions.add_file(
+            source,
+            name=name,
+            preprocessing=preprocessing,
+            architecture=architecture,
+            classes=classes,
+        )
     else:
-        kinds = ", ".join(additions.SUFFIXES)
+        kinds = ", ".join(each for each in additions.SUFFIXES if each != ".tar")
         raise WeightsError(
             f"{source}: there is no such file or model",
-            hint=f"give a file of weights ({kinds}), or {' or '.join(store.DOWNLOADABLE)}",
+            hint=f"give a file of weights ({kinds}), or {' or '.join(NAMED)} …",
         )
     say(f"added {model.name}, a {model.architecture}")
+    if preprocessing == "auto" and model.architecture in additions.INCEPTIONS:
+        say(
+            "it gets pixels from -1 to 1, as torchvision's own file expects them; if yours was"
+            " trained otherwise, add it with --preprocessing torchvision"
+        )
     echo_path(model.path)
 
 

@@ -11,16 +11,16 @@ import click
 from stylize.cli.completion import names_or_files, preset_names_of
 from stylize.cli.help import CommandGroup, option
 from stylize.errors import UnknownNameError
-from stylize.networks.models import find_model
+from stylize.networks.models import PACKAGED, find_model
 from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.self_test_cache import latest
 from stylize.settings.fields import Group, to_document
 from stylize.settings.presets import (
     PRODUCTS,
     Preset,
+    every_preset_name,
     find_preset,
     is_path,
-    preset_names,
     read_preset,
     to_toml,
 )
@@ -53,16 +53,18 @@ def list_command(as_json: bool) -> None:
       stylize presets list --json
 
     The seconds are an estimate for a 4:3 photo at the preset's own size, from the last self-test on
-    this machine. Before the first run they are unknown.
+    this machine. Before the first run they are unknown. The cost of a preset for a network that has
+    to be added first is not listed.
     """
-    rows = [row(find_preset(kind, name)) for kind in PRODUCTS for name in preset_names(kind)]
+    rows = [row(find_preset(kind, name)) for kind in PRODUCTS for name in every_preset_name(kind)]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for each in rows:
         seconds = f"{each['seconds']:>5.0f} s" if each["seconds"] else "    ? s"
+        work = "?" if each["tflop_per_mp"] is None else f"{each['tflop_per_mp']:.0f}"
         click.echo(
-            f"{each['technique']:<9} {each['name']:<13} {each['tflop_per_mp']:>5.0f} TFLOP/MP"
+            f"{each['technique']:<9} {each['name']:<17} {work:>5} TFLOP/MP"
             f" {seconds}  {each['description']}"
         )
 
@@ -70,13 +72,18 @@ def list_command(as_json: bool) -> None:
 def row(preset: Preset) -> dict[str, Any]:
     """A preset and what it costs."""
     settings = preset.apply()
-    cost, megapixels = cost_of(settings)
+    tflop, seconds = None, None
+    # The cost of any other network is known only to torch, which takes seconds to load.
+    if settings.network in PACKAGED:
+        cost, megapixels = cost_of(settings)
+        tflop = round(cost.tflop / megapixels, 1)
+        seconds = None if cost.seconds is None else round(cost.seconds, 1)
     return {
         "technique": preset.technique,
         "name": preset.name,
         "description": preset.description,
-        "tflop_per_mp": round(cost.tflop / megapixels, 1),
-        "seconds": None if cost.seconds is None else round(cost.seconds, 1),
+        "tflop_per_mp": tflop,
+        "seconds": seconds,
     }
 
 
@@ -101,11 +108,13 @@ def find_by_name(name: str) -> Preset:
         UnknownNameError: none has.
     """
     for technique in PRODUCTS:
-        if name in preset_names(technique):
+        if name in every_preset_name(technique):
             return find_preset(technique, name)
     if is_path(name):
         return read_preset(Path(name))
-    raise UnknownNameError("preset", name, [n for kind in PRODUCTS for n in preset_names(kind)])
+    raise UnknownNameError(
+        "preset", name, [n for kind in PRODUCTS for n in every_preset_name(kind)]
+    )
 
 
 @presets.command()

@@ -10,7 +10,8 @@ from torch import Tensor
 from stylize.errors import is_out_of_memory
 from stylize.gradients.tiled import TiledEngine
 from stylize.losses.loss import Engine, Evaluation, Objective
-from stylize.networks.vgg import VGG
+from stylize.networks.architecture import can_be_tiled
+from stylize.networks.network import Network
 from stylize.planning.memory import TILES_PX, MemoryPlan
 from stylize.planning.tiles import halo_px
 
@@ -27,7 +28,7 @@ class AdaptiveEngine:
         memory_plan: the plan in use, with smaller tiles if memory ran out.
     """
 
-    def __init__(self, vgg: VGG, objective: Objective, memory_plan: MemoryPlan) -> None:
+    def __init__(self, vgg: Network, objective: Objective, memory_plan: MemoryPlan) -> None:
         self.memory_plan = memory_plan
         self._vgg = vgg
         self._objective = objective
@@ -58,6 +59,8 @@ class AdaptiveEngine:
 
     def _smaller(self, size: tuple[int, int]) -> MemoryPlan | None:
         """The next plan that takes less memory for a picture of this size."""
+        if not can_be_tiled(self._vgg.architecture, self._vgg.layers):
+            return None
         before = min(max(size), self.memory_plan.tile_px or max(size))
         tiles = [tile for tile in TILES_PX if tile < before]
         return MemoryPlan(tiles[0], self.memory_plan.history) if tiles else None

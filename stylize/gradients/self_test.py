@@ -8,8 +8,9 @@ import time
 import torch
 from torch import Tensor
 
+from stylize.networks.architecture import probe_layer
 from stylize.networks.models import Weights
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network, network_of
 from stylize.planning.cost import network_flop_per_px
 from stylize.planning.device import (
     Device,
@@ -19,8 +20,6 @@ from stylize.planning.device import (
 )
 from stylize.planning.self_test_cache import Verdict, recall, remember
 from stylize.settings.execution import Execution
-
-PROBE_LAYER = "relu5_1"
 
 PROBE_SIZE = 192
 
@@ -57,16 +56,18 @@ def verdict_for(device: str, weights: Weights) -> Verdict:
 
 def self_test(device: str, weights: Weights) -> Verdict:
     """Compare bf16 with fp32 on the real network and a small picture: gradient and time."""
+    layer = probe_layer(weights.architecture, PROBE_SIZE)
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, 3, PROBE_SIZE // 8, PROBE_SIZE // 8, generator=generator)
     image = torch.nn.functional.interpolate(image, scale_factor=8, mode="bilinear").to(device)
     networks = {
-        each: VGG(weights, (PROBE_LAYER,), precision=each, device=device)
+        each: network_of(weights, (layer,), precision=each, device=device)
         for each in ("fp32", "bf16")
     }
     # Alternate, so that other programs slow both down equally.
     rounds = [
-        {each: _probe(network, image) for each, network in networks.items()} for _ in range(ROUNDS)
+        {each: _probe(network, layer, image) for each, network in networks.items()}
+        for _ in range(ROUNDS)
     ]
     seconds = {each: min(probes[each][1] for probes in rounds) for each in networks}
     gradients = {each: gradient for each, (gradient, _) in rounds[-1].items()}
@@ -77,16 +78,16 @@ def self_test(device: str, weights: Weights) -> Verdict:
     )
     speedup = seconds["fp32"] / seconds["bf16"]
     precision = "bf16" if cosine > LEAST_COSINE and speedup > 1 else "fp32"
-    flop = network_flop_per_px(weights.architecture, (PROBE_LAYER,)) * PROBE_SIZE**2
+    flop = network_flop_per_px(weights.architecture, (layer,)) * PROBE_SIZE**2
     return Verdict(precision, flop / seconds[precision] / 1e9, speedup, cosine)
 
 
 @torch.enable_grad()
-def _probe(vgg: VGG, image: Tensor) -> tuple[Tensor, float]:
-    """Gradient of the deepest layer's energy, and the time it took, in seconds."""
+def _probe(network: Network, layer: str, image: Tensor) -> tuple[Tensor, float]:
+    """Gradient of a layer's energy, and the time it took, in seconds."""
     leaf = image.detach().requires_grad_()
     started = time.perf_counter()
-    features = vgg(leaf)[PROBE_LAYER]
+    features = network(leaf)[layer]
     # A scalar: torch would import its compiler to check the shape of any other slope.
     (gradient,) = torch.autograd.grad((features * features.detach()).sum(), leaf)
     gradient = gradient.float()

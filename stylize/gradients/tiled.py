@@ -15,9 +15,11 @@ import torch
 from torch import Tensor
 
 from stylize.gradients.fast_pass import FastPass
+from stylize.gradients.module_pass import ModulePass
 from stylize.losses.loss import Evaluation, FeatureLoss, Objective
 from stylize.losses.statistics import Moments, by_position
 from stylize.networks.architecture import Rect
+from stylize.networks.network import Network
 from stylize.networks.vgg import VGG, exact
 from stylize.planning.tiles import Tile, halo_px, tiles_of, whole_tile
 
@@ -40,7 +42,7 @@ class TiledEngine:
 
     def __init__(
         self,
-        vgg: VGG,
+        vgg: Network,
         objective: Objective,
         *,
         tile_px: int | None,
@@ -72,7 +74,7 @@ class TiledEngine:
 
     def _through_network(self, image: Tensor, losses: dict[str, Tensor]) -> Tensor:
         sums = _Sums(self._losses, image.dtype)
-        whole = whole_tile(self._vgg.strides(), _size(image))
+        whole = whole_of(self._vgg, image)
         if self._tile_px is None:
             sweep = self._sweep(whole)
             sweep.forward(image, sums.add)
@@ -89,8 +91,8 @@ class TiledEngine:
             losses[loss.name] = loss.weight * evaluated[loss.name][0]
         return gradient.to(image.dtype)
 
-    def _sweep(self, tile: Tile) -> FastPass:
-        return FastPass(self._vgg, tile, strip_bytes=self._strip_bytes)
+    def _sweep(self, tile: Tile) -> FastPass | ModulePass:
+        return pass_of(self._vgg, tile, self._strip_bytes)
 
     def _pull(self, image: Tensor, slopes: dict[str, Any], sums: _Sums | None) -> Tensor:
         """The gradient, tile by tile, and the sums of all tiles if they are not known yet."""
@@ -98,8 +100,9 @@ class TiledEngine:
         gradient = torch.zeros_like(image)
         visit = _nothing if sums is None else sums.add
         seed = partial(self._seed, slopes)
-        strides = self._vgg.strides()
-        for tile in tiles_of(strides, _size(image), self._tile_px, self._halo):
+        strides, size = self._vgg.strides(), _size(image)
+        positions = self._vgg.positions(size)
+        for tile in tiles_of(strides, size, self._tile_px, self._halo, positions):
             sweep, window = self._sweep(tile), cut(image, tile)
             sweep.forward(window, visit)
             cut(gradient, tile).add_(sweep.backward(window, seed))
@@ -150,9 +153,22 @@ def _nothing(layer: str, features: Tensor, region: Rect) -> None:
     """Ignore a visit."""
 
 
+def pass_of(network: Network, tile: Tile, strip_bytes: int | None) -> FastPass | ModulePass:
+    """A pass through a network: the fast one if it is a VGG."""
+    if isinstance(network, VGG):
+        return FastPass(network, tile, strip_bytes=strip_bytes)
+    return ModulePass(network, tile)
+
+
+def whole_of(network: Network, image: Tensor) -> Tile:
+    """The tile that is all of a picture ``(1, 3, H, W)``."""
+    size = _size(image)
+    return whole_tile(network.strides(), size, network.positions(size))
+
+
 @torch.no_grad()
 def features_of(
-    vgg: VGG, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
+    vgg: Network, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Tensor]:
     """Activations of a whole picture, in the network's precision, without a backward pass.
 
@@ -174,14 +190,14 @@ def features_of(
             )
         kept[name][:, :, region.top : region.top + region.height] = features
 
-    sweep = FastPass(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep = pass_of(vgg, whole_of(vgg, image), strip_bytes)
     sweep.forward(image, keep, remember=False)
     return kept
 
 
 @torch.no_grad()
 def moments_of_layers(
-    vgg: VGG, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
+    vgg: Network, image: Tensor, names: Sequence[str], *, strip_bytes: int | None = None
 ) -> dict[str, Moments]:
     """Moments of a whole picture's activations, added up in double precision."""
     total: dict[str, Any] = {}
@@ -193,7 +209,7 @@ def moments_of_layers(
             total[name] = added(total.get(name), (rows.sum(0), rows.T @ rows))
             positions[name] = region.rows * region.columns
 
-    sweep = FastPass(vgg, whole_tile(vgg.strides(), _size(image)), strip_bytes=strip_bytes)
+    sweep = pass_of(vgg, whole_of(vgg, image), strip_bytes)
     sweep.forward(image, count, remember=False)
     return {
         name: Moments(*(each / positions[name] for each in narrowed(total[name], image.dtype)))

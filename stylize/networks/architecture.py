@@ -1,4 +1,7 @@
-"""The shape of the VGG networks: names, channels, strides, receptive fields, cost. No torch.
+"""The shape of networks: names of layers, channels, strides, receptive fields, cost.
+
+Those of the VGG networks are computed without torch. Those of torchvision's other classifiers come
+from their graphs, see :mod:`stylize.networks.graph`.
 
 Reference:
     Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
@@ -9,11 +12,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from stylize.errors import UnknownNameError
+from stylize.errors import SettingError, UnknownNameError
+from stylize.networks.graph import ARCHITECTURES, Traced, graph_of, key
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,21 +38,40 @@ _LAYER = re.compile(r"(conv|relu)([1-5])_([1-4])")
 
 @dataclass(frozen=True)
 class Layer:
-    """One convolution of the network.
+    """A map of the network.
 
     Attributes:
-        name: ``conv4_2``; its rectified output is called ``relu4_2``.
-        channels_in, channels: feature maps of the input and of the output.
+        name: ``inception_4c``, or ``conv4_2``, whose rectified output is called ``relu4_2``.
+        channels: feature maps.
         stride: image pixels between neighbouring positions.
         receptive_field_px: side of the image patch that one position sees.
-        pooled: whether a pooling precedes this convolution.
+        first_px: first pixel that position 0 sees; negative in the padding.
+        least_px: side of the smallest picture that has a position.
     """
 
     name: str
-    channels_in: int
     channels: int
     stride: int
     receptive_field_px: int
+    first_px: int
+    least_px: int
+
+    @property
+    def reach_px(self) -> int:
+        """How far a position sees beyond its own ``stride`` pixels, on the wider side."""
+        return max(-self.first_px, self.first_px + self.receptive_field_px - self.stride, 0)
+
+
+@dataclass(frozen=True)
+class Convolution(Layer):
+    """One convolution of a VGG.
+
+    Attributes:
+        channels_in: feature maps of the input.
+        pooled: whether a pooling precedes this convolution.
+    """
+
+    channels_in: int
     pooled: bool
 
     @property
@@ -56,12 +80,40 @@ class Layer:
         return KERNEL * KERNEL * self.channels_in * self.channels / self.stride**2
 
 
-@cache
-def convolutions(architecture: str) -> tuple[Layer, ...]:
-    """List all convolutions of a network, shallow to deep.
+def is_vgg(architecture: str) -> bool:
+    """Return whether it is a plain VGG, whose layers are ``conv1_1`` … ``relu5_4``."""
+    return architecture in BLOCKS
+
+
+def require_vgg(name: str, architecture: str, what: str) -> None:
+    """Refuse a network that is no VGG.
+
+    Args:
+        name: of the model.
+        architecture: of the model.
+        what: the command or the part of it that needs a VGG.
 
     Raises:
-        UnknownNameError: there is no such architecture.
+        SettingError: it is no VGG.
+    """
+    if not is_vgg(architecture):
+        raise SettingError(
+            f"{what} works with VGG networks only, and '{name}' is a {architecture}",
+            hint="see 'stylize models list'",
+        )
+
+
+def architectures() -> tuple[str, ...]:
+    """List every architecture whose weights can be used."""
+    return (*BLOCKS, *ARCHITECTURES)
+
+
+@cache
+def convolutions(architecture: str) -> tuple[Convolution, ...]:
+    """List all convolutions of a VGG, shallow to deep.
+
+    Raises:
+        UnknownNameError: there is no such VGG.
     """
     if architecture not in BLOCKS:
         raise UnknownNameError("architecture", architecture, BLOCKS)
@@ -74,14 +126,36 @@ def convolutions(architecture: str) -> tuple[Layer, ...]:
                 stride *= 2
             field += (KERNEL - 1) * stride
             layers.append(
-                Layer(f"conv{block}_{index}", channels_in, channels, stride, field, pooled)
+                Convolution(
+                    name=f"conv{block}_{index}",
+                    channels=channels,
+                    stride=stride,
+                    receptive_field_px=field,
+                    first_px=(stride - field) // 2,
+                    least_px=stride,
+                    channels_in=channels_in,
+                    pooled=pooled,
+                )
             )
             channels_in = channels
     return tuple(layers)
 
 
+def listed_layers(architecture: str) -> tuple[Layer, ...]:
+    """List the layers to choose from, shallow to deep: a VGG's convolutions, others' blocks.
+
+    Raises:
+        UnknownNameError: there is no such architecture.
+    """
+    if is_vgg(architecture):
+        return convolutions(architecture)
+    return tuple(_layer(each) for each in _traced(architecture) if each.is_listed)
+
+
 def layer_names(architecture: str) -> tuple[str, ...]:
     """List every name that :func:`find_layer` takes: ``conv1_1``, ``relu1_1``, ``conv1_2`` …"""
+    if not is_vgg(architecture):
+        return tuple(each.name for each in _traced(architecture))
     return tuple(
         name for layer in convolutions(architecture) for name in (layer.name, rectified(layer.name))
     )
@@ -92,12 +166,19 @@ def rectified(name: str) -> str:
     return name.replace("conv", "relu")
 
 
+def unrectified(name: str) -> str:
+    """Return the name of a VGG's convolution before the ReLU; other names stay as they are."""
+    return name.replace("relu", "conv") if _LAYER.fullmatch(name) else name
+
+
 def find_layer(architecture: str, name: str) -> Layer:
-    """Find the convolution of a layer name, either ``relu4_2`` or ``conv4_2``.
+    """Find a layer by its name, such as ``relu4_2``, ``conv4_2`` or ``inception_4c``.
 
     Raises:
         UnknownNameError: the network has no such layer; the message suggests similar names.
     """
+    if not is_vgg(architecture):
+        return _layer(find_traced(architecture, name))
     match = _LAYER.fullmatch(name)
     wanted = f"conv{match[2]}_{match[3]}" if match else None
     for layer in convolutions(architecture):
@@ -106,11 +187,83 @@ def find_layer(architecture: str, name: str) -> Layer:
     raise UnknownNameError(f"layer of {architecture}", name, layer_names(architecture))
 
 
-def up_to(architecture: str, names: tuple[str, ...]) -> tuple[Layer, ...]:
-    """List the convolutions that must run to compute all of ``names``."""
+def find_traced(architecture: str, name: str) -> Traced:
+    """Find a layer of a network that is no VGG, in any spelling.
+
+    Raises:
+        UnknownNameError: the network has no such layer; the message suggests similar names.
+    """
+    _traced(architecture)
+    found = graph_of(architecture).by_name.get(key(name))
+    if found is None:
+        raise UnknownNameError(f"layer of {architecture}", name, layer_names(architecture))
+    return found
+
+
+def _traced(architecture: str) -> tuple[Traced, ...]:
+    if architecture not in ARCHITECTURES:
+        raise UnknownNameError("architecture", architecture, architectures())
+    return graph_of(architecture).layers
+
+
+def _layer(traced: Traced) -> Layer:
+    axes = (traced.view.rows, traced.view.columns)
+    first, last = min(axis.first for axis in axes), max(axis.last for axis in axes)
+    return Layer(
+        name=traced.name,
+        channels=traced.channels,
+        stride=max(axis.stride for axis in axes),
+        receptive_field_px=last - first + 1,
+        first_px=first,
+        least_px=max(axis.least_px for axis in axes),
+    )
+
+
+def up_to(architecture: str, names: tuple[str, ...]) -> tuple[Convolution, ...]:
+    """List the convolutions of a VGG that must run to compute all of ``names``."""
     layers = convolutions(architecture)
-    deepest = max(layers.index(find_layer(architecture, name)) for name in names)
+    names_of = [find_layer(architecture, name).name for name in names]
+    deepest = max(index for index, layer in enumerate(layers) if layer.name in names_of)
     return layers[: deepest + 1]
+
+
+def deepest_traced(architecture: str, names: Iterable[str]) -> Traced:
+    """Find which of some layers of a network that is no VGG is computed last.
+
+    Raises:
+        UnknownNameError: the network has no such layer.
+    """
+    order = _traced(architecture)
+    return order[max(order.index(find_traced(architecture, name)) for name in names)]
+
+
+def macs_per_px(architecture: str, names: Iterable[str]) -> float:
+    """Multiply-accumulates per pixel of the picture to compute all of ``names``."""
+    if is_vgg(architecture):
+        return sum(layer.macs_per_px for layer in up_to(architecture, tuple(names)))
+    return deepest_traced(architecture, names).macs_per_px
+
+
+def positions(architecture: str, name: str, size: tuple[int, int]) -> tuple[int, int]:
+    """The rows and columns of a layer's map for a picture of ``(height, width)`` pixels."""
+    if is_vgg(architecture):
+        stride = find_layer(architecture, name).stride
+        return size[0] // stride, size[1] // stride
+    view = find_traced(architecture, name).view
+    return view.rows.positions(size[0]), view.columns.positions(size[1])
+
+
+def can_be_tiled(architecture: str, names: Iterable[str]) -> bool:
+    """Return whether every position of the layers sees a limited part of the picture."""
+    return is_vgg(architecture) or not deepest_traced(architecture, names).view.sees_all
+
+
+def probe_layer(architecture: str, side_px: int) -> str:
+    """Return a deep layer that has at least four positions a side in a picture of this side."""
+    if is_vgg(architecture):
+        return "relu5_1"
+    layers = listed_layers(architecture)
+    return [each.name for each in layers if each.stride * LEAST_POSITIONS <= side_px][-1]
 
 
 def least_octave_px(layer: Layer) -> int:
@@ -120,7 +273,8 @@ def least_octave_px(layer: Layer) -> int:
     position sees is zero padding, and the dream amplifies the border.
     """
     positions = math.ceil(2 * layer.receptive_field_px / (3 * layer.stride))
-    return max(positions * layer.stride, LEAST_POSITIONS * layer.stride, LEAST_SIDE_PX)
+    least = max(positions * layer.stride, LEAST_POSITIONS * layer.stride, LEAST_SIDE_PX)
+    return max(least, layer.least_px)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,26 +18,85 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.errors import UnknownNameError, WeightsError
-from stylize.networks.architecture import CHANNELS, convolutions, rectified
-from stylize.networks.models import DOWNLOADABLE, find_model, read_verified
+from stylize.networks.architecture import (
+    CHANNELS,
+    convolutions,
+    find_layer,
+    is_vgg,
+    rectified,
+)
+from stylize.networks.graph import graph_of
+from stylize.networks.models import (
+    DOWNLOADABLE,
+    Weights,
+    find_model,
+    load_weights,
+    read_verified,
+)
+from stylize.networks.module import module_of
 from stylize.networks.weight_files import decode
 
 _NAME = re.compile(r"classifier\.([0-9]{1,3})\.weight")
 
 
-@dataclass(frozen=True)
-class Head:
-    """Linear layers with ReLUs between them, on the last block's pooled activations.
+class Classifier(ABC):
+    """The scores of a network's classes.
 
     Attributes:
         layer: the layer whose activations it takes, ``relu5_3`` for VGG-16.
-        linear: weights ``(out, in)`` and biases ``(out,)``, first to last.
         sha256: digest of the file.
+        names: of the classes; None for ImageNet's thousand, or if they are not known.
+    """
+
+    layer: str
+    sha256: str
+    names: tuple[str, ...] | None
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """The number of classes."""
+
+    @abstractmethod
+    def __call__(self, features: Tensor) -> Tensor:
+        """Compute ``(N, classes)`` scores, without softmax, from ``(N, C, h, w)`` activations."""
+
+    def name_of(self, index: int) -> str:
+        """Return the name of a class if it is known, otherwise its number."""
+        names = self._known_names()
+        return names[index] if names else str(index)
+
+    def index_of(self, name: str) -> int:
+        """Find the number of a class by its number or its name.
+
+        Raises:
+            UnknownNameError: there is no such class.
+        """
+        if name.isascii() and name.isdigit() and len(name) < 10 and int(name) < self.classes:
+            return int(name)
+        names = self._known_names()
+        known = {each.lower(): index for index, each in reversed(list(enumerate(names)))}
+        if name.lower() in known:
+            return known[name.lower()]
+        numbers = [f"0 to {self.classes - 1}"]
+        raise UnknownNameError("class", name, [*names, *([] if names else numbers)])
+
+    def _known_names(self) -> Sequence[str]:
+        return self.names or (imagenet_names() if self.classes == 1000 else ())
+
+
+@dataclass(frozen=True)
+class Head(Classifier):
+    """Linear layers with ReLUs between them, on the last block's pooled activations.
+
+    Attributes:
+        linear: weights ``(out, in)`` and biases ``(out,)``, first to last.
     """
 
     layer: str
     linear: tuple[tuple[Tensor, Tensor], ...]
     sha256: str
+    names: tuple[str, ...] | None = None
 
     @property
     def classes(self) -> int:
@@ -54,24 +114,47 @@ class Head:
             x = F.linear(F.relu(x) if index else x, weight.to(x), bias.to(x))
         return x
 
-    def name_of(self, index: int) -> str:
-        """Return the English name of one of ImageNet's thousand classes, otherwise its number."""
-        return imagenet_names()[index] if self.classes == 1000 else str(index)
 
-    def index_of(self, name: str) -> int:
-        """Find the number of a class by its number or, for ImageNet's thousand, its English name.
+class ModuleHead(Classifier):
+    """The part of one of torchvision's classifiers behind its last map.
 
-        Raises:
-            UnknownNameError: there is no such class.
-        """
-        if name.isascii() and name.isdigit() and len(name) < 10 and int(name) < self.classes:
-            return int(name)
-        names = imagenet_names() if self.classes == 1000 else []
-        known = {each.lower(): index for index, each in reversed(list(enumerate(names)))}
-        if name.lower() in known:
-            return known[name.lower()]
-        numbers = [f"0 to {self.classes - 1}"]
-        raise UnknownNameError("class", name, [*names, *([] if names else numbers)])
+    Args:
+        weights: of the network.
+        names: of its classes.
+
+    Note:
+        The whole module runs on a small grey picture, and the activations take the place of its
+        last map. So no part of torchvision's code is repeated here.
+    """
+
+    def __init__(self, weights: Weights, names: tuple[str, ...] | None) -> None:
+        last = graph_of(weights.architecture).layers[-1]
+        self.layer, self.sha256, self.names = last.name, weights.sha256, names
+        self._path, self._classes = last.path, weights.classes
+        self._side = find_layer(weights.architecture, last.name).least_px
+        self._module = module_of(weights)
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._classes
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Compute ``(N, classes)`` scores, without softmax, from ``(N, C, h, w)`` activations."""
+        exact = torch.promote_types(features.dtype, torch.float32)
+        self._module.to(features.device, exact)
+        pixels = torch.zeros(1, 3, self._side, self._side, device=features.device, dtype=exact)
+
+        def replaced(module: torch.nn.Module, inputs: object, output: Tensor) -> Tensor:
+            # The next function may work in place.
+            return features.to(exact).clone()
+
+        handle = self._module.get_submodule(self._path).register_forward_hook(replaced)
+        try:
+            scores: Tensor = self._module(pixels)
+        finally:
+            handle.remove()
+        return scores
 
 
 def imagenet_names() -> list[str]:
@@ -82,7 +165,13 @@ def imagenet_names() -> list[str]:
     return names
 
 
-def load_head(name: str) -> Head:
+def has_classes(name: str) -> bool:
+    """Return whether :func:`load_head` finds the classifier of a model."""
+    model = find_model(name)
+    return model.classifier is not None or not is_vgg(model.architecture)
+
+
+def load_head(name: str) -> Classifier:
     """Load the classifier of a model and check its SHA-256.
 
     Raises:
@@ -90,6 +179,8 @@ def load_head(name: str) -> Head:
         WeightsError: the model has no classifier, or its file is missing or damaged.
     """
     model = find_model(name)
+    if not is_vgg(model.architecture):
+        return ModuleHead(load_weights(name), model.class_names)
     if model.classifier is None:
         raise WeightsError(
             f"the model '{name}' has no classifier",
@@ -98,7 +189,8 @@ def load_head(name: str) -> Head:
     path = model.classifier.path
     tensors, _ = decode(read_verified(model, model.classifier), path)
     last = rectified(convolutions(model.architecture)[-1].name)
-    return Head(last, _linear(tensors, path), model.classifier.sha256)
+    linear = _linear(tensors, path)
+    return Head(last, linear, model.classifier.sha256, model.class_names)
 
 
 def _linear(tensors: Mapping[str, Tensor], path: Path) -> tuple[tuple[Tensor, Tensor], ...]:

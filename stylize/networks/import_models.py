@@ -21,9 +21,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from stylize.errors import OutputError, SettingError, StylizeError, UnknownNameError, WeightsError
+from stylize.errors import (
+    OutputError,
+    SettingError,
+    StylizeError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+)
 from stylize.images.atomic import move_without_replacing, reserved, scratch_folder
-from stylize.networks.architecture import BLOCKS, convolutions
+from stylize.networks import caffe
+from stylize.networks.architecture import BLOCKS, architectures, convolutions, is_vgg
 from stylize.networks.models import (
     DOWNLOADABLE,
     PACKAGED,
@@ -34,8 +42,10 @@ from stylize.networks.models import (
     user_directory,
     verify,
 )
+from stylize.networks.module_files import checked_state, recognised
 from stylize.networks.weight_files import (
     CAFFE,
+    INCEPTION,
     MAX_FILE_BYTES,
     METADATA_KEY,
     TORCHVISION,
@@ -57,7 +67,7 @@ BLOCK_BYTES = 1 << 18
 
 Progress = Callable[[int, int | None], None]
 
-SUFFIXES = (".safetensors", ".pth", ".pt")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".tar")
 
 _MAX_NAME = 80
 
@@ -69,27 +79,40 @@ _PACKED = ("index", "palette")
 
 
 def add_file(
-    path: Path | str, *, name: str | None = None, preprocessing: str = "auto"
+    path: Path | str,
+    *,
+    name: str | None = None,
+    preprocessing: str = "auto",
+    architecture: str | None = None,
+    classes: Path | str | None = None,
 ) -> ModelFile:
     """Convert a user's file of weights and store it under a name.
 
     Args:
-        path: ``.safetensors``, ``.pth`` or ``.pt`` with a VGG-16 or VGG-19.
+        path: ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar``.
         name: the name of the model; by default made from the file name.
-        preprocessing: ``auto``, ``caffe`` or ``torchvision``.
+        preprocessing: ``auto``, ``caffe``, ``torchvision`` or ``inception``.
+        architecture: of the network; None to recognise it by the names of its tensors.
+        classes: a text file with the name of one class in each line.
 
     Raises:
+        UnknownNameError: there is no such architecture.
         SettingError: the name is invalid.
-        WeightsError: the file is not a VGG-16 or VGG-19, or the name is taken.
+        UsageError: the file of classes cannot be read.
+        WeightsError: the file is not such a network, or the name is taken.
         OutputError: the folder of models cannot be written.
     """
     path = Path(path)
-    name = _check_name(_slug(path.stem) if name is None else name)
+    if architecture is not None and architecture not in architectures():
+        raise UnknownNameError("architecture", architecture, architectures())
+    stem = path.name.removesuffix(".tar").removesuffix(path.suffix).removesuffix(".pth")
+    name = _check_name(_slug(stem) if name is None else name)
     if path.suffix.lower() not in SUFFIXES:
         raise WeightsError(f"{path} is not a file of weights: expected .safetensors, .pth or .pt")
     checked_file(path)
+    asked = _Asked(preprocessing, architecture, None if classes is None else Path(classes))
     with _scratch() as scratch:
-        return _install(path, name, _printable(path.name), preprocessing, scratch)
+        return _install(path, name, _printable(path.name), asked, scratch)
 
 
 def download(
@@ -122,14 +145,16 @@ def download(
         path = scratch / file_name
         digest = _fetch(url, path, progress or (lambda done, total: None), by_hand)
         _check_prefix(url, digest)
-        return _install(path, name, url, "torchvision", scratch)
+        architecture = name.removesuffix("-imagenet")
+        preprocessing = "torchvision" if is_vgg(architecture) else "auto"
+        return _install(path, name, url, _Asked(preprocessing, architecture), scratch)
 
 
 def address(name: str) -> str:
     """Return torchvision's URL of a downloadable model."""
-    from torchvision.models import VGG16_Weights, VGG19_Weights  # noqa: PLC0415
+    from torchvision.models import get_model_weights  # noqa: PLC0415
 
-    weights = {"vgg16-imagenet": VGG16_Weights, "vgg19-imagenet": VGG19_Weights}[name]
+    weights: Any = get_model_weights(name.removesuffix("-imagenet"))
     return str(weights.IMAGENET1K_V1.url)
 
 
@@ -141,7 +166,7 @@ def _fetch(url: str, target: Path, progress: Progress, by_hand: str) -> str:
             total: int | None = reply.length
             while block := reply.read(BLOCK_BYTES):
                 if max(done + len(block), total or 0) > MAX_FILE_BYTES:
-                    raise WeightsError(f"{url} is larger than any VGG", hint=by_hand)
+                    raise WeightsError(f"{url} is larger than any network", hint=by_hand)
                 file.write(block)
                 digest.update(block)
                 done += len(block)
@@ -167,16 +192,29 @@ def _check_prefix(url: str, digest: str) -> None:
         )
 
 
-def _install(path: Path, name: str, source: str, preprocessing: str, scratch: Path) -> ModelFile:
+@dataclass(frozen=True)
+class _Asked:
+    """What the user says about a file; see :func:`add_file`."""
+
+    preprocessing: str
+    architecture: str | None = None
+    classes: Path | None = None
+
+
+def _install(path: Path, name: str, source: str, asked: _Asked, scratch: Path) -> ModelFile:
     """Convert a file and move the result to the user's models."""
     source_sha256 = _digest(path)
     _check_owner(name, source_sha256)
-    network = read_network(path, preprocessing)
+    network = read_network(path, asked.preprocessing, asked.architecture)
+    named = {}
+    if asked.classes is not None:
+        named["class_names"] = _class_names(asked.classes, network.classes)
     record = {
         "source": source,
         "source_sha256": source_sha256,
         "architecture": network.architecture,
         "preprocessing": asdict(network.preprocessing),
+        **named,
         **_write_tensors(network, name, source, scratch),
     }
     (scratch / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
@@ -326,7 +364,12 @@ def _source_of(name: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION}
+PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION, "inception": INCEPTION}
+
+# Architectures whose files of torchvision expect pixels from -1 to 1.
+INCEPTIONS = ("googlenet", "inception_v3")
+
+_PREPROCESSING_OF = {**dict.fromkeys(INCEPTIONS, INCEPTION), caffe.NAME: CAFFE}
 
 # Files with torchvision's names and another preprocessing. The first two are the original Oxford
 # weights from github.com/jcjohnson/pytorch-vgg, the third is torchvision's own
@@ -350,23 +393,29 @@ class ImportedNetwork:
     """The contents of a file.
 
     Attributes:
-        convolutions: all tensors of the convolutions, by our names, float32.
-        classifier: those of the layers after them, by torchvision's names; may be empty.
+        convolutions: all tensors of a VGG's convolutions, by our names, float32; of another
+            network all tensors, by torchvision's names.
+        classifier: of a VGG, those of the layers after them, by torchvision's names; may be empty.
+        classes: the number of classes, 0 without a classifier.
     """
 
     architecture: str
     preprocessing: Preprocessing
     convolutions: dict[str, Tensor]
     classifier: dict[str, Tensor]
+    classes: int = 0
 
 
-def read_network(path: Path, preprocessing: str = "auto") -> ImportedNetwork:
-    """Read a VGG-16 or VGG-19 from a safetensors file or a pickled state dict.
+def read_network(
+    path: Path, preprocessing: str = "auto", architecture: str | None = None
+) -> ImportedNetwork:
+    """Read a network from a safetensors file or a pickled state dict.
 
     Args:
-        path: ``.safetensors``, ``.pth`` or ``.pt``; only tensors are unpickled.
-        preprocessing: ``caffe``, ``torchvision``, or ``auto``: as the file says, or as the names
-            of its tensors suggest.
+        path: ``.safetensors``, ``.pth``, ``.pt`` or ``.pth.tar``; only tensors are unpickled.
+        preprocessing: ``caffe``, ``torchvision``, ``inception``, or ``auto``: as the file says, or
+            as the names of its tensors suggest.
+        architecture: of the network; None to recognise it by the names of its tensors.
 
     Raises:
         UnknownNameError: there is no such preprocessing.
@@ -374,8 +423,82 @@ def read_network(path: Path, preprocessing: str = "auto") -> ImportedNetwork:
     """
     if preprocessing not in ("auto", *PREPROCESSINGS):
         raise UnknownNameError("preprocessing", preprocessing, ("auto", *PREPROCESSINGS))
-    state, described, names = _read(path)
+    if architecture is None or is_vgg(architecture):
+        state, described, names = _read(path)
+        if architecture is not None or _is_plain_vgg(names):
+            return _read_vgg(path, preprocessing, architecture, (state, described, names))
+    return _read_module(path, preprocessing, architecture)
+
+
+def _read_module(path: Path, preprocessing: str, architecture: str | None) -> ImportedNetwork:
+    state, described, names = _read(path, everything=True)
+    if architecture is None or (architecture == "googlenet" and caffe.from_caffe(state)):
+        architecture = recognised(state)
+    if architecture is None:
+        found = ", ".join(name[:60] for name in names[:3]) or "nothing"
+        with_norm = any(name.endswith("running_mean") for name in names)
+        raise WeightsError(
+            f"{path} is not a VGG: expected conv1_1.weight or features.0.weight without batch"
+            " normalization, and it is none of torchvision's classifiers: found "
+            f"{found}{', with batch normalization' if with_norm else ''}",
+            hint="--architecture NAME says what is missing of that network",
+        )
+    tensors, classes = checked_state(state, architecture, path)
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise WeightsError(f"{path}: {name} holds values that are not finite")
+    wanted = PREPROCESSINGS.get(preprocessing) or _described_preprocessing(described, path)
+    if wanted is None:
+        wanted = _PREPROCESSING_OF.get(architecture, TORCHVISION)
+    copies = {name: float32_copy(tensor) for name, tensor in tensors.items()}
+    return ImportedNetwork(architecture, wanted, copies, {}, classes)
+
+
+def _class_names(path: Path, classes: int) -> list[str]:
+    """Read the names of classes, one in each line.
+
+    Raises:
+        UsageError: the file cannot be read, or has another number of names.
+    """
+    try:
+        text = checked_file(path).read_text("utf-8", "replace")
+    except OSError as err:
+        raise UsageError(f"cannot read {path}: {err.strerror or err}") from err
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # Places365 lists its classes as "/a/airport_terminal 2".
+    names = [
+        match[1].replace("/", " ").replace("_", " ") if (match := _PLACE.fullmatch(line)) else line
+        for line in lines
+    ]
+    if len(names) != classes:
+        raise UsageError(
+            f"{path} has {len(names)} names, and the network has {classes} classes",
+            hint="one name in each line",
+        )
+    return [_printable(name) for name in names]
+
+
+_PLACE = re.compile(r"/[a-z]/(\S+) [0-9]+")
+
+
+def _is_plain_vgg(names: Sequence[str]) -> bool:
+    """Whether a file may be a VGG without batch normalization."""
+    known = _convolution_names()
+    return any(name in known for name in names) and not any(
+        name.endswith("running_mean") for name in names
+    )
+
+
+def _read_vgg(
+    path: Path,
+    preprocessing: str,
+    wanted_architecture: str | None,
+    contents: tuple[dict[str, Tensor], dict[str, Any], list[str]],
+) -> ImportedNetwork:
+    state, described, names = contents
     architecture, aliases = _recognise(names, path)
+    if wanted_architecture not in (None, architecture):
+        raise WeightsError(f"{path} is a {architecture}, not a {wanted_architecture}")
     tensors = pick_convolutions(state, architecture, path, aliases)
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
@@ -384,7 +507,14 @@ def read_network(path: Path, preprocessing: str = "auto") -> ImportedNetwork:
         wanted = _described_preprocessing(described, path) or _usual_preprocessing(aliases, path)
     else:
         wanted = PREPROCESSINGS[preprocessing]
-    return ImportedNetwork(architecture, wanted, tensors, _classifier(state, path))
+    classifier = _classifier(state, path)
+    last = max((name for name in classifier if name.endswith(".weight")), key=_number, default=None)
+    classes = classifier[last].shape[0] if last else 0
+    return ImportedNetwork(architecture, wanted, tensors, classifier, classes)
+
+
+def _number(name: str) -> int:
+    return int(name.split(".")[1])
 
 
 def torchvision_names(architecture: str) -> dict[str, str]:
@@ -398,16 +528,24 @@ def torchvision_names(architecture: str) -> dict[str, str]:
     return names
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
+def _read(
+    path: Path, *, everything: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Any], list[str]]:
     """Map the tensors of a file, its description, and the names of all that it contains."""
     checked_file(path)
     try:
         if path.suffix.lower() == ".safetensors":
-            return map_file(path, _is_wanted)
-        state = _check_tensors(_unpickle(path), path)
+            return map_file(path, (lambda name: True) if everything else _is_wanted)
+        state = _check_tensors(_state_of(_unpickle(path)), path)
         return state, {}, list(state)
     except OSError as err:
         raise WeightsError(f"cannot read {path}: {err.strerror or err}") from err
+
+
+def _state_of(content: object) -> object:
+    """The state dict of a checkpoint, which training programs save with other values."""
+    inner = content.get("state_dict") if isinstance(content, dict) else None
+    return inner if isinstance(inner, dict) and inner else content
 
 
 def _is_wanted(name: str) -> bool:
@@ -510,12 +648,6 @@ def _check_tensors(state: object, path: Path) -> dict[str, Tensor]:
 
 def _recognise(names: Sequence[str], path: Path) -> tuple[str, dict[str, str]]:
     """Find the architecture and the naming scheme that match most tensors."""
-    normalised = next((name for name in names if name.endswith("running_mean")), None)
-    if normalised:
-        raise WeightsError(
-            f"{path} is a network with batch normalization ({normalised[:60]})",
-            hint="only VGG-16 and VGG-19 without it are supported",
-        )
     candidates = [
         (architecture, aliases)
         for architecture in BLOCKS

@@ -4,7 +4,7 @@
 
     expression = [sign] term {sign term}
     term       = [number "*"] layer | layer "*" number
-    layer      = name [":" channels]
+    layer      = name {"." name} [":" channels]
     channels   = range {"," range}      without spaces, close to the colon
     range      = number ["-" number]    counted from 0, both ends included
 
@@ -41,7 +41,7 @@ _COLON = re.compile(r":")
 
 _NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 
 _RANGE = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
@@ -57,7 +57,7 @@ class Target:
     """A layer, or some of its channels, with a weight.
 
     Attributes:
-        layer: its name, such as ``conv4_3`` or ``relu4_3``.
+        layer: its name, such as ``conv4_3``, ``relu4_3`` or ``inception_4c.branch2``.
         weight: not 0; a negative weight suppresses the layer.
         channels: sorted, each once, at least one; None for all.
     """
@@ -99,7 +99,7 @@ def check_targets(text: str, targets: Sequence[Target], architecture: str) -> No
     Args:
         text: the expression, for the column of an error.
         targets: the result of :func:`parse_targets`.
-        architecture: ``vgg16`` or ``vgg19``.
+        architecture: of the network.
 
     Raises:
         ExpressionError: the network has no such layer or channel.

@@ -19,19 +19,24 @@ from typing import TYPE_CHECKING, Any
 
 from stylize.directories import cache_directory, data_directory
 from stylize.errors import UnknownNameError, WeightsError
-from stylize.networks.architecture import BLOCKS
+from stylize.networks.architecture import architectures, is_vgg
+from stylize.networks.graph import PUBLISHED
+from stylize.networks.module_files import checked_state
 from stylize.networks.weight_files import (
     Preprocessing,
     checked_file,
     map_convolutions,
+    map_file,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet")
+# Of torchvision, for ImageNet. The VGG-16 and VGG-19 with these names have other weights than the
+# packaged ones.
+DOWNLOADABLE = ("vgg16-imagenet", "vgg19-imagenet", *PUBLISHED)
 
-_MAX_RECORD_BYTES = 64 * 1024
+_MAX_RECORD_BYTES = 1024 * 1024
 
 # Written by tools/build_weights.py; name: (SHA-256, source).
 PACKAGED = {
@@ -61,11 +66,12 @@ class ModelFile:
     Attributes:
         name: as in ``--network``.
         path: the file with the convolutions.
-        architecture: ``vgg16`` or ``vgg19``.
+        architecture: one of :func:`stylize.networks.architecture.architectures`.
         sha256: the digest that the file must have, see :func:`verify`.
         origin: ``package`` or ``user``.
         source: where the weights come from, in words.
-        classifier: the layers after the convolutions, if the source had them.
+        classifier: the layers after a VGG's convolutions, if the source had them.
+        class_names: of the classes, if they are known and not ImageNet's thousand.
     """
 
     name: str
@@ -75,15 +81,18 @@ class ModelFile:
     origin: str
     source: str
     classifier: StoredFile | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Weights:
-    """All convolutions of a network.
+    """The numbers of a network.
 
     Attributes:
-        tensors: ``conv4_2.weight`` ``(out, in, 3, 3)`` and ``conv4_2.bias`` ``(out,)``, float32;
-            those of a file are read and converted whenever they are taken from here.
+        tensors: all convolutions of a VGG, ``conv4_2.weight`` ``(out, in, 3, 3)`` and
+            ``conv4_2.bias`` ``(out,)``, float32; those of a file are read and converted whenever
+            they are taken from here. Of another network, its state dict by torchvision's names.
+        classes: outputs of the last layer, of a network that is no VGG.
     """
 
     name: str
@@ -91,6 +100,7 @@ class Weights:
     sha256: str
     preprocessing: Preprocessing
     tensors: Mapping[str, Tensor]
+    classes: int = 1000
 
 
 def user_directory() -> Path:
@@ -136,8 +146,9 @@ def find_model(name: str) -> ModelFile:
     if name in names:
         return _user_model(name)
     if name in DOWNLOADABLE:
+        by_file = "" if name.endswith("-imagenet") else f", or models add FILE --name {name}"
         raise WeightsError(
-            f"the model '{name}' is not installed", hint=f"stylize models add {name}"
+            f"the model '{name}' is not installed", hint=f"stylize models add {name}{by_file}"
         )
     raise UnknownNameError("model", name, names)
 
@@ -175,15 +186,21 @@ def load_weights(name: str) -> Weights:
     """
     model = find_model(name)
     verify_file(model, StoredFile(model.path, model.sha256))
+    classes = 1000
     try:
-        tensors, described = map_convolutions(model.path, model.architecture)
+        tensors: Mapping[str, Tensor]
+        if is_vgg(model.architecture):
+            tensors, described = map_convolutions(model.path, model.architecture)
+        else:
+            state, described, _ = map_file(model.path, lambda name: True)
+            tensors, classes = checked_state(state, model.architecture, model.path)
     except OSError as err:
         raise _unreadable(model, model.path, err) from err
     try:
         preprocessing = Preprocessing.from_json(described["preprocessing"])
     except (KeyError, TypeError, ValueError) as err:
         raise WeightsError(f"{model.path} does not describe its preprocessing") from err
-    return Weights(name, model.architecture, model.sha256, preprocessing, tensors)
+    return Weights(name, model.architecture, model.sha256, preprocessing, tensors, classes)
 
 
 def _packaged_model(name: str) -> ModelFile:
@@ -212,7 +229,7 @@ def read_record(path: Path) -> str:
 
 
 def _from_record(name: str, folder: Path, record: dict[str, Any]) -> ModelFile:
-    if record["architecture"] not in BLOCKS:
+    if record["architecture"] not in architectures():
         raise ValueError(f"architecture {record['architecture']!r}")
     classifier = record.get("classifier")
     return ModelFile(
@@ -226,6 +243,7 @@ def _from_record(name: str, folder: Path, record: dict[str, Any]) -> ModelFile:
         classifier=StoredFile(folder / Path(classifier["file"]).name, str(classifier["sha256"]))
         if classifier
         else None,
+        class_names=tuple(map(str, record["class_names"])) if "class_names" in record else None,
     )
 
 
@@ -267,6 +285,6 @@ def _check_digest(model: ModelFile, file: StoredFile, found: str) -> None:
 def _remedy(model: ModelFile) -> str:
     if model.origin == "package":
         return "reinstall stylize"
-    if model.name in DOWNLOADABLE:
+    if model.name in DOWNLOADABLE and model.source.startswith("http"):
         return f"stylize models add {model.name}"
     return f"add it again: stylize models add {model.source} --name {model.name}"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylize.networks.architecture import find_layer, rectified, up_to
+from stylize.networks.architecture import find_layer, positions, rectified, up_to
 
 if TYPE_CHECKING:
     from stylize.networks.models import Weights
@@ -93,6 +93,10 @@ class VGG:
     def strides(self) -> dict[str, int]:
         """Return the image pixels between neighbouring positions, by layer name."""
         return {name: find_layer(self.architecture, name).stride for name in self.layers}
+
+    def positions(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
+        """Return the rows and columns of each map for a picture of ``(height, width)``."""
+        return {name: positions(self.architecture, name, size) for name in self.layers}
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the activations by layer name.

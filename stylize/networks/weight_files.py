@@ -75,6 +75,9 @@ CAFFE = Preprocessing("BGR", 255.0, (103.939, 116.779, 123.68))
 
 TORCHVISION = Preprocessing("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
+# From -1 to 1; torchvision calls the step from its usual input to this one transform_input.
+INCEPTION = Preprocessing("RGB", 1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+
 
 def checked_file(path: Path) -> Path:
     """Check that a file of weights may be read in full, without opening it.
@@ -91,7 +94,7 @@ def checked_file(path: Path) -> Path:
         raise WeightsError(f"cannot read {path}: it is {what}")
     if status.st_size > MAX_FILE_BYTES:
         size, most = (f"{count / 1e9:.1f} GB" for count in (status.st_size, MAX_FILE_BYTES))
-        raise WeightsError(f"{path} is too large for a VGG: {size}, the limit is {most}")
+        raise WeightsError(f"{path} is too large for a network: {size}, the limit is {most}")
     return path
 
 

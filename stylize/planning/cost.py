@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stylize.networks.architecture import find_layer, rectified, up_to
+from stylize.networks.architecture import (
+    deepest_traced,
+    find_layer,
+    is_vgg,
+    macs_per_px,
+    rectified,
+    up_to,
+)
 from stylize.planning.tiles import STRIP_BYTES
 from stylize.settings.dream import DreamSettings
 from stylize.settings.layers import dream_layers, style_shares, transfer_layers
@@ -32,13 +40,17 @@ BYTES = {"fp32": 4, "bf16": 2}
 # Buffers of a strip that exist at a time, including those that the C library keeps; measured.
 STRIP_COPIES = 10
 
+# Gradients of the largest map, its other layouts and other buffers at a time, of a network that
+# is no VGG; and the position of a maximum that torch keeps for its pooling.
+COPIES, INDEX_BYTES = 4, 8
+
 # Of the largest activation, in full resolution.
 WIDEST_CHANNELS = 64
 
 
 def network_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
     """Operations of one evaluation (forward and backward) in the convolutions, per pixel."""
-    return FLOP_PER_MAC * sum(layer.macs_per_px for layer in up_to(architecture, tuple(layers)))
+    return FLOP_PER_MAC * macs_per_px(architecture, layers)
 
 
 def style_flop_per_px(architecture: str, layers: Iterable[str]) -> float:
@@ -69,6 +81,8 @@ def network_bytes(
 ) -> float:
     """Memory in the network at the peak of one evaluation of so many pixels at once."""
     kept, passed = network_bytes_per_px(architecture, layers, precision)
+    if not is_vgg(architecture):
+        return seen_px * kept
     strip = min(STRIP_BYTES, seen_px * BYTES[precision] * WIDEST_CHANNELS)
     return seen_px * (kept + passed) + STRIP_COPIES * strip
 
@@ -81,8 +95,15 @@ def network_bytes_per_px(
     The first is a byte for every activation's sign and for every cell of a pooling, and the
     activations that the objective reads, but for those of the first convolution, which are
     computed again. The second is the output of the first two poolings.
+
+    A network that is no VGG keeps all activations. Its second number is for its largest maps.
     """
     size = BYTES[precision]
+    if not is_vgg(architecture):
+        deepest = deepest_traced(architecture, layers)
+        kept = size * (deepest.kept_per_px + COPIES * deepest.widest_per_px)
+        indices = INDEX_BYTES * deepest.indices_per_px
+        return kept + indices, COPIES * size * deepest.widest_per_px
     found = up_to(architecture, tuple(layers))
     kept = 0.0
     outputs = [0.0, 0.0]
@@ -249,4 +270,5 @@ def frame_px(architecture: str, layers: Iterable[str]) -> int:
     """The frame around a picture that tiles: half a receptive field, in whole strides."""
     found = [find_layer(architecture, name) for name in layers]
     stride = max(layer.stride for layer in found)
-    return -(-max(layer.receptive_field_px for layer in found) // (2 * stride)) * stride
+    half = max(max(layer.receptive_field_px / 2, layer.reach_px) for layer in found)
+    return math.ceil(half / stride) * stride

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stylize.errors import SettingError
+from stylize.networks.architecture import can_be_tiled, is_vgg
 from stylize.planning.cost import (
     BASE_BYTES,
     Cost,
@@ -86,7 +87,8 @@ class MemoryNeed:
         halo = halo_px(self.architecture, self.layers)
         network = (self.architecture, self.layers, self.precision)
         if memory_plan.tile_px is None or memory_plan.whole(size, halo):
-            return LEFT_OVER * network_bytes(*network, size[0] * size[1])
+            left_over = LEFT_OVER if is_vgg(self.architecture) else 1.0
+            return left_over * network_bytes(*network, size[0] * size[1])
         sides = [min(side, memory_plan.tile_px + 2 * halo) for side in size]
         # The first pass sees all, but keeps nothing.
         _, passed = network_bytes_per_px(*network)
@@ -124,17 +126,28 @@ class MemoryNeed:
         stride = deepest_stride(self.architecture, self.layers)
         histories = HISTORIES if self.optimizer == "lbfgs" else HISTORIES[:1]
         for history in histories:
-            for tile in (None, *TILES_PX):
+            for tile in (None, *TILES_PX) if self._can_be_tiled else (None,):
                 memory_plan = MemoryPlan(tile, history)
                 if self.peak_bytes(size, memory_plan) <= budget_bytes:
                     return memory_plan
+        how = ", even in tiles," if self._can_be_tiled else f" ({self._why_whole})"
         raise SettingError(
-            f"{size[1]}×{size[0]} px need {self._least(size) / 1e9:.2f} GB of memory, even in"
-            f" tiles, and {budget_bytes / 1e9:.2f} GB may be used",
+            f"{size[1]}×{size[0]} px need {self._least(size) / 1e9:.2f} GB of memory{how}"
+            f" and {budget_bytes / 1e9:.2f} GB may be used",
             hint=self._remedy(size, budget_bytes, stride),
         )
 
+    @property
+    def _can_be_tiled(self) -> bool:
+        return can_be_tiled(self.architecture, self.layers)
+
+    @property
+    def _why_whole(self) -> str:
+        return f"no tiles: each position of a {self.architecture} sees the whole picture"
+
     def _least(self, size: tuple[int, int]) -> float:
+        if not self._can_be_tiled:
+            return self.peak_bytes(size, MemoryPlan(None, HISTORIES[-1]))
         last = HISTORIES[-1] if self.optimizer == "lbfgs" else HISTORIES[0]
         return self.peak_bytes(size, MemoryPlan(TILES_PX[-1], last))
 

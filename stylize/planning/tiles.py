@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from stylize.networks.architecture import Rect, find_layer, up_to
+from stylize.networks.architecture import Rect, find_layer
 
 # Of the largest activation in a strip. Small enough for the C library to keep such buffers
 # instead of returning them to the system, and for processors' caches to help; large enough for
@@ -41,12 +41,11 @@ class Span:
 def halo_px(architecture: str, layers: Iterable[str]) -> int:
     """What a tile has to see beyond the pixels it owns, for these layers to be exact there.
 
-    A 3×3 convolution reaches as far as its stride in the picture; a 2×2 pooling of aligned cells
-    reaches nowhere. Rounded up to the deepest stride, since windows begin at its multiples.
+    Rounded up to the deepest stride, since windows begin at its multiples.
     """
-    found = up_to(architecture, tuple(layers))
-    reach = sum(layer.stride for layer in found)
-    stride = found[-1].stride
+    found = [find_layer(architecture, name) for name in layers]
+    reach = max(layer.reach_px for layer in found)
+    stride = max(layer.stride for layer in found)
     return -(-reach // stride) * stride
 
 
@@ -82,18 +81,25 @@ def spans(length: int, tile: int, halo: int, stride: int) -> list[Span]:
     return found
 
 
-def owned_region(row: Span, column: Span, size: tuple[int, int], stride: int) -> Rect:
+def owned_region(
+    row: Span,
+    column: Span,
+    size: tuple[int, int],
+    stride: int,
+    positions: tuple[int, int] | None = None,
+) -> Rect:
     """The positions of a layer that a tile owns.
 
     Args:
         row, column: the tile along both axes.
         size: ``(height, width)`` of the picture.
         stride: of the layer.
+        positions: rows and columns of its map; None for all whole strides of the picture.
     """
-    rows, columns = size[0] // stride, size[1] // stride
-    top, left = row.first // stride, column.first // stride
-    bottom = rows if row.last == size[0] else row.last // stride
-    right = columns if column.last == size[1] else column.last // stride
+    rows, columns = positions or (size[0] // stride, size[1] // stride)
+    top, left = min(row.first // stride, rows), min(column.first // stride, columns)
+    bottom = rows if row.last == size[0] else min(row.last // stride, rows)
+    right = columns if column.last == size[1] else min(column.last // stride, columns)
     return Rect(top, left, bottom - top, right - left, rows, columns)
 
 
@@ -113,8 +119,15 @@ class Tile:
     strides: Mapping[str, int]
 
 
+Positions = Mapping[str, tuple[int, int]]
+
+
 def tiles_of(
-    strides: Mapping[str, int], size: tuple[int, int], tile_px: int, halo: int
+    strides: Mapping[str, int],
+    size: tuple[int, int],
+    tile_px: int,
+    halo: int,
+    positions: Positions | None = None,
 ) -> Iterator[Tile]:
     """The tiles of a picture, row by row.
 
@@ -123,19 +136,31 @@ def tiles_of(
         size: ``(height, width)`` of the picture.
         tile_px: longest side of the area that a tile owns.
         halo: pixels around that, as :func:`halo_px` says.
+        positions: see :func:`owned_region`, by layer.
     """
     deepest = max(strides.values())
     for row in spans(size[0], tile_px, halo, deepest):
         for column in spans(size[1], tile_px, halo, deepest):
-            yield _tile(strides, size, row, column)
+            yield _tile(strides, size, row, column, positions)
 
 
-def whole_tile(strides: Mapping[str, int], size: tuple[int, int]) -> Tile:
-    """The tile that is all of a picture."""
+def whole_tile(
+    strides: Mapping[str, int], size: tuple[int, int], positions: Positions | None = None
+) -> Tile:
+    """The tile that is all of a picture; see :func:`tiles_of`."""
     row, column = (Span(0, side, 0, side) for side in size)
-    return _tile(strides, size, row, column)
+    return _tile(strides, size, row, column, positions)
 
 
-def _tile(strides: Mapping[str, int], size: tuple[int, int], row: Span, column: Span) -> Tile:
-    regions = {name: owned_region(row, column, size, each) for name, each in strides.items()}
+def _tile(
+    strides: Mapping[str, int],
+    size: tuple[int, int],
+    row: Span,
+    column: Span,
+    positions: Positions | None,
+) -> Tile:
+    regions = {
+        name: owned_region(row, column, size, each, positions[name] if positions else None)
+        for name, each in strides.items()
+    }
     return Tile(row, column, regions, strides)

@@ -19,7 +19,7 @@ from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import load_weights
-from stylize.networks.vgg import VGG
+from stylize.networks.network import network_of
 from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream, picture_size, starting_pixels
 from stylize.products.transfer.style_crop import merged_crops
@@ -31,6 +31,7 @@ from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document, to_document
+from stylize.settings.layers import amplified_layer
 from stylize.settings.presets import find_preset, preset_names
 from stylize.settings.transfer import TransferSettings
 
@@ -143,10 +144,10 @@ def channel_cells(
     weights = load_weights(settings.network)
     _changed(settings, layers=layer).check_layers(weights.architecture)
     found = resolve(device, weights)
-    name = target.layer.replace("conv", "relu")
-    vgg = VGG(weights, (name,), precision=found.precision, device=found.name)
+    name = amplified_layer(Target(target.layer, 1.0, None), weights.architecture)
+    network = network_of(weights, (name,), precision=found.precision, device=found.name)
     pixels = starting_pixels(photo, settings, picture_size(photo, settings)).to(found.name)
-    energy = vgg(pixels)[name].float().square().mean((0, 2, 3))
+    energy = network(pixels)[name].float().square().mean((0, 2, 3))
     strongest = energy.topk(min(count, energy.numel())).indices.tolist()
     texts = [to_text([Target(target.layer, 1.0, (channel,))]) for channel in strongest]
     return [Cell(text, _changed(settings, layers=text)) for text in texts]

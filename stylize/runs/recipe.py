@@ -35,8 +35,8 @@ from stylize.settings.presets import (
     Preset,
     changes,
     check_layers,
+    every_preset_name,
     find_preset,
-    preset_names,
 )
 from stylize.settings.transfer import TransferSettings
 from stylize.version import __version__
@@ -305,7 +305,7 @@ def choose_preset(product: str, wanted: str | Path) -> Preset:
     """
     wanted, path = os.fspath(wanted), Path(wanted)
     kind = "dream" if product == "tunnel" else product
-    if wanted in preset_names(kind) or path.suffix == ".toml" or not path.is_file():
+    if wanted in every_preset_name(kind) or path.suffix == ".toml" or not path.is_file():
         return find_preset(kind, wanted)
     recipe = load_recipe(path)
     usable = _DREAMS if product in _DREAMS else (product,)

@@ -10,7 +10,9 @@ from stylize.gradients.self_test import resolve
 from stylize.images.crop import Crop
 from stylize.losses.loss import FeatureLoss
 from stylize.losses.statistics import Moments
+from stylize.networks.architecture import require_vgg
 from stylize.networks.models import Weights, load_weights
+from stylize.networks.network import Network, network_of
 from stylize.networks.vgg import VGG
 from stylize.planning.device import Device, require_own_threads
 from stylize.settings.execution import Execution
@@ -44,7 +46,7 @@ class Session:
         require_own_threads()
         self._weights: OrderedDict[Hashable, Weights] = OrderedDict()
         self._devices: OrderedDict[Hashable, Device] = OrderedDict()
-        self._networks: OrderedDict[Hashable, VGG] = OrderedDict()
+        self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._crops: OrderedDict[Hashable, Crop] = OrderedDict()
         self._losses: OrderedDict[Hashable, Sequence[FeatureLoss]] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
@@ -60,12 +62,25 @@ class Session:
         return _kept(self._devices, key, lambda: resolve(execution, weights), MOST_NETWORKS)
 
     def vgg(self, weights: Weights, layers: Sequence[str], pooling: str, device: Device) -> VGG:
-        """Return a network on its device, see :class:`stylize.networks.vgg.VGG`."""
+        """Return a VGG on its device, see :class:`stylize.networks.vgg.VGG`.
+
+        Raises:
+            SettingError: the network is no VGG.
+        """
+        require_vgg(weights.name, weights.architecture, "this")
+        network = self.network(weights, layers, pooling, device)
+        assert isinstance(network, VGG)
+        return network
+
+    def network(
+        self, weights: Weights, layers: Sequence[str], pooling: str, device: Device
+    ) -> Network:
+        """Return a network on its device, see :mod:`stylize.networks.network`."""
         wanted = tuple(dict.fromkeys(layers))
         key = (weights.sha256, wanted, pooling, device.precision, device.name)
 
-        def load() -> VGG:
-            return VGG(
+        def load() -> Network:
+            return network_of(
                 weights,
                 wanted,
                 pooling=pooling,

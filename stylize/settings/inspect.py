@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import find_layer
+from stylize.networks.architecture import find_layer, require_vgg, unrectified
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, option_name, setting
 from stylize.settings.masks import NETWORK
@@ -130,7 +130,8 @@ class WithTarget(InspectSettings):
         Raises:
             ExpressionError: the network has no such layer or channel.
         """
-        check_targets(self.target, self.targets, architecture)
+        if self.category is None:
+            check_targets(self.target, self.targets, architecture)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,6 +246,13 @@ class FeatureSettings(WithTarget):
         everyday=True,
         choices=("fourier", "cs231n"),
     )
+    parameterization: str = setting(
+        "fourier",
+        "What changes (method fourier only): amplitudes and phases of the waves (fourier), or only "
+        "the phases, under the amplitudes that photos have (maco).",
+        everyday=True,
+        choices=("fourier", "maco"),
+    )
     steps: int | None = setting(
         None, "Number of steps.  [50; cs231n: 100]", Group.OPTIMIZER, low=1, high=100_000
     )
@@ -296,6 +304,7 @@ class FeatureSettings(WithTarget):
 
     TECHNIQUE: ClassVar[str] = "inspect feature"
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
+        "parameterization": ("method", "fourier"),
         "decay": ("method", "fourier"),
         "l2": ("method", "cs231n"),
         "blur_every": ("method", "cs231n"),
@@ -332,6 +341,8 @@ class FeatureSettings(WithTarget):
             raise SettingError("nothing to visualize", hint="name a channel: conv5_3:100")
         ask_alone(self.category, {"TARGET": target, "--direction": direction})
         super().check_request(given, inputs)
+        if "decay" in given and self.parameterization == "maco":
+            raise SettingError("--decay makes no difference with --parameterization maco")
         if direction is not None:
             self.direction_layer()
 
@@ -533,8 +544,8 @@ class CaricatureSettings(Sized, WithLayer):
 
 
 def before_relu(target: Target) -> Target:
-    """The target in the output of the convolution."""
-    return dataclasses.replace(target, layer=target.layer.replace("relu", "conv"))
+    """The target in the output of a VGG's convolution."""
+    return dataclasses.replace(target, layer=unrectified(target.layer))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -595,6 +606,16 @@ class FiltersSettings(WithLayer):
     )
 
     TECHNIQUE: ClassVar[str] = "inspect filters"
+
+    def check_layers(self, architecture: str) -> None:
+        """Check the network and the layer.
+
+        Raises:
+            SettingError: the network is no VGG.
+            UnknownNameError: it has no such layer.
+        """
+        require_vgg(self.network, architecture, self.TECHNIQUE)
+        super().check_layers(architecture)
 
 
 @dataclass(frozen=True, kw_only=True)

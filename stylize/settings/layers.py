@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stylize.networks.architecture import find_layer, rectified
+from stylize.networks.architecture import find_layer, is_vgg, rectified
 from stylize.networks.layer_expressions import Target, parse_targets
 from stylize.settings.dream import BaseDreamSettings
 from stylize.settings.fields import LayerWeights
@@ -53,6 +53,11 @@ def dream_layers(settings: BaseDreamSettings, architecture: str) -> tuple[str, .
 
 
 def amplified_layer(target: Target, architecture: str) -> str:
-    """Whole layers are read after the ReLU; channels before it, where none of them is dead."""
+    """Whole layers are read after the ReLU; channels before it, where none of them is dead.
+
+    Layers of a network that is no VGG are read as they are.
+    """
     name = find_layer(architecture, target.layer).name
+    if not is_vgg(architecture):
+        return name
     return rectified(name) if target.channels is None else name

@@ -81,9 +81,15 @@ def preset_directory() -> Path:
 
 
 def preset_names(technique: str) -> list[str]:
-    """List the names of the built-in presets, the default first."""
+    """List the built-in presets for the packaged networks, the default first."""
     names = sorted(path.stem for path in (preset_directory() / technique).glob("*.toml"))
     return sorted(names, key=lambda name: name != DEFAULTS[technique])
+
+
+def every_preset_name(technique: str) -> list[str]:
+    """List the names of the built-in presets, those for a network that has to be added last."""
+    more = sorted(path.stem for path in (preset_directory() / technique).glob("*/*.toml"))
+    return [*preset_names(technique), *more]
 
 
 def find_preset(technique: str, wanted: str) -> Preset:
@@ -99,15 +105,16 @@ def find_preset(technique: str, wanted: str) -> Preset:
     """
     if is_path(wanted):
         return read_preset(Path(wanted), technique)
-    if wanted not in preset_names(technique):
+    if wanted not in every_preset_name(technique):
         raise _unknown_preset(technique, wanted)
-    return read_preset(preset_directory() / technique / f"{wanted}.toml", technique)
+    (path,) = (preset_directory() / technique).rglob(f"{wanted}.toml")
+    return read_preset(path, technique)
 
 
 def _unknown_preset(technique: str, wanted: str) -> UnknownNameError:
-    error = UnknownNameError("preset", wanted, preset_names(technique))
+    error = UnknownNameError("preset", wanted, every_preset_name(technique))
     for other in DEFAULTS:
-        if wanted in preset_names(other):
+        if wanted in every_preset_name(other):
             error.hint = f"'{wanted}' is a preset of 'stylize {other}'"
     if technique == "transfer" and is_style(wanted):
         error.hint = STYLE_HINT

@@ -158,7 +158,10 @@ def dream_octaves(
         count=1 if still else settings.octaves,
         ratio=settings.octave_scale,
         steps=1 if still else settings.steps,
-        least_side_px=settings.min_octave or max(map(least_octave_px, layers)),
+        least_side_px=max(
+            settings.min_octave or max(map(least_octave_px, layers)),
+            *(layer.least_px for layer in layers),
+        ),
     )
 
 

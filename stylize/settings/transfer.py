@@ -11,7 +11,7 @@ from typing import ClassVar
 from stylize.errors import SettingError, quoted
 from stylize.images.crop import Crop
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
-from stylize.networks.architecture import find_layer
+from stylize.networks.architecture import find_layer, require_vgg
 from stylize.settings.fields import (
     MAX_WEIGHT,
     Group,
@@ -351,8 +351,10 @@ class TransferSettings:
         """Check the layers' names against a network.
 
         Raises:
+            SettingError: the network is no VGG.
             UnknownNameError: the network has no such layer.
         """
+        require_vgg(self.network, architecture, "transfer")
         for name, _ in self.style_layers + self.content_layers:
             find_layer(architecture, name)
 

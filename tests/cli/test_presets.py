@@ -11,11 +11,20 @@ import pytest
 
 from stylize.planning.self_test_cache import Verdict, remember
 from stylize.settings.fields import to_document
-from stylize.settings.presets import PRODUCTS, find_preset, preset_names, read_preset
+from stylize.settings.presets import (
+    PRODUCTS,
+    every_preset_name,
+    find_preset,
+    preset_names,
+    read_preset,
+)
 from stylize.settings.transfer import TransferSettings
 from tests.cli.conftest import Run, Sketch, complaint, done
 
-ALL = [(technique, name) for technique in PRODUCTS for name in preset_names(technique)]
+ALL = [(technique, name) for technique in PRODUCTS for name in every_preset_name(technique)]
+
+# Of a network that has to be added first; its cost is not known before.
+UNKNOWN = ("dream", "classic-inception")
 
 
 @pytest.fixture
@@ -30,7 +39,7 @@ def test_list(run: Run, new_machine: None) -> None:
     assert [(row[0], row[1]) for row in rows] == ALL
     for technique, name, tflop, unit, rest in rows:
         assert unit == "TFLOP/MP"
-        assert float(tflop) > 1
+        assert tflop == "?" if (technique, name) == UNKNOWN else float(tflop) > 1
         assert rest == f"? s  {find_preset(technique, name).description}"
 
 
@@ -40,9 +49,11 @@ def test_seconds_of_a_known_machine(run: Run, new_machine: None) -> None:
         remember("this", Verdict(precision="fp32", gflops=gflops, speedup=1.0, cosine=1.0))
         rows = json.loads(run("presets", "list", "--json").stdout)
         seconds.append({(row["technique"], row["name"]): row["seconds"] for row in rows})
-    for preset in ALL:
+    assert seconds[0].pop(UNKNOWN) is seconds[1].pop(UNKNOWN) is None
+    for preset in seconds[1]:
         assert seconds[0][preset] > 1.5 * seconds[1][preset] > 1
-    figures = [line.split()[4] for line in run("presets", "list").stdout.splitlines()]
+    lines = run("presets", "list").stdout.splitlines()
+    figures = [line.split()[4] for line in lines if UNKNOWN[1] not in line]
     assert figures == [f"{value:.0f}" for value in seconds[1].values()]
 
 

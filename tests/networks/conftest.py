@@ -20,6 +20,29 @@ def light_tensors(architecture: str) -> dict[str, torch.Tensor]:
     return vgg
 
 
+def he_module(architecture: str, *, classes: int = 10, seed: int = 0) -> torch.nn.Module:
+    """torchvision's own module with activations of an even size in every layer."""
+    from torchvision.models import get_model
+
+    plain = architecture in ("googlenet", "inception_v3")
+    more = {"aux_logits": False, "init_weights": False} if plain else {}
+    module = get_model(architecture, weights=None, num_classes=classes, **more).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for each in module.modules():
+            if isinstance(each, torch.nn.Conv2d | torch.nn.Linear):
+                spread = (2 / each.weight[0].numel()) ** 0.5
+                each.weight.normal_(0, spread, generator=generator)
+                if each.bias is not None:
+                    each.bias.normal_(0, 0.1, generator=generator)
+            elif isinstance(each, torch.nn.BatchNorm2d):
+                each.weight.uniform_(0.5, 1.5, generator=generator)
+                each.bias.normal_(0, 0.1, generator=generator)
+                each.running_mean.normal_(0, 0.1, generator=generator)
+                each.running_var.uniform_(0.5, 1.5, generator=generator)
+    return module
+
+
 @pytest.fixture(scope="session")
 def plain_states():
     return {architecture: light_tensors(architecture) for architecture in ("vgg16", "vgg19")}

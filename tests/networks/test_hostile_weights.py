@@ -146,7 +146,7 @@ def test_what_is_no_regular_file(tmp_path):
 def test_terabytes_without_content(tmp_path, name):
     header = json.dumps({"conv1_1.weight": {"dtype": "F32", "shape": [2**38]}}).encode()
     path = sparse(tmp_path / name, len(header).to_bytes(8, "little") + header, 2**40)
-    assert "is too large for a VGG: 1099.5 GB, the limit is 1.2 GB" in complaint(path)
+    assert "is too large for a network: 1099.5 GB, the limit is 1.2 GB" in complaint(path)
 
 
 @posix

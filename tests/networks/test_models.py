@@ -125,7 +125,7 @@ def test_a_model_of_the_user_cannot_stand_in_for_a_packaged_one(models_folder):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "null", "{}", '{"architecture": "alexnet", "sha256": "", "source": ""}']
+    "text", ["", "[]", "null", "{}", '{"architecture": "lenet", "sha256": "", "source": ""}']
 )
 def test_a_damaged_record(models_folder, text):
     models_folder.mkdir(parents=True)

@@ -24,7 +24,7 @@ from stylize.losses.channels import BORDER_CELLS, ChannelLoss, EnergyLoss, Posit
 from stylize.losses.guide import GuideLoss
 from stylize.losses.loss import Engine, Objective
 from stylize.masks.masks import mask_weights, require_some, soft_inside
-from stylize.networks.architecture import find_layer
+from stylize.networks.architecture import find_layer, positions
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
 from stylize.networks.models import Weights
 from stylize.optimize.ascent import Ascent, Bounds, conditioning, soft_clipped, with_colours_of
@@ -113,7 +113,9 @@ class Dreamer:
         self._held_bytes = sum(each.nbytes for each in (photo, guide) if each is not None)
         self._layers = [find_layer(weights.architecture, each.layer) for each in self._targets]
         layers = dream_layers(settings, weights.architecture)
-        self._vgg = (session or Session()).vgg(weights, layers, settings.pooling, device)
+        self._vgg = (session or Session()).network(weights, layers, settings.pooling, device)
+        if settings.tileable:
+            require_even_maps(weights.name, weights.architecture, layers)
         self._guide = {} if guide is None else self._features_of_guide(guide)
 
     @property
@@ -122,7 +124,17 @@ class Dreamer:
         return max(layer.receptive_field_px for layer in self._layers)
 
     def plan(self, size: tuple[int, int]) -> OctavePlan:
-        """The octaves of a picture of ``(height, width)`` pixels."""
+        """The octaves of a picture of ``(height, width)`` pixels.
+
+        Raises:
+            PictureError: the picture is too small for a layer.
+        """
+        deepest = max(self._layers, key=lambda layer: layer.least_px)
+        if min(size) < deepest.least_px:
+            raise PictureError(
+                f"{size[1]}×{size[0]} px is too small for {deepest.name}",
+                hint=f"it needs at least {deepest.least_px} px a side",
+            )
         return dream_octaves(self.settings, size, self._architecture)
 
     def cost(self, scales: tuple[Scale, ...]) -> Cost:
@@ -346,6 +358,22 @@ class Dreamer:
             height, width = round(height * shrink), round(width * shrink)
         pixels = resize_clamped(guide.pixels, (height, width))
         return self._vgg(pixels.to(self.device.name))
+
+
+def require_even_maps(network: str, architecture: str, layers: Sequence[str]) -> None:
+    """Refuse layers whose maps leave out the edges of the picture: a seam would show there.
+
+    Raises:
+        SettingError: the network has a convolution without padding.
+    """
+    for name in layers:
+        side = 32 * find_layer(architecture, name).stride
+        if positions(architecture, name, (side, side)) != (32, 32):
+            raise SettingError(
+                f"--tileable needs maps that cover the whole picture, and {name} of {network} does"
+                " not",
+                hint="choose another network, such as vgg16 or googlenet",
+            )
 
 
 def _blended(photo: Tensor, picture: Tensor, *, mask: Tensor | None) -> Tensor:

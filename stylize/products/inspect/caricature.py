@@ -13,7 +13,7 @@ from torch.nn.functional import cosine_similarity
 
 from stylize.images.read import Picture
 from stylize.images.views import view
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.products.inspect.growth import (
     Course,
     FourierImage,
@@ -55,7 +55,7 @@ def exaggeration(features: Tensor, reference: Tensor, power: float) -> Tensor:
 
 
 def caricature(
-    vgg: VGG,
+    vgg: Network,
     photo: Tensor,
     layer: str,
     image: FourierImage,
@@ -140,7 +140,7 @@ def _grown(
     generator = torch.Generator().manual_seed(settings.seed)
     image = FourierImage(1, size_of(photo), generator, decay=settings.decay, device=photo.device)
     return caricature(
-        model.vgg((settings.layer,)),
+        model.network((settings.layer,)),
         photo,
         settings.layer,
         image,

@@ -11,11 +11,12 @@ from torch import Tensor
 from stylize.errors import SettingError
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import parse_targets
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.products.inspect.growth import (
     Course,
     FourierImage,
     Grown,
+    PhaseImage,
     Plain,
     Views,
     grow,
@@ -38,8 +39,9 @@ from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import FeatureSettings, before_relu
 
-# Step lengths at a rate of 1: of Adam on the amplitudes, and of the steps on pixels.
-RATE, PLAIN_RATE = 0.05, 0.03
+# Step lengths at a rate of 1: of Adam on the amplitudes and on the phases, and of the steps on
+# pixels.
+RATE, PHASE_RATE, PLAIN_RATE = 0.05, 0.2, 0.03
 
 # Weight of the differences between the pictures of a row.
 DIVERSITY = 1.0
@@ -81,7 +83,7 @@ def show_feature(
     model = Model(settings.network, execution, session)
     settings.check_layers(model.weights.architecture)
     response = response_of(settings, model, direction)
-    grown = _grown(settings, model.vgg(response.layers), response, on_step, stop)
+    grown = _grown(settings, model.network(response.layers), response, on_step, stop)
     result = model.result(
         row_of(grown.pictures),
         settings,
@@ -128,7 +130,7 @@ def direction_of(layer: str, model: Model, photos: Sequence[Picture]) -> Directi
         PictureError: a photo is too small.
         SettingError: they have nothing in common that noise does not have.
     """
-    vgg = model.vgg((layer,))
+    vgg = model.network((layer,))
     size = str(DIRECTION_SIZE)
     means = [
         mean_activations(vgg(model.pixels(photo, size, (layer,)))[layer])[0] for photo in photos
@@ -155,7 +157,7 @@ def subjectless() -> Tensor:
 
 def _grown(
     settings: FeatureSettings,
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     on_step: OnStep | None,
     stop: Stop | None,
@@ -170,9 +172,14 @@ def _grown(
             vgg, response, size, course, count=settings.count, plain=plain, generator=generator
         )
     strip = settings.to is not None
-    image = FourierImage(
-        settings.count, size, generator, decay=settings.decay, device=vgg.device, same=strip
-    )
+    image: FourierImage
+    if settings.parameterization == "maco":
+        course = Course(settings.steps_planned, PHASE_RATE * settings.rate, on_step, stop)
+        image = PhaseImage(settings.count, size, generator, device=vgg.device, same=strip)
+    else:
+        image = FourierImage(
+            settings.count, size, generator, decay=settings.decay, device=vgg.device, same=strip
+        )
     diversity = 0.0 if strip else DIVERSITY
     return grow(vgg, response, image, course, views=VIEWS, generator=generator, diversity=diversity)
 

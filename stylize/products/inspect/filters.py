@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylize.images.contact_sheet import contact_sheet
 from stylize.images.mosaic import enlarged, in_rows, mosaic
-from stylize.networks.architecture import find_layer
+from stylize.networks.architecture import convolutions, find_layer, require_vgg
 from stylize.networks.models import Weights
 from stylize.products.inspect.result import Finding, brief, with_recipe
 from stylize.runs.session import Session
@@ -30,6 +30,7 @@ def show_filters(settings: FiltersSettings, *, session: Session | None = None) -
         WeightsError: its file is missing or damaged.
     """
     weights = (session or Session()).weights(settings.network)
+    require_vgg(settings.network, weights.architecture, "inspect filters")
     kernels = kernels_of(weights, settings.layer)
     shown = kernels[: settings.count]
     if shown.shape[1] != 3:
@@ -53,7 +54,7 @@ def kernels_of(weights: Weights, layer: str) -> Tensor:
     """
     found = find_layer(weights.architecture, layer)
     kernels = weights.tensors[f"{found.name}.weight"]
-    is_first = found.channels_in == 3
+    is_first = found == convolutions(weights.architecture)[0]
     return kernels.flip(1) if is_first and weights.preprocessing.channels == "BGR" else kernels
 
 

@@ -23,7 +23,7 @@ from torch.optim.adam import adam
 from stylize.errors import NumericalError
 from stylize.images.blur import blur
 from stylize.images.views import view, view_matrix
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.products.inspect.response import Features, Response
 from stylize.products.inspect.result import OnStep, Stop
 
@@ -44,6 +44,10 @@ _ADAM: dict[str, Any] = {
 
 # Amplitude of the noise at the start.
 FIRST_AMPLITUDE = 0.01
+
+# Mean magnitude of the waves of the sample photos at one cycle per pixel, and the power of the
+# frequency with which it falls, along each of the colour axes.
+PHOTO_WAVES = ((0.086, 1.40), (0.107, 1.22), (0.193, 0.92))
 
 # Contrast of a picture whose waves all have amplitude 1.
 GAIN = 0.2
@@ -88,6 +92,45 @@ class FourierImage:
         waves = torch.view_as_complex(self.amplitudes) * self._scales
         planes = torch.fft.irfft2(waves, s=self._size, norm="ortho")
         return torch.sigmoid(GAIN * torch.einsum("ij,njhw->nihw", self._axes, planes))
+
+
+class PhaseImage(FourierImage):
+    """A batch of pictures whose waves have the amplitudes of photographs; only phases change.
+
+    A picture cannot become all grain or all contrast, whatever the network asks for.
+
+    Args:
+        count, size, generator, device, same: as of :class:`FourierImage`.
+
+    Attributes:
+        amplitudes: ``(count, 3, height, width // 2 + 1)``, the phases in radians, a leaf.
+
+    Reference:
+        Fel et al., "Unlocking Feature Visualization for Deeper Networks with MAgnitude Constrained
+        Optimization", NeurIPS 2023.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        size: tuple[int, int],
+        generator: torch.Generator,
+        *,
+        device: torch.device | str = "cpu",
+        same: bool = False,
+    ) -> None:
+        super().__init__(count, size, generator, device=device, same=same)
+        shape = (1 if same else count, *self.amplitudes.shape[1:-1])
+        start = (2 * torch.rand(shape, generator=generator) - 1) * math.pi
+        self.amplitudes = start.expand(count, *shape[1:]).clone().to(device).requires_grad_()
+        waves = [level * wave_scales(size, decay) for level, decay in PHOTO_WAVES]
+        self._magnitudes = torch.stack(waves).to(device)
+
+    def __call__(self) -> Tensor:
+        """The pictures, ``(count, 3, height, width)`` RGB between 0 and 1, part of the graph."""
+        waves = torch.polar(self._magnitudes.expand_as(self.amplitudes), self.amplitudes)
+        planes = torch.fft.irfft2(waves, s=self._size, norm="ortho")
+        return torch.sigmoid(torch.einsum("ij,njhw->nihw", self._axes, planes))
 
 
 def wave_scales(size: tuple[int, int], decay: float) -> Tensor:
@@ -210,7 +253,7 @@ class Grown:
 
 
 def grow(
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     image: FourierImage,
     course: Course,
@@ -320,7 +363,7 @@ class Plain:
 
 
 def grow_plainly(
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     size: tuple[int, int],
     course: Course,
@@ -365,7 +408,7 @@ def _shift(most: int, generator: torch.Generator) -> list[int]:
 
 
 def _gradient(
-    vgg: VGG, response: Response, image: Tensor, shift: list[int]
+    vgg: Network, response: Response, image: Tensor, shift: list[int]
 ) -> tuple[Tensor, Tensor]:
     leaf = image.roll(shift, (2, 3)).requires_grad_()
     values = response(vgg(leaf + 0.5))

@@ -22,7 +22,7 @@ from stylize.images.read import Picture
 from stylize.losses.content import ContentLoss
 from stylize.losses.loss import Objective
 from stylize.losses.smoothness import SmoothnessLoss
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.optimize.lbfgs import LBFGS
 from stylize.optimize.loop import Descent, Step
 from stylize.products.inspect.model import Model
@@ -56,7 +56,7 @@ class Inversion:
 
 
 def invert(
-    vgg: VGG,
+    vgg: Network,
     photo: Tensor,
     layer: str,
     *,
@@ -92,7 +92,7 @@ def invert(
 
 
 @torch.no_grad()
-def _content(vgg: VGG, photo: Tensor, layer: str) -> ContentLoss:
+def _content(vgg: Network, photo: Tensor, layer: str) -> ContentLoss:
     return ContentLoss(layer, vgg(photo)[layer].float().contiguous(), 1.0)
 
 
@@ -154,7 +154,7 @@ def _inversions(
 
     for layer in settings.layers:
         found = invert(
-            model.vgg((layer,)),
+            model.network((layer,)),
             photo,
             layer,
             steps=settings.steps,

@@ -12,7 +12,8 @@ from stylize.errors import PictureError
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import find_layer
+from stylize.networks.architecture import find_layer, require_vgg
+from stylize.networks.network import Network
 from stylize.networks.vgg import VGG
 from stylize.products.inspect.result import with_recipe
 from stylize.runs.result import Result
@@ -41,12 +42,21 @@ class Model:
         self.weights = self._session.weights(network)
         self.device = self._session.device(execution or Execution(), self.weights)
 
-    def vgg(self, layers: Sequence[str]) -> VGG:
+    def network(self, layers: Sequence[str]) -> Network:
         """The network up to the deepest of these layers.
 
         Raises:
             UnknownNameError: it has no such layer.
         """
+        return self._session.network(self.weights, layers, "max", self.device)
+
+    def plain_vgg(self, layers: Sequence[str], what: str) -> VGG:
+        """The same for questions that only a VGG can answer.
+
+        Raises:
+            SettingError: the network is no VGG; says that ``what`` needs one.
+        """
+        require_vgg(self.weights.name, self.weights.architecture, what)
         return self._session.vgg(self.weights, layers, "max", self.device)
 
     def check_size(self, name: str, size: tuple[int, int], layers: Sequence[str]) -> None:
@@ -60,12 +70,12 @@ class Model:
         Raises:
             PictureError: the picture is smaller than one position of the deepest layer.
         """
-        strides = {each: find_layer(self.weights.architecture, each).stride for each in layers}
-        deepest = max(strides, key=lambda layer: strides[layer])
-        if min(size) < strides[deepest]:
+        least = {each: find_layer(self.weights.architecture, each).least_px for each in layers}
+        deepest = max(least, key=lambda layer: least[layer])
+        if min(size) < least[deepest]:
             raise PictureError(
                 f"{name}: {size[1]}×{size[0]} px is too small for {deepest}",
-                hint=f"it needs at least {strides[deepest]} px a side",
+                hint=f"it needs at least {least[deepest]} px a side",
             )
 
     def pixels(self, photo: Picture, size: str, layers: Sequence[str]) -> Tensor:
@@ -93,13 +103,13 @@ class Model:
             name: the picture's name in messages.
 
         Returns:
-            For each layer ``(C, H // stride, W // stride)`` float32 on the CPU.
+            For each layer ``(C, h, w)`` float32 on the CPU.
 
         Raises:
             PictureError: the picture is smaller than one position of the deepest layer.
         """
         self.check_size(name, (pixels.shape[-2], pixels.shape[-1]), layers)
-        found = self.vgg(layers)(pixels.to(self.device.name))
+        found = self.network(layers)(pixels.to(self.device.name))
         return {layer: maps[0].float().cpu() for layer, maps in found.items()}
 
     def result(

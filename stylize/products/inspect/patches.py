@@ -56,11 +56,10 @@ class Box:
 def receptive_box(layer: Layer, row: int, column: int) -> Box:
     """The receptive field of a position of a layer.
 
-    Its centre is at ``stride · i + (stride − 1) / 2``, because pooling joins pairs of positions
-    and convolutions are symmetric.
+    A VGG's has its centre at ``stride · i + (stride − 1) / 2``, because pooling joins pairs of
+    positions and convolutions are symmetric.
     """
-    offset = (layer.stride - layer.receptive_field_px) // 2
-    top, left = (layer.stride * place + offset for place in (row, column))
+    top, left = (layer.stride * place + layer.first_px for place in (row, column))
     return Box(top, left, layer.receptive_field_px)
 
 

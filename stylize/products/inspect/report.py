@@ -19,9 +19,8 @@ from stylize.images.open import printable
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.images.write import write_stream
-from stylize.networks.architecture import convolutions, rectified
-from stylize.networks.classifier import Head, load_head
-from stylize.networks.models import find_model
+from stylize.networks.architecture import is_vgg, listed_layers, rectified
+from stylize.networks.classifier import Classifier, has_classes, load_head
 from stylize.products.inspect.activations import by_strength, map_pictures
 from stylize.products.inspect.invert import invert
 from stylize.products.inspect.occlude import Patch, drop_map, occlude, places
@@ -191,16 +190,14 @@ def show_report(
 
 def _last_layers(asked: Query) -> tuple[str, ...]:
     """The last layer of each block, after the ReLU."""
-    last = {
-        each.name.partition("_")[0]: rectified(each.name)
-        for each in convolutions(asked.model.weights.architecture)
-    }
-    return tuple(last.values())
+    architecture = asked.model.weights.architecture
+    last = {each.stride: each.name for each in listed_layers(architecture)}
+    return tuple(rectified(name) if is_vgg(architecture) else name for name in last.values())
 
 
-def _head(asked: Query) -> Head | None:
+def _head(asked: Query) -> Classifier | None:
     name = asked.model.weights.name
-    return None if find_model(name).classifier is None else load_head(name)
+    return load_head(name) if has_classes(name) else None
 
 
 class _Progress:
@@ -270,10 +267,10 @@ def _channels(asked: Query, settings: ReportSettings, strongest: dict[str, list[
     )
 
 
-def _classes(asked: Query, head: Head, classes: list[dict[str, Any]]) -> Section:
+def _classes(asked: Query, head: Classifier, classes: list[dict[str, Any]]) -> Section:
     """The best classes with Grad-CAM; their names and probabilities are added to ``classes``."""
     with torch.no_grad():
-        features = asked.model.vgg((head.layer,))(asked.image)
+        features = asked.model.network((head.layer,))(asked.image)
         likely = class_probabilities(head, features)
     figures = []
     for place, index in enumerate(likely.argsort(descending=True)[:NAMED].tolist(), 1):
@@ -343,7 +340,7 @@ def _inversions(asked: Query, settings: ReportSettings, step: _Progress) -> Sect
     figures = [_figure("the photo", asked.image)]
     for layer in _inverted_layers():
         found = invert(
-            asked.model.vgg((layer,)),
+            asked.model.network((layer,)),
             asked.image,
             layer,
             steps=settings.steps,

@@ -15,9 +15,10 @@ from torch.nn.functional import cosine_similarity, relu
 
 from stylize.images.read import Picture
 from stylize.losses.channels import position_amounts
-from stylize.networks.classifier import Head, load_head
+from stylize.networks.classifier import Classifier, load_head
 from stylize.networks.layer_expressions import Target
-from stylize.networks.vgg import VGG, exact
+from stylize.networks.network import Network
+from stylize.networks.vgg import exact
 from stylize.products.inspect.model import Model
 from stylize.products.inspect.result import Finding, rendered
 from stylize.runs.session import Session
@@ -36,7 +37,7 @@ class Response(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names as :class:`stylize.networks.vgg.VGG` takes them."""
+        """Names as the network takes them."""
 
     def __call__(self, features: Features) -> Tensor:
         """``(N, C, h, w)`` activations by layer to ``(N,)``."""
@@ -118,7 +119,7 @@ class ClassResponse:
         index: of the class.
     """
 
-    head: Head
+    head: Classifier
     index: int
 
     @property
@@ -297,7 +298,7 @@ def _unlikely_class(response: ClassResponse, features: Features) -> Silence:
     return Silence((name,), best, (note + ", ".join(best),))
 
 
-def class_probabilities(head: Head, features: Features) -> Tensor:
+def class_probabilities(head: Classifier, features: Features) -> Tensor:
     """The probability of each class for one photo, ``(classes,)``."""
     return head(features[head.layer])[0].softmax(0)
 
@@ -323,9 +324,9 @@ class Query:
     image: Tensor
 
     @property
-    def vgg(self) -> VGG:
+    def vgg(self) -> Network:
         """The network up to the layers of the response."""
-        return self.model.vgg(self.response.layers)
+        return self.model.network(self.response.layers)
 
     @torch.no_grad()
     def features(self) -> dict[str, Tensor]:
@@ -409,7 +410,7 @@ def similarity_to(picture: Picture, layer: str, model: Model, size: str) -> Like
     Raises:
         PictureError: the picture is too small.
     """
-    seen = model.vgg((layer,))(model.pixels(picture, size, (layer,)))[layer]
+    seen = model.network((layer,))(model.pixels(picture, size, (layer,)))[layer]
     return LikenessResponse(layer, mean_activations(seen)[0])
 
 

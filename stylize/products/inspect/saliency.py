@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from stylize.errors import SettingError, UnknownNameError
 from stylize.images.read import Picture
-from stylize.networks.vgg import VGG
+from stylize.networks.network import Network
 from stylize.products.inspect.response import Features, Query, Response, query, silence_of
 from stylize.products.inspect.result import Finding, OnStep, brief, stretched
 from stylize.runs.session import Session
@@ -84,7 +84,7 @@ def backward_rule(name: str) -> Iterator[None]:
             yield
 
 
-def gradient_of(vgg: VGG, response: Response, image: Tensor, rule: str = "gradient") -> Tensor:
+def gradient_of(vgg: Network, response: Response, image: Tensor, rule: str = "gradient") -> Tensor:
     """The gradient of the response with respect to the pixels, ``(1, 3, H, W)`` float32.
 
     Args:
@@ -104,7 +104,7 @@ def gradient_of(vgg: VGG, response: Response, image: Tensor, rule: str = "gradie
 
 
 def smooth_gradient(
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     image: Tensor,
     *,
@@ -157,7 +157,7 @@ def grad_cam(response: Response, features: Features) -> Tensor:
 
 
 def attribution(
-    vgg: VGG,
+    vgg: Network,
     response: Response,
     image: Tensor,
     method: str,

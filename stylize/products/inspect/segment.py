@@ -46,7 +46,7 @@ def show_subject(
     """
     settings = settings or SegmentSettings()
     model = Model(settings.network, execution, session)
-    found = find_subject(photo.pixels, model.vgg(LAYERS), name=photo.name)
+    found = find_subject(photo.pixels, model.plain_vgg(LAYERS, "inspect segment"), name=photo.name)
     mask = 1 - found.mask if settings.invert else found.mask
     result = model.result(_page(photo, mask, settings.view), settings, [("content", photo)])
     if settings.view == "cutout":

@@ -1,0 +1,185 @@
+"""The commands with a network that is no VGG: a GoogLeNet whose weights are drawn here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stylize.images.read import read_picture
+from stylize.networks.architecture import find_layer, listed_layers
+from stylize.networks.import_models import add_file
+from stylize.networks.layer_expressions import parse_targets
+from stylize.networks.models import load_weights
+from stylize.networks.module import ModuleNetwork
+from stylize.products.inspect.response import TargetResponse
+from stylize.products.inspect.saliency import gradient_of
+from stylize.runs.recipe import load_recipe
+from tests.cli.conftest import Run, complaint, done
+from tests.conftest import cat, save
+from tests.networks.conftest import he_module
+
+NET = ("--network", "net", "--precision", "fp32", "-q")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("data")
+    torch.save(he_module("googlenet", classes=3).state_dict(), folder / "net.pth")
+    (folder / "names.txt").write_text("disc\nstripes\nnothing\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLIZE_DATA_DIR", str(folder))
+        add_file(folder / "net.pth", classes=folder / "names.txt")
+        yield
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    return save(cat(64), tmp_path / "cat.png")
+
+
+def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
+    words = ("--layer", "inception_3a + 0.5*inception3b.branch2:4-9", "--steps", 2, *NET)
+    done(run("dream", scene, *words, "-o", tmp_path / "dream.png"))
+    dreamt = read_picture(tmp_path / "dream.png").pixels
+    assert float((dreamt - cat(64)).abs().mean()) > 0.02
+    recipe = load_recipe(tmp_path / "dream.png")
+    assert recipe["weights"]["name"] == "net"
+    done(run("replay", tmp_path / "dream.png", "-o", tmp_path / "again.png", "-q"))
+    assert torch.equal(read_picture(tmp_path / "again.png").pixels, dreamt)
+
+
+@pytest.mark.slow
+def test_a_tunnel_and_a_sheet(run: Run, scene: Path, tmp_path: Path) -> None:
+    out = tmp_path / "film.webp"
+    done(
+        run(
+            "tunnel",
+            scene,
+            "--frames",
+            2,
+            "--layer",
+            "inception_3a",
+            "--octaves",
+            1,
+            "--steps",
+            1,
+            *NET,
+            "-o",
+            out,
+        )
+    )
+    assert out.stat().st_size > 0
+    sheet = tmp_path / "sheet.png"
+    words = ("--channels", "inception_3b", "--top", 2, *NET, "-o", sheet)
+    done(run("explore", "dream", scene, *words))
+    labels = [cell["label"] for cell in load_recipe(sheet)["cells"].values()]
+    assert all(label.startswith("inception_3b:") for label in labels)
+
+
+QUESTIONS = [
+    ("saliency", "{photo}", "--class", "disc", "--method", "grad-cam"),
+    ("feature", "--class", "disc", "--size", "64", "--steps", "2", "--parameterization", "maco"),
+]
+
+MORE_QUESTIONS = [
+    ("saliency", "{photo}", "inception_3b:4", "--method", "guided"),
+    ("occlude", "{photo}", "--class", "stripes", "--size", "64", "--step", "48"),
+    ("activations", "{photo}", "inception_4c"),
+    ("caricature", "{photo}", "--layer", "inception_3b", "--steps", "2"),
+    ("invert", "{photo}", "--layer", "conv2", "--steps", "2"),
+    ("patches", "{folder}", "inception_3a:0,1"),
+    ("feature", "inception_3b:5", "--size", "64", "--steps", "2"),
+]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*QUESTIONS, *(pytest.param(words, marks=pytest.mark.slow) for words in MORE_QUESTIONS)],
+    ids=lambda words: "-".join(words[:1] + words[2:4]),
+)
+def test_inspect(run: Run, scene: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    named = [word.format(photo=scene, folder=scene.parent) for word in words]
+    done(run("inspect", *named, *NET, "-o", tmp_path / "page.png"))
+    assert float(read_picture(tmp_path / "page.png").pixels.std()) > 0
+
+
+def test_layers(run: Run) -> None:
+    rows = json.loads(done(run("layers", "--network", "net", "--json")).stdout)
+    assert [row["name"] for row in rows] == [each.name for each in listed_layers("googlenet")]
+    (row,) = [row for row in rows if row["name"] == "inception_4c"]
+    assert (row["channels"], row["stride_px"]) == (512, 16)
+    assert row["receptive_field_px"] == find_layer("googlenet", "inception4c").receptive_field_px
+    assert "inception_4c.branch2" in done(run("layers", "--network", "net")).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("dream", "--layer", "inception_4x"), "did you mean .*inception_4"),
+        (("dream",), "layer of googlenet .conv4_3."),
+        (("dream", "--layer", "inception_3a:256"), "no channel 256: inception_3a of googlenet"),
+        (("dream", "--layer", "inception_3a", "--pooling", "avg"), "--pooling avg is for VGG"),
+        (
+            ("transfer", "{photo}"),
+            "transfer works with VGG networks only, and 'net' is a googlenet",
+        ),
+        (("inspect filters",), "inspect filters works with VGG networks only"),
+        (("inspect segment", "{photo}"), "inspect segment works with VGG networks only"),
+    ],
+)
+def test_bad_requests(
+    run: Run, scene: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    first, *rest = words
+    photo = [] if first.startswith("inspect") else [scene]
+    named = [word.format(photo=scene) for word in rest]
+    out = tmp_path / "out.png"
+    result = run(*first.split(), *photo, *named, "--network", "net", "-o", out)
+    assert result.exit_code == 2
+    assert re.search(message, result.stderr), result.stderr
+    assert "Traceback" not in result.stderr
+    assert not out.exists()
+
+
+def test_a_missing_network_of_a_preset(run: Run, scene: Path) -> None:
+    result = run("dream", scene, "--preset", "classic-inception")
+    assert complaint(result, 1) == (
+        "the model 'googlenet' is not installed"
+        " (stylize models add googlenet, or models add FILE --name googlenet)"
+    )
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_the_rules_hold_for_its_relus(rule: str) -> None:
+    weights = load_weights("net")
+    response = TargetResponse(parse_targets("conv1:3"))
+    image = cat(64)
+    found = gradient_of(ModuleNetwork(weights, ("conv1",)), response, image, rule)
+    norm = {
+        key.rpartition(".")[2]: each for key, each in weights.tensors.items() if "conv1.bn" in key
+    }
+    scale = norm["weight"] / (norm["running_var"] + 1e-3).sqrt()
+    kernel = weights.tensors["conv1.conv.weight"]
+    plain = F.batch_norm(
+        F.conv2d(2 * image - 1, kernel, stride=2, padding=3),
+        norm["running_mean"],
+        norm["running_var"],
+        norm["weight"],
+        norm["bias"],
+        eps=1e-3,
+    )
+    # The mean over positions sends the same gradient to each of them.
+    sent = torch.zeros_like(plain)
+    sent[:, 3] = 1 / sent[0, 3].numel()
+    if rule == "guided":
+        sent *= plain > 0
+    back = F.conv_transpose2d(
+        sent * scale.view(1, -1, 1, 1), kernel, stride=2, padding=3, output_padding=1
+    )
+    torch.testing.assert_close(found, 2 * back)
