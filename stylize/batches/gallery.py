@@ -115,13 +115,16 @@ def check_gallery(output: Path) -> None:
         )
 
 
-def thumbnail(path: Path, side_px: int = 320, *, name: str | None = None) -> bytes:
-    """Make a small JPEG of a picture: upright, in sRGB, over white.
+def thumbnail(
+    path: Path, side_px: int = 320, *, name: str | None = None, format: str = "jpeg"
+) -> bytes:
+    """Make a small copy of a picture: upright, in sRGB, over white.
 
     Args:
         path: the picture; of an animation, the first frame is used.
         side_px: length of the longer side; smaller pictures keep their size.
         name: of the picture in error messages; by default its path.
+        format: ``jpeg`` or ``png``.
 
     Raises:
         PictureError: the file is missing, unreadable, no picture, too large, or damaged.
@@ -134,7 +137,8 @@ def thumbnail(path: Path, side_px: int = 320, *, name: str | None = None) -> byt
         else:
             small = _shrunk(image, side_px)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_QUALITY, optimize=True)
+    options = {"quality": _QUALITY, "optimize": True} if format == "jpeg" else {}
+    small.save(buffer, format, **options)
     return buffer.getvalue()
 
 

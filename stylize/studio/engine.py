@@ -106,13 +106,15 @@ class Engine:
         threading.Thread(target=self._listen, daemon=True).start()
         self._send(Event("ready", values=self._warm_up()))
         while True:
-            with self._arrived:
-                while not self._orders:
-                    self._arrived.wait()
-                order = self._orders.popleft()
-            self._carry_out(order)
-            order = None  # type: ignore[assignment]
+            self._carry_out(self._next())
             give_back_memory()
+
+    def _next(self) -> Order:
+        """Wait for an order."""
+        with self._arrived:
+            while not self._orders:
+                self._arrived.wait()
+            return self._orders.popleft()
 
     def _listen(self) -> None:
         with suppress(EOFError, OSError):

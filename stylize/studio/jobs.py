@@ -99,7 +99,7 @@ class Jobs:
         folder: absolute.
         database: of this folder.
         library: of this folder.
-        hub: is told of all changes.
+        hub: gets all changes.
     """
 
     def __init__(self, folder: Path, database: Database, library: Library, hub: Hub) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import re
@@ -24,8 +23,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from stylize.batches.gallery import thumbnail
 from stylize.batches.records import make_folder, state_folder
 from stylize.errors import StylizeError
@@ -34,7 +31,6 @@ from stylize.images.metadata import read_recipe
 from stylize.images.names import safe_name, shortened
 from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, recognise
 from stylize.images.orientation import is_sideways
-from stylize.images.read import decode_file
 from stylize.studio.work import Source
 
 INPUTS = "inputs"
@@ -442,26 +438,14 @@ def _examined(file: Path, label: str) -> dict[str, Any]:
 
 
 def view(known: Known, side_px: int, format: str) -> bytes:
-    """Encode a picture anew, upright and in sRGB.
+    """Encode a picture anew, upright and in sRGB, over white.
 
     Args:
         known: the picture.
         side_px: the long side at most.
-        format: ``png``, which is exact and keeps transparency, or ``jpeg``.
+        format: ``png``, which is exact, or ``jpeg``.
 
     Raises:
         PictureError: it cannot be read.
     """
-    if format == "jpeg":
-        return thumbnail(known.path, side_px, name=known.name)
-    import numpy as np  # noqa: PLC0415
-
-    raster = decode_file(known.path, name=known.name).raster
-    levels = (raster.colour * 255 + 0.5).astype(np.uint8).transpose(1, 2, 0)
-    image = Image.fromarray(np.ascontiguousarray(levels))
-    if raster.alpha is not None:
-        image.putalpha(Image.fromarray((raster.alpha * 255 + 0.5).astype(np.uint8)))
-    image.thumbnail((side_px, side_px))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=3)
-    return buffer.getvalue()
+    return thumbnail(known.path, side_px, name=known.name, format=format)

@@ -93,9 +93,9 @@ class FindSubject:
 
 @dataclass(frozen=True)
 class WarmUp:
-    """An order of no haste: have a picture decoded, or the network loaded."""
+    """An order without haste: decode pictures for the next job."""
 
-    pictures: tuple[Source, ...] = ()
+    pictures: tuple[Source, ...]
 
 
 @dataclass(frozen=True)
