@@ -65,6 +65,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Public names on first use: ``import stylize`` does not pay for importing torch."""
+    if name == "video":
+        return import_module("stylize.video")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
 from inspect import cleandoc, signature
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, overload
 
 import numpy as np
 import torch
@@ -75,6 +77,8 @@ from stylize.settings.keywords import (
     Size,
     TransferKeywords,
     TunnelKeywords,
+    VideoDreamKeywords,
+    VideoTransferKeywords,
     described,
     in_python,
     settings_shown,
@@ -82,6 +86,20 @@ from stylize.settings.keywords import (
 from stylize.settings.presets import DEFAULTS, check_layers, find_preset, preset_names
 from stylize.settings.synonyms import ours
 from stylize.settings.transfer import TransferSettings
+from stylize.settings.video import VideoSettings
+from stylize.video.clip import Cut, FrameFiles, open_clip
+from stylize.video.painter import ClipPainter, DreamClipPainter
+from stylize.video.run import (
+    FOLDER,
+    ClipRun,
+    MaskFrames,
+    Painter,
+    Request,
+    Target,
+    format_for,
+)
+from stylize.video.turns import Turn
+from stylize.video.work import folder_for
 
 PictureLike = PictureSource | Result | Finding
 Progress = bool | Callable[[Step], None]
@@ -320,6 +338,245 @@ def _shoot(
     if not reel.shoot(job, on_frame, stop):
         done = f"stopped after {len(reel.numbers())} of {job.raw_frames} frames"
         raise InterruptedRunError(done, hint="the same call continues")
+
+
+ClipLike = str | Path
+
+
+@overload
+def video_transfer(
+    clip: ClipLike,
+    style: PictureLike | Sequence[PictureLike],
+    output: str | Path,
+    **options: Any,
+) -> Path: ...
+
+
+@overload
+def video_transfer(
+    clip: ClipLike,
+    style: PictureLike | Sequence[PictureLike],
+    output: None = None,
+    **options: Any,
+) -> Iterator[Result]: ...
+
+
+@settings_shown(  # type: ignore[misc]
+    VideoTransferKeywords, _TRANSFER, VideoSettings(), Execution()
+)
+def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)
+    clip: ClipLike,
+    style: PictureLike | Sequence[PictureLike],
+    output: str | Path | None = None,
+    *,
+    preset: str | Path = DEFAULTS["transfer"],
+    mask: PictureLike | None = None,
+    keep: PictureLike | None = None,
+    parts: Masks | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    codec: str | None = None,
+    quality: int = 90,
+    overwrite: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    stop: Stop | None = None,
+    **settings: Unpack[VideoTransferKeywords],
+) -> Path | Iterator[Result]:
+    """Paint a clip in the style of one or several style images.
+
+    The frames are kept in the folder ``OUTPUT.frames`` until the clip is complete: the same call
+    continues a clip that was stopped.
+
+    Args:
+        clip: a video, an animated picture, a folder of frames, or a pattern for their names.
+        style, preset, mask, keep, parts: see :func:`stylize.transfer`.
+        output: a ``.mp4``, ``.webm``, ``.gif``, ``.webp`` or ``.apng`` file, or a folder for PNG
+            files: a name without extension. Without it, the frames are returned one by one, each
+            as soon as it is finished, and nothing is kept.
+        start, end: part of the clip, in seconds from its beginning.
+        fps: frames per second; the clip stays as long as it is.
+        codec: ``h264``, ``h265`` or ``av1`` for mp4, ``vp9`` or ``av1`` for WebM.
+        quality: 1 to 100, for mp4, WebM and WebP.
+        overwrite: replace an existing clip, and the unfinished frames of another one.
+        progress: True shows a bar on stderr; a function is called with the number of finished
+            steps of the work, mostly one per frame, and of all.
+        stop: asked after every step; True ends the run without a clip.
+
+    Raises:
+        InterruptedRunError: ``stop`` ended the run.
+        StylizeError: anything else the caller can mend.
+    """
+    with _guarded():
+        look = choose_preset("transfer", preset)
+        video, said, execution = _split_video(settings)
+        wanted = look.apply(said)
+        styles = [_read(each, "style") for each in _listed(style)]
+        masks = _masks(parts, mask, keep)
+
+        def make(reference: Picture, frames: MaskFrames) -> Painter:
+            return ClipPainter(
+                reference, styles, wanted, video, execution, masks=masks, preset=look.recorded
+            )
+
+        others = masks.inputs() if masks else ()
+        job = _ClipJob(
+            clip,
+            _cut(start, end, fps),
+            wanted,
+            video,
+            make,
+            [*(("style", each) for each in styles), *others],
+            stop,
+        )
+        if output is None:
+            return job.frames()
+        return job.write(Path(output), codec, quality, progress, overwrite=overwrite)
+
+
+@overload
+def video_dream(clip: ClipLike, output: str | Path, **options: Any) -> Path: ...
+
+
+@overload
+def video_dream(clip: ClipLike, output: None = None, **options: Any) -> Iterator[Result]: ...
+
+
+@settings_shown(  # type: ignore[misc]
+    VideoDreamKeywords, _DREAM, VideoSettings(), Execution()
+)
+def video_dream(  # noqa: PLR0913 (what a clip can be asked for)
+    clip: ClipLike,
+    output: str | Path | None = None,
+    *,
+    preset: str | Path = DEFAULTS["dream"],
+    guide: PictureLike | None = None,
+    mask: PictureLike | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    fps: float | None = None,
+    codec: str | None = None,
+    quality: int = 90,
+    overwrite: bool = False,
+    progress: bool | Callable[[int, int], None] = False,
+    stop: Stop | None = None,
+    **settings: Unpack[VideoDreamKeywords],
+) -> Path | Iterator[Result]:
+    """Let a network dream on a clip.
+
+    Args:
+        clip, output, start, end, fps: see :func:`stylize.video.transfer`.
+        preset, guide, mask: see :func:`stylize.dream`.
+        codec, quality, overwrite, progress, stop: see :func:`stylize.video.transfer`.
+
+    Raises:
+        InterruptedRunError: ``stop`` ended the run.
+        StylizeError: anything else the caller can mend.
+    """
+    with _guarded():
+        look = choose_preset("dream", preset)
+        video, said, execution = _split_video(settings)
+        wanted = look.apply(with_photo(clip, said))
+        motif, area = _optional(guide, "guide"), _optional(mask, "mask")
+
+        def make(reference: Picture, frames: MaskFrames) -> Painter:
+            return DreamClipPainter(
+                reference, wanted, video, execution, guide=motif, mask=area, preset=look.recorded
+            )
+
+        others = {"guide": motif, "mask": area}
+        pictures = [(role, each) for role, each in others.items() if each is not None]
+        job = _ClipJob(clip, _cut(start, end, fps), wanted, video, make, pictures, stop)
+        if output is None:
+            return job.frames()
+        return job.write(Path(output), codec, quality, progress, overwrite=overwrite)
+
+
+def _split_video(
+    settings: Mapping[str, Any],
+) -> tuple[VideoSettings, dict[str, Any], Execution]:
+    """Separate how frames follow from each other, how they look, and where they are made."""
+    said, execution = _split(settings)
+    names = {each.name for each in fields(VideoSettings)}
+    video = VideoSettings(**{name: said.pop(name) for name in names & said.keys()})
+    return video, said, execution
+
+
+def _cut(start: float | None, end: float | None, fps: float | None) -> Cut:
+    values = (None if each is None else Fraction(str(each)) for each in (start, end, fps))
+    cut = Cut(*values)
+    cut.check()
+    return cut
+
+
+@dataclass(frozen=True)
+class _ClipJob:
+    clip: ClipLike
+    cut: Cut
+    settings: Any
+    video: VideoSettings
+    make: Callable[[Picture, MaskFrames], Painter]
+    pictures: Sequence[tuple[str, Picture]]
+    stop: Stop | None
+
+    def write(
+        self,
+        path: Path,
+        codec: str | None,
+        quality: int,
+        progress: bool | Callable[[int, int], None],
+        *,
+        overwrite: bool,
+    ) -> Path:
+        """Paint the clip and write it."""
+        format = FOLDER if not path.suffix or path.is_dir() else format_for(path)
+        target = Target(path, format, codec, quality, overwrite)
+        target.require_free()
+        folder = folder_for(path)
+        with reserved(Path(os.path.realpath(folder))) as is_ours:
+            if not is_ours:
+                raise OutputError(f"another run is making {path}", hint="wait for its end")
+            request = self._request(target)
+            request.check()
+            run = ClipRun(request, stop=self.stop)
+            total = len(run.turns)
+            with _counter(progress, total, "frame", lambda done, total: done) as on_turn:
+
+                def report(turn: Turn, result: Result) -> None:
+                    if on_turn is not None:
+                        on_turn(run.done, total)
+
+                if not run.paint(report, stop=self.stop):
+                    done = f"stopped after {run.frames_done} of {run.count} frames"
+                    raise InterruptedRunError(done, hint="the same call continues")
+            return run.finish()
+
+    def frames(self) -> Iterator[Result]:
+        """Paint the clip in a temporary folder and give its frames in order."""
+        with tempfile.TemporaryDirectory(prefix="stylize-") as folder:
+            target = Target(Path(folder) / "clip", FOLDER)
+            with _guarded():
+                run = ClipRun(self._request(target), stop=self.stop)
+            last = {turn.index: place for place, (turn, _) in enumerate(run.turns)}
+            for index in range(run.count):
+                while run.done <= last[index]:
+                    with _guarded():
+                        found = run.paint_next(stop=self.stop)
+                    if found is None:
+                        done = f"stopped after {run.frames_done} of {run.count} frames"
+                        raise InterruptedRunError(done)
+                with _guarded():
+                    frame = run.result(index)
+                yield frame
+
+    def _request(self, target: Target) -> Request:
+        clip = open_clip(os.fspath(self.clip), target.path)
+        cut = self.cut
+        if isinstance(clip, FrameFiles) and cut.fps is not None:
+            clip.at_rate(cut.fps)
+            cut = replace(cut, fps=None)
+        inputs = [(role, picture.sha256) for role, picture in self.pictures]
+        return Request(clip, cut, self.settings, self.video, self.make, inputs, (), target)
 
 
 @settings_shown(ExecutionKeywords, Execution())

@@ -13,6 +13,7 @@ from PIL import Image
 import stylize
 from stylize.runs.recipe import load_recipe
 from tests.conftest import photo, save, strokes
+from tests.video.clips import write_clip
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "python.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
@@ -27,6 +28,7 @@ def test_the_walk_runs_from_top_to_bottom(
     Path("photos").mkdir()
     save(photo(48, 64), Path("photos/one.png"))
     save(photo(64, 48), Path("photos/two.png"))
+    write_clip(Path("clip.mp4"), 2)
     names: dict[str, Any] = {}
     for block in BLOCKS:
         quick = block.replace("size=512", "size=512, steps=2")
@@ -37,6 +39,7 @@ def test_the_walk_runs_from_top_to_bottom(
     assert isinstance(names["image"], Image.Image)
     assert names["large"].recipe["settings"]["style_size"] == 256
     assert names["film"] == Path("tunnel.webp")
+    assert load_recipe(Path("painted.mp4"))["clip"]["frames"] == 2
     assert [each.status for each in names["outcomes"]] == ["done", "done"]
     assert sorted(each.name for each in Path("dreams").glob("*.png")) == ["one.png", "two.png"]
     shown = capsys.readouterr().out.splitlines()

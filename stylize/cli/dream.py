@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,24 +59,44 @@ picture_options = group_of(
 
 
 @dataclass(frozen=True)
+class DreamLook:
+    """How a dream looks, as the command line asks for it.
+
+    Attributes:
+        guide: a picture whose features are amplified.
+        mask: where the dream shows.
+        preset: name of the preset, for the recipe; None for the default.
+        asks_octaves: whether the number of octaves was asked for.
+        words: for the name of the result.
+        names: of the preset, for the placeholders in ``-o``.
+    """
+
+    guide: str | None
+    mask: str | None
+    preset: str | None
+    asks_octaves: bool
+    settings: DreamSettings
+    execution: Execution
+    words: str
+    names: Mapping[str, str]
+
+    @property
+    def sources(self) -> list[str]:
+        """All pictures besides the photo."""
+        return [each for each in (self.guide, self.mask) if each]
+
+
+@dataclass(frozen=True)
 class DreamRequest:
     """A dream as the command line asks for it, checked without opening a picture.
 
     Attributes:
         photo: a file or ``-``; None for noise.
-        guide: a picture whose features are amplified.
-        mask: where the dream shows.
-        preset: name of the preset, for the recipe; None for the default.
-        says_octaves: say so if there are fewer octaves than the settings say.
+        look: how the dream looks.
     """
 
     photo: str | None
-    guide: str | None
-    mask: str | None
-    preset: str | None
-    says_octaves: bool
-    settings: DreamSettings
-    execution: Execution
+    look: DreamLook
     run: RunRequest
 
 
@@ -109,6 +130,23 @@ def dream(photo: str | None, **options: Any) -> int:
 def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
     """Build the request, and check all that can be checked before pictures are opened."""
     messages, output = take(Messages, options), take(OutputRequest, options)
+    look = read_look(photo, options)
+    run = check_run(
+        photo,
+        [*([photo] if photo else []), *look.sources],
+        look.words,
+        look.settings,
+        output,
+        messages,
+        options,
+        preview_every=1,
+        names=look.names,
+    )
+    return DreamRequest(photo, look, run)
+
+
+def read_look(photo: str | None, options: dict[str, Any]) -> DreamLook:
+    """Read how a dream looks; takes its options from ``options``."""
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
     preset = choose_preset("dream", options.pop("preset"))
@@ -119,23 +157,12 @@ def read_request(photo: str | None, options: dict[str, Any]) -> DreamRequest:
         raise UsageError("--subject and --background need a photo", hint="noise has no subject")
     check_one_mask(settings, mask)
     settings.check_layers(find_model(settings.network).architecture)
-    sources = [each for each in (photo, guide, mask) if each]
     heeded = note_idle(settings, said, guide=bool(guide), masks=bool(mask), photo=photo is not None)
     changed = changed_words(DreamSettings, heeded)
     words = "-".join([*([] if photo else ["noise"]), preset.name, *changed])
-    run = check_run(
-        photo,
-        sources,
-        words,
-        settings,
-        output,
-        messages,
-        options,
-        preview_every=1,
-        names={"preset": preset.name},
-    )
-    says_octaves = "octaves" in said or bool(messages.verbose)
-    return DreamRequest(photo, guide, mask, preset.recorded, says_octaves, settings, execution, run)
+    names = {"preset": preset.name}
+    asked = "octaves" in said
+    return DreamLook(guide, mask, preset.recorded, asked, settings, execution, words, names)
 
 
 def check_beginning(photo: str | None, settings: BaseDreamSettings, *, sized: bool) -> None:
@@ -158,19 +185,19 @@ def prepare(request: DreamRequest) -> Dream:
     """Open the pictures and load the network."""
     from stylize.products.dream.dream import Dream
 
-    messages = request.run.messages
+    messages, look = request.run.messages, request.look
     photo, guide, mask = (
-        open_optional(source, messages) for source in (request.photo, request.guide, request.mask)
+        open_optional(source, messages) for source in (request.photo, look.guide, look.mask)
     )
     job = Dream(
         photo,
-        request.settings,
-        request.execution,
+        look.settings,
+        look.execution,
         guide=guide,
         mask=mask,
-        preset=request.preset,
+        preset=look.preset,
     )
-    if request.says_octaves:
+    if look.asks_octaves or messages.verbose:
         add_octave_notes(job)
     return job
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from stylize.errors import RecipeError
     help="Print the recipe as one JSON document.",
 )
 def info(file: Path, as_json: bool) -> None:
-    """Show the recipe inside the picture FILE: how it was made.
+    """Show the recipe inside the picture or clip FILE: how it was made.
 
     \b
     Examples:
@@ -55,6 +56,8 @@ def describe(recipe: dict[str, Any]) -> list[str]:
         f"{recipe['technique']}, made by stylize {recipe.get('version')}{preset}"
         + (" (interrupted)" if recipe.get("interrupted") else "")
     ]
+    if isinstance(clip := recipe.get("clip"), dict):
+        lines.append(f"clip       {_clip(clip)}")
     for each in recipe["inputs"]:
         crop = resolved.get("style_crops", {}).get(str(each.get("sha256"))[:12])
         lines.append(
@@ -72,6 +75,19 @@ def describe(recipe: dict[str, Any]) -> list[str]:
         lines.append("losses     " + ", ".join(named))
     lines += [f"{name:<16} {_value(value)}" for name, value in recipe["settings"].items()]
     return lines
+
+
+def _clip(clip: dict[str, Any]) -> str:
+    """Say how many frames a clip has, and how they follow from each other."""
+    others = {name: value for name, value in clip.items() if name not in ("frames", "frame")}
+    frame = f"frame {clip['frame']} of " if "frame" in clip else ""
+    named = (f"{name} {_amount(value)}" for name, value in others.items())
+    return ", ".join([f"{frame}{clip['frames']} frames", *named])
+
+
+def _amount(value: Any) -> str:
+    """A number; times and rates are fractions such as ``2/25``."""
+    return f"{float(Fraction(value)):g}" if isinstance(value, str) else _value(value)
 
 
 def _machine(resolved: dict[str, Any]) -> str:

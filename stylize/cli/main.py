@@ -28,6 +28,7 @@ COMMANDS = {
     "Make pictures": {
         "transfer": "Paint a photo in the style of one or several images.",
         "dream": "Amplify whatever a network sees in a photo (DeepDream).",
+        "video": "Paint a clip, or dream on it, without flicker.",
         "tunnel": "Make an endless-zoom DeepDream video.",
         "batch": "Process whole folders of photos.",
         "studio": "Open a local page on which you see the painting grow.",

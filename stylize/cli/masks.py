@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from stylize.settings.fields import Group
 from stylize.settings.masks import KEEP, SubjectSettings, kept_part
 
 if TYPE_CHECKING:
+    from stylize.images.read import Picture
     from stylize.products.transfer.style_groups import Masks
 
 save_mask_option = option(
@@ -120,9 +121,12 @@ class MasksRequest:
 
     def open(self, messages: Messages) -> Masks:
         """Read the pictures, each once."""
+        return self.of({source: open_picture(source, messages) for source in self.sources})
+
+    def of(self, read: Mapping[str, Picture]) -> Masks:
+        """The same with the pictures by their sources."""
         from stylize.products.transfer.style_groups import MaskRegion, Masks
 
-        read = {source: open_picture(source, messages) for source in self.sources}
         regions = [
             MaskRegion(read[each.mask], read[each.style] if each.style else None, each.colour)
             for each in self.regions

@@ -34,6 +34,7 @@ from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
+from stylize.cli.video import replay_clip
 from stylize.errors import PictureError, RecipeError, SettingError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
@@ -123,6 +124,8 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     every pixel is the same; otherwise the difference is printed.
     """
     request = read_request(file, inputs, options)
+    if "clip" in request.recipe:
+        return replay_clip(request)
     load_torch(request.paths)
     job = prepare(request)
     if isinstance(request.settings, TunnelSettings):

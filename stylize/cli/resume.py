@@ -20,6 +20,7 @@ from stylize.cli.options import (
     film_option,
     found_inputs_option,
     given,
+    is_typed,
     message_options,
     overwrite_option,
     save_steps_option,
@@ -31,7 +32,7 @@ from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, run_job, save
-from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError
+from stylize.errors import CheckpointError, OutputError, RecipeError, StylizeError, UsageError
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import CheckpointSettings, Execution
 from stylize.settings.fields import Group
@@ -76,11 +77,28 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
     picture is written. A film made with --film begins where the run continues. With another
     device, precision or number of threads, the pixels may differ in their last bits from those of
     an uninterrupted run.
+
+    FILE may also be the folder of an unfinished clip, such as clip.mp4.frames.
     """
+    if file.is_dir():
+        return continue_clip(file, options)
     request = read_request(file, inputs, options)
     load_torch(request.paths)
     job = prepare(request)
     return paint_rest(job, request)
+
+
+def continue_clip(folder: Path, options: dict[str, Any]) -> int:
+    """Continue a clip; what decides about it cannot be changed."""
+    from stylize.cli.video import resume_clip
+
+    said = [
+        name for name in ("output", "inputs", "save_steps", "film", "threads") if is_typed(name)
+    ]
+    if said:
+        name = {"inputs": "input"}.get(said[0], said[0].replace("_", "-"))
+        raise UsageError(f"--{name} cannot change a clip", hint="leave it out")
+    return resume_clip(folder, quiet=options["quiet"], as_json=options["as_json"])
 
 
 @dataclass(frozen=True)

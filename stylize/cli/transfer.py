@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,24 +44,44 @@ STARTS = ("content", "noise", "style")
 
 
 @dataclass(frozen=True)
-class TransferRequest:
-    """A transfer as the command line asks for it, checked without opening a picture.
+class TransferLook:
+    """How a transfer looks, as the command line asks for it.
 
     Attributes:
-        content: the photo, a file or ``-``.
         styles: style images of the whole picture.
         start: the picture to start from.
         masks: parts of the photo with styles of their own.
         preset: name of the preset, for the recipe; None for the default.
+        words: for the name of the result.
+        names: of the style and the preset, for the placeholders in ``-o``.
     """
 
-    content: str
     styles: tuple[str, ...]
     start: str | None
     masks: MasksRequest
     preset: str | None
     settings: TransferSettings
     execution: Execution
+    words: str
+    names: Mapping[str, str]
+
+    @property
+    def sources(self) -> list[str]:
+        """All pictures besides the photo."""
+        return [*self.styles, *([self.start] if self.start else []), *self.masks.sources]
+
+
+@dataclass(frozen=True)
+class TransferRequest:
+    """A transfer as the command line asks for it, checked without opening a picture.
+
+    Attributes:
+        content: the photo, a file or ``-``.
+        look: how it is painted.
+    """
+
+    content: str
+    look: TransferLook
     run: RunRequest
 
 
@@ -99,6 +119,16 @@ def transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
 def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any]) -> TransferRequest:
     """Build the request, and check all that can be checked before pictures are opened."""
     messages, output = take(Messages, options), take(OutputRequest, options)
+    look = read_look(styles, options)
+    sources = [content, *look.sources]
+    run = check_run(
+        content, sources, look.words, look.settings, output, messages, options, names=look.names
+    )
+    return TransferRequest(content, look, run)
+
+
+def read_look(styles: tuple[str, ...], options: dict[str, Any]) -> TransferLook:
+    """Read how a transfer looks; takes its options from ``options``."""
     said = given(TransferSettings, options)
     execution = Execution(**given(Execution, options))
     styles = take_parts(styles, said)
@@ -112,7 +142,6 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
         raise UsageError("Missing argument 'STYLE...'", hint="name at least one style image")
     settings.check_styles(len(styles), regions=len(masks.styles))
     check_layers(settings, find_model(settings.network).architecture)
-    sources = [content, *styles, *([start] if start else []), *masks.sources]
     heeded = note_idle(settings, said, several_styles=len(styles) > 1, masks=bool(masks.sources))
     named = "-".join(
         Path(style).stem if style != "-" else "stdin" for style in styles or masks.styles
@@ -125,8 +154,7 @@ def read_request(content: str, styles: tuple[str, ...], options: dict[str, Any])
         ]
     )
     names = {"style": named, "preset": preset.name}
-    run = check_run(content, sources, words, settings, output, messages, options, names=names)
-    return TransferRequest(content, styles, start, masks, preset.recorded, settings, execution, run)
+    return TransferLook(styles, start, masks, preset.recorded, settings, execution, words, names)
 
 
 def take_start(said: dict[str, Any]) -> str | None:
@@ -168,15 +196,15 @@ def prepare(request: TransferRequest) -> Transfer:
     """Open the pictures and load the network."""
     from stylize.products.transfer.transfer import Transfer
 
-    messages = request.run.messages
+    messages, look = request.run.messages, request.look
     content = open_picture(request.content, messages)
-    styles = [open_picture(style, messages) for style in request.styles]
+    styles = [open_picture(style, messages) for style in look.styles]
     return Transfer(
         content,
         styles,
-        request.settings,
-        request.execution,
-        start=open_optional(request.start, messages),
-        parts=request.masks.open(messages),
-        preset=request.preset,
+        look.settings,
+        look.execution,
+        start=open_optional(look.start, messages),
+        parts=look.masks.open(messages),
+        preset=look.preset,
     )

@@ -20,6 +20,7 @@ from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import check_recipe, embed, gif_comment
 from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.png16 import chunk
+from stylize.images.sound import Sound
 
 MIN_FPS, MAX_FPS = 0.1, 240
 
@@ -29,13 +30,20 @@ MAX_GIF_FPS = 50  # players take delays below 2/100 s for a tenth
 
 _SUFFIXES = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp", ".mp4": "mp4"}
 
-_MAX_SIDE_PX = {"gif": 65_535, "webp": 16_383, "mp4": 16_384}  # limits of the formats and of x264
+_MAX_SIDE_PX = {
+    "gif": 65_535,
+    "webp": 16_383,
+    "mp4": 16_384,
+    "webm": 16_384,
+}  # limits of the formats and of x264
 
 _MAX_PALETTE_SAMPLE_PX = 256
 
 _MAX_RIFF_BYTES = 2**32 - 10
 
-_WEBP_PROFILE, _WEBP_EXIF, _WEBP_ANIMATION, _WEBP_NO_BLENDING = 0x20, 0x08, 0x02, 0x02
+_WEBP_PROFILE, _WEBP_ALPHA, _WEBP_EXIF, _WEBP_ANIMATION = 0x20, 0x10, 0x08, 0x02
+
+_WEBP_NO_BLENDING = 0x02
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,15 @@ class _Film:
     hold_s: float  # how much longer the last frame is shown
     recipe: str | None
     quality: int
+    times: Sequence[Fraction] | None = None  # instead of fps: each start, and the end, in s
+    transparent: bool = False
+
+    def durations(self, units_per_s: int) -> list[int]:
+        """How long each frame is shown, in whole units."""
+        if self.times is None:
+            return durations(self.length, self.fps, units_per_s, self.hold_s)
+        starts = (round(time * units_per_s) for time in self.times)
+        return [end - start for start, end in pairwise(starts)]
 
 
 def animation_format(path: Path) -> str:
@@ -135,10 +152,67 @@ def write_animation(
     if not frames:
         raise OutputError(f"cannot write {target}: there are no frames")
     format, size = animation_format(target), _size(frames[0])
-    _check_sides(size, format)
+    check_sides(size, format)
     film = _Film(size, len(frames), fps, hold_s, recipe, quality)
     with new_file(target, overwrite=overwrite) as new:
         _WRITERS[format](new.partial, _pictures(frames, size), film)
+    return new.final
+
+
+def write_clip(  # noqa: PLR0913 (what decides a file)
+    target: Path,
+    pictures: Iterable[Image.Image],
+    times: Sequence[Fraction],
+    size: tuple[int, int],
+    *,
+    format: str,
+    codec: str | None,
+    sound: Sound | None,
+    transparent: bool,
+    recipe: str,
+    quality: int,
+    overwrite: bool,
+) -> Path:
+    """Write a clip, completely or not at all.
+
+    Args:
+        target: the file.
+        pictures: of equal size; taken one at a time.
+        times: when each is shown, in s from 0 on, and the end of the last one.
+        size: ``(width, height)``.
+        format: ``gif apng webp mp4 webm``.
+        codec: of mp4 and WebM, see :data:`stylize.images.mp4.CONTAINERS`.
+        sound: for mp4 and WebM.
+        transparent: whether the pictures have the mode RGBA, not RGB; not for gif and mp4.
+        recipe: JSON text of at most 16 kB.
+        quality: 1 to 100, for all but gif and apng.
+        overwrite: see :func:`stylize.images.atomic.new_file`.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        OutputError: a picture too large for the format, the encoder fails, or the system refuses
+            to write. Nothing is left behind.
+        MissingExtraError: PyAV is not installed.
+    """
+    check_recipe(recipe)
+    check_sides(size, format)
+    film = _Film(size, len(times) - 1, 0.0, 0.0, recipe, quality, times, transparent)
+    with new_file(target, overwrite=overwrite) as new:
+        if format in mp4.CONTAINERS:
+            mp4.write_video(
+                new.partial,
+                pictures,
+                times,
+                container=format,
+                codec=mp4.check_codec(format, codec),
+                recipe=recipe,
+                quality=quality,
+                sound=sound,
+            )
+        else:
+            _WRITERS[format](new.partial, pictures, film)
     return new.final
 
 
@@ -161,7 +235,12 @@ def _size(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def _check_sides(size: tuple[int, int], format: str) -> None:
+def check_sides(size: tuple[int, int], format: str) -> None:
+    """Check that an animation format can hold frames of ``(width, height)``.
+
+    Raises:
+        OutputError: a side is too long.
+    """
     limit = _MAX_SIDE_PX.get(format)
     if limit and max(size) > limit:
         raise OutputError(
@@ -189,7 +268,7 @@ def _write_gif(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> N
         file.write(b"GIF89a" + struct.pack("<HHBBB", *film.size, 0x70, 0, 0))
         file.write(b"!\xff\x0bNETSCAPE2.0" + _sub_blocks(b"\1\0\0"))
         file.write(b"!\xfe" + _sub_blocks(gif_comment(film.recipe)))
-        times = durations(film.length, film.fps, 100, film.hold_s)
+        times = film.durations(100)
         for picture, duration in zip(pictures, times, strict=True):
             file.writelines(
                 GifImagePlugin.getdata(
@@ -220,16 +299,13 @@ def _in_256_colours(picture: Image.Image) -> Image.Image:
 def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
     """Write every frame in full; readers of still PNGs show the first."""
     sequence = count()
-    # Limited so that both parts fit into 16 bits.
-    delay = 1 / Fraction(film.fps).limit_denominator(255)
-    held = (delay + Fraction(film.hold_s)).limit_denominator(255) if film.hold_s else delay
+    delays = _apng_delays(film)
     with partial.open("wb") as file:
         for index, picture in enumerate(pictures):
             chunks = _png_chunks(picture, film.recipe)
             if index == 0:
                 _write_png_head(file, chunks, film.length)
-            shown = held if index == film.length - 1 else delay
-            times = (shown.numerator, shown.denominator)
+            times = (delays[index].numerator, delays[index].denominator)
             control = struct.pack(">5I2H2x", next(sequence), *film.size, 0, 0, *times)
             file.write(chunk(b"fcTL", control))
             for data in (data for kind, data in chunks if kind == b"IDAT"):
@@ -238,6 +314,15 @@ def _write_apng(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
                 else:
                     file.write(chunk(b"fdAT", struct.pack(">I", next(sequence)) + data))
         file.write(chunk(b"IEND", b""))
+
+
+def _apng_delays(film: _Film) -> list[Fraction]:
+    """How long each frame is shown, in s; both parts fit into 16 bits."""
+    if film.times is not None:
+        return [min(Fraction(each, 1000), Fraction(65)) for each in film.durations(1000)]
+    delay = 1 / Fraction(film.fps).limit_denominator(255)
+    held = (delay + Fraction(film.hold_s)).limit_denominator(255) if film.hold_s else delay
+    return [delay] * (film.length - 1) + [held]
 
 
 def _write_png_head(file: BinaryIO, chunks: Iterable[tuple[bytes, bytes]], length: int) -> None:
@@ -258,6 +343,7 @@ def _png_chunks(picture: Image.Image, recipe: str | None) -> list[tuple[bytes, b
 def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> None:
     """Write every frame in full, as a still VP8 picture."""
     flags = _WEBP_PROFILE | _WEBP_EXIF | _WEBP_ANIMATION
+    flags |= _WEBP_ALPHA if film.transparent else 0
     canvas = _uint24(film.size[0] - 1) + _uint24(film.size[1] - 1)
     exif = embed(film.recipe, "webp")["exif"].tobytes().removeprefix(b"Exif\0\0")
     with partial.open("wb") as file:
@@ -265,7 +351,7 @@ def _write_webp(partial: Path, pictures: Iterable[Image.Image], film: _Film) -> 
         file.write(_riff_chunk(b"VP8X", bytes([flags, 0, 0, 0]) + canvas))
         file.write(_riff_chunk(b"ICCP", srgb_profile()))
         file.write(_riff_chunk(b"ANIM", bytes(6)))  # black background, endless repetition
-        times = durations(film.length, film.fps, 1000, film.hold_s)
+        times = film.durations(1000)
         for picture, duration in zip(pictures, times, strict=True):
             place = bytes(6) + canvas + _uint24(duration) + bytes([_WEBP_NO_BLENDING])
             file.write(_riff_chunk(b"ANMF", place + _vp8(picture, film.quality)))
@@ -282,11 +368,11 @@ def _close_riff(file: BinaryIO) -> None:
 
 
 def _vp8(picture: Image.Image, quality: int) -> bytes:
-    """Encode a still WebP and return its only chunk."""
+    """Encode a still WebP and return the chunks of its colour and its transparency."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=quality)
-    [data] = (data for kind, data in _parts(buffer.getvalue(), start=12) if kind == b"VP8 ")
-    return _riff_chunk(b"VP8 ", data)
+    chunks = _parts(buffer.getvalue(), start=12)
+    return b"".join(_riff_chunk(*each) for each in chunks if each[0] in (b"ALPH", b"VP8 "))
 
 
 def _riff_chunk(kind: bytes, data: bytes) -> bytes:

@@ -5,7 +5,7 @@ PNG, APNG          iTXt chunk with the keyword ``stylize``
 JPEG, WebP, AVIF   EXIF UserComment, in ASCII if possible, else UTF-16
 TIFF               ImageDescription, in ASCII: other letters as ``\uXXXX``
 GIF                comment, on the line below our name, also in ASCII
-MP4                ``comment``
+MP4, WebM          ``comment``
 =================  ==========================================================
 """
 
@@ -84,7 +84,7 @@ def read_recipe(source: Path | bytes) -> str | None:
         MissingExtraError: the format needs a library that is not installed.
     """
     title = "the picture" if isinstance(source, bytes) else printable(str(source))
-    if mp4.is_mp4(_head(source)):
+    if mp4.is_video(_head(source)):
         text = mp4.read_comment(source, title)
     else:
         text = _picture_recipe(source, title)

@@ -128,21 +128,23 @@ def with_colours_of(picture: Tensor, other: Tensor) -> Tensor:
     return in_strips(exchange, picture, other)
 
 
-def with_palette_of(picture: Tensor, style: Tensor) -> Tensor:
+def with_palette_of(picture: Tensor, style: Tensor, source: Tensor | None = None) -> Tensor:
     """Give a picture the mean and covariance of another's colours, in OKLab.
 
     Args:
         picture: ``(1, 3, H, W)`` sRGB in [0, 1].
         style: the same of any size.
+        source: whose mean and covariance to replace by those of the style, of any size; by
+            default the picture's own. All frames of a clip share one.
 
     Returns:
         ``(1, 3, H, W)`` sRGB in [0, 1]. Colours outside sRGB lose chroma.
     """
-    source = colours_of(in_strips(to_oklab, picture))
+    own = colours_of(in_strips(to_oklab, picture if source is None else source))
     target = colours_of(in_strips(to_oklab, style))
 
     def repaint(strip: Tensor) -> Tensor:
-        return from_oklab(_mapped(to_oklab(strip), source, target, OKLAB_STRETCH))
+        return from_oklab(_mapped(to_oklab(strip), own, target, OKLAB_STRETCH))
 
     return in_strips(repaint, picture)
 

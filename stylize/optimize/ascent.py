@@ -119,12 +119,14 @@ class Bounds:
         fidelity: share of the change that the octave takes back, 0 to 1.
         keep_colors: whether only the brightness may change.
         region: ``(1, 1, H, W)`` of zeros and ones, where the picture may change; None everywhere.
+        gain: ``(1, 1, H, W)`` in [0, 1], the share of each step that counts; None for 1.
     """
 
     base: Tensor
     fidelity: float = 0.0
     keep_colors: bool = False
     region: Tensor | None = None
+    gain: Tensor | None = None
 
     def hold(self, image: Tensor, share: float) -> None:
         """Bring the picture back within the bounds, in place.
@@ -214,8 +216,12 @@ class Ascent:
         assert self._bounds is not None
         found = self._evaluate(image, evaluate)
         gradient = self._condition(found.gradient, self._done / self._steps)
+        gain = self._bounds.gain
+        before = None if gain is None else image.clone()
         image.add_(self._normalised(gradient), alpha=self._distance)
         self._bounds.hold(image, 1 / self._steps)
+        if before is not None and gain is not None:
+            image.copy_(torch.lerp(before, image, gain))
         self._done += 1
         return found
 

@@ -10,6 +10,9 @@ from torch import Tensor
 from stylize.losses.loss import Evaluation
 from stylize.optimize.snapshot import State, of_shape
 
+# Length of the first step at each size, see LBFGS.
+FIRST_STEP = 0.01
+
 
 class LBFGS:
     """Projected limited-memory BFGS without a line search.
@@ -39,7 +42,7 @@ class LBFGS:
     # A pair is kept if its curvature is positive beyond the errors of bfloat16 gradients.
     _CURVATURE = 1e-3
 
-    def __init__(self, history: int = 5, first_step: float = 0.01) -> None:
+    def __init__(self, history: int = 5, first_step: float = FIRST_STEP) -> None:
         self._pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
         self._first_step = first_step
         self._forget()

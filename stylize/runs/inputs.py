@@ -28,7 +28,10 @@ MAX_FILE_BYTES = 500_000_000
 
 MAX_INDEX_ENTRIES = 5000
 
-_SUFFIX = re.compile(r"\.(apng|avif|bmp|gif|hei[cf]|hif|jfif|jpe|jpe?g|png|tiff?|webp)", re.I)
+_SUFFIX = re.compile(
+    r"\.(apng|avi|avif|bmp|gif|hei[cf]|hif|jfif|jpe|jpe?g|m4v|mkv|mov|mp4|png|tiff?|webm|webp)",
+    re.I,
+)
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 

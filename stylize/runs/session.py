@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from stylize.gradients.self_test import resolve
 from stylize.images.crop import Crop
+from stylize.losses.loss import FeatureLoss
 from stylize.losses.statistics import Moments
 from stylize.networks.models import Weights, load_weights
 from stylize.networks.vgg import VGG
@@ -20,6 +21,9 @@ MOST_STATISTICS = 16
 
 # A batch needs one network; two presets may need two.
 MOST_NETWORKS = 4
+
+# Sets of style losses, one a size. Each holds up to 8 MB.
+MOST_LOSSES = 6
 
 # A few bytes each.
 MOST_CROPS = 1000
@@ -42,6 +46,7 @@ class Session:
         self._devices: OrderedDict[Hashable, Device] = OrderedDict()
         self._networks: OrderedDict[Hashable, VGG] = OrderedDict()
         self._crops: OrderedDict[Hashable, Crop] = OrderedDict()
+        self._losses: OrderedDict[Hashable, Sequence[FeatureLoss]] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
     def weights(self, network: str) -> Weights:
@@ -78,6 +83,17 @@ class Session:
             find: finds it.
         """
         return _kept(self._crops, style, find, MOST_CROPS)
+
+    def style_losses(
+        self, key: Hashable, make: Callable[[], Sequence[FeatureLoss]]
+    ) -> Sequence[FeatureLoss]:
+        """Return the style losses of one size, made unless they are known.
+
+        Args:
+            key: whatever they depend on.
+            make: makes them.
+        """
+        return _kept(self._losses, key, make, MOST_LOSSES)
 
     def statistics(
         self, style: str, key: Hashable, compute: Callable[[], dict[str, Moments]]

@@ -29,6 +29,7 @@ class Group(StrEnum):
     COLOUR = "Colour"
     MASKS = "Regions and masks"
     FILM = "Film"
+    VIDEO = "Video"
     SHEET = "Sheet"
     BATCH = "Batch"
     NETWORK = "Layers and network"

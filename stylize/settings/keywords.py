@@ -17,6 +17,7 @@ from stylize.settings.execution import Execution
 from stylize.settings.fields import option_name
 from stylize.settings.inspect import FeatureSettings
 from stylize.settings.transfer import TransferSettings
+from stylize.settings.video import VideoSettings
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -105,6 +106,20 @@ class DreamKeywords(_DreamKeywords, total=False):
     feather: int
 
 
+class _ClipsOnly(TypedDict, total=False):
+    coherence: float
+    every: int
+    passes: int
+
+
+class VideoTransferKeywords(TransferKeywords, _ClipsOnly, total=False):
+    """The fields of the settings of a transfer and of :class:`VideoSettings`."""
+
+
+class VideoDreamKeywords(DreamKeywords, _ClipsOnly, total=False):
+    """The fields of the settings of a dream and of :class:`VideoSettings`."""
+
+
 class TunnelKeywords(_DreamKeywords, total=False):
     """The fields of :class:`stylize.TunnelSettings` and :class:`stylize.Execution`."""
 
@@ -122,11 +137,18 @@ class ReplayKeywords(TransferKeywords, _DreamsOnly, total=False):
     """The fields of all settings that a recipe of a picture may have."""
 
 
-_NAMES = {
-    option_name(each): each.name
-    for kind in (TransferSettings, TunnelSettings, DreamSettings, FeatureSettings, Execution)
-    for each in fields(kind)
-} | {"--input": "inputs"}
+_KINDS = (
+    TransferSettings,
+    TunnelSettings,
+    DreamSettings,
+    FeatureSettings,
+    VideoSettings,
+    Execution,
+)
+
+_NAMES = {option_name(each): each.name for kind in _KINDS for each in fields(kind)} | {
+    "--input": "inputs"
+}
 
 _SWITCHES = {
     option_name(each)

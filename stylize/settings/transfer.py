@@ -194,7 +194,6 @@ class TransferSettings:
         "How closely each part of the photo borrows from similar parts of the style image: 0 not "
         "at all, 0.3 for calmer areas and fewer stray motifs, up to 1.",
         Group.STYLE,
-        everyday=True,
         low=0,
         high=1,
         earlier=0.0,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from PIL import Image
 
 from tests.cli.conftest import BRIEF, QUICK, Run, Sketch, StopAfter, done, program
 from tests.conftest import photo, save, strokes
@@ -115,6 +116,16 @@ class TestCommandsThatPaint:
         assert (events[1]["step"], events[-1]["interrupted"]) == (2, False)
         replayed = done(run("replay", "out.png", "--json", "-q"))
         assert kinds(events_of(replayed.stdout, schema)) == ["start", "step", "step", "done"]
+
+    def test_clips(self, run: Run, folder: Path, schema: Draft202012Validator) -> None:
+        with Image.open("photo.png") as still:
+            still.save("clip.gif", save_all=True, append_images=[still.rotate(9)], duration=100)
+        words = ("video", "dream", "clip.gif", *BRIEF, "--size", 32, "--json", "-q")
+        planned = events_of(done(run(*words, "--dry-run")).stdout, schema)
+        assert kinds(planned) == ["start"]
+        events = events_of(done(run(*words)).stdout, schema)
+        assert kinds(events) == ["start", "frame", "frame", "done"]
+        assert events[0]["file"] == events[-1]["file"]
 
     def test_batches(self, run: Run, folder: Path, schema: Draft202012Validator) -> None:
         (folder / "in").mkdir()

@@ -184,3 +184,45 @@ class TestReading:
                 continue
         assert capfd.readouterr() == ("", "")
         assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "found"),
+    [
+        ("mp4", "h264", "h264"),
+        ("mp4", "h265", "hevc"),
+        ("mp4", "av1", "av1"),
+        ("webm", "vp9", "vp9"),
+        ("webm", "av1", "av1"),
+    ],
+)
+def test_clips_keep_their_irregular_times(tmp_path, container, codec, found):
+    times = [Fraction(each, 1000) for each in (0, 40, 140, 150, 400, 460)]
+    path = tmp_path / f"clip.{container}"
+    mp4.write_video(
+        path,
+        pictures(5, (97, 71)),
+        times,
+        container=container,
+        codec=codec,
+        recipe=RECIPE,
+        quality=90,
+    )
+    even = codec == "vp9"
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        assert stream.codec_context.codec.canonical_name == found
+        frames = list(film.decode(stream))
+    assert [float(each.pts * each.time_base) for each in frames] == pytest.approx(
+        [float(each) for each in times[:-1]], abs=0.0006
+    )
+    for index, frame in enumerate(frames):
+        assert (frame.width, frame.height) == ((97, 71) if even else (98, 72))
+        error = frame.to_ndarray(format="rgb24")[:71, :97].astype(float) - scene(index, (97, 71))
+        assert np.abs(error).mean() < 8
+    assert read_recipe(path) == RECIPE
+    with av.open(str(path)) as film:
+        ends = [
+            (each.pts + each.duration) * each.time_base for each in film.demux(video=0) if each.size
+        ]
+    assert float(max(ends)) == pytest.approx(0.46, abs=0.002)

@@ -59,6 +59,21 @@ class Dreamt:
     interrupted: bool
 
 
+@dataclass(frozen=True)
+class DreamStart:
+    """The dream that a frame of a clip takes over from other frames.
+
+    Attributes:
+        detail: ``(1, 3, H, W)``, what the dream adds to the photo before the first step.
+        gain: ``(1, 1, H, W)`` in [0, 1], the share of each step that counts.
+        scales: the octaves with their steps.
+    """
+
+    detail: Tensor
+    gain: Tensor
+    scales: tuple[Scale, ...]
+
+
 class Dreamer:
     """The network and the objective of a dream, ready for pictures of any size.
 
@@ -150,6 +165,7 @@ class Dreamer:
         scales: tuple[Scale, ...],
         *,
         mask: Tensor | None = None,
+        start: DreamStart | None = None,
         levels: float | None = None,
         generator: torch.Generator | None = None,
         on_step: Callable[[Step], None] | None = None,
@@ -164,6 +180,7 @@ class Dreamer:
             mask: ``(1, 1, H, W)`` in [0, 1], how much of the dream shows at each pixel. Where it
                 is 0, the result is exactly ``photo``, or its periodic part for a tileable
                 picture.
+            start: the dream that a frame of a clip takes over from others.
             levels: grey levels per step; None spreads the strength evenly.
             generator: source of the jitter; None seeds one from the settings.
             on_step: called after every step.
@@ -198,8 +215,8 @@ class Dreamer:
             if descent.resume is not None:
                 image = descent.resume.image.to(base.device)
             else:
-                image = base.clone() if picture is None else self._carried(picture, before, base)
-            ascent.begin(self._bounds(base, mask))
+                image = self._begun(picture, before, base, start)
+            ascent.begin(self._bounds(base, mask, start))
             descent.run(index, image, engine, partial(_blended, base, mask=mask))
             picture = image
         if picture is None:
@@ -217,6 +234,20 @@ class Dreamer:
                 picture = with_colours_of(photo, picture)
         return picture if mask is None else _blended(photo, picture, mask=mask)
 
+    def _begun(
+        self, picture: Tensor | None, before: Tensor, base: Tensor, start: DreamStart | None
+    ) -> Tensor:
+        """The picture before the first step of an octave."""
+        if start is None:
+            return base.clone() if picture is None else self._carried(picture, before, base)
+        size = (base.shape[2], base.shape[3])
+        detail = self._resized(start.detail.to(base.device), size)
+        if picture is not None:
+            # What the octave before added to the dream that was there.
+            there = self._resized(start.detail.to(base.device), (before.shape[2], before.shape[3]))
+            detail = detail + self._resized(picture - (before + there).clamp(0, 1), size)
+        return (base + detail).clamp(0, 1)
+
     def _carried(self, picture: Tensor, before: Tensor, base: Tensor) -> Tensor:
         """The picture at the next size: the photo at that size plus the detail added so far."""
         size = (base.shape[2], base.shape[3])
@@ -232,12 +263,14 @@ class Dreamer:
     def _resized(self, image: Tensor, size: tuple[int, int]) -> Tensor:
         return (resize_periodic if self.settings.tileable else resize)(image, size)
 
-    def _bounds(self, base: Tensor, mask: Tensor | None) -> Bounds:
-        region = None
+    def _bounds(self, base: Tensor, mask: Tensor | None, start: DreamStart | None) -> Bounds:
+        size = (base.shape[2], base.shape[3])
+        gain, region = None, None
+        if start is not None:
+            gain = self._resized(start.gain.to(base.device), size).clamp(0, 1)
         if mask is not None:
-            size = (base.shape[2], base.shape[3])
             region = (resize(mask.to(base.device), size) > 0).to(base.dtype)
-        return Bounds(base, self.settings.fidelity, self.settings.keep_colors, region)
+        return Bounds(base, self.settings.fidelity, self.settings.keep_colors, region, gain)
 
     def _ascent(
         self, scales: tuple[Scale, ...], levels: float | None, generator: torch.Generator | None
@@ -343,6 +376,7 @@ class Dream:
         guide: a picture whose motifs the dream uses.
         mask: white where the dream shows, black where the photo stays.
         preset: the name of the preset behind the settings, for the recipe.
+        start: the dream that a frame of a clip takes over from others.
         session: keeps networks in memory and shares them between calls.
 
     Attributes:
@@ -364,12 +398,13 @@ class Dream:
         guide: Picture | None = None,
         mask: Picture | None = None,
         preset: str | None = None,
+        start: DreamStart | None = None,
         session: Session | None = None,
     ) -> None:
         session = session or Session()
         self.settings = settings or DreamSettings()
         self.photo, self.guide, self.mask = photo, guide, mask
-        self._preset = preset
+        self._preset, self._start = preset, start
         self.size = picture_size(photo, self.settings)
         area = requested_mask(photo, self.settings, mask, execution, session)
         self._mask = None
@@ -382,7 +417,7 @@ class Dream:
         budget = budget_bytes(execution or Execution(), self.device)
         self._dreamer.memory_plan = self._dreamer.fit(self.size, budget)
         plan = self._dreamer.plan(self.size)
-        self.scales = list(plan.scales)
+        self.scales = list(plan.scales if start is None else start.scales)
         self.notes = [] if photo is None else size_notes(self.settings, photo.size)
         self.octave_notes = plan.notes(self.settings.floor)
         self.notes += self.octave_notes if self.settings.asks_for_octaves else []
@@ -421,6 +456,7 @@ class Dream:
             starting_pixels(self.photo, self.settings, self.size),
             tuple(self.scales),
             mask=self._mask,
+            start=self._start,
             on_step=on_step,
             stop=stop,
             snapshots=(snapshots or SnapshotHooks()).adding(self._described),
@@ -432,6 +468,35 @@ class Dream:
             interrupted=found.interrupted,
             notes=tuple(self.notes),
         )
+
+    def carried(self, detail: Tensor) -> Result:
+        """The result for a frame of a clip whose dream comes from other frames.
+
+        Args:
+            detail: ``(1, 3, *size)``, what the dream adds to the photo, on the CPU.
+        """
+        base = self.base
+        picture = soft_clipped(base + detail, base)
+        if self.settings.keep_colors:
+            picture = with_colours_of(base, picture)
+        return Result(
+            pixels=_blended(base, picture, mask=self._mask).contiguous(),
+            alpha=None if self.photo is None else alpha_of(self.photo, self.size),
+            recipe=self._recipe([], False, self.memory_plan),
+            interrupted=False,
+            notes=tuple(self.notes),
+        )
+
+    @property
+    def painted_area(self) -> Tensor | None:
+        """How much of the dream shows where, ``(1, 1, *size)`` in [0, 1]; None for everywhere."""
+        return self._mask
+
+    @property
+    def base(self) -> Tensor:
+        """The picture that the dream changes, ``(1, 3, *size)`` in [0, 1]."""
+        pixels = starting_pixels(self.photo, self.settings, self.size)
+        return periodic_part(pixels).clamp_(0, 1) if self.settings.tileable else pixels
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
@@ -449,7 +514,7 @@ class Dream:
             [(role, picture) for role, picture in roles.items() if picture is not None],
             weights={"name": self.weights.name, "sha256": self.weights.sha256},
             resolved=resolution(self.device, self.size, outcomes, memory_plan),
-            losses=outcomes[-1].losses,
+            losses=outcomes[-1].losses if outcomes else {},
             interrupted=interrupted,
             preset=self._preset,
         )

@@ -18,7 +18,11 @@ _PALETTE_PX = 1 << 18
 
 
 def finished(
-    painted: Tensor, photo: Picture, styles: Sequence[Picture], settings: TransferSettings
+    painted: Tensor,
+    photo: Picture,
+    styles: Sequence[Picture],
+    settings: TransferSettings,
+    reference: Picture | None = None,
 ) -> Tensor:
     """Give a painting the requested colours and mix it with the photo.
 
@@ -27,6 +31,7 @@ def finished(
         photo: what was painted, of any size.
         styles: in the order of their weights.
         settings: ``color`` and ``blend`` decide.
+        reference: the photo whose colours the palette replaces; by default the one painted.
 
     Returns:
         A tensor of the painting's shape; the painting itself with default settings.
@@ -40,7 +45,8 @@ def finished(
     if lent:
         colours = original
         if settings.color == "palette":
-            colours = with_palette_of(original, palette(styles, settings.style_weights))
+            source = None if reference is None else reference.pixels
+            colours = with_palette_of(original, palette(styles, settings.style_weights), source)
         painted = with_colours_of(painted, colours)
     return mixed(original, painted, settings.blend)
 

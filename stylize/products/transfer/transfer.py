@@ -7,7 +7,8 @@ Style Transfer" (CVPR 2017).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -29,12 +30,13 @@ from stylize.losses.statistics import blend
 from stylize.losses.style import STYLE_LOSSES
 from stylize.networks.architecture import find_layer
 from stylize.optimize.adam import Adam
-from stylize.optimize.lbfgs import LBFGS
+from stylize.optimize.lbfgs import FIRST_STEP, LBFGS
 from stylize.optimize.loop import Descent, Optimizer, Step
 from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
 from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
+from stylize.products.transfer.clip_frame import ClipFrame
 from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
 from stylize.products.transfer.matching import (
@@ -81,6 +83,7 @@ class Transfer:
         start: the picture to start from, for ``init="file"``.
         parts: regions with their own styles, and regions that stay unpainted.
         preset: the name of the preset behind the settings, for the recipe.
+        frame: what a frame of a clip takes from the rest of the clip.
         crops: what an earlier run left out of the style images, instead of looking for frames.
         session: keeps networks in memory and shares them between calls.
 
@@ -92,7 +95,7 @@ class Transfer:
         StylizeError: the request cannot be carried out, see :mod:`stylize.errors`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a painting can be asked for)
         self,
         content: Picture,
         styles: Sequence[Picture],
@@ -102,6 +105,7 @@ class Transfer:
         start: Picture | None = None,
         parts: Masks | None = None,
         preset: str | None = None,
+        frame: ClipFrame | None = None,
         crops: Crops | None = None,
         session: Session | None = None,
     ) -> None:
@@ -109,6 +113,8 @@ class Transfer:
         self._session = session or Session()
         self.content, self.styles, self.start = content, list(styles), start
         self._preset, self._parts = preset, parts or Masks()
+        self._frame = None if frame is None else frame.continuation
+        self._reference = None if frame is None else frame.reference
         self._check()
         self._files = self._inputs()
         self._crop_styles(crops)
@@ -116,14 +122,17 @@ class Transfer:
         self.notes += size_notes(self.settings, content.size)
         self._require_sides()
         self.scales = transfer_scales(self.settings, self.size)
+        if self._frame is not None:
+            self.scales = list(self._frame.scales)
         self.weights = self._session.weights(self.settings.network)
         check_layers(self.settings, self.weights.architecture)
         self.device = self._session.device(execution or Execution(), self.weights)
         self._layers = style_shares(self.settings, len(styles) or 1)
         layers = transfer_layers(self.settings, self.weights.architecture, len(styles) or 1)
         self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
+        photo = self._reference or content
         self._style_statistics = StyleStatistics(
-            self.weights, self._vgg, self.content, self.settings, self.device, self._session
+            self.weights, self._vgg, photo, self.settings, self.device, self._session
         )
         self._regions = regions_of(
             content, self.settings, self._parts, execution, self._session, whole=bool(styles)
@@ -254,6 +263,8 @@ class Transfer:
         The larger scale then needs no steps to find the outlines again (after the Laplacian pyramid
         of Kolkin et al., "Style Transfer by Relaxed Optimal Transport", CVPR 2019).
         """
+        if self._frame is not None:
+            return self._frame.enlarged(picture, size)
         grown = resize(picture, size)
         if self.settings.detail and self.settings.init in ("content", "file"):
             fine = self._initial(size).to(grown.device)
@@ -265,6 +276,28 @@ class Transfer:
         """The engine of one scale; its targets are measured with ``memory_plan``."""
         memory_plan, self.memory_plan = self.memory_plan, measured_in(self.memory_plan, resume)
         self._engine = AdaptiveEngine(self._vgg, self._objective(scale, canvas), memory_plan)
+
+    def carried(self, paint: Tensor) -> Result:
+        """The result for a frame of a clip whose paint comes from other frames.
+
+        Args:
+            paint: ``(1, 3, *size)`` in [0, 1], on the CPU.
+        """
+        settings = dataclasses.replace(self.settings, blend=1.0)
+        styles = self.styles or self._parts.styles
+        pixels = finished(paint, self.content, styles, settings, self._reference)
+        return Result(
+            pixels=with_photo(pixels, self.content, self._regions),
+            alpha=alpha_of(self.content, self.size),
+            recipe=self._recipe([], interrupted=False, memory_plan=self.memory_plan),
+            interrupted=False,
+            notes=tuple(self.notes),
+        )
+
+    @property
+    def painted_area(self) -> Tensor | None:
+        """How much of the paint shows where, ``(1, 1, *size)`` in [0, 1]; None for everywhere."""
+        return None if self._regions is None else self._regions.area
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
@@ -280,7 +313,7 @@ class Transfer:
         """A picture of any size with the requested colours and the kept regions."""
         picture = picture.cpu().contiguous()
         styles = self.styles or self._parts.styles
-        painted = finished(picture, self.content, styles, self.settings)
+        painted = finished(picture, self.content, styles, self.settings, self._reference)
         return with_photo(painted, self.content, self._regions)
 
     def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Result:
@@ -308,18 +341,21 @@ class Transfer:
                 **resolved_crops(self._all_styles, self.settings),
                 "content_weight": self.settings.content_loss_weight,
             },
-            losses=outcomes[-1].losses,
+            losses=outcomes[-1].losses if outcomes else {},
             interrupted=interrupted,
             preset=self._preset,
         )
 
     def _build_optimizer(self) -> Optimizer:
+        caution = 1.0 if self._frame is None else self._frame.caution
         if self.settings.optimizer == "lbfgs":
-            return LBFGS(self.memory_plan.history)
-        return Adam(self.settings.learning_rate, average=self.settings.averaging)
+            return LBFGS(self.memory_plan.history, FIRST_STEP * caution)
+        return Adam(self.settings.learning_rate * caution, average=self.settings.averaging)
 
     def _initial(self, size: tuple[int, int]) -> Tensor:
         """The picture before the first step, ``(1, 3, *size)``."""
+        if self._frame is not None:
+            return resize_clamped(self._frame.start, size)
         if self.settings.init == "noise":
             generator = torch.Generator().manual_seed(self.settings.seed or 0)
             return torch.rand(1, 3, *size, generator=generator)
@@ -334,7 +370,7 @@ class Transfer:
         Patches of colour and of light decide where the strokes go. Finer noise would only be
         smoothed away.
         """
-        if self.settings.seed is None or self.settings.init == "noise":
+        if self.settings.seed is None or self.settings.init == "noise" or self._frame:
             return start
         generator = torch.Generator().manual_seed(self.settings.seed)
         size = (start.shape[2], start.shape[3])
@@ -360,19 +396,41 @@ class Transfer:
             pixels.append(SmoothnessLoss(settings.smoothness))
         if settings.edges:
             pixels.append(EdgesLoss(self._photo(canvas), settings.edges))
+        if self._frame is not None:
+            pixels.append(self._frame.loss(canvas, self.device.name))
         return Objective(features, pixels)
 
     def _style_losses(self, share: float, canvas: Canvas) -> Sequence[FeatureLoss]:
         kind, layers = STYLE_LOSSES[self.settings.style_loss], self._layers
         if self._regions is None:
-            targets = self.style_targets(share)
-            return [kind(name, targets[name], weight) for name, weight in layers]
+            # All frames of a clip and all pictures of a batch share them, if they have one size.
+            return self._session.style_losses(
+                (self._style_key(), share), lambda: self._whole_losses(share)
+            )
         side = self._style_side(share)
         parts = {
             name: self._moments(style, side) if style else self.style_targets(share)
             for name, style in self._regions.styles.items()
         }
         return self._regions.terms(kind, layers, parts, canvas, self.weights.architecture)
+
+    def _whole_losses(self, share: float) -> Sequence[FeatureLoss]:
+        """The style losses of the whole picture."""
+        kind, targets = STYLE_LOSSES[self.settings.style_loss], self.style_targets(share)
+        return [kind(name, targets[name], weight) for name, weight in self._layers]
+
+    def _style_key(self) -> Hashable:
+        """What these depend on, apart from the size of the scale."""
+        photo = self._reference or self.content
+        return (
+            self.settings,
+            self.size,
+            tuple((style.sha256, style.crop) for style in self.styles),
+            photo.sha256 if self.settings.color == "match" else None,
+            self._vgg.identity,
+            self.device,
+            self.memory_plan,
+        )
 
     def _photo(self, canvas: Canvas) -> Tensor:
         """The photo on the canvas of a scale."""

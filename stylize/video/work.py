@@ -1,0 +1,334 @@
+"""The work folder of a clip: its frames, those that are painted, and the record of the run.
+
+Whatever a later frame is made from is read back from here. So a run that was stopped, however
+abruptly, continues as if it had never been.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from stylize.errors import OutputError, StylizeError
+from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
+from stylize.images.names import neighbour
+from stylize.images.read import Picture, read_picture
+from stylize.images.write import write_picture
+from stylize.runs.recipe import load_recipe, to_text
+from stylize.runs.result import Result
+from stylize.video.turns import Turn
+
+# Of a PNG, per pixel: a photo, and a painting with its rough texture.
+PHOTO_BYTES_PER_PX, PAINTED_BYTES_PER_PX = 2.0, 2.6
+
+_RECORD = "record.json"
+
+_PHOTOS, _PASSES = "photos", "pass-{}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run noted when it began.
+
+    Attributes:
+        essence: everything that decides the frames; another one is another clip.
+        times: when each frame is shown, in s from 0 on, and the end of the last one.
+        shots: first frame of each shot, and the number of all frames.
+        names: of the files of the frames; none for a file with all frames.
+        memory: how a frame is held in memory, which decides about rounding.
+        size: ``(height, width)`` of the result.
+        complete: whether all frames are painted.
+        command: the folder and the words of the command that began it.
+    """
+
+    essence: Mapping[str, Any]
+    times: Sequence[Fraction]
+    shots: Sequence[int]
+    names: Sequence[str]
+    memory: Mapping[str, Any]
+    size: tuple[int, int]
+    complete: bool = False
+    command: Sequence[str] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of frames."""
+        return len(self.times) - 1
+
+    @property
+    def ranges(self) -> list[range]:
+        """The frames of each shot."""
+        return [range(*each) for each in zip(self.shots, self.shots[1:], strict=False)]
+
+    def document(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**vars(self), "times": [str(each) for each in self.times]}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Record:
+        """The inverse of :meth:`document`."""
+        times = [Fraction(each) for each in document["times"]]
+        height, width = document["size"]
+        return cls(**{**document, "times": times, "size": (height, width)})
+
+
+@dataclass
+class Work:
+    """A work folder.
+
+    Attributes:
+        folder: may not exist yet.
+        name, sha256: of the clip, which its frames bear in their recipes.
+    """
+
+    folder: Path
+    name: str
+    sha256: str
+    _broken: set[Path] = field(default_factory=set)
+
+    @classmethod
+    def next_to(cls, target: Path, name: str, sha256: str) -> Work:
+        """The work folder of an output.
+
+        Raises:
+            OutputError: there is something else in its place.
+        """
+        return cls(folder_for(target), name, sha256)
+
+    def record(self) -> Record | None:
+        """What an earlier run noted; None if there is nothing that can be continued.
+
+        Raises:
+            OutputError: the folder is not one of ours.
+        """
+        return read_record(self.folder)
+
+    def begin(self) -> None:
+        """Make an empty folder.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        self.remove()
+        with refusals_named(self.folder):
+            for each in (self.folder, self.folder / _PHOTOS):
+                each.mkdir(parents=True)
+
+    def note(self, record: Record) -> None:
+        """Write the record."""
+        text = json.dumps(record.document(), indent=1)
+        write_atomically(self.folder / _RECORD, text.encode(), follow_links=False)
+
+    def remove(self) -> None:
+        """Remove the folder with everything in it."""
+        if self.folder.exists():
+            with refusals_named(self.folder):
+                shutil.rmtree(self.folder)
+
+    def photo_path(self, index: int, series: str = _PHOTOS) -> Path:
+        """Where a frame of the clip, or of the clip of a mask, is kept."""
+        return self.folder / series / f"{index + 1:06d}.png"
+
+    def keep(self, index: int, image: Image.Image, series: str = _PHOTOS) -> None:
+        """Keep a frame of the clip, or of the clip of a mask."""
+        path = self.photo_path(index, series)
+        with refusals_named(path):
+            path.parent.mkdir(exist_ok=True)
+            image.save(path, compress_level=1)
+
+    def photo(self, index: int) -> Picture:
+        """A frame of the clip, with the name of the clip."""
+        return self.renamed(self.photo_path(index), self.name, self.sha256)
+
+    @staticmethod
+    def renamed(path: Path, name: str, sha256: str) -> Picture:
+        """Read a frame under the name of its clip."""
+        picture = read_picture(path)
+        return Picture(picture.pixels, picture.alpha, name, sha256, ())
+
+    def result_path(self, turn: Turn) -> Path:
+        """Where the result of a turn is kept."""
+        return self.folder / _PASSES.format(turn.number) / f"{turn.index + 1:06d}.png"
+
+    def newest_path(self, index: int) -> Path:
+        """The newest result of a frame."""
+        second, first = (self.result_path(Turn(index, number)) for number in (2, 1))
+        return second if second.is_file() else first
+
+    def newest(self, index: int) -> Picture:
+        """The newest result of a frame, as it is on the disk."""
+        return self.renamed(self.newest_path(index), self.name, self.sha256)
+
+    def save(self, turn: Turn, result: Result, place: Mapping[str, Any]) -> Result:
+        """Write the result of a turn, completely or not at all.
+
+        Args:
+            turn: of a frame.
+            result: of the turn.
+            place: what the recipe says about the clip.
+        """
+        path = self.result_path(turn)
+        recipe = {**result.recipe, "clip": {**place, "frame": turn.index + 1}}
+        try:
+            with refusals_named(path):
+                path.parent.mkdir(exist_ok=True)
+            write_picture(
+                path, result.pixels, alpha=result.alpha, recipe=to_text(recipe), follow_links=False
+            )
+        except OutputError as error:
+            error.hint = error.hint or "then the same command continues"
+            raise
+        return Result(result.pixels, result.alpha, recipe, False, result.notes)
+
+    def done(self, turns: Sequence[Turn]) -> int:
+        """The number of turns that are done; what comes after a damaged frame is removed.
+
+        Args:
+            turns: all turns of the clip, in order.
+        """
+        count = next(
+            (place for place, turn in enumerate(turns) if not _is_whole(self.result_path(turn))),
+            len(turns),
+        )
+        for turn in turns[count:]:
+            with suppress(FileNotFoundError):
+                self.result_path(turn).unlink()
+        for number in (1, 2):
+            remove_leftovers(self.folder / _PASSES.format(number))
+        return count
+
+    def gather(self, names: Sequence[str], folder: Path) -> None:
+        """Move the newest result of every frame to a folder, which may not exist yet.
+
+        Args:
+            names: of the files.
+            folder: next to the work folder's own folders.
+        """
+        with refusals_named(folder):
+            folder.mkdir(exist_ok=True)
+            for index, name in enumerate(names):
+                for number in (1, 2):
+                    path = self.result_path(Turn(index, number))
+                    if path.is_file():
+                        path.replace(folder / name)
+
+
+def folder_for(target: Path) -> Path:
+    """The work folder of an output.
+
+    Raises:
+        OutputError: there is something else in its place.
+    """
+    folder = neighbour(target, tail=".frames")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder} is in the way of the frames", hint="move it elsewhere")
+    return folder
+
+
+def read_record(folder: Path) -> Record | None:
+    """The record in a work folder; None if there is nothing to continue.
+
+    Raises:
+        OutputError: the folder holds other things.
+    """
+    names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    ours = {_PHOTOS, _RECORD, "done", *(_PASSES.format(number) for number in (1, 2))}
+    if any(each not in ours and not each.startswith((".stylize-", "mask-")) for each in names):
+        raise OutputError(
+            f"{folder} holds other files", hint="move it elsewhere, or choose another -o"
+        )
+    try:
+        return Record.read(json.loads((folder / _RECORD).read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        return None
+
+
+def holds_only_painted(folder: Path) -> bool:
+    """Whether everything in a folder is a frame of a clip that this program has painted."""
+    return all(each.suffix == ".png" and _is_painted(each) for each in folder.iterdir())
+
+
+def _is_painted(path: Path) -> bool:
+    try:
+        return "clip" in load_recipe(path)
+    except StylizeError:
+        return False
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a result is there and undamaged."""
+    if not path.is_file():
+        return False
+    try:
+        with Image.open(path) as image:
+            image.verify()
+    except Exception:  # damaged files make Pillow raise nearly every class there is
+        return False
+    return True
+
+
+def require_same(record: Record, essence: Mapping[str, Any], folder: Path) -> None:
+    """Check that a run may continue an earlier one.
+
+    Raises:
+        OutputError: another clip, setting, version or machine; says which.
+    """
+    if dict(record.essence) == dict(essence):
+        return
+    change = next(_changes(record.essence, essence), "another clip")
+    raise OutputError(
+        f"{folder} holds an unfinished clip: {change}",
+        hint="repeat the first command to finish it, or start again with --overwrite",
+    )
+
+
+def _changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
+    """Say what differs, the deepest names first."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in [*before, *(key for key in after if key not in before)]:
+            if before.get(key) != after.get(key):
+                yield from _changes(before.get(key), after.get(key), str(key))
+        return
+    name = name.replace("_", " ")
+    plain = all(isinstance(each, str | int | float | None) for each in (before, after))
+    if plain and len(f"{before}{after}") < 80:
+        yield f"its {name} is {_shown(before)}, not {_shown(after)}"
+    else:
+        yield f"its {name} differs"
+
+
+def _shown(value: Any) -> str:
+    return "the default" if value is None else str(value)
+
+
+def require_space(folder: Path, needed: float) -> None:
+    """Check that the disk has room.
+
+    Raises:
+        OutputError: it has not.
+    """
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if needed > free:
+        raise OutputError(
+            f"the frames need about {amount(needed)} in {folder}, {amount(free)} are free",
+            hint="free some space, or choose a smaller --size or another folder with -o",
+        )
+
+
+def amount(count: float) -> str:
+    """Bytes for people: ``1.2 GB``, ``340 MB``, ``40 kB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.{1 if count < 10 * size else 0}f} {unit}"
+    return f"{max(1, round(count / 1e3))} kB"

@@ -1,0 +1,240 @@
+"""``stylize video`` through the command, on small clips."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylize.images.atomic import reserved
+from stylize.runs.recipe import load_recipe
+from tests.cli.conftest import complaint, done, listing, program
+from tests.conftest import save, strokes
+from tests.video.clips import length_of, read_frames, read_times, scene, write_clip
+
+QUICK = ("--size", 48, "--min-size", 48, "--steps", 2, "--precision", "fp32", "--threads", 1)
+
+
+@pytest.fixture
+def style(tmp_path: Path) -> Path:
+    return save(strokes(), tmp_path / "strokes.png")
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return write_clip(tmp_path / "clip.mp4", 4, sound="aac")
+
+
+def everything(folder: Path) -> set[str]:
+    return {each.name for each in folder.iterdir()}
+
+
+def test_a_clip_becomes_a_clip_with_its_sound(run, network, tmp_path, clip, style):
+    target = tmp_path / "out.mp4"
+    result = done(run("video", "transfer", clip, style, "-o", target, *QUICK))
+    assert "4 frames of 48×32" in result.stderr
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out.mp4"}
+    frames = read_frames(target)
+    assert [frame.shape for frame in frames] == [(32, 48, 3)] * 4
+    assert read_times(target) == read_times(clip)
+    for kind in ("video", "audio"):
+        assert length_of(target, kind) == pytest.approx(length_of(clip, kind), abs=0.025)
+    recipe = load_recipe(target)
+    assert recipe["technique"] == "transfer"
+    assert recipe["clip"] == {"frames": 4, "coherence": 0.8, "every": 1, "passes": 1}
+    assert [each["name"] for each in recipe["inputs"]] == ["clip.mp4", "strokes.png"]
+    shown = done(run("info", target)).stdout
+    assert "4 frames" in shown
+
+
+def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style, monkeypatch):
+    clip = write_clip(tmp_path / "clip.mp4", 3)
+    target = tmp_path / "out.gif"
+    words = ("video", "transfer", clip, style, "-o", target, *QUICK)
+    stop_at_first_frame(monkeypatch)
+    stopped = run(*words)
+    assert stopped.exit_code == 130
+    monkeypatch.undo()
+    refused = complaint(run(*words, "--strength", 70), 1)
+    assert "strength" in refused
+    assert "--overwrite" in refused
+    other = write_clip(tmp_path / "other.mp4", 2)
+    assert "clip" in complaint(run("video", "transfer", other, style, "-o", target, *QUICK), 1)
+    assert "continuing after 1 of 3" in done(run("resume", f"{target}.frames")).stderr
+    whole = tmp_path / "whole.gif"
+    done(run("video", "transfer", clip, style, "-o", whole, *QUICK))
+    assert target.read_bytes() == whole.read_bytes()
+
+
+def stop_at_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    from stylize.video.run import ClipRun
+
+    paint = ClipRun.paint
+
+    def painted(self, on_turn=None, on_step=None, stop=None):
+        return paint(self, on_turn, on_step, lambda: self.done == 1)
+
+    monkeypatch.setattr(ClipRun, "paint", painted)
+
+
+def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in (9, 10, 11):
+        Image.fromarray(scene(index)).save(folder / f"s{index}.jpg", quality=95)
+    done(run("video", "transfer", folder, style, *QUICK))
+    [made] = [each for each in tmp_path.iterdir() if each.is_dir() and each != folder]
+    assert sorted(os.listdir(made)) == ["s10.png", "s11.png", "s9.png"]
+    assert load_recipe(made / "s10.png")["clip"]["frame"] == 2
+    again = complaint(run("video", "transfer", folder, style, *QUICK, "-o", made), 1)
+    assert "already exists" in again
+    target = tmp_path / "new"
+    done(run("video", "transfer", folder / "s?.jpg", style, *QUICK, "-o", f"{target}/"))
+    assert os.listdir(target) == ["s9.png"]
+
+
+def test_dreams_masks_and_events(run, network, tmp_path, clip):
+    black = np.zeros((64, 96, 3), np.uint8)
+    white = np.full((64, 96, 3), 255, np.uint8)
+    mask = tmp_path / "mask"
+    mask.mkdir()
+    black[:4] = 255  # an empty mask is refused
+    for index, values in enumerate((black, white, black, white)):
+        Image.fromarray(values).save(mask / f"{index}.png")
+    target = tmp_path / "out" / "dream"
+    brief = ("--octaves", 1, "--steps", 2, "--layer", "conv2_2", "--precision", "fp32")
+    words = ("video", "dream", clip, "-o", target, "--size", 96, "--mask", mask, *brief)
+    result = done(run(*words, "--json", "--feather", 0))
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [each["event"] for each in events] == ["start", *["frame"] * 4, "done"]
+    assert events[0]["plan"]["frames"] == 4
+    assert [each["frame"] for each in events[1:-1]] == [1, 2, 3, 4]
+    assert events[-1]["file"] == str(target)
+    photos = read_frames(clip)
+    moved = []
+    for index in range(4):
+        painted = np.asarray(Image.open(target / f"{index + 1:06d}.png").convert("RGB"))
+        difference = np.abs(painted[8:].astype(float) - photos[index][8:])
+        moved.append(difference.mean())
+    assert max(moved[0], moved[2]) < 1.5 < min(moved[1], moved[3])
+
+
+def test_preview_and_dry_run(run, network, tmp_path, clip, style):
+    target = tmp_path / "out.mp4"
+    words = ("video", "transfer", clip, style, "-o", target, *QUICK)
+    planned = done(run(*words, "--dry-run"))
+    assert planned.stdout.startswith("4 frames of 48×32")
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png"}
+    done(run(*words, "--preview"))
+    numbers = [f"out-preview-{number:06d}.png" for number in (1, 3, 4)]
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out-preview.png", *numbers}
+
+
+def test_two_runs_never_mix(run, tmp_path, clip, style):
+    target = tmp_path / "out.mp4"
+    with reserved(Path(os.path.realpath(f"{target}.frames"))):
+        words = ("video", "transfer", clip, style, "-o", target, "-q", *QUICK)
+        assert "another run is making" in complaint(run(*words), 1)
+    assert not target.exists()
+
+
+def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("dear")
+    words = ("video", "transfer", clip, style, *QUICK, "--overwrite")
+    assert "other files" in complaint(run(*words, "-o", folder), 1)
+    folder.rename(tmp_path / "out.mp4.frames")
+    assert "other files" in complaint(run(*words, "-q", "-o", tmp_path / "out.mp4"), 1)
+    assert (tmp_path / "out.mp4.frames" / "letter.txt").exists()
+    Image.fromarray(scene(0)).save(tmp_path / "out.mp4.frames" / "record.png")
+    (tmp_path / "out.mp4.frames" / "letter.txt").unlink()
+    assert "other files" in complaint(run(*words, "-q", "-o", tmp_path / "out.mp4"), 1)
+
+
+def test_compare_shows_original_and_result(run, network, tmp_path, clip, style):
+    target = tmp_path / "out.webp"
+    words = ("video", "transfer", clip, style, "-o", target, *QUICK, "--compare", "side")
+    done(run(*words))
+    with Image.open(tmp_path / "out-compare.webp") as both:
+        assert (both.size, both.n_frames) == ((96, 32), 4)
+
+
+FAULTS = {
+    "sound.mp4": "only sound",
+    "text.mp4": "no clip",
+    "cut.mp4": "damaged or incomplete",
+    "empty.mp4": "empty",
+    "gone.mp4": "no such file",
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_bad_clips(run, tmp_path, style, name):
+    import av
+
+    whole = write_clip(tmp_path / "whole.mp4", 4).read_bytes()
+    with av.open(str(tmp_path / "sound.mp4"), "w") as film:
+        from tests.video.clips import add_tone
+
+        add_tone(film, film.add_stream("aac", rate=48_000, layout="stereo"), Fraction(1, 5))
+    (tmp_path / "text.mp4").write_text("hello, this is no clip")
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    words = ("video", "transfer", tmp_path / name, style, "-o", tmp_path / "out.mp4")
+    assert FAULTS[name] in complaint(run(*words), 1)
+    assert not (tmp_path / "out.mp4.frames").exists()
+
+
+def test_bad_requests(run, tmp_path, clip, style):
+    words = ("video", "transfer", clip, style)
+    for more, code, text in [
+        (("-o", "out.xyz"), 1, ".webm"),
+        (("-o", "-"), 2, "stdout"),
+        (("--start", "2", "--end", "1"), 2, "--end is not after"),
+        (("--start", "9"), 1, "no frames in this interval"),
+        (("--start", "soon"), 2, "no time"),
+        (("--fps", "0"), 2, "no frame rate"),
+        (("-o", tmp_path / "a.mp4", "--codec", "vp9"), 1, "hold no vp9"),
+        (("-o", "/dev/null/a.mp4"), 1, "/dev/null"),
+        (("-o", clip, "--overwrite"), 1, "is an input"),
+        (("--coherence", "2"), 2, "too large"),
+    ]:
+        assert text in complaint(run(*words, *more), code)
+
+
+@pytest.mark.slow
+def test_a_stopped_clip_continues_bit_for_bit(tmp_path, style):
+    """Whenever and however it is stopped, the same command ends with the same frames."""
+    clip = write_clip(tmp_path / "clip.mp4", 6)
+    words = ("video", "transfer", clip, style, *QUICK, "--keep-frames", "--passes", 2)
+    call = program(*words, "-o", tmp_path / "a.webp")
+    subprocess.run(**call, check=True, capture_output=True)
+    target, moments = tmp_path / "b.webp", random.Random(5)
+    for stopped, how in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)):
+        number, index = divmod(stopped * 2 + 1, 6)
+        wanted = target.with_name("b.webp.frames") / f"pass-{number + 1}" / f"{index + 1:06d}.png"
+        process = subprocess.Popen(
+            **program(*words, "-o", target), stderr=subprocess.PIPE, text=True
+        )
+        while process.poll() is None and not wanted.exists():
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.3))
+        process.send_signal(how)
+        _, errors = process.communicate()
+        codes = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
+        assert process.returncode in (codes[how], 0), errors
+    subprocess.run(**program(*words, "-o", target, "--overwrite"), check=True, capture_output=True)
+    ours, theirs = (listing(tmp_path / f"{name}.webp.frames") for name in "ba")
+    assert list(ours) == [f"{index:06d}.png" for index in range(1, 7)]
+    assert ours == theirs
+    assert target.read_bytes() == (tmp_path / "a.webp").read_bytes()

@@ -1,0 +1,48 @@
+"""The order in which frames are made: each finds what it needs."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stylize.settings.video import VideoSettings
+from stylize.video.turns import Turn, continues, neighbours, sources, turns_of
+
+
+def test_frames_follow_each_other() -> None:
+    assert turns_of(range(3, 6), VideoSettings()) == [Turn(3), Turn(4), Turn(5)]
+
+
+def test_the_frames_between_come_when_both_neighbours_are_there() -> None:
+    turns = turns_of(range(10, 16), VideoSettings(every=3))
+    assert [each.index for each in turns] == [10, 13, 11, 12, 15, 14]
+    assert [each.index for each in turns if each.carried] == [11, 12, 14]
+
+
+def test_a_second_pass_goes_back_from_the_last_frame() -> None:
+    turns = turns_of(range(3), VideoSettings(passes=2))
+    assert turns == [Turn(0), Turn(1), Turn(2), Turn(1, 2), Turn(0, 2)]
+
+
+def test_nearer_frames_are_asked_first() -> None:
+    video = VideoSettings(every=2)
+    assert sources(Turn(12), range(20), video) == [10, 8, 4]
+    assert sources(Turn(12, 2), range(20), VideoSettings(passes=2)) == [13, 14, 16]
+
+
+@given(st.integers(0, 9), st.integers(1, 30), st.integers(1, 7), st.integers(1, 2), st.booleans())
+def test_every_frame_is_made_from_frames_that_are_there(
+    start: int, count: int, every: int, passes: int, coherent: bool
+) -> None:
+    shot = range(start, start + count)
+    video = VideoSettings(every=every, passes=passes, coherence=0.5 if coherent else 0.0)
+    there: set[int] = set()
+    for turn in turns_of(shot, video):
+        if turn.carried:
+            assert there.issuperset(neighbours(turn, shot, video))
+        elif continues(turn, shot, video):
+            needed = sources(turn, shot, video)
+            assert needed
+            assert there.issuperset([*needed, turn.index] if turn.number > 1 else needed)
+        there.add(turn.index)
+    assert there == set(shot)
