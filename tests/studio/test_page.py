@@ -335,6 +335,17 @@ def test_thirty_quick_changes_leave_one_run_with_the_last_value(
     assert len(unfinished()) == 1
 
 
+@pytest.mark.parametrize("width", [390, 1000, 1400])
+def test_nothing_sticks_out_of_the_window(page: Page, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    root = "document.documentElement"
+    sizes = page.script(f"return [{root}.scrollWidth - {root}.clientWidth, {root}.scrollHeight]")
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert sizes[0] == 0
+    assert sizes[1] == 800 or width == 390, "only a phone scrolls the page as a whole"
+
+
 def test_every_control_has_a_name(page: Page) -> None:
     page.click("#all-button")
     nameless = page.script("""

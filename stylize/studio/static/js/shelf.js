@@ -144,7 +144,7 @@ function pick(item, on) {
   picked = on ? [...picked.filter(({ id }) => id !== item.id), item].slice(-2) : picked.filter(({ id }) => id !== item.id);
   renderHistory();
   if (picked.length === 2) show({ type: "pair", items: picked });
-  else if (on) say("Pick another result to compare.");
+  else if (on) say("Pick another result to compare.", { seconds: 3 });
 }
 
 function shot(item) {

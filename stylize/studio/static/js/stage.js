@@ -220,7 +220,8 @@ function startStatus() {
 
 function lookOf(request) {
   if (!request) return "";
-  const said = [words(request.preset ?? (request.kind === "dream" ? "dogs" : "balanced"))];
+  const byDefault = server.presets?.[request.kind]?.find((each) => each.is_default)?.name;
+  const said = [words(request.preset ?? byDefault ?? request.kind)];
   if (request.settings?.strength !== undefined) said.push(`strength ${request.settings.strength}`);
   return said.join(", ");
 }
