@@ -333,7 +333,8 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     painter = BatchPainter(request.execution)
     common = {look.name: painter.inputs(look) for look in request.looks}
     if request.messages.bars and not request.messages.verbose:
-        say(*describe_inputs(tasks))
+        for text in describe_inputs(tasks):
+            say(text)
     # Only now, so that a request that fails leaves no folder behind.
     make_folder(request.output)
     if request.gallery:

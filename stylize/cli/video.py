@@ -47,6 +47,7 @@ from stylize.errors import (
     CheckpointError,
     InterruptedRunError,
     MissingExtraError,
+    OutputError,
     SettingError,
     UsageError,
 )
@@ -793,9 +794,15 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
     """
     from stylize.video.work import read_record
 
-    record = read_record(folder)
+    try:
+        record = read_record(folder)
+    except OutputError:  # it holds other files
+        record = None
     if record is None:
-        raise CheckpointError(f"{folder} holds no unfinished clip")
+        raise CheckpointError(
+            f"{folder} is not the folder of an unfinished clip",
+            hint="name a checkpoint, or a folder such as clip.mp4.frames",
+        )
     place, *words = record.command or ("",)
     if words[:1] not in (["video"], ["replay"]) or not os.path.isdir(place):
         raise CheckpointError(

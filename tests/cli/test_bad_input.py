@@ -171,7 +171,7 @@ def test_nothing_on_stdin(run: Run, sketch: type[Sketch], files: Files) -> None:
     ("output", "said"),
     [
         ("photo.png/out.png", "photo.png is not a folder"),
-        ("out.gif", "no picture format has the extension '.gif' (use .png"),
+        ("out.gif", "out.gif is the name of a film"),
         ("out", "the extension is missing"),
     ],
 )

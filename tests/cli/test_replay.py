@@ -572,7 +572,7 @@ class TestBadInput:
             ({"inputs": []}, "a transfer without a content picture"),
             (
                 {"settings": {"style_weights": [1.0, 2.0]}},
-                "--style-weight: 2 given for 1 style images",
+                "--style-weight: 2 given for 1 style image",
             ),
             ({"settings": {"style_layers": {"relu9_9": 1}}}, "unknown layer of vgg"),
             ({"settings": {"style_layers": 7}}, "is not a table of layers and weights"),

@@ -270,7 +270,7 @@ class TestRefusals:
         before = listing(stopped)
         for name, said in {
             "gone": "gone: there is no such file",
-            ".": ". is not a regular file",
+            ".": ". is not the folder of an unfinished clip",
             "cat.png": "cat.png is not a checkpoint of stylize",
             "cut": "cut is not a checkpoint of stylize, or it is damaged",
             "edited": "edited is damaged (start the run again)",

@@ -51,7 +51,7 @@ def test_slow_or_wrong_bf16_is_not_used(
     exact = torch.tensor([1.0, 0.0])
     rounded = torch.tensor([cosine, (1 - cosine**2) ** 0.5])
     answers = {"fp32": (exact, times[0]), "bf16": (rounded, times[1])}
-    monkeypatch.setattr(self_test, "_probe", lambda vgg, image: answers[vgg.precision])
+    monkeypatch.setattr(self_test, "_probe", lambda vgg, layer, image: answers[vgg.precision])
     assert self_test.self_test("cpu", vgg16).precision == expected
 
 

@@ -140,7 +140,7 @@ def test_no_number_that_json_lacks() -> None:
 
 
 def test_a_picture_without_a_recipe(files: tuple[Path, Path]) -> None:
-    with pytest.raises(RecipeError, match=r"photo\.png carries no recipe .only pictures made by"):
+    with pytest.raises(RecipeError, match=r"photo\.png carries no recipe .stylize writes one"):
         load_recipe(files[0])
 
 

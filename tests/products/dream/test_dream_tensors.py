@@ -377,7 +377,7 @@ def test_a_guide_in_which_nothing_is_seen_leaves_the_photo(
 def test_guides_that_are_no_use(vgg16: Weights) -> None:
     with pytest.raises(SettingError, match=r"whole layers .leave the channels out of --layer"):
         dreamer(vgg16, as_picture(photo()), layers="conv1_1 + conv1_2:3")
-    with pytest.raises(PictureError, match=r"dots\.png: 91×200 px is too small.*sees 92 px"):
+    with pytest.raises(PictureError, match=r"dots\.png: 91×200 px is too small.*needs 92 px"):
         dreamer(vgg16, as_picture(photo(200, 91), "dots.png"), layers="conv4_3")
     dreamer(vgg16, as_picture(photo(92, 92)), layers="conv4_3", guide_size=32)
 

@@ -28,7 +28,7 @@ def grown(**changes: object) -> Tensor:
 
 def answer(image: Tensor, text: str = "conv3_1", channel: int = 7) -> Tensor:
     with torch.no_grad():
-        return Model("vgg16", EXACT).vgg((text,))(image)[text][0, channel]
+        return Model("vgg16", EXACT).network((text,))(image)[text][0, channel]
 
 
 class TestFeature:
@@ -119,7 +119,7 @@ class TestDirection:
         along = direction_of("conv3_1", model, self.photos).direction
         with torch.no_grad():
             means = [
-                mean_activations(model.vgg(("conv3_1",))(each)["conv3_1"])[0]
+                mean_activations(model.network(("conv3_1",))(each)["conv3_1"])[0]
                 for each in (image, cat(64), photo(64, 64))
             ]
         of_it, of_cat, of_disc = (
@@ -177,7 +177,7 @@ class TestCaricature:
 
     def similarity(self, image: Tensor) -> float:
         with torch.no_grad():
-            both = Model("vgg16", EXACT).vgg(("relu2_2",))(torch.cat([image, cat(48)]))
+            both = Model("vgg16", EXACT).network(("relu2_2",))(torch.cat([image, cat(48)]))
         first, second = both["relu2_2"].flatten(1)
         return float(torch.cosine_similarity(first, second, dim=0))
 

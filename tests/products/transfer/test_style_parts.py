@@ -181,5 +181,5 @@ def test_in_a_batch(tmp_path: Path) -> None:
     photo, *styles = (read_picture(file) for file in files)
     alone = Transfer(photo, styles, preset.apply(said), FP32, session=STUDIO).run()
     assert torch.equal(BatchPainter(FP32).paint(task, photo).pixels, alone.pixels)
-    with pytest.raises(SettingError, match="--style-part: 2 given for 1 style images"):
+    with pytest.raises(SettingError, match="--style-part: 2 given for 1 style image"):
         transfer_looks(preset, said, files[1:], each=True)
