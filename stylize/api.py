@@ -102,6 +102,7 @@ from stylize.video.turns import Turn
 from stylize.video.work import folder_for
 
 PictureLike = PictureSource | Result | Finding
+Region = tuple[PictureLike, PictureLike | None] | tuple[PictureLike, PictureLike | None, str]
 Progress = bool | Callable[[Step], None]
 Stop = Callable[[], bool]
 
@@ -123,7 +124,7 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
     start: PictureLike | None = None,
     mask: PictureLike | None = None,
     keep: PictureLike | None = None,
-    parts: Masks | None = None,
+    regions: Sequence[Region] = (),
     film: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress = False,
@@ -135,12 +136,14 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
     Args:
         content: the photo: a path, bytes, a binary file, a Pillow image, a NumPy array ``(H, W)``
             or ``(H, W, C)`` of uint8 or floats in [0, 1], a tensor ``(C, H, W)``, or a result.
-        style: one style image or several, which are blended; ``()`` if ``parts`` has styles.
+        style: one style image or several, which are blended; ``()`` if ``regions`` have theirs.
         preset: a name (``stylize presets list``), or the path of a preset file or of a result.
         start: the picture to start from; sets ``init``.
         mask: white where the photo is painted.
         keep: white where the photo stays as it is.
-        parts: regions with their own styles, in addition to ``mask`` and ``keep``.
+        regions: ``(mask, style image)``, white where that style is used; or ``(map, style image,
+            colour)`` for the area of one colour, such as ``"#ff0000"``. None as style image keeps
+            the photo there.
         film: also save a film of the picture as it grows, a ``.webp``, ``.gif``, ``.apng`` or
             ``.mp4`` file.
         overwrite: replace an existing film.
@@ -166,7 +169,7 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
             look.apply(said),
             execution,
             start=_optional(start, "start"),
-            parts=_masks(parts, mask, keep),
+            parts=_masks(regions, mask, keep),
             preset=look.recorded,
         )
         return _filmed(job, target, progress, stop, overwrite=overwrite)
@@ -372,7 +375,7 @@ def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)
     preset: str | Path = DEFAULTS["transfer"],
     mask: PictureLike | None = None,
     keep: PictureLike | None = None,
-    parts: Masks | None = None,
+    regions: Sequence[Region] = (),
     start: float | None = None,
     end: float | None = None,
     fps: float | None = None,
@@ -412,7 +415,7 @@ def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)
         video, said, execution = _split_video(settings)
         wanted = look.apply(said)
         styles = [_read(each, "style") for each in _listed(style)]
-        masks = _masks(parts, mask, keep)
+        masks = _masks(regions, mask, keep)
 
         def make(reference: Picture, frames: MaskFrames) -> Painter:
             return ClipPainter(
@@ -994,13 +997,21 @@ def _optional(source: PictureLike | None, role: str) -> Picture | None:
     return None if source is None else _read(source, role)
 
 
-def _masks(parts: Masks | None, mask: PictureLike | None, keep: PictureLike | None) -> Masks | None:
-    masks = parts or Masks()
-    if mask is not None:
-        masks = replace(masks, mask=_read(mask, "mask"))
+def _masks(regions: Sequence[Region], mask: PictureLike | None, keep: PictureLike | None) -> Masks:
+    found = [_region(each) for each in regions]
     if keep is not None:
-        masks = replace(masks, regions=(*masks.regions, MaskRegion(_read(keep, "keep"))))
-    return masks
+        found.append(MaskRegion(_read(keep, "keep")))
+    return Masks(_optional(mask, "mask"), tuple(found))
+
+
+def _region(region: Region) -> MaskRegion:
+    if not isinstance(region, tuple) or len(region) not in (2, 3):
+        raise SettingError(
+            "regions: each is (mask, style image), or (map, style image, colour)",
+            hint='for instance regions=[("sky.png", "clouds.jpg")]',
+        )
+    mask, style, *colour = region
+    return MaskRegion(_read(mask, "regions"), _optional(style, "regions"), *colour)
 
 
 def _split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Execution]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -136,3 +137,33 @@ def test_requests_that_make_no_sense(
 ) -> None:
     with pytest.raises(error, match=complaint):
         dream(files[0], **QUICK | changes)
+
+
+class TestRegions:
+    """Areas of the photo with styles of their own."""
+
+    @staticmethod
+    def left(colour: tuple[float, float, float] = (1, 1, 1)) -> np.ndarray:
+        shown = np.zeros((64, 64, 3), dtype=np.float32)
+        shown[:, :32] = colour
+        return shown
+
+    def test_a_mask_and_a_coloured_map_say_the_same(self) -> None:
+        red = self.left((1, 0, 0))
+        first, second = (
+            stylize.transfer(photo(), strokes(), regions=[region], size=64, steps=2, feather=0)
+            for region in [(self.left(), strokes(period=16)), (red, strokes(period=16), "#ff0000")]
+        )
+        assert torch.equal(first.pixels, second.pixels)
+
+    def test_without_a_style_the_photo_stays(self) -> None:
+        result = stylize.transfer(
+            photo(), strokes(), regions=[(self.left(), None)], size=64, steps=2, feather=0
+        )
+        changed = (result.pixels - photo()).abs()
+        assert changed[..., :30].max() < 1 / 255 < changed[..., 34:].max()
+
+    @pytest.mark.parametrize("region", [["mask.png", "style.png"], ("mask.png",), "mask.png"])
+    def test_what_is_no_region(self, region: object) -> None:
+        with pytest.raises(stylize.StylizeError, match="regions: each is"):
+            stylize.transfer(photo(), strokes(), regions=[region], size=64)

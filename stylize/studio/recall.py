@@ -197,14 +197,10 @@ def _python(request: JobRequest, path: Callable[[str], str]) -> str:
         if (id := getattr(request, role)) is not None:
             arguments.append(f"{role}={path(id)!r}")
     if request.regions:
-        lines += [
-            "from stylize.images.convert import to_picture as picture",
-            "from stylize.products.transfer.style_groups import MaskRegion, Masks",
-        ]
         regions = ", ".join(
             _region(each.mask, each.style, each.colour, path) for each in request.regions
         )
-        arguments.append(f"parts=Masks(regions=({regions},))")
+        arguments.append(f"regions=[{regions}]")
     for name, value in _named_values(request).items():
         arguments.append(f"{name}={value!r}")
     indented = "".join(f"    {each},\n" for each in arguments)
@@ -215,9 +211,8 @@ def _python(request: JobRequest, path: Callable[[str], str]) -> str:
 
 
 def _region(mask: str, style: str | None, colour: str | None, path: Callable[[str], str]) -> str:
-    words = [f"picture({path(mask)!r})"]
-    words.append("None" if style is None else f"picture({path(style)!r})")
-    return f"MaskRegion({', '.join([*words, *([repr(colour)] if colour else [])])})"
+    words = [repr(path(mask)), "None" if style is None else repr(path(style))]
+    return f"({', '.join([*words, *([repr(colour)] if colour else [])])})"
 
 
 def _named_values(request: JobRequest) -> dict[str, Any]:

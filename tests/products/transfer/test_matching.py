@@ -7,8 +7,7 @@ import pytest
 import torch
 
 import stylize
-from stylize.products.transfer.style_groups import MaskRegion, Masks
-from tests.conftest import as_picture, photo, strokes
+from tests.conftest import photo, strokes
 
 QUICK = {
     "size": 64,
@@ -91,9 +90,8 @@ def test_each_region_borrows_from_its_own_style(halves: tuple[np.ndarray, np.nda
     red[:, 0], blue[:, 2] = (torch.from_numpy(colours.max(-1)) for _ in range(2))
     mask = torch.zeros(1, 3, 64, 64)
     mask[..., 32:] = 1
-    region = MaskRegion(as_picture(mask), as_picture(red))
     blind = QUICK | {"init": "noise", "strength": 100, "steps": 30, "style_layers": {"relu4_1": 1}}
-    found = stylize.transfer(grey, blue, parts=Masks(regions=(region,)), match=1, **blind)
+    found = stylize.transfer(grey, blue, regions=[(mask, red)], match=1, **blind)
     left, right = redness(found)
     assert right > 0.05
     assert left < -0.05
