@@ -8,7 +8,7 @@ from functools import cache
 from html import escape
 from typing import Any
 
-from stylize.settings.presets import preset_names
+from stylize.settings.presets import every_preset_name
 from stylize.studio.requests import TRIES
 from stylize.studio.schema import KINDS, json_schema
 from stylize.version import __version__
@@ -190,7 +190,7 @@ def _schemas() -> dict[str, Any]:
 def _request(kind: str) -> dict[str, Any]:
     common = {
         "kind": {"const": kind},
-        "preset": {"enum": preset_names(kind)},
+        "preset": {"enum": every_preset_name(kind)},
         "photo": _ID,
         "mask": _ID,
         "settings": _ref(f"{kind.capitalize()} settings"),

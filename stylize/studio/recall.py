@@ -17,7 +17,7 @@ from stylize.runs.recipe import check_recipe, of_cell, settings_of
 from stylize.settings.execution import Execution
 from stylize.settings.fields import option_name
 from stylize.settings.masks import KEEP
-from stylize.settings.presets import DEFAULTS, find_preset, preset_names
+from stylize.settings.presets import DEFAULTS, every_preset_name, find_preset
 from stylize.studio.library import Known
 from stylize.studio.requests import JobRequest, changed_from_preset, read_request
 
@@ -53,7 +53,7 @@ def recall(known: Known, find: Find, cell: str | None = None) -> dict[str, Any]:
     missing = [each for each in wanted if found[each.sha256] is None]
     roles = [(each.role, each.sha256) for each in wanted if found[each.sha256] is not None]
     name = recipe.get("preset")
-    preset = find_preset(kind, name if name in preset_names(kind) else DEFAULTS[kind])
+    preset = find_preset(kind, name if name in every_preset_name(kind) else DEFAULTS[kind])
     request = {"kind": kind, "preset": preset.name, **_pictures(roles)}
     whole = JobRequest(preset, settings, Execution(), request.get("photo"))
     request["settings"] = changed_from_preset(whole)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from stylize.errors import SettingError, UnknownNameError, UsageError, quoted
+from stylize.networks.architecture import is_vgg
 from stylize.networks.layer_expressions import parse_targets
-from stylize.networks.models import find_model
+from stylize.networks.models import find_model, model_names
 from stylize.settings.dream import DreamSettings, with_photo
 from stylize.settings.execution import Execution
 from stylize.settings.fields import from_document
@@ -19,9 +20,8 @@ from stylize.settings.presets import (
     PRODUCTS,
     Preset,
     check_layers,
-    preset_directory,
-    preset_names,
-    read_preset,
+    every_preset_name,
+    find_preset,
 )
 from stylize.settings.transfer import TransferSettings
 
@@ -45,6 +45,7 @@ TRIES = {
 # What a sheet varies by default, its cells' size, and the most cells.
 STRENGTHS = {"transfer": (20, 35, 50, 65, 80), "dream": (30, 60, 90, 150, 300)}
 CELL_SIZE = "256"
+LAYER = "conv4_3"
 CHANNELS, MOST_CELLS = 12, 60
 
 _SESSION = re.compile(r"[\w-]{1,64}")
@@ -202,7 +203,8 @@ def read_sheet(document: Mapping[str, Any], names: Mapping[str, str] | None = No
     for key in ("live", "session"):
         base.pop(key, None)
     if wanted == "channels":
-        layer, count = document.get("layer", "conv4_3"), document.get("count", CHANNELS)
+        layer, count = document.get("layer"), document.get("count", CHANNELS)
+        layer = _layer_to_try(base, size) if layer is None else layer
         if not isinstance(layer, str) or len(targets := parse_targets(layer)) != 1:
             raise SettingError(f"layer: {quoted(layer)} is not one layer")
         if targets[0].channels is not None:
@@ -218,6 +220,15 @@ def read_sheet(document: Mapping[str, Any], names: Mapping[str, str] | None = No
     for _, cell in cells:
         _small(cell, size)
     return SheetRequest(cells, str(size))
+
+
+def _layer_to_try(base: Mapping[str, Any], size: Any) -> str:
+    """Name the layer whose channels are tried if the request names none."""
+    settings = _small(base, size).settings
+    assert isinstance(settings, DreamSettings)
+    if is_vgg(find_model(settings.network).architecture):
+        return LAYER
+    return parse_targets(settings.layers)[0].layer
 
 
 def _small(cell: Mapping[str, Any], size: Any) -> JobRequest:
@@ -237,8 +248,10 @@ def _cells(
     names: Mapping[str, str],
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     if wanted == "presets":
-        for name in preset_names(of):
-            yield name, {**base, "preset": name}
+        for preset in usable_presets(of):
+            # As on the page: what a preset is about comes from the preset.
+            own = {k: v for k, v in base["settings"].items() if k not in preset.settings}
+            yield preset.name, {**base, "preset": preset.name, "settings": own}
     elif wanted == "strengths":
         values = document.get("values", STRENGTHS[of])
         if not isinstance(values, list | tuple):
@@ -257,9 +270,16 @@ def _cells(
 def _preset(kind: str, name: Any) -> Preset:
     """Find a built-in preset; a request names no file."""
     name = DEFAULTS[kind] if name is None else name
-    if not isinstance(name, str) or name not in preset_names(kind):
-        raise UnknownNameError("preset", str(name), preset_names(kind))
-    return read_preset(preset_directory() / kind / f"{name}.toml", kind)
+    if not isinstance(name, str) or name not in every_preset_name(kind):
+        raise UnknownNameError("preset", str(name), every_preset_name(kind))
+    return find_preset(kind, name)
+
+
+def usable_presets(kind: str) -> list[Preset]:
+    """List the built-in presets whose networks are installed, the default first."""
+    installed = model_names()
+    found = (find_preset(kind, name) for name in every_preset_name(kind))
+    return [each for each in found if each.apply().network in installed]
 
 
 def _regions(document: Mapping[str, Any]) -> Iterator[Region]:

@@ -12,8 +12,9 @@ from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, option_name, to_document
 from stylize.settings.keywords import in_python
-from stylize.settings.presets import DEFAULTS, find_preset, preset_names
+from stylize.settings.presets import DEFAULTS, Preset
 from stylize.settings.transfer import TransferSettings
+from stylize.studio.requests import usable_presets
 
 KINDS: Mapping[str, type[Any]] = {
     "transfer": TransferSettings,
@@ -79,27 +80,26 @@ def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
     return value
 
 
-@cache
 def presets_document(thumbnails: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """List the built-in presets by kind.
+    """List the built-in presets whose networks are installed, by kind.
 
     Args:
         thumbnails: ``KIND/NAME`` of the presets of which the page has a picture.
     """
     return {
-        kind: [_preset(kind, name, thumbnails) for name in preset_names(kind)] for kind in DEFAULTS
+        kind: [_preset(kind, each, thumbnails) for each in usable_presets(kind)]
+        for kind in DEFAULTS
     }
 
 
-def _preset(kind: str, name: str, thumbnails: frozenset[str]) -> dict[str, Any]:
-    preset = find_preset(kind, name)
+def _preset(kind: str, preset: Preset, thumbnails: frozenset[str]) -> dict[str, Any]:
     settings = preset.apply()
     values = {each.name: None for each in dataclasses.fields(settings)} | to_document(settings)
-    place = f"{kind}/{name}"
+    place = f"{kind}/{preset.name}"
     return {
-        "name": name,
+        "name": preset.name,
         "description": preset.description,
-        "is_default": name == DEFAULTS[kind],
+        "is_default": preset.name == DEFAULTS[kind],
         "settings": dict(preset.settings),
         "values": values,
         "thumbnail": f"/static/presets/{place}.webp" if place in thumbnails else None,

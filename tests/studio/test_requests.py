@@ -233,6 +233,40 @@ def test_sheets_have_a_cell_for_each_choice(idle: Idle) -> None:
     assert "strength" in answer.json()["error"]["message"]
 
 
+def test_a_preset_waits_for_its_network(
+    idle: Idle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLIZE_DATA_DIR", str(tmp_path / "data"))
+    name = "classic-inception"
+
+    def offered() -> list[str]:
+        dreams = idle.client.get("/api/v1/presets").json()["dream"]
+        return [each["name"] for each in dreams]
+
+    def answer(path: str, **more: Any) -> Any:
+        request = {"kind": "dream", "photo": idle.id(1)} | more
+        return idle.client.post(f"/api/v1/{path}", json=request).json()
+
+    assert name not in offered()
+    error = answer("jobs", preset=name)["error"]
+    assert "googlenet" in error["message"]
+    assert "stylize models add googlenet" in error["hint"]
+
+    record = tmp_path / "data" / "models" / "googlenet.json"
+    record.parent.mkdir(parents=True)
+    # What 'stylize models add' records; only the engine reads the weights.
+    described = {"architecture": "googlenet", "sha256": "0" * 64, "source": "a file"}
+    record.write_text(json.dumps(described))
+    assert name in offered()
+    assert f"--preset {name}" in answer("command", preset=name)["command"]
+    sheet = {"kind": "sheet", "of": "dream", "preset": name, "try": "channels"}
+    assert [cell["label"] for cell in answer("jobs", **sheet)["cells"]] == ["inception_4c"]
+    sheet = {"kind": "sheet", "of": "dream", "settings": {"layers": "conv3_1"}, "try": "presets"}
+    cells = {cell["label"]: cell["request"] for cell in answer("jobs", **sheet)["cells"]}
+    assert list(cells) == offered()
+    assert "layers" not in cells[name]["settings"]
+
+
 def test_a_recipe_finds_the_samples(idle: Idle) -> None:
     docs = Path(__file__).parents[2] / "docs"
 

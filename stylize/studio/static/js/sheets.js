@@ -17,7 +17,6 @@ export async function trySheet(what) {
   if (before && !["done", "failed", "cancelled"].includes(before.state)) await api.cancel(latest).catch(() => {});
   const { kind, ...request } = jobRequest({ size: "256" });
   if (what === "presets") delete request.preset;
-  if (what === "channels") request.layer = "conv4_3";
   try {
     const job = await api.submit({ ...request, kind: "sheet", of: kind, try: what });
     latest = job.id;
