@@ -147,7 +147,8 @@ _KINDS = (
 )
 
 _NAMES = {option_name(each): each.name for kind in _KINDS for each in fields(kind)} | {
-    "--input": "inputs"
+    "--input": "inputs",
+    "--name": "--name",  # only of commands to type
 }
 
 _SWITCHES = {

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,6 +16,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+
+from tests.studio.conftest import Running
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -52,10 +51,20 @@ class Page:
     """The page in a tab of its own."""
 
     def __init__(self, driver: Any, address: str) -> None:
-        self.driver = driver
         driver.switch_to.new_window("tab")
         driver.get(address)
-        self.tab = driver.current_window_handle
+        self._begin(driver)
+
+    @classmethod
+    def of_newest_tab(cls, driver: Any) -> Page:
+        """The page in a tab that a script has opened."""
+        page = cls.__new__(cls)
+        driver.switch_to.window(driver.window_handles[-1])
+        page._begin(driver)
+        return page
+
+    def _begin(self, driver: Any) -> None:
+        self.driver, self.tab = driver, driver.current_window_handle
         self.until(lambda: self.text("#connection") == "Ready")
         self.until(lambda: self.all(".look"))
 
@@ -142,16 +151,8 @@ class Studio:
         self.start()
 
     def start(self) -> None:
-        command = ["studio", "--no-browser", "--port", str(self.port), str(self.folder)]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "stylize", *command],
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
-        )
-        assert self.process.stdout
-        self.address = self.process.stdout.readline().strip()
+        self._running = Running(self.folder, "--port", str(self.port))
+        self.address = self._running.line
         found = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/#token=\S+", self.address)
         assert found, self.address
         self.port = int(found[1])
@@ -173,19 +174,14 @@ class Studio:
             return json.loads(answer.read() or b"null")
 
     def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self._close()
+        self._running.stop(signal.SIGKILL)
 
     def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
-        self._close()
+        self._running.stop()
 
-    def _close(self) -> None:
-        if self.process.stdout:
-            self.process.stdout.close()
+    @property
+    def pid(self) -> int:
+        return self._running.process.pid
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import numpy as np
@@ -91,26 +90,62 @@ def idle(tmp_path: Path) -> Iterator[Idle]:
     studio.database.close()
 
 
-class Server:
-    """``stylize studio`` in a process."""
+# Kills a process when the pipe to it closes, which the system does for whoever was killed.
+_GUARD = 'read -r line; kill -KILL "$1"'
+
+
+class Running:
+    """``stylize studio`` in a process, which ends when the tests end, even if they are killed.
+
+    Attributes:
+        line: what it printed, the address of its page.
+    """
 
     def __init__(self, folder: Path, *words: str) -> None:
-        call = program()
-        call["args"] = [*call["args"], "studio", "--no-browser", "--port", "0", *words, str(folder)]
-        environment = call.get("env") or os.environ
+        call = program("studio", "--no-browser", *words, folder)
         self.process = subprocess.Popen(
-            call["args"],
+            **call,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=environment,
-            cwd=call.get("cwd"),
             start_new_session=True,
         )
+        guard = ["sh", "-c", _GUARD, "sh", str(self.process.pid)]
+        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, start_new_session=True)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline().strip()
         if "#token=" not in self.line:
-            raise AssertionError(f"{self.line} {self.process.communicate()[1]}")
+            self.process.kill()
+            said = self.process.communicate()[1]
+            self.stop()
+            raise AssertionError(f"{self.line} {said}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Send a signal; the exit code. A server that does not end is killed."""
+        try:
+            if self.process.poll() is None:
+                self.process.send_signal(number)
+            return self.process.wait(30)
+        finally:
+            for each in (self._guard, self.process):
+                each.kill()
+                each.wait()
+                for stream in (each.stdin, each.stdout, each.stderr):
+                    if stream is not None:
+                        stream.close()
+
+
+class Server(Running):
+    """A server, and a client of its API."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        super().__init__(folder, "--port", "0", *words)
         address, _, self.token = self.line.partition("/#token=")
         self.http = httpx.Client(
             base_url=address, headers={"Authorization": f"Bearer {self.token}"}, timeout=60
@@ -146,22 +181,15 @@ class Server:
         return found
 
     def stop(self, number: int = signal.SIGINT) -> int:
-        """Send a signal; the exit code."""
+        """Do the same; the client is closed."""
         self.http.close()
-        if self.process.poll() is None:
-            self.process.send_signal(number)
-        code = self.process.wait(30)
-        for stream in (self.process.stdout, self.process.stderr):
-            assert stream is not None
-            stream.close()
-        return code
+        return super().stop(number)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(tmp_path_factory.mktemp("served") / "studio")
-    yield found
-    found.stop()
+    with Server(tmp_path_factory.mktemp("served") / "studio") as found:
+        yield found
 
 
 QUICK = {"size": 64, "min_size": 32, "steps": 3, "final_steps": 2}

@@ -335,6 +335,34 @@ def test_thirty_quick_changes_leave_one_run_with_the_last_value(
     assert len(unfinished()) == 1
 
 
+def test_a_duplicated_tab_has_a_run_of_its_own(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    def unfinished() -> list[str]:
+        return [each["id"] for each in studio.jobs() if each["state"] in ("queued", "running")]
+
+    endless(page, photo, style)
+    (first,) = unfinished()
+    page.script("open(location.href)")  # as 'Duplicate tab', it copies what the tab keeps
+    copy = Page.of_newest_tab(page.driver)
+    copy.until(lambda: "%" in copy.state())
+    assert unfinished() == [first], "the copy watches until something changes in it"
+    copy.script("document.querySelector('.look input[value=bold]').click()")
+
+    def own() -> list[dict[str, Any]]:
+        return [each for each in studio.jobs() if each["id"] in set(unfinished()) - {first}]
+
+    copy.until(lambda: [each for each in own() if each["progress"]])
+    assert first in unfinished()
+    copy.click("#stop")
+    copy.until(lambda: copy.state() == "Stopped and kept")
+    copy.close()
+    page.focus()
+    page.until(lambda: "%" in page.state())
+    page.click("#stop")
+    page.until(lambda: page.state() == "Stopped and kept")
+
+
 @pytest.mark.parametrize("width", [390, 1000, 1400])
 def test_nothing_sticks_out_of_the_window(page: Page, width: int) -> None:
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
@@ -344,6 +372,20 @@ def test_nothing_sticks_out_of_the_window(page: Page, width: int) -> None:
     page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert sizes[0] == 0
     assert sizes[1] == 800 or width == 390, "only a phone scrolls the page as a whole"
+
+
+def test_a_number_out_of_range_says_what_is_allowed(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.set("match", 3)
+    page.one("#setting-match").send_keys(Keys.TAB)
+    field = "[data-setting=match]"
+    assert page.text(f"{field} .wrong") == "Allowed: 0 to 1"
+    assert page.one("#setting-match").get_attribute("value") == "3"
+    page.script("document.querySelector(arguments[0]).click()", f"{field} .icon-button")
+    page.set("match", 0.3)
+    page.one("#setting-match").send_keys(Keys.TAB)
+    assert page.text(f"{field} .wrong") == ""
 
 
 def test_every_control_has_a_name(page: Page) -> None:
@@ -361,7 +403,7 @@ def test_a_file_that_is_no_picture_is_refused_in_words(page: Page, tmp_path: Pat
     text = tmp_path / "notes.png"
     text.write_text("these are notes")
     page.drop(PHOTO, text)
-    page.until(lambda: page.text("#toasts p").startswith("notes.png: "))
+    page.until(lambda: page.text("#toasts p").startswith("notes.png is not a picture"))
     assert page.all(PHOTO)
 
 

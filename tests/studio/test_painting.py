@@ -264,29 +264,38 @@ def test_jobs_leave_no_memory_behind(server: Server) -> None:
 @pytest.mark.slow
 def test_a_killed_server_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
-    first = Server(folder)
-    photo = first.upload(png(64, 1), "photo.png")
+    with Server(folder) as first:
+        job, waiting, token = _killed_in_the_middle(first)
+    with Server(folder) as second:
+        assert second.token == token
+        assert second.finish(job)["state"] == "done"
+        assert second.finish(waiting)["state"] == "done"
+        _refuse_a_third(second, tmp_path)
+        assert second.stop(signal.SIGINT) == 130
+
+
+def _killed_in_the_middle(server: Server) -> tuple[str, str, str]:
+    """Kill a server while it paints; the job, the next one in the queue, and the token."""
+    photo = server.upload(png(64, 1), "photo.png")
     long = {"size": 64, "octaves": 1, "steps": 400, "layers": "conv2_2"}
-    job = first.submit(kind="dream", photo=photo, settings=long, execution=FP32)
-    waiting = first.submit(kind="dream", photo=photo, settings=long | {"steps": 1}, execution=FP32)
-    assert any(name == "step" for name, _ in first.events(job))
-    children = psutil.Process(first.process.pid).children(recursive=True)
-    assert first.stop(signal.SIGKILL) == -signal.SIGKILL
+    job = server.submit(kind="dream", photo=photo, settings=long, execution=FP32)
+    waiting = server.submit(kind="dream", photo=photo, settings=long | {"steps": 1}, execution=FP32)
+    assert any(name == "step" for name, _ in server.events(job))
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     assert psutil.wait_procs(children, 10)[1] == []
-    second = Server(folder)
-    assert second.token == first.token
-    assert second.finish(job)["state"] == "done"
-    assert second.finish(waiting)["state"] == "done"
-    other = program("studio", "--no-browser", "--port", "0", folder)
-    refused = shell("stylize studio --no-browser --port 0 mine", tmp_path)
-    assert refused.returncode == 2, other
+    return job, waiting, server.token
+
+
+def _refuse_a_third(server: Server, place: Path) -> None:
+    refused = shell("stylize studio --no-browser --port 0 mine", place)
+    assert refused.returncode == 2
     assert "another 'stylize studio' uses" in refused.stderr
     assert refused.stderr.count("\n") == 1
-    port = second.http.base_url.port
-    refused = shell(f"stylize studio --no-browser --port {port} other", tmp_path)
+    port = server.http.base_url.port
+    refused = shell(f"stylize studio --no-browser --port {port} other", place)
     assert refused.returncode == 1
     assert "--port N" in refused.stderr
-    assert second.stop(signal.SIGINT) == 130
 
 
 @pytest.mark.slow

@@ -250,7 +250,8 @@ def test_a_preset_waits_for_its_network(
     assert name not in offered()
     error = answer("jobs", preset=name)["error"]
     assert "googlenet" in error["message"]
-    assert "stylize models add googlenet" in error["hint"]
+    assert error["hint"].startswith("stylize models add googlenet")
+    assert "models add FILE --name googlenet" in error["hint"]
 
     record = tmp_path / "data" / "models" / "googlenet.json"
     record.parent.mkdir(parents=True)

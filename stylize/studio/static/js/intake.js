@@ -31,7 +31,9 @@ export async function addFiles(files, role) {
       }
       pictures.push(await api.upload(file));
     } catch (error) {
-      say(`${file.name}: ${error.words ?? error}`, { bad: true });
+      const words = error.words ?? String(error);
+      // Messages about the file begin with its name.
+      say(error.message?.startsWith(file.name) ? file.name + words.slice(file.name.length) : `${file.name}: ${words}`, { bad: true });
     }
   }
   await usePictures(pictures, role);

@@ -1,11 +1,14 @@
 // The live run: whenever the draft changes, the server gets it, and drops the run before.
 
 import { api } from "./api.js";
-import { draft, emit, jobRequest, memory, missing, on, server, session } from "./state.js";
+import { claimSession, draft, emit, jobRequest, memory, missing, on, server, session } from "./state.js";
 
 const PAUSE_MS = 150;
 
-let live = memory.get("live"); // { id, key, job }: the job, the request that it is of, and the job once it is over
+// { id, key, job, borrowed }: the job, the request that it is of, the job once it is over, and whether
+// it is the run of another tab, which this one only watches.
+let live = memory.get("live");
+let claimed = false;
 let timer = null;
 let sending = false;
 
@@ -15,6 +18,9 @@ export function liveJob() {
   return job && job.state !== "cancelled" ? job : null;
 }
 
+/** Whether the live run has ended without a picture, stopped before its first step or from elsewhere. */
+export const liveIsLost = () => !sending && server.jobs.get(live?.id)?.state === "cancelled";
+
 function remember(next) {
   live = next;
   memory.set("live", next);
@@ -23,7 +29,7 @@ function remember(next) {
 /** Cancel the live run, and keep nothing. */
 export async function discard() {
   const job = liveJob();
-  if (job && !["done", "failed"].includes(job.state)) await api.cancel(job.id).catch(() => {});
+  if (job && !live.borrowed && !["done", "failed"].includes(job.state)) await api.cancel(job.id).catch(() => {});
 }
 
 /** Begin again although nothing has changed, as after a lost run. */
@@ -38,7 +44,7 @@ function schedule() {
 }
 
 async function send() {
-  if (sending || !server.connected || !server.presets) return;
+  if (sending || !claimed || !server.connected || !server.presets) return;
   if (missing()) {
     await discard();
     remember(null);
@@ -69,7 +75,18 @@ async function send() {
   if (JSON.stringify(jobRequest()) !== key) schedule();
 }
 
+/** Begin again if the tab that the run belongs to has ended it. */
+function followOwner() {
+  if (live?.borrowed && server.jobs.get(live.id)?.state === "cancelled") restart();
+}
+
 export function startLive() {
+  claimSession().then((taken) => {
+    claimed = true;
+    if (taken && live) remember({ ...live, borrowed: true });
+    followOwner();
+    schedule();
+  });
   on("draft", () => {
     emit("draft-shown");
     schedule();
@@ -77,6 +94,7 @@ export function startLive() {
   on("ready", schedule);
   on("job", (job) => {
     if (job.id === live?.id && ["done", "failed"].includes(job.state)) remember({ ...live, job });
+    followOwner();
   });
   on("hello", () => {
     // After a restart of the server the run may be unknown: a finished one is still to be seen, and
@@ -85,6 +103,7 @@ export function startLive() {
       if (live.job) server.jobs.set(live.id, live.job);
       else remember(null);
     }
+    followOwner();
     schedule();
   });
 }

@@ -94,8 +94,9 @@ function control(setting, at, id) {
       else at.set(fromText[type]?.(input.value) ?? input.value.trim());
     },
   });
-  const refresh = () => {
-    if (document.activeElement === input) return;
+  const refresh = (force = false) => {
+    // What is not allowed stays to be corrected, next to what is.
+    if (!force && (document.activeElement === input || !input.validity.valid)) return;
     const value = at.get();
     input.value = toText[type]?.(value) ?? (value ?? "");
   };

@@ -4,7 +4,7 @@ import { cellPicture, jobPreview, showIn, thumbnail, view } from "./api.js";
 import { button, duration, el, icon, words } from "./dom.js";
 import { pickFiles } from "./intake.js";
 import { change, draft, emit, memory, missing, on, server, setStyles } from "./state.js";
-import { liveJob } from "./live.js";
+import { liveIsLost, liveJob } from "./live.js";
 import { actions } from "./actions.js";
 
 /** What is shown: { type: "live" | "job" | "picture" | "pair" | "sheet", … }. */
@@ -218,6 +218,8 @@ function startStatus() {
   node.append(parts.bar, el("div", { class: "status-row" }, parts.said, actions.node), parts.live);
 }
 
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 function lookOf(request) {
   if (!request) return "";
   const byDefault = server.presets?.[request.kind]?.find((each) => each.is_default)?.name;
@@ -240,13 +242,14 @@ function report() {
     const lacks = missing();
     if (lacks === "photo") return ["Add a photo to begin", "Drop it, paste it, or choose a sample."];
     if (lacks === "style") return ["Now choose a style image", "Drop one, or click a sample on the left."];
+    if (shown.type === "live" && liveIsLost()) return ["Ended without a picture", "Change a setting to begin again."];
     return ["Getting ready", ""];
   }
   const size = job.width ? `${job.width} × ${job.height} px` : "";
   const notes = (job.notes ?? []).join(" · ");
   if (job.state === "failed") {
     const { message = "the run failed", hint } = job.error ?? {};
-    return [message.charAt(0).toUpperCase() + message.slice(1), hint ?? "", true];
+    return [sentence(message), sentence(hint ?? ""), true];
   }
   if (job.state === "done" && job.kind === "sheet") return ["Sheet finished", "Click a picture to make it large."];
   if (job.state === "done") {

@@ -3,6 +3,7 @@
 
 const DRAFT = "stylize-draft";
 const SESSION = "stylize-session";
+const ANSWER_MS = 100; // in which other tabs answer
 
 const listeners = new Map();
 
@@ -37,8 +38,33 @@ function emptyDraft() {
 
 export const draft = emptyDraft();
 
-export const session = sessionStorage.getItem(SESSION) ?? crypto.randomUUID();
+// crypto.randomUUID exists only on this machine's own addresses and with HTTPS.
+const randomWord = () => crypto.getRandomValues(new BigUint64Array(2)).join("-");
+
+/** The name under which this tab has one live run. */
+export let session = sessionStorage.getItem(SESSION) ?? randomWord();
 sessionStorage.setItem(SESSION, session);
+
+/**
+ * Take another session if an open tab has this one: a duplicated tab begins with a copy of what
+ * the first one keeps. Resolves to whether that was so.
+ */
+export async function claimSession() {
+  const me = randomWord();
+  const channel = new BroadcastChannel(SESSION);
+  let taken = false;
+  channel.addEventListener("message", ({ data: { from, to, wanted } }) => {
+    if (to === me) taken = true;
+    else if (wanted === session) channel.postMessage({ from: me, to: from });
+  });
+  channel.postMessage({ from: me, wanted: session });
+  await new Promise((resolve) => setTimeout(resolve, ANSWER_MS));
+  if (taken) {
+    session = randomWord();
+    sessionStorage.setItem(SESSION, session);
+  }
+  return taken;
+}
 
 try {
   Object.assign(draft, JSON.parse(sessionStorage.getItem(DRAFT) ?? "{}"));
