@@ -20,7 +20,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -376,6 +376,7 @@ def build(folder: Path, *, token: str, host: str, port: int) -> tuple[Guard, Stu
     ]
     handlers: Any = {
         HTTPException: _http_error,
+        ClientDisconnect: _gone,
         ApiError: _error,
         StylizeError: _error,
         OSError: _error,
@@ -395,6 +396,11 @@ async def _docs(request: Request) -> Response:
 
 async def _error(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": described(error)}, status_of(error))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: the page was closed in the middle of an upload, which is no fault."""
+    return Response(status_code=400)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import json
@@ -231,6 +232,27 @@ def test_sheets_have_a_cell_for_each_choice(idle: Idle) -> None:
         "/api/v1/jobs", json=base | transfer | {"try": "strengths", "values": [10, 900]}
     )
     assert "strength" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=x"])
+def test_a_page_may_close_in_the_middle_of_an_upload(idle: Idle, kind: str) -> None:
+    named = {"host": f"127.0.0.1:{PORT}", "authorization": f"Bearer {TOKEN}", "content-type": kind}
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/images", "query_string": b""}
+    begun = {"type": "http.request", "body": b"--x", "more_body": True}
+    messages = iter([begun, {"type": "http.disconnect"}])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    # Whatever it raises ends up as a traceback in the terminal.
+    asyncio.run(idle.client.app(scope | {"headers": headers}, receive, send))
+    assert sent[0]["status"] == 400
+    assert list(idle.studio.library.incoming.iterdir()) == []
 
 
 def test_a_preset_waits_for_its_network(
