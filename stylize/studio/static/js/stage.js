@@ -241,7 +241,7 @@ function report() {
     if (server.problem && shown.type === "live") return [server.problem, "Change the settings to try again.", true];
     const lacks = missing();
     if (lacks === "photo") return ["Add a photo to begin", "Drop it, paste it, or choose a sample."];
-    if (lacks === "style") return ["Now choose a style image", "Drop one, or click a sample on the left."];
+    if (lacks === "style") return ["Now choose a style image", "Drop one, or click a sample."];
     if (shown.type === "live" && liveIsLost()) return ["Ended without a picture", "Change a setting to begin again."];
     return ["Getting ready", ""];
   }
