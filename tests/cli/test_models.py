@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from stylize.cli.models import models
-from stylize.errors import SettingError, UnknownNameError, WeightsError
+from stylize.errors import SettingError, UnknownNameError, UsageError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
 from stylize.networks.weight_files import convolution_shapes
