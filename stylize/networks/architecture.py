@@ -211,7 +211,7 @@ def _unknown_layer(architecture: str, name: str) -> UnknownNameError:
     if is_vgg(architecture):
         remedy = "it may be a layer of another --network" if _ELSEWHERE.match(name) else None
         return UnknownNameError(kind, name, layer_names(architecture), remedy=remedy)
-    listed = "'stylize layers --network NAME' lists them"
+    listed = "'stylize layers' lists those of a network"
     if _LAYER.fullmatch(name):
         remedy = f"only VGG networks have it; name another, such as {usual_layer(architecture)}"
         return UnknownNameError(kind, name, (), remedy=f"{remedy}; {listed}")

@@ -167,7 +167,7 @@ class BaseDreamSettings:
                 f"the default layer, {default}, is one of VGG networks, and this network is of"
                 f" another kind: {architecture}",
                 hint=f"name a layer, such as --layer {usual_layer(architecture)}{also}; "
-                "'stylize layers --network NAME' lists them",
+                "'stylize layers' lists those of a network",
             )
         check_targets(self.layers, parse_targets(self.layers), architecture)
 

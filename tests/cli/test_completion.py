@@ -231,7 +231,7 @@ def test_values() -> None:
     assert values(("transfer",), "a", "b", "--dream", "eye") == ["eyes"]
     assert values(("explore", "transfer"), "a", "b", "--presets", "bold,dr") == ["bold,draft"]
     assert values(("help",), "batch", "st") == ["status"]
-    assert values(("help",), "batsh", "stat") == []
+    assert values(("help",), "batsh", "st") == []
     assert values(("layers",), "--network", "vgg") == ["vgg16", "vgg19"]
     assert values(("models", "add"), "vgg19-") == ["vgg19-imagenet"]
     assert values(("models", "path"), "vgg1") == ["vgg16", "vgg19"]
