@@ -140,16 +140,24 @@ class UnknownNameError(UsageError):
         name: the name that was given.
         known: the names that exist.
         meant: those that the user means, if the spelling does not tell.
+        remedy: the hint where no known name is similar, by default the list of them.
     """
 
     def __init__(
-        self, kind: str, name: str, known: Iterable[str], *, meant: Iterable[str] = ()
+        self,
+        kind: str,
+        name: str,
+        known: Iterable[str],
+        *,
+        meant: Iterable[str] = (),
+        remedy: str | None = None,
     ) -> None:
         names = list(known)
         near = list(dict.fromkeys(meant)) or difflib.get_close_matches(
             name[:_QUOTED_LENGTH], names, n=3, cutoff=0.5
         )
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names)}"
+        remedy = remedy or f"known: {', '.join(names)}"
+        hint = f"did you mean {' or '.join(near)}?" if near else remedy
         super().__init__(f"unknown {kind} {quoted(name)}", hint=hint)
 
 

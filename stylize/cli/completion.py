@@ -13,7 +13,9 @@ import click
 from click import shell_completion
 from click.shell_completion import CompletionItem
 
-from stylize.networks.architecture import layer_names
+from stylize.errors import StylizeError
+from stylize.networks.architecture import is_vgg, layer_names, listed_layers
+from stylize.settings.dream import BaseDreamSettings
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
@@ -90,9 +92,24 @@ def network_names() -> list[str]:
     return model_names()
 
 
-def layers() -> tuple[str, ...]:
-    """The layers of the largest network that is installed with the program."""
-    return layer_names("vgg19")
+def complete_layer(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Complete the last layer of a list or sum, of the network that the command line names."""
+    from stylize.networks.models import find_model
+
+    network = context.params.get("network") or BaseDreamSettings.network
+    try:
+        architecture = find_model(network).architecture
+        listed = [each.name for each in listed_layers(architecture)]
+    except StylizeError:  # Tab must stay silent
+        return []
+    found = parts_of_lists(lambda: listed)(context, parameter, incomplete)
+    # Hundreds of modules of other networks have names, too.
+    every = parts_of_lists(lambda: layer_names(architecture))
+    if found and not is_vgg(architecture):
+        return found
+    return every(context, parameter, incomplete)
 
 
 def complete_cell(
@@ -132,13 +149,13 @@ FILE = FileType()
 
 # How the fields of settings are completed, by name; choices and numbers complete themselves.
 FIELDS: dict[str, Complete] = {
-    "style_layers": parts_of_lists(layers),
-    "content_layers": parts_of_lists(layers),
-    "layers": parts_of_lists(layers),
-    "layer": parts_of_lists(layers),
-    "target": parts_of_lists(layers),
-    "channels": parts_of_lists(layers),
-    "to": parts_of_lists(layers),
+    "style_layers": complete_layer,
+    "content_layers": complete_layer,
+    "layers": complete_layer,
+    "layer": complete_layer,
+    "target": complete_layer,
+    "channels": complete_layer,
+    "to": complete_layer,
     "network": names_only(network_names),
     "device": names_only(lambda: DEVICES),
     "dream": names_only(preset_names_of("dream")),

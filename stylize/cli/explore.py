@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from stylize.cli.completion import (
     FILE,
-    layers,
+    complete_layer,
     names_only,
     network_names,
     parts_of_lists,
@@ -238,7 +238,7 @@ def explore() -> None:
     multiple=True,
     group=Group.SHEET,
     everyday=True,
-    shell_complete=parts_of_lists(layers),
+    shell_complete=complete_layer,
     metavar="EXPRESSION",
     help="Make a row for this layer, with one cell for each --strength. Repeatable.",
 )
@@ -257,7 +257,7 @@ def explore() -> None:
     metavar="LAYER",
     group=Group.SHEET,
     everyday=True,
-    shell_complete=parts_of_lists(layers),
+    shell_complete=complete_layer,
     help="Make a cell for each channel of this layer that responds strongly to PHOTO.",
 )
 @option(

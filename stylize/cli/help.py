@@ -290,12 +290,13 @@ def _complete_words(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Names of commands, and of the commands below a group."""
+    words = ctx.params.get("words") or ()
     try:
-        *_, last = _walk(ctx, ctx.params.get("words") or ())
+        *before, last = _walk(ctx, words)
     except UsageError:  # Tab was pressed after a word that is no command
         return []
     group = last.command
-    if not isinstance(group, click.Group):
+    if len(before) < len(words) or not isinstance(group, click.Group):
         return []
     return [each for each in group.shell_complete(last, incomplete) if each.value[:1] != "-"]
 

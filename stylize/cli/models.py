@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from stylize.cli.help import CommandGroup, option
 from stylize.cli.messages import echo, echo_path, say
 from stylize.cli.progress import Meter
 from stylize.cli.requests import Messages
-from stylize.errors import SettingError, WeightsError
+from stylize.errors import SettingError, UsageError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
 from stylize.networks.architecture import architectures
@@ -101,6 +102,19 @@ def path(name: str) -> None:
 
 
 @models.command()
+@click.argument("name", shell_complete=names_only(store.added_names))
+def remove(name: str) -> None:
+    """Delete the network NAME, which 'stylize models add' has added.
+
+    \b
+    Examples:
+      stylize models remove googlenet
+    """
+    additions.remove(name)
+    say(f"removed {name}")
+
+
+@models.command()
 @click.argument(
     "source",
     metavar="NAME|FILE",
@@ -178,11 +192,14 @@ def add(
         )
     else:
         kinds = ", ".join(each for each in additions.SUFFIXES if each != ".tar")
-        raise WeightsError(
-            f"{source}: there is no such file or model",
-            hint=f"give a file of weights ({kinds}), or {' or '.join(NAMED)} …",
+        near = difflib.get_close_matches(source, store.DOWNLOADABLE, n=3)
+        near = near if "." not in source and os.sep not in source else []
+        named = f"did you mean {' or '.join(near)}?" if near else f"{', '.join(NAMED)} …"
+        raise UsageError(
+            f"{source}: there is no such file, and no such model to download",
+            hint=named if near else f"give a file of weights ({kinds}), or one of {named}",
         )
-    say(f"added {model.name}, a {model.architecture}")
+    say(f"added {model.name} ({model.architecture})")
     if preprocessing == "auto" and model.architecture in additions.INCEPTIONS:
         say(
             "it gets pixels from -1 to 1, as torchvision's own file expects them; if yours was"

@@ -33,6 +33,12 @@ KERNEL = 3
 # Limits of the smallest picture in which a dream is more than grain.
 LEAST_POSITIONS, LEAST_SIDE_PX = 4, 32
 
+# Short side of the smallest octave of a usual dream.
+USUAL_OCTAVE_PX = 128
+
+# How the layers of other networks begin.
+_ELSEWHERE = re.compile(r"(inception|layer|features|Mixed|Conv2d)[_.0-9]", re.IGNORECASE)
+
 _LAYER = re.compile(r"(conv|relu)([1-5])_([1-4])")
 
 
@@ -184,7 +190,7 @@ def find_layer(architecture: str, name: str) -> Layer:
     for layer in convolutions(architecture):
         if layer.name == wanted:
             return layer
-    raise UnknownNameError(f"layer of {architecture}", name, layer_names(architecture))
+    raise _unknown_layer(architecture, name)
 
 
 def find_traced(architecture: str, name: str) -> Traced:
@@ -196,8 +202,33 @@ def find_traced(architecture: str, name: str) -> Traced:
     _traced(architecture)
     found = graph_of(architecture).by_name.get(key(name))
     if found is None:
-        raise UnknownNameError(f"layer of {architecture}", name, layer_names(architecture))
+        raise _unknown_layer(architecture, name)
     return found
+
+
+def _unknown_layer(architecture: str, name: str) -> UnknownNameError:
+    kind = f"layer of {architecture}"
+    if is_vgg(architecture):
+        remedy = "it may be a layer of another --network" if _ELSEWHERE.match(name) else None
+        return UnknownNameError(kind, name, layer_names(architecture), remedy=remedy)
+    listed = "'stylize layers' lists those of a network"
+    if _LAYER.fullmatch(name):
+        remedy = f"only VGG networks have it; name another, such as {usual_layer(architecture)}"
+        return UnknownNameError(kind, name, (), remedy=f"{remedy}; {listed}")
+    return UnknownNameError(kind, name, layer_names(architecture), remedy=listed)
+
+
+def usual_layer(architecture: str) -> str:
+    """Name a layer whose dreams suit small photos: ``inception_4c`` of GoogLeNet."""
+    if is_vgg(architecture):
+        return "conv4_3"
+    blocks = [each for each in listed_layers(architecture) if "." not in each.name]
+    fit = [each.name for each in blocks or listed_layers(architecture) if _is_seen_whole(each)]
+    return fit[-1]
+
+
+def _is_seen_whole(layer: Layer) -> bool:
+    return least_octave_px(layer) <= USUAL_OCTAVE_PX
 
 
 def _traced(architecture: str) -> tuple[Traced, ...]:

@@ -36,6 +36,7 @@ from stylize.networks.models import (
     DOWNLOADABLE,
     PACKAGED,
     ModelFile,
+    added_names,
     find_model,
     read_record,
     record_path,
@@ -148,6 +149,27 @@ def download(
         architecture = name.removesuffix("-imagenet")
         preprocessing = "torchvision" if is_vgg(architecture) else "auto"
         return _install(path, name, url, _Asked(preprocessing, architecture), scratch)
+
+
+def remove(name: str) -> None:
+    """Delete one of the user's models, also if its files are damaged.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        SettingError: the model came with the package.
+        OutputError: its files cannot be deleted.
+    """
+    if name in PACKAGED:
+        raise SettingError(f"'{name}' is built in and cannot be removed")
+    if name not in added_names():
+        raise UnknownNameError("model", name, added_names(), remedy="'stylize models list'")
+    record = record_path(name)
+    try:
+        # Without its record the rest is not a model.
+        for ending in (".json", ".safetensors", ".classifier.safetensors"):
+            (record.parent / f"{name}{ending}").unlink(missing_ok=True)
+    except OSError as err:
+        raise OutputError(f"cannot delete {err.filename}: {err.strerror or err}") from err
 
 
 def address(name: str) -> str:
@@ -351,7 +373,7 @@ def _check_owner(name: str, source_sha256: str) -> None:
     if _source_of(name) not in (None, source_sha256):
         raise WeightsError(
             f"a model '{name}' already exists, from another source",
-            hint=f"give another --name, or delete {record_path(name).with_suffix('')}.*",
+            hint=f"give another --name, or stylize models remove {name}",
         )
 
 
@@ -384,6 +406,8 @@ _CLASSIFIER = re.compile(r"classifier\.[0-9]{1,3}\.(weight|bias)")
 
 # That of VGG takes 500 MB with a thousand classes, 850 MB with the 22 000 of all of ImageNet.
 _MAX_CLASSIFIER_BYTES = 1_000_000_000
+
+_SAVE = "save it with torch.save(model.state_dict(), FILE) or as .safetensors"
 
 _MAX_PICKLE_BYTES = 16 * 1024 * 1024
 
@@ -438,10 +462,9 @@ def _read_module(path: Path, preprocessing: str, architecture: str | None) -> Im
         found = ", ".join(name[:60] for name in names[:3]) or "nothing"
         with_norm = any(name.endswith("running_mean") for name in names)
         raise WeightsError(
-            f"{path} is not a VGG: expected conv1_1.weight or features.0.weight without batch"
-            " normalization, and it is none of torchvision's classifiers: found "
+            f"{path} is none of torchvision's classifiers that can be used: found "
             f"{found}{', with batch normalization' if with_norm else ''}",
-            hint="--architecture NAME says what is missing of that network",
+            hint="give --architecture NAME to see which of that network's tensors are missing",
         )
     tensors, classes = checked_state(state, architecture, path)
     for name, tensor in tensors.items():
@@ -484,9 +507,10 @@ _PLACE = re.compile(r"/[a-z]/(\S+) [0-9]+")
 def _is_plain_vgg(names: Sequence[str]) -> bool:
     """Whether a file may be a VGG without batch normalization."""
     known = _convolution_names()
-    return any(name in known for name in names) and not any(
-        name.endswith("running_mean") for name in names
-    )
+    # AlexNet and SqueezeNet begin like a VGG.
+    others = [n for n in names if n.startswith("features.") and n not in known]
+    with_norm = any(name.endswith("running_mean") for name in names)
+    return any(name in known for name in names) and not others and not with_norm
 
 
 def _read_vgg(
@@ -584,7 +608,7 @@ def _unpickle(path: Path) -> object:
     except Exception as err:  # a damaged pickle can raise anything
         raise WeightsError(
             f"{path} was refused: it is damaged or contains Python objects other than tensors",
-            hint="save it with torch.save(model.state_dict(), FILE) or as .safetensors",
+            hint=_SAVE,
         ) from err
     return state
 
@@ -614,13 +638,16 @@ def _check_archive(path: Path) -> None:
         with _Frugal(path) as stream, zipfile.ZipFile(stream) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as err:
-        raise WeightsError(f"{path} is damaged: not a complete archive of torch") from err
+        raise WeightsError(
+            f"{path} is damaged: not a complete archive of torch",
+            hint="get the file again",
+        ) from err
     # The code of TorchScript is compressed; torch itself refuses that.
     data = [entry for entry in entries if "/code/" not in entry.filename]
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in data):
         raise WeightsError(
             f"{path} was refused: it is a compressed archive, which torch does not write",
-            hint="save it with torch.save(model.state_dict(), FILE) or as .safetensors",
+            hint=_SAVE,
         )
     pickles = [entry.file_size for entry in entries if entry.filename.endswith(".pkl")]
     if max(pickles, default=0) > _MAX_PICKLE_BYTES:
@@ -631,7 +658,9 @@ def _check_tensors(state: object, path: Path) -> dict[str, Tensor]:
     import torch  # noqa: PLC0415
 
     if not isinstance(state, dict):
-        raise WeightsError(f"{path} is not a state dict but a {type(state).__name__}")
+        raise WeightsError(
+            f"{path} holds no state dict, but a value of type {type(state).__name__}", hint=_SAVE
+        )
     for name, value in state.items():
         if not isinstance(name, str):
             # The key itself may be of any length.
@@ -661,7 +690,9 @@ def _recognise(names: Sequence[str], path: Path) -> tuple[str, dict[str, str]]:
     if not known.intersection(best[1].values()):
         found = ", ".join(name[:60] for name in names[:3]) or "nothing"
         raise WeightsError(
-            f"{path} is not a VGG: expected conv1_1.weight or features.0.weight, found {found}"
+            f"{path} is not a VGG-16 or VGG-19: expected conv1_1.weight or features.0.weight,"
+            f" found {found}",
+            hint="name another --architecture, or leave it out",
         )
     return best
 

@@ -116,8 +116,13 @@ def record_path(name: str) -> Path:
 
 def model_names() -> list[str]:
     """List the names that :func:`find_model` takes, from the file names only."""
+    return [*PACKAGED, *added_names()]
+
+
+def added_names() -> list[str]:
+    """List the names of the user's own models, from the file names only."""
     added = {path.stem for folder in _user_directories() for path in folder.glob("*.json")}
-    return [*PACKAGED, *sorted(added - PACKAGED.keys())]
+    return sorted(added - PACKAGED.keys())
 
 
 def _user_directories() -> tuple[Path, Path]:

@@ -8,8 +8,12 @@ from typing import Any, ClassVar
 
 from stylize.errors import SettingError
 from stylize.images.sizes import MAX_SIDE_PX, SizeSpec
+from stylize.networks.architecture import is_vgg, usual_layer
 from stylize.networks.layer_expressions import check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, setting
+
+# Presets that are meant for an architecture.
+PRESETS_OF = {"googlenet": "classic-inception"}
 
 
 def with_photo(photo: object | None, said: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +157,18 @@ class BaseDreamSettings:
 
         Raises:
             ExpressionError: the network has no such layer or channel.
+            SettingError: the default layer is one of VGG networks, and the network is another.
         """
+        default = type(self).layers
+        if self.layers == default and not is_vgg(architecture):
+            preset = PRESETS_OF.get(architecture)
+            also = f", or take --preset {preset}" if preset else ""
+            raise SettingError(
+                f"the default layer, {default}, is one of VGG networks, and this network is of"
+                f" another kind: {architecture}",
+                hint=f"name a layer, such as --layer {usual_layer(architecture)}{also}; "
+                "'stylize layers' lists those of a network",
+            )
         check_targets(self.layers, parse_targets(self.layers), architecture)
 
     @property

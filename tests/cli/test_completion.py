@@ -154,8 +154,8 @@ def other_shell(folder: Path, request: pytest.FixtureRequest) -> Iterator[Shell]
         ("stylize transfer a.jpg b.jpg --learn", "--learning-rate"),
         ("stylize transfer a.jpg b.jpg --network vgg19", "vgg19"),
         ("stylize transfer a.jpg b.jpg --device cuda:", "cuda:0"),
-        ("stylize transfer a.jpg b.jpg --style-layers relu1_1:16,relu5_4", "relu1_1:16,relu5_4"),
-        ("stylize dream --layer 'conv4_3 + 0.5*conv5_4", "conv4_3 + 0.5*conv5_4"),
+        ("stylize transfer a.jpg b.jpg --style-layers relu1_1:16,relu5_3", "relu1_1:16,relu5_3"),
+        ("stylize dream --layer 'conv4_3 + 0.5*conv5_3", "conv4_3 + 0.5*conv5_3"),
         ("stylize batch dream sam", "samples/"),
         ("STYLIZE_JSON=1 stylize tunnel samples/ph", "samples/photo.jpg"),
     ],
@@ -177,7 +177,7 @@ def test_a_wrong_command_leaves_the_line_alone(bash: Shell) -> None:
         ("stylize transfer a.jpg --mask=sky.png=samples/ph", "--mask=sky.png=samples/photo.jpg"),
         ("stylize transfer a.jpg b.jpg --preset=fai", "--preset=faithful"),
         ("stylize transfer a.jpg b.jpg --preset min", "mine.toml"),
-        ("stylize transfer a.jpg b.jpg --style-layers relu1_1:16,relu5_4", "relu1_1:16,relu5_4"),
+        ("stylize transfer a.jpg b.jpg --style-layers relu1_1:16,relu5_3", "relu1_1:16,relu5_3"),
     ],
 )
 def test_tab_in_other_shells(other_shell: Shell, typed: str, completed: str) -> None:
@@ -231,13 +231,15 @@ def test_values() -> None:
     assert values(("transfer",), "a", "b", "--dream", "eye") == ["eyes"]
     assert values(("explore", "transfer"), "a", "b", "--presets", "bold,dr") == ["bold,draft"]
     assert values(("help",), "batch", "st") == ["status"]
-    assert values(("help",), "batsh", "stat") == []
+    assert values(("help",), "batsh", "st") == []
     assert values(("layers",), "--network", "vgg") == ["vgg16", "vgg19"]
     assert values(("models", "add"), "vgg19-") == ["vgg19-imagenet"]
     assert values(("models", "path"), "vgg1") == ["vgg16", "vgg19"]
-    assert values(("inspect", "activations"), "a.jpg", "relu5_4") == ["relu5_4"]
+    assert values(("inspect", "activations"), "a.jpg", "relu5_4") == []
+    vgg19 = ("--network", "vgg19")
+    assert values(("inspect", "activations"), "a.jpg", *vgg19, "relu5_4") == ["relu5_4"]
     assert values(("transfer",), "--style-layers", "relu1_1:2,relu5_") == [
-        f"relu1_1:2,relu5_{number}" for number in (1, 2, 3, 4)
+        f"relu1_1:2,relu5_{number}" for number in (1, 2, 3)
     ]
 
 

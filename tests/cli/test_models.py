@@ -7,7 +7,7 @@ import torch
 from click.testing import CliRunner
 
 from stylize.cli.models import models
-from stylize.errors import SettingError, UnknownNameError, WeightsError
+from stylize.errors import SettingError, UnknownNameError, UsageError, WeightsError
 from stylize.networks import import_models as additions
 from stylize.networks import models as store
 from stylize.networks.weight_files import convolution_shapes
@@ -84,19 +84,37 @@ def test_add_a_file(run, network):
     result = run("add", str(network), "--name", "mine", "--preprocessing", "torchvision")
     assert result.exit_code == 0, result.exception
     assert result.stdout == f"{store.find_model('mine').path}\n"
-    assert result.stderr == "added mine, a vgg16\n"
+    assert result.stderr == "added mine (vgg16)\n"
     assert store.load_weights("mine").preprocessing.channels == "RGB"
     assert "mine" in run("list").stdout
 
 
-def test_add_neither_a_name_nor_a_file(run):
-    result = run("add", "vgg16-imagnet")
-    assert isinstance(result.exception, WeightsError)
-    wanted = (
-        "or model (give a file of weights (.safetensors, .pth, .pt), or vgg16-imagenet or vgg19-"
-    )
-    for source in ("vgg16-imagnet", "gone.pth"):
-        assert f"{source}: there is no such file {wanted}" in str(run("add", source).exception)
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("vgg16-imagnet", "did you mean vgg16-imagenet"),
+        ("googlnet", "did you mean googlenet"),
+        ("gone.pth", "give a file of weights (.safetensors, .pth, .pt), or one of vgg16-imagenet"),
+        ("folder/googlenet", "give a file of weights"),
+    ],
+)
+def test_add_neither_a_name_nor_a_file(run, source, hint):
+    found = run("add", source).exception
+    assert isinstance(found, UsageError)
+    assert str(found).startswith(f"{source}: there is no such file, and no such model to download")
+    assert hint in str(found)
+
+
+def test_remove(run, network):
+    run("add", str(network), "--name", "mine")
+    folder = store.find_model("mine").path.parent
+    (folder / "mine.safetensors").write_bytes(b"damaged")
+    result = run("remove", "mine")
+    assert (result.exit_code, result.stderr) == (0, "removed mine\n")
+    assert not list(folder.glob("mine*"))
+    assert isinstance(run("remove", "mine").exception, UnknownNameError)
+    assert isinstance(run("remove", "vgg16").exception, SettingError)
+    assert store.find_model("vgg16").path.exists()
 
 
 def test_download(run, monkeypatch):

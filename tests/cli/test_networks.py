@@ -122,7 +122,12 @@ def test_layers(run: Run) -> None:
     ("words", "message"),
     [
         (("dream", "--layer", "inception_4x"), "did you mean .*inception_4"),
-        (("dream",), "layer of googlenet .conv4_3."),
+        (
+            ("dream",),
+            "default layer, conv4_3, .* --layer inception_4c, .*--preset classic-inception",
+        ),
+        (("dream", "--preset", "eyes"), "only VGG networks have it; name another, such as incep"),
+        (("dream", "--layer", "zzz"), r"layer of googlenet 'zzz' \('stylize layers"),
         (("dream", "--layer", "inception_3a:256"), "no channel 256: inception_3a of googlenet"),
         (("dream", "--layer", "inception_3a", "--pooling", "avg"), "--pooling avg is for VGG"),
         (

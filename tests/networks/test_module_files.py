@@ -64,6 +64,13 @@ def test_the_preprocessing_can_be_named(save):
         assert store.load_weights(name).preprocessing == wanted
 
 
+@pytest.mark.parametrize("architecture", ["squeezenet1_1", "alexnet"])
+def test_networks_that_begin_like_a_vgg(save, architecture):
+    state = he_module(architecture, classes=4).state_dict()
+    small = {name: each.half() for name, each in state.items()}
+    assert additions.add_file(save(small)).architecture == architecture
+
+
 @pytest.mark.parametrize(
     ("changes", "architecture", "message"),
     [
