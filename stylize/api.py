@@ -506,7 +506,10 @@ def _split_video(
 
 
 def _cut(start: float | None, end: float | None, fps: float | None) -> Cut:
-    values = (None if each is None else Fraction(str(each)) for each in (start, end, fps))
+    try:
+        values = [None if each is None else Fraction(str(each)) for each in (start, end, fps)]
+    except ValueError as error:
+        raise SettingError("start, end and fps are numbers", hint="such as 2.5") from error
     cut = Cut(*values)
     cut.check()
     return cut

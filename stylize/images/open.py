@@ -215,6 +215,11 @@ def _recognised(head: bytes, title: str) -> str:
         raise PictureError(f"{title} is empty (0 bytes)")
     if kind := "raw" if raw.is_raw_signature(head) else recognise(head):
         return kind
+    if _is_video(head):
+        raise PictureError(
+            f"{title} is a video, not a picture",
+            hint="paint it with 'stylize video', or save one of its frames as a picture",
+        )
     foreign = recognise_foreign(head)
     what = f"{foreign}, which this program does not read" if foreign else None
     raise PictureError(
@@ -300,6 +305,17 @@ def recognise(head: bytes) -> str | None:
 def recognise_foreign(head: bytes) -> str | None:
     """Name a known format that this program does not read, such as ``"a PDF document"``."""
     return next((what for what, magic in _FOREIGN_SIGNATURES if head.startswith(magic)), None)
+
+
+def _is_video(head: bytes) -> bool:
+    """Whether bytes that begin no picture begin an mp4, mov, Matroska, WebM or AVI file."""
+    if head[4:8] == b"ftyp":
+        return not head[8:12].startswith((b"M4A", b"M4B"))
+    return (
+        head[4:8] in (b"moov", b"mdat")
+        or head.startswith(b"\x1aE\xdf\xa3")
+        or (head.startswith(b"RIFF") and head[8:12] == b"AVI ")
+    )
 
 
 def _recognise_brands(head: bytes) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +31,8 @@ from stylize.images.sound import Sound, codec_of
 from stylize.video.dynamic_range import to_screen
 
 Pixels = NDArray[np.uint8]
+
+_MIN_FPS, _MAX_FPS = Fraction(1, 10), 240
 
 FOLDER_FPS = 25  # of frames in a folder, which have no times
 
@@ -52,6 +54,8 @@ _HD_ROWS = 720
 # A file that ends so much earlier than it says is incomplete.
 _MISSING_S = Fraction(1, 4)
 
+_FETCH_AGAIN = "download or export it again"
+
 _NUMBER = re.compile(r"(\d+)(?=\D*$)")
 
 
@@ -69,11 +73,17 @@ class Cut:
     fps: Fraction | None = None
 
     def check(self) -> None:
-        """Check that the interval makes sense.
+        """Check that the interval and the frame rate make sense.
 
         Raises:
-            SettingError: it ends before it begins.
+            SettingError: they do not.
         """
+        if self.fps is not None and not _MIN_FPS <= self.fps <= _MAX_FPS:
+            raise SettingError(
+                f"--fps: {float(self.fps):g} is no frame rate", hint="write 0.1 to 240"
+            )
+        if self.start is not None and self.start < 0:
+            raise SettingError("--start is before the clip", hint="0 is its beginning")
         if self.end is not None and self.end <= (self.start or 0):
             raise SettingError("--end is not after --start", hint="both count from the beginning")
 
@@ -299,7 +309,9 @@ class VideoFile(Clip):
         except MemoryError:
             raise PictureError(f"{self._title} does not fit in memory") from None
         except Exception as error:  # hostile bytes make a demuxer raise nearly every class
-            raise PictureError(f"{self._title} is damaged or incomplete") from error
+            raise PictureError(
+                f"{self._title} is damaged or incomplete", hint=_FETCH_AGAIN
+            ) from error
 
     def _container(self, file: BinaryIO) -> Any:
         return self._av.open(file, "r", format=self._format, metadata_errors="replace")
@@ -370,6 +382,8 @@ class VideoFile(Clip):
             times = [time for time in times if time >= 0] or times
         if not times:
             raise PictureError(f"{self._title} holds no frames")
+        if self._format == "avi":  # has no time stamps, only one frame after the other
+            times = [time - times[0] for time in times]
         times.append(times[-1] + (length or step))
         self._require_whole(max(reached, times[-1]), 2 * step)
         return times
@@ -381,12 +395,17 @@ class VideoFile(Clip):
             raise PictureError(
                 f"{self._title} is incomplete: it ends at {float(reached):.2f} s of"
                 f" {float(length):.2f} s",
-                hint="download or export it again",
+                hint=_FETCH_AGAIN,
             )
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
         with self._opened() as container:
             stream = self._stream(container)
+            if self._format == "avi":
+                # What the decoder says about H.264 is in the order of the file.
+                timed = zip(self._decoded(container, stream), self.outline.times, strict=False)
+                yield from self._finished(timed, stream, [])
+                return
             if start is not None and start > 0:
                 container.seek(int((self._origin + start) / stream.time_base), stream=stream)
             yield from self._finished(self._timed(container, stream), stream, [])
@@ -565,7 +584,7 @@ class Animation(Clip):
         except PictureError as error:
             if "not a picture" not in error.message:
                 raise
-            message = error.message.replace("not a picture this program reads", "no clip")
+            message = error.message.replace("not a picture", "not a clip")
             raise PictureError(message, hint=f"it reads {READABLE}") from error
 
 
@@ -574,6 +593,12 @@ def _is_transparent(image: Image.Image) -> bool:
     if not image.has_transparency_data:
         return False
     return bool(np.asarray(image.convert("RGBA"))[..., 3].min() < 255)
+
+
+def _is_transparent_file(path: Path) -> bool:
+    """Whether some pixel of a picture is not opaque."""
+    with opened(path, title=printable(str(path)), max_pixels=pixel_limit()) as image:
+        return _is_transparent(image)
 
 
 class FrameFiles(Clip):
@@ -602,7 +627,7 @@ class FrameFiles(Clip):
         self.outline = Outline(
             size,
             [Fraction(index, FOLDER_FPS) for index in range(len(found) + 1)],
-            transparent=any(self._read(each).shape[2] == 4 for each in islice(found, 1)),
+            transparent=any(_is_transparent_file(each.path) for each in found),
             names=[each.path.name for each in found],
         )
 
@@ -623,8 +648,11 @@ class FrameFiles(Clip):
 
     def _read(self, found: Found) -> Pixels:
         picture = read_picture(found.path)
-        planes = [picture.pixels[0], *([] if picture.alpha is None else [picture.alpha[0]])]
-        values = np.concatenate([each.numpy() for each in planes]).transpose(1, 2, 0)
+        planes = [picture.pixels[0].numpy()]
+        if self.outline.transparent:  # then every frame has four channels
+            opaque = np.ones_like(planes[0][:1])
+            planes.append(opaque if picture.alpha is None else picture.alpha[0].numpy())
+        values = np.concatenate(planes).transpose(1, 2, 0)
         levels: Pixels = (values * 255 + 0.5).astype(np.uint8)
         return levels
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from stylize.errors import OutputError, StylizeError
+from stylize.errors import OutputError, PictureError, StylizeError
 from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
 from stylize.images.names import neighbour
 from stylize.images.read import Picture, read_picture
@@ -150,8 +150,16 @@ class Work:
 
     @staticmethod
     def renamed(path: Path, name: str, sha256: str) -> Picture:
-        """Read a frame under the name of its clip."""
-        picture = read_picture(path)
+        """Read a frame under the name of its clip.
+
+        Raises:
+            PictureError: it is missing or damaged.
+        """
+        try:
+            picture = read_picture(path)
+        except PictureError as error:
+            error.hint = "begin the clip again with --overwrite"
+            raise
         return Picture(picture.pixels, picture.alpha, name, sha256, ())
 
     def result_path(self, turn: Turn) -> Path:

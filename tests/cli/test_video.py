@@ -171,7 +171,7 @@ def test_compare_shows_original_and_result(run, network, tmp_path, clip, style):
 
 FAULTS = {
     "sound.mp4": "only sound",
-    "text.mp4": "no clip",
+    "text.mp4": "not a clip this program reads",
     "cut.mp4": "damaged or incomplete",
     "empty.mp4": "empty",
     "gone.mp4": "no such file",
@@ -210,6 +210,8 @@ def test_bad_requests(run, tmp_path, clip, style):
         (("--coherence", "2"), 2, "too large"),
     ]:
         assert text in complaint(run(*words, *more), code)
+    assert "is a video" in complaint(run("transfer", clip, style), 1)
+    assert "is a video" in complaint(run("video", "transfer", clip, clip), 1)
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylize.errors import PictureError
+from stylize import video
+from stylize.errors import PictureError, SettingError
 from stylize.video.clip import Cut, FrameFiles, cut_frames, cut_times, open_clip
 from tests.video.clips import scene, write_clip
 
@@ -46,6 +47,17 @@ def test_video_files(tmp_path, name, codec):
     assert float(clip.outline.times[-1]) == pytest.approx(0.2, abs=2e-3)
     for index, frame in enumerate(frames):
         assert mean_error(frame.pixels, scene(index)) < 8
+
+
+def test_every_frame_of_h264_in_avi(tmp_path):
+    """Such files hold no time stamps, and their frames are in another order than shown."""
+    path = write_clip(tmp_path / "a.avi", 12, options={"bf": "3"})
+    clip, frames, times = read(path)
+    assert times == [Fraction(index, 25) for index in range(12)]
+    assert clip.outline.times == [*times, Fraction(12, 25)]
+    for index, frame in enumerate(frames):
+        assert mean_error(frame.pixels, scene(index)) < mean_error(frame.pixels, scene(index + 1))
+    assert read(path, Cut(Fraction(8, 25)))[2] == times[8:]
 
 
 def test_times_are_kept(tmp_path):
@@ -229,6 +241,17 @@ def test_a_hole_among_frames(tmp_path, names, lacking):
         read(folder)
 
 
+def test_frames_that_are_transparent_later(tmp_path):
+    folder = frames_in(tmp_path / "f", ["1.png", "2.png"])
+    later = Image.fromarray(scene(2)).convert("RGBA")
+    later.putalpha(Image.linear_gradient("L").resize(later.size))
+    later.save(folder / "3.png")
+    clip, frames, _ = read(folder)
+    assert clip.outline.transparent
+    assert (frames[0].pixels[..., 3] == 255).all()
+    assert (frames[2].pixels[..., 3] == np.asarray(later)[..., 3]).all()
+
+
 def test_frames_of_different_sizes(tmp_path):
     folder = frames_in(tmp_path / "f", ["1.png", "2.png"])
     Image.new("RGB", (90, 64)).save(folder / "3.png")
@@ -250,6 +273,22 @@ def test_cuts():
         Fraction(index, 20) for index in range(10, 21)
     ]
     assert cut_times(times, Cut(Fraction(2))) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"fps": 0}, "no frame rate"),
+        ({"fps": "many"}, "are numbers"),
+        ({"start": -1}, "before the clip"),
+        ({"start": 2, "end": 1}, "not after start"),
+    ],
+)
+def test_a_part_that_makes_no_sense(tmp_path, wrong, message):
+    style = tmp_path / "style.png"
+    Image.fromarray(scene(0)).save(style)
+    with pytest.raises(SettingError, match=message):
+        video.transfer("clip.mp4", style, tmp_path / "out.mp4", **wrong)
 
 
 def test_another_rate_takes_the_frame_shown_at_each_time(tmp_path):
