@@ -276,7 +276,7 @@ class ClipRun:
         clip, target = request.clip, request.target
         self.work = Work.next_to(target.path, clip.name, clip.sha256())
         self._masks = [(each, each.sha256()) for each in request.masks]
-        if not self._continue():
+        if not self._continue(on_photo, stop):
             self._begin(on_photo, stop)
         self.turns = [
             (turn, shot) for shot in self.record.ranges for turn in turns_of(shot, request.video)
@@ -285,7 +285,9 @@ class ClipRun:
         count = len(self.turns)
         self.done = count if whole else self.work.done([turn for turn, _ in self.turns])
 
-    def _continue(self) -> bool:
+    def _continue(
+        self, on_photo: Callable[[int], None] | None, stop: Callable[[], bool] | None
+    ) -> bool:
         """Take up an earlier run of the same request on the same machine, if there is one."""
         folder, overwrite = self.work.folder, self.request.target.overwrite
         if overwrite and folder.is_dir() and holds_only_painted(folder):
@@ -295,6 +297,8 @@ class ClipRun:
             return False
         try:
             require_same(record, {**record.essence, **self._essence()}, folder)
+            if not self.work.holds_photos(record.count, len(self._masks)):
+                self._keep_photos(on_photo, stop)
             painter = self.request.make(self.work.photo(0), self._mask)
             require_same(record, {**record.essence, "machine": _machine(painter)}, folder)
         except OutputError:

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from stylize.errors import OutputError, PictureError, StylizeError
+from stylize.errors import OutputError, StylizeError
 from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
 from stylize.images.names import neighbour
 from stylize.images.read import Picture, read_picture
@@ -144,22 +144,19 @@ class Work:
             path.parent.mkdir(exist_ok=True)
             image.save(path, compress_level=1)
 
+    def holds_photos(self, count: int, masks: int) -> bool:
+        """Whether all frames of the clip, and of the clips of masks, are there and undamaged."""
+        series = [_PHOTOS, *(f"mask-{number + 1}" for number in range(masks))]
+        return all(_is_whole(self.photo_path(i, each)) for each in series for i in range(count))
+
     def photo(self, index: int) -> Picture:
         """A frame of the clip, with the name of the clip."""
         return self.renamed(self.photo_path(index), self.name, self.sha256)
 
     @staticmethod
     def renamed(path: Path, name: str, sha256: str) -> Picture:
-        """Read a frame under the name of its clip.
-
-        Raises:
-            PictureError: it is missing or damaged.
-        """
-        try:
-            picture = read_picture(path)
-        except PictureError as error:
-            error.hint = "begin the clip again with --overwrite"
-            raise
+        """Read a frame under the name of its clip."""
+        picture = read_picture(path)
         return Picture(picture.pixels, picture.alpha, name, sha256, ())
 
     def result_path(self, turn: Turn) -> Path:

@@ -69,6 +69,9 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert "--overwrite" in refused
     other = write_clip(tmp_path / "other.mp4", 2)
     assert "clip" in complaint(run("video", "transfer", other, style, "-o", target, *QUICK), 1)
+    photos = target.with_name("out.gif.frames") / "photos"
+    (photos / "000001.png").write_bytes(b"")  # as after a power cut
+    (photos / "000003.png").unlink()
     assert "continuing after 1 of 3" in done(run("resume", f"{target}.frames")).stderr
     whole = tmp_path / "whole.gif"
     done(run("video", "transfer", clip, style, "-o", whole, *QUICK))
