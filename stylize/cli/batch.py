@@ -15,7 +15,7 @@ from stylize.cli.batch_run import (
     BatchRequest,
     check_order,
     dream_looks,
-    include_results_option,
+    folder_options,
     note_looks,
     perform,
     run_options,
@@ -23,6 +23,7 @@ from stylize.cli.batch_run import (
     take_run,
     transfer_looks,
 )
+from stylize.cli.batch_video import video
 from stylize.cli.completion import FILE
 from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.masks import no_mask_options
@@ -36,6 +37,7 @@ from stylize.cli.options import (
     saving_options,
     settings_options,
 )
+from stylize.cli.output import note_quality
 from stylize.cli.transfer import take_parts
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -49,52 +51,22 @@ if TYPE_CHECKING:
 
 @click.group(cls=CommandGroup)
 def batch() -> None:
-    """Process whole folders of photos. Run the same command again to continue.
+    """Process whole folders of photos or clips. Run the same command again to continue.
 
     \b
     Examples:
       stylize batch transfer photos/ --style monet.jpg -o painted/
       stylize batch dream photos/ --preset eyes -o dreams/
+      stylize batch video transfer clips/ --style monet.jpg -o painted-clips/
       stylize batch status painted/
     """
 
 
 def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
     """The options that both kinds of batches share."""
-    each = (
-        "Use each style image by itself instead of blending them."
-        if styles
-        else "Make a picture with each preset."
-    )
     return group_of(
         [
-            option(
-                "-o",
-                "--output",
-                required=True,
-                group=Group.OUTPUT,
-                everyday=True,
-                type=click.Path(file_okay=False, path_type=Path),
-                metavar="DIR",
-                help="Folder for the results, with the subfolders of the inputs.",
-            ),
-            option(
-                "-r",
-                "--recursive",
-                is_flag=True,
-                group=Group.INPUT,
-                everyday=True,
-                help="Also search the subfolders.",
-            ),
-            include_results_option,
-            option(
-                "--from-file",
-                type=FILE,
-                metavar="LIST|-",
-                group=Group.INPUT,
-                help="Read more inputs from a file of paths, one per line.",
-            ),
-            option("--each", is_flag=True, group=Group.BATCH, everyday=True, help=each),
+            *folder_options(styles),
             option(
                 "--suffix",
                 group=Group.OUTPUT,
@@ -108,6 +80,9 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
             no_mask_options,
         ]
     )
+
+
+batch.add_command(video)
 
 
 @batch.command("transfer")
@@ -147,7 +122,8 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     execution = Execution(**given(Execution, options))
     preset = choose_preset("transfer", options["preset"])
     looks = transfer_looks(preset, said, paths, each=options["each"])
-    note_looks(looks, said, options)
+    note_looks(looks, said)
+    note_quality([options["suffix"]])
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
 
@@ -181,7 +157,8 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     said = given(DreamSettings, options)
     execution = Execution(**given(Execution, options))
     looks = dream_looks(presets or (DEFAULTS["dream"],), said, each=options["each"])
-    note_looks(looks, said, options)
+    note_looks(looks, said)
+    note_quality([options["suffix"]])
     files, run = take_files(options), take_run(options)
     return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
 

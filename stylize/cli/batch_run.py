@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,14 +23,14 @@ from stylize.cli.batch_report import (
     say_left_out,
     show_plan,
 )
-from stylize.cli.help import option
+from stylize.cli.completion import FILE
+from stylize.cli.help import Decorated, option
 from stylize.cli.inputs import read_stdin, require_files
 from stylize.cli.messages import echo, say
 from stylize.cli.options import (
     choose_preset,
     note,
 )
-from stylize.cli.output import note_quality
 from stylize.cli.process import VARIABLES, load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, take
@@ -49,8 +49,9 @@ from stylize.settings.presets import Preset, check_layers, decode_text
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
+    from stylize.batches.clips import Measuring
     from stylize.batches.local import BatchContext
-    from stylize.batches.tasks import Look, Task
+    from stylize.batches.tasks import Clips, Look, Task
 
 runner_options = [
     option(
@@ -75,12 +76,48 @@ runner_options = [
     ),
 ]
 
-include_results_option = option(
-    "--include-results",
-    is_flag=True,
-    group=Group.INPUT,
-    help="Also take pictures made by stylize, which folders leave out.",
-)
+
+def folder_options(styles: bool) -> list[Callable[[Decorated], Decorated]]:
+    """The options for inputs, the output folder and several looks; ``styles`` for transfers."""
+    each = (
+        "Use each style image by itself instead of blending them."
+        if styles
+        else "Make a result with each preset."
+    )
+    return [
+        option(
+            "-o",
+            "--output",
+            required=True,
+            group=Group.OUTPUT,
+            everyday=True,
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="Folder for the results, with the subfolders of the inputs.",
+        ),
+        option(
+            "-r",
+            "--recursive",
+            is_flag=True,
+            group=Group.INPUT,
+            everyday=True,
+            help="Also search the subfolders.",
+        ),
+        option(
+            "--include-results",
+            is_flag=True,
+            group=Group.INPUT,
+            help="Also take what stylize has made, which folders leave out.",
+        ),
+        option(
+            "--from-file",
+            type=FILE,
+            metavar="LIST|-",
+            group=Group.INPUT,
+            help="Read more inputs from a file of paths, one per line.",
+        ),
+        option("--each", is_flag=True, group=Group.BATCH, everyday=True, help=each),
+    ]
 
 
 run_options = [
@@ -96,14 +133,14 @@ run_options = [
         is_flag=True,
         group=Group.OUTPUT,
         everyday=True,
-        help="Make finished pictures again.",
+        help="Make finished results again.",
     ),
     option(
         "--retry-failed",
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Try failed pictures again.",
+        help="Try again what failed.",
     ),
     option("--fail-fast", is_flag=True, group=Group.BATCH, help="Stop at the first failure."),
     option(
@@ -117,7 +154,7 @@ run_options = [
         is_flag=True,
         group=Group.BATCH,
         everyday=True,
-        help="Also write index.html with all pictures and failures; replaces an earlier one.",
+        help="Also write index.html with all results and failures; replaces an earlier one.",
     ),
     *runner_options,
 ]
@@ -174,7 +211,7 @@ class BatchRequest:
         output: folder of the results.
         suffix: of the results, without a dot.
         depth: bits per channel.
-        quality: 1 to 100, for JPEG, WebP and AVIF.
+        quality: 1 to 100.
         runner: who makes the pictures.
         messages: how much is said.
     """
@@ -210,10 +247,10 @@ def take_run(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def take_files(options: dict[str, Any]) -> dict[str, Any]:
-    """Remove from ``options`` where pictures come from and how they are written."""
+    """Remove from ``options`` where inputs come from and how results are written."""
     return {
         "listed": listed(options.pop("from_file")),
-        "depth": int(options.pop("depth")),
+        "depth": int(options.pop("depth", 8)),
         **{
             name: options.pop(name)
             for name in ("output", "recursive", "include_results", "suffix", "quality")
@@ -250,8 +287,11 @@ def perform(request: BatchRequest) -> int:
     from stylize.images.find import collect
     from stylize.images.write import check_request
 
-    format = {"jpg": "jpeg"}.get(request.suffix, request.suffix)
-    check_request(format, depth=request.depth, quality=request.quality)
+    clips = request.looks[0].clips
+    if clips is None:
+        format = {"jpg": "jpeg"}.get(request.suffix, request.suffix)
+        check_request(format, depth=request.depth, quality=request.quality)
+    measuring = measuring_of(clips)
     require_files({style for look in request.looks for style in look.styles})
     require_regular(style for look in request.looks for style in look.styles)
     collection = collect(
@@ -260,12 +300,14 @@ def perform(request: BatchRequest) -> int:
         output=request.output,
         listed=request.listed,
         include_results=request.include_results,
+        kind=measuring.kind if measuring else None,
     )
-    suffix = f".{request.suffix}"
-    plan = make_plan(collection.found, request.looks, request.output, suffix=suffix)
+    suffix, frames = f".{request.suffix}", measuring.frames if measuring else None
+    plan = make_plan(collection.found, request.looks, request.output, suffix=suffix, frames=frames)
     if not plan:
         say_left_out(collection, request.messages)
-        raise UsageError("no pictures among the inputs", hint=advice(collection))
+        noun = "clips" if clips else "pictures"
+        raise UsageError(f"no {noun} among the inputs", hint=advice(collection))
     tasks = shard(plan, *parse_shard(request.shard)) if request.shard else plan
     if request.dry_run or request.messages.verbose:
         line = echo if request.dry_run else say
@@ -280,6 +322,15 @@ def perform(request: BatchRequest) -> int:
     # Before signals are taken over: Ray takes SIGTERM for itself.
     with connected(request) as ray:
         return run_tasks(tasks, plan, request, ray)
+
+
+def measuring_of(clips: Clips | None) -> Measuring | None:
+    """What finds clips; None for pictures, which need no torch to be found."""
+    if clips is None:
+        return None
+    from stylize.batches.clips import Measuring
+
+    return Measuring(clips.cut)
 
 
 def outstanding(tasks: Sequence[Task], request: BatchRequest) -> tuple[list[Task], Counter[str]]:
@@ -359,10 +410,11 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     """
     load_torch()
     from stylize.batches.claims import Claims
-    from stylize.batches.local import BatchContext, Saving, sweep
+    from stylize.batches.local import BatchContext, sweep
     from stylize.batches.painter import BatchPainter
     from stylize.batches.plan import save_plan
     from stylize.batches.records import Ledger
+    from stylize.batches.saving import Saving
     from stylize.planning.device import choose_device
 
     if ray is None:
@@ -381,6 +433,8 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     save_plan(request.output, plan, [*request.inputs, *request.listed])
     ledger = Ledger(request.output, common, retry=request.retry_failed, overwrite=request.overwrite)
     action = "stopping; the current picture is dropped"
+    if request.looks[0].clips is not None:
+        action = "stopping; the same command continues"
     with (
         stop_on_interrupt(quiet=request.messages.quiet, action=action) as stop,
         Report(tasks, request.output, request.messages) as report,
@@ -451,8 +505,8 @@ def _option_and_value(word: str) -> list[str]:
     return word.split("=", 1) if word.startswith("--style=") else [word]
 
 
-def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Say which options have no effect on any picture of the batch."""
+def note_looks(looks: Sequence[Look], said: Mapping[str, Any]) -> None:
+    """Say which options have no effect on anything in the batch."""
     several = any(len(look.styles) > 1 for look in looks)
     idle = [
         idle_settings(
@@ -463,7 +517,6 @@ def note_looks(looks: Sequence[Look], said: Mapping[str, Any], options: Mapping[
     for name, line in idle[0].items() if idle else ():
         if all(name in lines for lines in idle):
             note(line)
-    note_quality([options["suffix"]])
 
 
 def transfer_looks(

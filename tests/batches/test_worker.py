@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stylize
-from stylize.batches.local import Saving
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look, Task
 from stylize.batches.worker import Assignment, Worker, assignment
 from stylize.errors import MissingExtraError, WeightsError
