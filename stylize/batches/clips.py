@@ -110,8 +110,6 @@ class ClipPainting:
             InterruptedRunError: stopped before the first frame.
             StylizeError: the clip cannot be painted; finished frames are kept.
         """
-        # The encoder of AV1 says what goes wrong, not more.
-        os.environ.setdefault("SVT_LOG", "1")
         path = self._request.target.path
         with refusals_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)

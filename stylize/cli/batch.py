@@ -82,9 +82,6 @@ def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
     )
 
 
-batch.add_command(video)
-
-
 @batch.command("transfer")
 @click.argument("inputs", metavar="INPUT...", type=FILE, nargs=-1)
 @option(
@@ -233,3 +230,6 @@ def batch_status(output: Path, as_json: bool) -> int:
     The exit code is 1 unless all pictures are finished.
     """
     return show_status(output, as_json=as_json)
+
+
+batch.add_command(video)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -183,6 +184,7 @@ def read_clips(options: dict[str, Any]) -> Clips:
     from stylize.images import mp4
     from stylize.video.clip import Cut
 
+    os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 says what goes wrong, not more
     cut = Cut(*(options.pop(name) for name in ("start", "end", "fps")))
     cut.check()
     said = given(VideoSettings, options)
