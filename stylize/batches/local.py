@@ -191,8 +191,8 @@ class LocalRunner:
         try:
             picture = claimed.picture.result()
             on_step = self._on_image(claimed.task)
-            result = self._painter.paint(
-                claimed.task, picture, on_step, self._context.stop, self._context.saving
+            result = self._painter.make(
+                claimed.task, picture, self._context.saving, on_step, self._context.stop
             )
         except InterruptedRunError:
             result = None

@@ -67,15 +67,29 @@ class BatchPainter:
     def paint(
         self,
         task: Task,
-        source: Picture | Clip,
+        picture: Picture,
         on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
-        saving: Saving | None = None,
+    ) -> Result:
+        """Prepare and run."""
+        return self.prepare(task, picture).run(on_step, stop)
+
+    def make(
+        self,
+        task: Task,
+        source: Picture | Clip,
+        saving: Saving,
+        on_step: Callable[[Step], None] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> Result | ClipPainting:
-        """Prepare and run; ``source`` is that of :func:`read_source`."""
+        """Paint a picture or a clip, to be saved with ``saving``.
+
+        Raises:
+            InterruptedRunError: stopped too early for a result.
+            StylizeError: the task cannot be carried out.
+        """
         if isinstance(source, Picture):
-            return self.prepare(task, source).run(on_step, stop)
-        saving = saving or Saving()
+            return self.paint(task, source, on_step, stop)
         painting = ClipPainting(
             task,
             source,

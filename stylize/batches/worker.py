@@ -138,7 +138,7 @@ class Worker:
             raise InterruptedRunError("stopped")
         task, saving = assignment.task, assignment.saving
         picture = _read(task)
-        result = self._painter.paint(task, picture, stop=lambda: self._stopping, saving=saving)
+        result = self._painter.make(task, picture, saving, stop=lambda: self._stopping)
         give_back_memory()
         if result.interrupted:
             raise InterruptedRunError("stopped")
