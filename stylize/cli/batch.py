@@ -56,7 +56,6 @@ def batch() -> None:
     \b
     Examples:
       stylize batch transfer photos/ --style monet.jpg -o painted/
-      stylize batch dream photos/ --preset eyes -o dreams/
       stylize batch video transfer clips/ --style monet.jpg -o painted-clips/
       stylize batch status painted/
     """

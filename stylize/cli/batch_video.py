@@ -112,8 +112,8 @@ def video_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     \b
     Examples:
       stylize batch video transfer clips/ --style monet.jpg -o painted/
-      stylize batch video transfer clips/ -r --style monet.jpg -o painted/ --dry-run
-      stylize batch video transfer '*.mov' --style a.jpg --suffix webm -o painted/
+      stylize batch video transfer clips/ -r --style a.jpg -o out/ --dry-run
+      stylize batch video transfer '*.mov' --style a.jpg --suffix webm -o out/
 
     Inputs are files, folders of clips, or patterns in quotes. Run the same command again to
     continue a batch that was stopped: it goes on at the next frame. All options of 'stylize video
@@ -153,7 +153,7 @@ def video_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
 
     Inputs are files, folders of clips, or patterns in quotes. Run the same command again to
     continue a batch that was stopped: it goes on at the next frame. All options of 'stylize video
-    dream' that change the look apply, except --mask and --guide.
+    dream' that change the look apply, except masks and guides.
     """
     require_libraries()
     said = given(DreamSettings, options)

@@ -133,7 +133,7 @@ def test_want_of_an_extra_is_that_of_its_format(
     def needed(path: Path) -> None:
         raise MissingExtraError("reading HEIC pictures", "pillow-heif")
 
-    monkeypatch.setattr("stylize.batches.worker.read_picture", needed)
+    monkeypatch.setattr("stylize.batches.painter.read_picture", needed)
     answer = worker.make(message_of(task))
     assert answer.outcome == "failed"
     assert "pip install pillow-heif" in answer.error
