@@ -165,6 +165,7 @@ class Report:
         self._said: set[str] = set()
         self._messages = messages
         self._total = len(tasks)
+        self._noun = "clip" if any(task.look.clips for task in tasks) else "picture"
         self._bars = bars_shown(messages)
         cost = cost_of(tasks)
         self._work = work_of(tasks)
@@ -227,8 +228,8 @@ class Report:
     def _labels(self, task: Task | None = None) -> list[str]:
         number = sum(self.counts.values())
         if task is None:
-            return [f"{number} of {self._total} pictures"]
-        place = f"picture {number + 1} of {self._total}"
+            return [f"{number} of {self._total} {self._noun}s"]
+        place = f"{self._noun} {number + 1} of {self._total}"
         return [f"{place}, {task.source.name}", place]
 
     def _show(self, outcome: Outcome) -> None:
