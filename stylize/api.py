@@ -16,10 +16,11 @@ import numpy as np
 import torch
 
 from stylize.batches.claims import Claims
-from stylize.batches.local import BatchContext, LocalRunner, Outcome, Saving, sweep
+from stylize.batches.local import BatchContext, LocalRunner, Outcome, sweep
 from stylize.batches.painter import BatchPainter
 from stylize.batches.plan import make_plan, save_plan
 from stylize.batches.records import Ledger
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look, Task
 from stylize.errors import (
     InterruptedRunError,

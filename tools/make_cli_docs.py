@@ -39,7 +39,7 @@ a contact sheet. Add a line to the start-up file of your shell:
 | fish | `~/.config/fish/config.fish` | `_STYLIZE_COMPLETE=fish_source stylize \| source` |
 """
 # An option with the same text in so many commands is described once, at the top.
-SHARED_FROM = 4
+SHARED_FROM = 5
 
 # A command, as it is typed, and its context.
 Found = dict[str, click.Context]

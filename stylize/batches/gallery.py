@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image, ImageFile
 
-from stylize.errors import OutputError
+from stylize.errors import OutputError, PictureError
 from stylize.images import tiff
 from stylize.images.atomic import new_file
 from stylize.images.color_profiles import in_srgb
@@ -23,6 +23,7 @@ from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.orientation import load_upright
 from stylize.images.raw import RawPicture
 from stylize.images.read import decode
+from stylize.video.clip import open_clip
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -139,6 +140,24 @@ def thumbnail(
     buffer = io.BytesIO()
     options = {"quality": _QUALITY, "optimize": True} if format == "jpeg" else {}
     small.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def clip_thumbnail(path: Path, side_px: int = 320) -> bytes:
+    """Make a small copy of the first frame of a clip, as a JPEG over white.
+
+    Raises:
+        PictureError: the file is missing, no clip, or damaged.
+        MissingExtraError: PyAV is not installed.
+    """
+    frame = next(open_clip(str(path), path).frames(), None)
+    if frame is None:
+        raise PictureError(f"{printable(str(path))} holds no frames")
+    small = Image.fromarray(frame.pixels)
+    small.thumbnail((side_px, side_px))
+    alpha = small.getchannel("A") if small.mode == "RGBA" else None
+    buffer = io.BytesIO()
+    _over_white(small.convert("RGB"), alpha).save(buffer, "jpeg", quality=_QUALITY, optimize=True)
     return buffer.getvalue()
 
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stylize.batches.claims import Claim, Claims
-from stylize.batches.painter import BatchPainter
+from stylize.batches.clips import ClipPainting
+from stylize.batches.painter import BatchPainter, read_source
 from stylize.batches.records import Ledger, Standing
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Task, token_of
 from stylize.errors import (
     InterruptedRunError,
@@ -28,12 +30,13 @@ from stylize.errors import (
     WeightsError,
     is_out_of_memory,
 )
-from stylize.images.atomic import refusals_named, stale_partial
-from stylize.images.read import Picture, read_picture
+from stylize.images.atomic import stale_partial
+from stylize.images.read import Picture
 from stylize.optimize.loop import Step
 from stylize.planning.allocator import give_back_memory
 from stylize.planning.limits import out_of_memory
 from stylize.runs.result import Result
+from stylize.video.clip import Clip
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
 
@@ -71,38 +74,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Saving:
-    """How the pictures are written; ``overwrite`` replaces files that have their names."""
-
-    depth: int = 8
-    quality: int = 95
-    overwrite: bool = False
-
-    def save(self, result: Result, task: Task, token: str) -> None:
-        """Write the picture of a task.
-
-        Raises:
-            OutputError: the system refuses; or a file has taken the name since the task was
-                claimed, and the picture was saved under the next free name.
-        """
-        with refusals_named(task.target):
-            task.target.parent.mkdir(parents=True, exist_ok=True)
-        saved = result.save(
-            task.target,
-            depth=self.depth,
-            quality=self.quality,
-            token=token,
-            overwrite=self.overwrite,
-            numbered=True,
-            follow_links=False,
-        )
-        if saved != task.target:
-            raise OutputError(
-                f"{task.target} appeared during the run; the picture was saved as {saved}"
-            )
-
-
-@dataclass(frozen=True)
 class BatchContext:
     """What every runner of a batch needs.
 
@@ -130,7 +101,7 @@ class _Claimed:
     task: Task
     standing: Standing
     held: Claim
-    picture: Future[Picture]
+    picture: Future[Picture | Clip]
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -204,7 +175,7 @@ class LocalRunner:
         if admitted is None:
             return None
         standing, taken = admitted
-        picture = self._files.submit(read_picture, task.source)
+        picture = self._files.submit(read_source, task)
         return _Claimed(task, standing, taken, picture)
 
     def _report(self, outcome: Outcome) -> None:
@@ -214,18 +185,21 @@ class LocalRunner:
     def _token(self, task: Task) -> str:
         return token_of(self._context.ledger.name(task))
 
-    def _paint(self, claimed: _Claimed) -> Result | None:
+    def _paint(self, claimed: _Claimed) -> Result | ClipPainting | None:
         """The result; None if it failed, which is recorded, or was stopped."""
         claimed.started = time.perf_counter()
         try:
             picture = claimed.picture.result()
             on_step = self._on_image(claimed.task)
-            result = self._painter.paint(claimed.task, picture, on_step, self._context.stop)
+            result = self._painter.make(
+                claimed.task, picture, self._context.saving, on_step, self._context.stop
+            )
         except InterruptedRunError:
             result = None
         except AFFECTS_ALL_PICTURES as error:
             # An extra that only this file's format needs is this picture's failure.
-            if not isinstance(claimed.picture.exception(), StylizeError):
+            every = claimed.task.look.clips is not None
+            if every or not isinstance(claimed.picture.exception(), StylizeError):
                 raise
             self._fail(claimed, error)
             return None
@@ -237,7 +211,7 @@ class LocalRunner:
             return None
         return result
 
-    def _save(self, claimed: _Claimed, result: Result) -> None:
+    def _save(self, claimed: _Claimed, result: Result | ClipPainting) -> None:
         task = claimed.task
         try:
             self._context.saving.save(result, task, self._token(task))

@@ -1,10 +1,12 @@
-"""Make the pictures of a batch in one process; networks and style statistics are kept in memory."""
+"""Make the pictures and clips of a batch; networks and style statistics are kept in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+from stylize.batches.clips import ClipPainting
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look, Task
 from stylize.images.read import Picture, read_picture
 from stylize.optimize.loop import Step
@@ -16,6 +18,21 @@ from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings, parse_style_crop
+from stylize.video.clip import Clip, open_clip
+from stylize.video.painter import ClipPainter, DreamClipPainter
+from stylize.video.run import MaskFrames, Painter
+
+
+def read_source(task: Task) -> Picture | Clip:
+    """Read the photo of a task, or open its clip.
+
+    Raises:
+        PictureError: it cannot be read.
+        MissingExtraError: its format needs a library that is not installed.
+    """
+    if task.look.clips is not None:
+        return open_clip(str(task.source), task.target)
+    return read_picture(task.source)
 
 
 class BatchPainter:
@@ -56,6 +73,55 @@ class BatchPainter:
     ) -> Result:
         """Prepare and run."""
         return self.prepare(task, picture).run(on_step, stop)
+
+    def make(
+        self,
+        task: Task,
+        source: Picture | Clip,
+        saving: Saving,
+        on_step: Callable[[Step], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Result | ClipPainting:
+        """Paint a picture or a clip, to be saved with ``saving``.
+
+        Raises:
+            InterruptedRunError: stopped too early for a result.
+            StylizeError: the task cannot be carried out.
+        """
+        if isinstance(source, Picture):
+            return self.paint(task, source, on_step, stop)
+        painting = ClipPainting(
+            task,
+            source,
+            lambda first, masks: self._clip_painter(task.look, first, masks),
+            self.inputs(task.look),
+            quality=saving.quality,
+            overwrite=saving.overwrite,
+        )
+        painting.paint(on_step, stop)
+        return painting
+
+    def _clip_painter(self, look: Look, first: Picture, _: MaskFrames) -> Painter:
+        settings, clips = look.settings, look.clips
+        assert clips is not None
+        if isinstance(settings, DreamSettings):
+            return DreamClipPainter(
+                first,
+                settings,
+                clips.video,
+                self._execution,
+                preset=look.preset,
+                session=self._session,
+            )
+        return ClipPainter(
+            first,
+            [self._style(path) for path in look.styles],
+            settings,
+            clips.video,
+            self._execution,
+            preset=look.preset,
+            session=self._session,
+        )
 
     def inputs(self, look: Look) -> list[tuple[str, str]]:
         """Role and SHA-256 of the inputs that all pictures of a look share.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -20,9 +21,16 @@ from stylize.images.atomic import refusals_named, write_atomically
 from stylize.images.find import Found
 from stylize.images.names import caseless, natural_key, safe_name, shortened
 from stylize.images.open import printable
-from stylize.planning.cost import Cost, picture_cost
+from stylize.planning.cost import Cost, picture_cost, picture_scales
 from stylize.planning.memory import reading_bytes
-from stylize.settings.schedule import result_size
+from stylize.settings.schedule import Scale, result_size
+from stylize.video.turns import (
+    SECONDS_PER_PX,
+    SECONDS_PER_TURN,
+    continues,
+    following_scales,
+    turns_of,
+)
 
 _MAX_LOOK_BYTES, _MAX_WORD_BYTES = 60, 20
 
@@ -66,7 +74,12 @@ class _Draft:
 
 
 def make_plan(
-    found: Sequence[Found], looks: Sequence[Look], output: Path, *, suffix: str = ".png"
+    found: Sequence[Found],
+    looks: Sequence[Look],
+    output: Path,
+    *,
+    suffix: str = ".png",
+    frames: Mapping[Path, int] | None = None,
 ) -> list[Task]:
     """The tasks of a batch: every look of every picture, in the given order.
 
@@ -79,6 +92,7 @@ def make_plan(
         looks: with names that tell them apart.
         output: the folder of the results; the tree of the sources is mirrored in it.
         suffix: of the targets.
+        frames: the number of frames of each clip; none for pictures.
 
     Raises:
         UsageError: a target would replace a source or a style.
@@ -86,7 +100,13 @@ def make_plan(
     drafts = [_Draft(each, look, suffix) for each in found for look in looks]
     targets = _without_collisions(drafts)
     tasks = [
-        Task(draft.found.path, output / target, draft.look, draft.found.size)
+        Task(
+            draft.found.path,
+            output / target,
+            draft.look,
+            draft.found.size,
+            (frames or {}).get(draft.found.path, 1),
+        )
         for draft, target in zip(drafts, targets, strict=True)
     ]
     _require_sources_kept(tasks)
@@ -209,37 +229,67 @@ def estimate(
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
     """
-    settings = {task.look.name: task.look.settings for task in tasks}
-    styles = {task.look.name: max(1, len(task.look.styles)) for task in tasks}
-    counts: Counter[tuple[str, tuple[int, int]]] = Counter()
+    looks = {task.look.name: task.look for task in tasks}
+    counts: Counter[tuple[str, tuple[int, int], int]] = Counter()
     for task in tasks:
         if task.size:
-            size = result_size(settings[task.look.name], task.size)
-            counts[task.look.name, size] += 1
+            size = result_size(task.look.settings, task.size)
+            counts[task.look.name, size, task.frames] += 1
 
-    def cost(name: str, size: tuple[int, int]) -> Cost:
-        found = settings[name]
+    def cost(name: str, size: tuple[int, int], frames: int) -> Cost:
+        found = looks[name].settings
         network = architecture if isinstance(architecture, str) else architecture[found.network]
-        return picture_cost(
-            found,
-            size,
-            architecture=network,
-            precision=precision,
-            gflops=gflops,
-            styles=styles[name],
-        )
+        return _cost(looks[name], size, frames, network, precision, gflops)
 
     costs = [(count, cost(*kind)) for kind, count in counts.items()]
     return Estimate(
         pictures=len(tasks),
         unreadable=len(tasks) - counts.total(),
-        megapixels=sum(count * height * width for (_, (height, width)), count in counts.items())
+        megapixels=sum(n * frames * math.prod(size) for (_, size, frames), n in counts.items())
         / 1e6,
         tflop=sum(count * each.tflop for count, each in costs),
         seconds=None if gflops is None else sum(n * (each.seconds or 0) for n, each in costs),
         peak_bytes=max((each.peak_bytes for _, each in costs), default=0.0)
         + max((reading_bytes(task.size) for task in tasks if task.size), default=0.0),
     )
+
+
+def _cost(
+    look: Look,
+    size: tuple[int, int],
+    frames: int,
+    architecture: str,
+    precision: str,
+    gflops: float | None,
+) -> Cost:
+    """The cost of a picture, or of a clip as if it were one shot."""
+
+    def one(scales: Sequence[Scale] | None = None) -> Cost:
+        return picture_cost(
+            look.settings,
+            size,
+            architecture=architecture,
+            precision=precision,
+            gflops=gflops,
+            styles=max(1, len(look.styles)),
+            scales=scales,
+        )
+
+    still = one()
+    if look.clips is None:
+        return still
+    shot, video = range(frames), look.clips.video
+    turns = turns_of(shot, video)
+    scales = picture_scales(look.settings, size, architecture)
+    following = one(following_scales(look.settings, video, scales))
+    painted = [turn for turn in turns if not turn.carried]
+    later = sum(continues(turn, shot, video) for turn in painted)
+    first = len(painted) - later
+    seconds = None
+    if still.seconds is not None and following.seconds is not None:
+        seconds = first * still.seconds + later * following.seconds
+        seconds += len(turns) * (SECONDS_PER_TURN + SECONDS_PER_PX * size[0] * size[1])
+    return Cost(first * still.tflop + later * following.tflop, still.peak_bytes, seconds)
 
 
 def describe(tasks: Sequence[Task], estimate: Estimate) -> list[str]:
@@ -249,13 +299,17 @@ def describe(tasks: Sequence[Task], estimate: Estimate) -> list[str]:
         + ("" if task.size else " (cannot be read)")
         for task in tasks
     ]
-    return [*lines, _totals(estimate)]
+    return [*lines, _totals(tasks, estimate)]
 
 
-def _totals(estimate: Estimate) -> str:
+def _totals(tasks: Sequence[Task], estimate: Estimate) -> str:
     if not estimate.pictures:
         return "nothing left to do"
-    parts = [f"{estimate.pictures} picture{'' if estimate.pictures == 1 else 's'}"]
+    clips = any(task.look.clips for task in tasks)
+    noun = "clip" if clips else "picture"
+    parts = [f"{estimate.pictures} {noun}{'' if estimate.pictures == 1 else 's'}"]
+    if clips:
+        parts.append(f"{sum(task.frames for task in tasks if task.size)} frames")
     if estimate.unreadable:
         parts.append(f"{estimate.unreadable} of them cannot be read")
     parts.append(f"{estimate.megapixels:.1f} MP")

@@ -29,6 +29,7 @@ from stylize.runs.inputs import digest, remember
 from stylize.runs.recipe import load_recipe
 from stylize.settings.fields import to_document
 from stylize.settings.schedule import result_size
+from stylize.video.clip import open_clip
 
 # Far above two of the longest paths, an error and a hundred losses, all of them escaped.
 MAX_LINE_BYTES = 1 << 18
@@ -350,7 +351,8 @@ class Ledger:
     def _identity(self, look: Look, sha256: str) -> str:
         inputs = [("content", sha256), *self._common[look.name]]
         weights = find_model(look.settings.network).sha256
-        return identity(look.technique, to_document(look.settings), inputs, weights)
+        clip = look.clips.document if look.clips else None
+        return identity(look.technique, to_document(look.settings), inputs, weights, clip)
 
     def write(
         self,
@@ -431,9 +433,13 @@ def is_made(target: Path, wanted: str, *, max_pixels: int | None = None) -> bool
     try:
         if not os.path.isfile(target):  # a pipe would be waited for
             return False
-        if identity_of(load_recipe(target)) != wanted:
+        recipe = load_recipe(target)
+        if identity_of(recipe) != wanted:
             return False
-        read_picture(target, max_pixels=max_pixels)
+        if "clip" in recipe:
+            open_clip(str(target), target)
+        else:
+            read_picture(target, max_pixels=max_pixels)
     except StylizeError:
         return False
     return True

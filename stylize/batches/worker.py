@@ -12,17 +12,20 @@ from typing import Any, Literal
 
 import torch
 
-from stylize.batches.local import AFFECTS_ALL_PICTURES, Saving, is_disk, one_line
-from stylize.batches.painter import BatchPainter
+from stylize.batches.clips import ClipPainting
+from stylize.batches.local import AFFECTS_ALL_PICTURES, is_disk, one_line
+from stylize.batches.painter import BatchPainter, read_source
 from stylize.batches.records import state_folder
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Task
 from stylize.errors import InterruptedRunError, MissingExtraError, PictureError
 from stylize.images.open import set_pixel_limit
-from stylize.images.read import Picture, read_picture
+from stylize.images.read import Picture
 from stylize.planning.allocator import give_back_memory
 from stylize.runs.result import Result
 from stylize.settings.execution import Execution
 from stylize.version import __version__
+from stylize.video.clip import Clip
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,13 @@ def _absolute(path: Path) -> Path:
     return Path(os.path.abspath(path))
 
 
-def _read(task: Task) -> Picture:
+def _read(task: Task) -> Picture | Clip:
     try:
-        return read_picture(task.source)
-    except MissingExtraError as error:  # an extra that only this file's format needs
+        return read_source(task)
+    except MissingExtraError as error:
+        if task.look.clips is not None:
+            raise
+        # An extra that only this file's format needs is this picture's failure.
         raise PictureError(error.message, hint=error.hint) from error
 
 
@@ -126,13 +132,13 @@ class Worker:
         losses = result.recipe["losses"]
         return Answer("done", time.perf_counter() - started, None, losses, tuple(result.notes))
 
-    def _make(self, assignment: Assignment) -> Result:
+    def _make(self, assignment: Assignment) -> Result | ClipPainting:
         self._set_up_thread()
         if self._stopping:
             raise InterruptedRunError("stopped")
         task, saving = assignment.task, assignment.saving
         picture = _read(task)
-        result = self._painter.paint(task, picture, stop=lambda: self._stopping)
+        result = self._painter.make(task, picture, saving, stop=lambda: self._stopping)
         give_back_memory()
         if result.interrupted:
             raise InterruptedRunError("stopped")

@@ -92,7 +92,8 @@ def describe_inputs(tasks: Sequence[Task]) -> list[str]:
         return []
     how = ", each by itself" if len(looks) > 1 else ", blended" if len(styles) > 1 else ""
     names = ", ".join(style.name for style in styles)
-    return [f"{_counted(photos, 'photo')}, {_counted(len(styles), 'style image')} ({names}){how}"]
+    noun = "clip" if looks[0].clips else "photo"
+    return [f"{_counted(photos, noun)}, {_counted(len(styles), 'style image')} ({names}){how}"]
 
 
 def _counted(count: int, noun: str) -> str:
@@ -116,12 +117,12 @@ def cost_of(tasks: Sequence[Task]) -> Estimate:
 
 def work_of(tasks: Sequence[Task]) -> dict[Path, float]:
     """The operations that each picture takes, by its target; one at least."""
-    known: dict[tuple[str, tuple[int, int] | None], float] = {}
+    known: dict[tuple[str, tuple[int, int] | None, int], float] = {}
     for task in tasks:
-        kind = task.look.name, task.size
+        kind = task.look.name, task.size, task.frames
         if kind not in known:
             known[kind] = 1.0 + 1e12 * cost_of([task]).tflop
-    return {task.target: known[task.look.name, task.size] for task in tasks}
+    return {task.target: known[task.look.name, task.size, task.frames] for task in tasks}
 
 
 def left_out(collection: Collection) -> list[str]:
@@ -164,6 +165,7 @@ class Report:
         self._said: set[str] = set()
         self._messages = messages
         self._total = len(tasks)
+        self._noun = "clip" if any(task.look.clips for task in tasks) else "picture"
         self._bars = bars_shown(messages)
         cost = cost_of(tasks)
         self._work = work_of(tasks)
@@ -190,11 +192,19 @@ class Report:
 
         if task.size is None:
             return None
+        labels = self._labels(task)
+        if task.look.clips is not None:
+
+            def follow(event: Step) -> None:
+                share = (event.scale - 1 + event.step / event.steps) / event.scales
+                with self._lock:
+                    self._meter.advance(self._done + share * self._work[task.target], *labels)
+
+            return follow
         settings = task.look.settings
         architecture = find_model(settings.network).architecture
         scales = picture_scales(settings, result_size(settings, task.size), architecture)
         work = Work(scales, None)
-        labels = self._labels(task)
 
         def listen(event: Step) -> None:
             work.add(event)
@@ -218,8 +228,8 @@ class Report:
     def _labels(self, task: Task | None = None) -> list[str]:
         number = sum(self.counts.values())
         if task is None:
-            return [f"{number} of {self._total} pictures"]
-        place = f"picture {number + 1} of {self._total}"
+            return [f"{number} of {self._total} {self._noun}s"]
+        place = f"{self._noun} {number + 1} of {self._total}"
         return [f"{place}, {task.source.name}", place]
 
     def _show(self, outcome: Outcome) -> None:
@@ -341,23 +351,25 @@ def save_gallery(tasks: Sequence[Task], output: Path, command: str, messages: Me
     for task in tasks:
         name = task.target.relative_to(output).as_posix()
         entry = entries.get(name)
-        after = thumbnail_of(task.target)
+        is_clip = task.look.clips is not None
+        after = thumbnail_of(task.target, is_clip=is_clip)
         problem = None
         if after is None:
             problem = (entry.error if entry else None) or "not finished"
         caption = " → ".join(filter(None, [task.source.name, task.look.name]))
+        before = thumbnail_of(task.source, is_clip=is_clip)
         original = os.path.relpath(task.source, output)
-        cards.append(Card(caption, thumbnail_of(task.source), after, original, name, problem))
+        cards.append(Card(caption, before, after, original, name, problem))
     page = write_gallery(output, cards, title=output.resolve().name, command=command)
     if messages.bars:
         say(f"saved {page}")
 
 
-def thumbnail_of(path: Path) -> bytes | None:
-    """A thumbnail; None for a file that is missing, damaged or not a picture."""
-    from stylize.batches.gallery import thumbnail
+def thumbnail_of(path: Path, *, is_clip: bool = False) -> bytes | None:
+    """A thumbnail; None for a file that is missing, damaged or not a picture or clip."""
+    from stylize.batches.gallery import clip_thumbnail, thumbnail
 
     with suppress(StylizeError):
         if os.path.isfile(path):
-            return thumbnail(path)
+            return clip_thumbnail(path) if is_clip else thumbnail(path)
     return None

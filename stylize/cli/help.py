@@ -243,14 +243,17 @@ class LazyGroup(CommandGroup):
         write_sections(formatter, sections)
         write_sections(formatter, {"How to": list(self._wishes.items())})
 
-    def _below(self, ctx: click.Context, name: str) -> Iterator[tuple[str, str]]:
-        """The commands of a group, with their summaries."""
-        group = self.get_command(ctx, name)
+    def _below(
+        self, ctx: click.Context, name: str, group: click.Command | None = None
+    ) -> Iterator[tuple[str, str]]:
+        """The commands of a group and of the groups in it, with their summaries."""
+        group = group or self.get_command(ctx, name)
         if isinstance(group, click.Group):
             for below in group.list_commands(ctx):
                 command = group.get_command(ctx, below)
                 assert command is not None
                 yield f"{name} {below}", command.get_short_help_str(limit=78)
+                yield from self._below(ctx, f"{name} {below}", command)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, imported now."""

@@ -30,7 +30,7 @@ COMMANDS = {
         "dream": "Amplify whatever a network sees in a photo (DeepDream).",
         "video": "Paint a clip, or dream on it, without flicker.",
         "tunnel": "Make an endless-zoom DeepDream video.",
-        "batch": "Process whole folders of photos.",
+        "batch": "Process whole folders of photos or clips.",
         "studio": "Open a local page on which you see the painting grow.",
     },
     "Choose and repeat": {

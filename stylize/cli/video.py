@@ -19,7 +19,7 @@ import click
 from stylize.cli.completion import FILE
 from stylize.cli.dream import DreamLook, picture_options
 from stylize.cli.dream import read_look as read_dream
-from stylize.cli.help import CommandGroup, option
+from stylize.cli.help import CommandGroup, Decorated, option
 from stylize.cli.inputs import open_picture, require_files
 from stylize.cli.masks import region_options
 from stylize.cli.messages import echo, emit, say
@@ -108,6 +108,54 @@ class RateType(click.ParamType[Fraction]):
         return rate
 
 
+encoding_options = [
+    option(
+        "--codec",
+        type=click.Choice(CODECS),
+        group=Group.OUTPUT,
+        help="Codec for mp4 (h264, h265, av1) or WebM (vp9, av1).  [h264 or vp9]",
+    ),
+    option(
+        "--quality",
+        type=click.IntRange(1, 100),
+        default=_QUALITY,
+        metavar="N",
+        group=Group.OUTPUT,
+        help="Quality for mp4, WebM and WebP, 1 to 100.  [90]",
+    ),
+]
+
+
+def cut_options(usual_fps: str) -> list[Callable[[Decorated], Decorated]]:
+    """The options for a part of a clip."""
+    return [
+        option(
+            "--start",
+            type=TimeType(),
+            metavar="TIME",
+            group=Group.VIDEO,
+            everyday=True,
+            help="Begin here: seconds, or 1:02.5.",
+        ),
+        option(
+            "--end",
+            type=TimeType(),
+            metavar="TIME",
+            group=Group.VIDEO,
+            everyday=True,
+            help="End here, counted from the beginning of the clip.",
+        ),
+        option(
+            "--fps",
+            type=RateType(),
+            metavar="N",
+            group=Group.VIDEO,
+            everyday=True,
+            help=f"Frames per second; the clip stays as long as it is.  [{usual_fps}]",
+        ),
+    ]
+
+
 # The options that both kinds of clips share.
 video_options = group_of(
     [
@@ -128,20 +176,7 @@ video_options = group_of(
             everyday=True,
             help="Replace an existing clip, or the unfinished frames of another one.",
         ),
-        option(
-            "--codec",
-            type=click.Choice(CODECS),
-            group=Group.OUTPUT,
-            help="Codec for mp4 (h264, h265, av1) or WebM (vp9, av1).  [h264 or vp9]",
-        ),
-        option(
-            "--quality",
-            type=click.IntRange(1, 100),
-            default=_QUALITY,
-            metavar="N",
-            group=Group.OUTPUT,
-            help="Quality for mp4, WebM and WebP, 1 to 100.  [90]",
-        ),
+        *encoding_options,
         option(
             "--keep-frames",
             is_flag=True,
@@ -171,31 +206,7 @@ video_options = group_of(
             everyday=True,
             help="Say how many frames there are and how long they will take, and exit.",
         ),
-        option(
-            "--start",
-            type=TimeType(),
-            metavar="TIME",
-            group=Group.VIDEO,
-            everyday=True,
-            help="Begin here: seconds, or 1:02.5.",
-        ),
-        option(
-            "--end",
-            type=TimeType(),
-            metavar="TIME",
-            group=Group.VIDEO,
-            everyday=True,
-            help="End here, counted from the beginning of the clip.",
-        ),
-        option(
-            "--fps",
-            type=RateType(),
-            metavar="N",
-            group=Group.VIDEO,
-            everyday=True,
-            help="Frames per second; the clip stays as long as it is.  [as in the clip; 25 for"
-            " a folder]",
-        ),
+        *cut_options("as in the clip; 25 for a folder"),
         settings_options(VideoSettings),
     ]
 )

@@ -78,6 +78,27 @@ class _Place:
     named: bool = False
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file to look for.
+
+    Attributes:
+        suffixes: of such files in folders, in lower case.
+        measure: gives ``(height, width)`` of a file, or one line that says what is wrong.
+        other: why other files are left out.
+        admits: says whether a file in a folder that has one of the suffixes is meant.
+    """
+
+    suffixes: frozenset[str]
+    measure: Callable[[Path], tuple[tuple[int, int] | None, str | None]]
+    other: str = NO_PICTURE
+    admits: Callable[[Path], bool] = lambda path: True
+
+    def includes(self, path: Path) -> bool:
+        """Whether a file in a folder is of this kind."""
+        return path.suffix.lower() in self.suffixes and self.admits(path)
+
+
 _Skip = Callable[[_Place, str], None]
 
 
@@ -88,6 +109,7 @@ def collect(
     output: Path,
     listed: Iterable[str] = (),
     include_results: bool = False,
+    kind: Kind | None = None,
 ) -> Collection:
     """Find the pictures of a batch.
 
@@ -105,6 +127,7 @@ def collect(
         output: left out with everything in it, unless an input is there.
         listed: more files and folders, as :func:`read_list` gives them.
         include_results: also take pictures that this program has made.
+        kind: what to look for; pictures by default.
 
     Raises:
         PictureError: no such file, or no regular one; or a folder that was named cannot be read.
@@ -114,7 +137,7 @@ def collect(
     roots = _roots(folders)
     meant = [Pattern(each, recursive=recursive) for each in patterns]
     starts = [each.path for each in roots] + [each.base for each in meant]
-    search = _Search(output, starts, include_results)
+    search = _Search(output, starts, include_results, kind or Kind(SUFFIXES, measure))
     search.take([_Place(path, PurePath(path.name), named=True) for path in files])
     search.look_in(roots, recursive)
     for pattern in meant:
@@ -206,13 +229,17 @@ class _Search:
         output: the folder of the results.
         starts: where the search will begin.
         include_results: whether pictures that this program has made are taken.
+        kind: what is looked for.
 
     Attributes:
         found: the pictures, by their real paths.
         skipped: what was left out, with the reason.
     """
 
-    def __init__(self, output: Path, starts: Iterable[Path], include_results: bool) -> None:
+    def __init__(
+        self, output: Path, starts: Iterable[Path], include_results: bool, kind: Kind
+    ) -> None:
+        self._kind = kind
         self._include_results = include_results
         self.found: dict[str, Found] = {}
         self.skipped: list[tuple[Path, str]] = []
@@ -256,15 +283,16 @@ class _Search:
             if reason:
                 self._skip(place, reason)
             else:
-                self.found[real] = Found(place.path, place.relative, *measure(place.path))
+                size, problem = self._kind.measure(place.path)
+                self.found[real] = Found(place.path, place.relative, size, problem)
 
     def _against_file(self, place: _Place, real: str) -> str | None:
         if place.named:
             return None
         if place.path.name.startswith("."):
             return HIDDEN
-        if place.path.suffix.lower() not in SUFFIXES:
-            return NO_PICTURE
+        if not self._kind.includes(place.path):
+            return self._kind.other
         if self._is_output(real):
             return OUTPUT
         # A missing file is a broken link, and counts as a picture that cannot be read.

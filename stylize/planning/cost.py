@@ -233,6 +233,7 @@ def picture_cost(
     precision: str,
     gflops: float | None,
     styles: int = 1,
+    scales: Sequence[Scale] | None = None,
 ) -> Cost:
     """What a picture will cost, by its settings alone.
 
@@ -243,13 +244,14 @@ def picture_cost(
         precision: ``bf16`` or ``fp32``.
         gflops: reached in convolutions by this machine at this precision, if known.
         styles: how many style images a transfer has, at least 1.
+        scales: its sizes and steps; by default those of the settings.
     """
     device: dict[str, Any] = {
         "architecture": architecture,
         "precision": precision,
         "gflops": gflops,
     }
-    scales = picture_scales(settings, size, architecture)
+    scales = picture_scales(settings, size, architecture) if scales is None else scales
     if isinstance(settings, DreamSettings):
         layers = dream_layers(settings, architecture)
         margin_px = frame_px(architecture, layers) if settings.tileable else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 from stylize.video.flow import motion, opencv, softened, warped
-from stylize.video.turns import Turn, continues, neighbours, sources
+from stylize.video.turns import FRESH, Turn, continues, following_scales, neighbours, sources
 
 # Gives a frame by its number: as it was filmed, or its newest result as read back from the disk.
 Frames = Callable[[int], Picture]
@@ -198,9 +197,6 @@ class _Painter(ABC):
         return self._known[key]
 
 
-# Steps of a frame that continues others, relative to a still's at the same size, and at least.
-_SHARE, _LEAST = 0.25, 5
-
 # The weight of the temporal loss at half coherence, in the units of each style loss, and the most
 # coherence that counts. Chosen by eye.
 _WEIGHT, _MOST = {"wasserstein": 12.0, "moments": 60.0, "gram": 60.0}, 0.995
@@ -301,12 +297,7 @@ class ClipPainter(_Painter):
         return resize_clamped(result(index).pixels, self.size)
 
     def _scales_of_following(self) -> list[Scale]:
-        return [
-            dataclasses.replace(
-                scale, steps=min(scale.steps, max(_LEAST, round(_SHARE * scale.steps)))
-            )
-            for scale in self.scales
-        ]
+        return following_scales(self.settings, self.video, self.scales)
 
     def _cost_of_following(self) -> Cost:
         job = self._job(0, self._reference)
@@ -335,13 +326,6 @@ def recoloured(photo: Tensor, other: Tensor, painted: Tensor) -> Tensor:
     matrix: Tensor = torch.linalg.solve(spread, shared.T).T
     flat = matrix.float() @ (photo.flatten(2)[0] - centre.float()) + mean.float()
     return flat.view_as(photo).clamp(0, 1)
-
-
-# Share of a dream that is new in every frame, at no coherence.
-_FRESH = 0.5
-
-# Least and largest share of a still's steps that a frame takes which continues others.
-_LEAST_PACE, _LARGEST_PACE = 0.2, 0.4
 
 
 class DreamClipPainter(_Painter):
@@ -395,7 +379,7 @@ class DreamClipPainter(_Painter):
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Dream:
         detail, trust, _ = self._gathered(turn, shot, photo, result)
-        fresh = _FRESH * (1 - self.video.coherence)
+        fresh = FRESH * (1 - self.video.coherence)
         if turn.number == 1:
             detail = detail * trust
         start = DreamStart(
@@ -414,11 +398,7 @@ class DreamClipPainter(_Painter):
         return periodic_part(pixels).clamp(0, 1) if self.settings.tileable else pixels
 
     def _scales_of_following(self) -> tuple[Scale, ...]:
-        pace = min(max(_FRESH * (1 - self.video.coherence), _LEAST_PACE), _LARGEST_PACE)
-        return tuple(
-            dataclasses.replace(scale, steps=max(1, round(scale.steps * pace)))
-            for scale in self.scales
-        )
+        return tuple(following_scales(self.settings, self.video, self.scales))
 
     def _cost_of_following(self) -> Cost:
         job = self._job(0, self._reference)

@@ -38,7 +38,7 @@ from stylize.video.clip import Clip, Cut, Outline, cut_frames, cut_times
 from stylize.video.flow import opencv
 from stylize.video.painter import ClipPainter, DreamClipPainter
 from stylize.video.shots import find_shots, small
-from stylize.video.turns import Turn, turns_of
+from stylize.video.turns import SECONDS_PER_PX, SECONDS_PER_TURN, Turn, turns_of
 from stylize.video.work import (
     PAINTED_BYTES_PER_PX,
     PHOTO_BYTES_PER_PX,
@@ -56,9 +56,6 @@ MaskFrames = Callable[[int, int], Picture]
 
 # A folder of PNG files, instead of a file.
 FOLDER = "folder"
-
-# Following the motion from some other frames, and reading and writing frames; measured on a core.
-_SECONDS_PER_TURN, _SECONDS_PER_PX = 0.05, 1.2e-6
 
 _WITH_ALPHA = ("webp", "apng", FOLDER)
 
@@ -582,7 +579,7 @@ def seconds_of(painter: Painter, turns: Sequence[tuple[Turn, range]]) -> list[fl
         seconds = known[key]
         if seconds is None:
             return None
-        found.append(seconds + _SECONDS_PER_TURN + _SECONDS_PER_PX * pixels)
+        found.append(seconds + SECONDS_PER_TURN + SECONDS_PER_PX * pixels)
     return found
 
 

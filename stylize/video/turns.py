@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stylize.settings.dream import DreamSettings
+from stylize.settings.schedule import Scale
+from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
+
+# Following the motion from some other frames, and reading and writing frames; measured on a core.
+SECONDS_PER_TURN, SECONDS_PER_PX = 0.05, 1.2e-6
+
+# Steps of a painted frame that continues others, relative to a still's at the same size, and at
+# least.
+_SHARE, _LEAST = 0.25, 5
+
+# Share of a dream that is new in every frame, at no coherence.
+FRESH = 0.5
+
+# Least and largest share of a still's steps that a dream takes which continues others.
+_LEAST_PACE, _LARGEST_PACE = 0.2, 0.4
 
 # Paint is taken from frames at these distances, counted in painted frames (Ruder et al.).
 DISTANCES = (1, 2, 4)
@@ -87,3 +105,18 @@ def neighbours(turn: Turn, shot: range, video: VideoSettings) -> tuple[int, int]
     before = max(each for each in painted if each < turn.index)
     after = min(each for each in painted if each > turn.index)
     return before, after
+
+
+def following_scales(
+    settings: TransferSettings | DreamSettings, video: VideoSettings, scales: Sequence[Scale]
+) -> list[Scale]:
+    """The steps of a frame that continues others, given those of a still."""
+    if isinstance(settings, DreamSettings):
+        pace = min(max(FRESH * (1 - video.coherence), _LEAST_PACE), _LARGEST_PACE)
+        return [
+            dataclasses.replace(scale, steps=max(1, round(scale.steps * pace))) for scale in scales
+        ]
+    return [
+        dataclasses.replace(scale, steps=min(scale.steps, max(_LEAST, round(_SHARE * scale.steps))))
+        for scale in scales
+    ]

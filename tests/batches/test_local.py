@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from stylize.batches.claims import Claims
-from stylize.batches.local import BatchContext, LocalRunner, Outcome, Saving, one_line, sweep
+from stylize.batches.local import BatchContext, LocalRunner, Outcome, one_line, sweep
 from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger, read_all
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look, Task, token_of
 from stylize.errors import NumericalError, OutputError, PictureError, StylizeError, WeightsError
 from stylize.images import atomic

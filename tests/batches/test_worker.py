@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stylize
-from stylize.batches.local import Saving
+from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look, Task
 from stylize.batches.worker import Assignment, Worker, assignment
 from stylize.errors import MissingExtraError, WeightsError
@@ -133,7 +133,7 @@ def test_want_of_an_extra_is_that_of_its_format(
     def needed(path: Path) -> None:
         raise MissingExtraError("reading HEIC pictures", "pillow-heif")
 
-    monkeypatch.setattr("stylize.batches.worker.read_picture", needed)
+    monkeypatch.setattr("stylize.batches.painter.read_picture", needed)
     answer = worker.make(message_of(task))
     assert answer.outcome == "failed"
     assert "pip install pillow-heif" in answer.error

@@ -28,8 +28,8 @@ from torch import Tensor
 from stylize.batches.local import Outcome
 from stylize.batches.records import Entry, read_all
 from stylize.batches.tasks import Look, Task
-from stylize.cli.batch import distinct
 from stylize.cli.batch_report import Report
+from stylize.cli.batch_run import distinct
 from stylize.cli.main import cli
 from stylize.cli.requests import Messages
 from stylize.errors import UsageError

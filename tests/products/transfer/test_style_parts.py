@@ -10,7 +10,7 @@ import torch
 
 from stylize.batches.painter import BatchPainter
 from stylize.batches.tasks import Task
-from stylize.cli.batch import transfer_looks
+from stylize.cli.batch_run import transfer_looks
 from stylize.cli.transfer import split_part, take_parts
 from stylize.errors import SettingError
 from stylize.images.read import read_picture
