@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ MASKED: dict[str, tuple[tuple[str, ...], tuple[object, ...]]] = {
 }
 ALL = LOOKS | MASKED
 
+# The others differ from these in fewer places.
+USUAL = {"match", "parts", "dream", "subject", "masks", "regions"}
+
+
+def each_of(looks: Iterable[str]) -> list[object]:
+    """The looks as parameters; those that are not among the usual ones are slow tests."""
+    marks = {True: (), False: (pytest.mark.slow,)}
+    return [pytest.param(look, marks=marks[look in USUAL]) for look in looks]
+
 
 @pytest.fixture(autouse=True)
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -68,14 +78,14 @@ def assert_same(one: str, other: str) -> None:
     assert load_recipe(Path(one)) == load_recipe(Path(other))
 
 
-@pytest.mark.parametrize("look", ALL)
+@pytest.mark.parametrize("look", each_of(ALL))
 def test_replayed(run: Run, look: str) -> None:
     done(run(*words(look), "-o", "out.png"))
     assert "every pixel as in out.png" in done(run("replay", "out.png", "-o", "again.png")).stderr
     assert_same("out.png", "again.png")
 
 
-@pytest.mark.parametrize("look", ALL)
+@pytest.mark.parametrize("look", each_of(ALL))
 def test_resumed(run: Run, stop_after: StopAfter, look: str) -> None:
     done(run(*words(look), "-o", "whole.png"))
     stop_after(2)
@@ -86,7 +96,7 @@ def test_resumed(run: Run, stop_after: StopAfter, look: str) -> None:
     assert_same("whole.png", "out.png")
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", each_of(LOOKS))
 def test_in_a_batch(run: Run, scene: Path, look: str) -> None:
     done(run(*words(look), "-o", "out.png"))
     styles, options = LOOKS[look]
@@ -96,7 +106,7 @@ def test_in_a_batch(run: Run, scene: Path, look: str) -> None:
     assert_same("out.png", "batch/cat.png")
 
 
-@pytest.mark.parametrize("look", ALL)
+@pytest.mark.parametrize("look", each_of(ALL))
 def test_in_tiles(run: Run, look: str, monkeypatch: pytest.MonkeyPatch) -> None:
     done(run(*words(look), "-o", "whole.png"))
     monkeypatch.setattr(MemoryNeed, "choose", lambda *request: MemoryPlan(32))

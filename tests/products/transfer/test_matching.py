@@ -54,6 +54,7 @@ def test_colours_go_where_their_textures_are(halves: tuple[np.ndarray, np.ndarra
     assert right < -0.1
 
 
+@pytest.mark.slow  # three paintings
 def test_more_match_is_more_alike(halves: tuple[np.ndarray, np.ndarray]) -> None:
     """The distance from the matched activations falls as their weight rises."""
     distances = [

@@ -104,6 +104,7 @@ def test_more_content_weight_keeps_more_of_the_photo(content: Picture, style: Pi
     assert errors[0] > errors[1] > errors[2]
 
 
+@pytest.mark.slow  # paints for several seconds
 def test_strength_goes_from_the_photo_to_all_paint(content: Picture, style: Picture) -> None:
     results = [paint(content, style, strength=each) for each in (0, 20, 50, 80, 100)]
     assert torch.equal(results[0].pixels, content.pixels)
@@ -114,6 +115,7 @@ def test_strength_goes_from_the_photo_to_all_paint(content: Picture, style: Pict
     assert results[2].recipe["resolved"]["content_weight"] == pytest.approx(0.012)
 
 
+@pytest.mark.slow  # paints for several seconds
 def test_no_content_weight_from_noise_is_texture_synthesis(
     content: Picture, style: Picture
 ) -> None:
