@@ -10,6 +10,9 @@ import pytest
 
 from stylize.images.read import read_picture
 from stylize.runs.recipe import load_recipe
+from stylize.settings.dream import DreamSettings
+from stylize.settings.fields import to_document
+from stylize.settings.transfer import TransferSettings
 from tests.cli.conftest import Run, done, run
 
 __all__ = ["run"]  # a fixture
@@ -41,9 +44,14 @@ def quick(words: list[str]) -> list[str]:
 
 
 def look(picture: Path) -> dict[str, Any]:
-    """What a recipe says that does not depend on size and steps."""
+    """What a recipe says that does not depend on size and steps.
+
+    A setting that is younger than the picture has its default.
+    """
     recipe = load_recipe(picture)
-    settings = {k: v for k, v in recipe["settings"].items() if k not in OF_THE_WAY}
+    kind = TransferSettings if "style_loss" in recipe["settings"] else DreamSettings
+    known = to_document(kind()) | recipe["settings"]
+    settings = {k: v for k, v in known.items() if k not in OF_THE_WAY}
     return {key: recipe[key] for key in ("technique", "inputs", "weights")} | settings
 
 
