@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ class Mortal(Worker):
 
     def make(self, assignment: Assignment) -> Answer:
         if "poison" in assignment.task.source.name:
+            time.sleep(0.5)  # the answer about the picture before is on its way
             os._exit(1)
         return super().make(assignment)
 
