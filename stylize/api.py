@@ -394,7 +394,7 @@ def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)
 
     Args:
         clip: a video, an animated picture, a folder of frames, or a pattern for their names.
-        style, preset, mask, keep, parts: see :func:`stylize.transfer`.
+        style, preset, mask, keep, regions: see :func:`stylize.transfer`.
         output: a ``.mp4``, ``.webm``, ``.gif``, ``.webp`` or ``.apng`` file, or a folder for PNG
             files: a name without extension. Without it, the frames are returned one by one, each
             as soon as it is finished, and nothing is kept.
@@ -423,7 +423,7 @@ def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)
                 reference, styles, wanted, video, execution, masks=masks, preset=look.recorded
             )
 
-        others = masks.inputs() if masks else ()
+        others = masks.inputs()
         job = _ClipJob(
             clip,
             _cut(start, end, fps),

@@ -9,7 +9,7 @@ from stylize.settings.fields import Group, check_fields, setting
 
 @dataclass(frozen=True, kw_only=True)
 class VideoSettings:
-    """All that decides how a clip looks, besides the look of a single frame."""
+    """Settings that decide how the frames of a clip follow from each other."""
 
     coherence: float = setting(
         0.8,
