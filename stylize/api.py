@@ -21,7 +21,7 @@ from stylize.batches.painter import BatchPainter
 from stylize.batches.plan import make_plan, save_plan
 from stylize.batches.records import Ledger
 from stylize.batches.saving import Saving
-from stylize.batches.tasks import Look, Task
+from stylize.batches.tasks import Look
 from stylize.errors import (
     InterruptedRunError,
     OutputError,
@@ -926,49 +926,33 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
     with _guarded():
         look = _batch_look(tuple(map(Path, _listed(style))), preset, _plain(settings or {}))
         folder, inputs = Path(output), [os.fspath(each) for each in _listed(photos)]
-        format_of(Path(f"a.{suffix}"))  # refuses what is no format
+        extension = f".{suffix.removeprefix('.')}"
+        format_of(Path(f"a{extension}"))  # refuses what is no format
         found = collect(
             inputs, recursive=recursive, output=folder, include_results=include_results
         ).found
-        tasks = make_plan(found, [look], folder, suffix=f".{suffix}")
+        tasks = make_plan(found, [look], folder, suffix=extension)
         if not tasks:
             raise UsageError("there are no pictures among the photos")
         painter = BatchPainter(Execution(**_plain(execution)))
         common = {look.name: painter.inputs(look)}
-        _prepare(folder, tasks, inputs)
+        save_plan(folder, tasks, inputs)
         ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
-        with _counter(progress, len(tasks), "picture") as report, Claims(folder) as claims:
-            saving = Saving(overwrite=overwrite)
-            return _made(tasks, painter, ledger, claims, saving, report, stop)
+        outcomes: list[Outcome] = []
+        with _counter(progress, len(tasks), "picture") as on_picture, Claims(folder) as claims:
 
+            def report(outcome: Outcome) -> None:
+                outcomes.append(replace(outcome, error=outcome.error and in_python(outcome.error)))
+                if on_picture is not None:
+                    on_picture(outcomes[-1])
 
-def _prepare(folder: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> None:
-    save_plan(folder, tasks, inputs)
-
-
-def _made(
-    tasks: Sequence[Task],
-    painter: BatchPainter,
-    ledger: Ledger,
-    claims: Claims,
-    saving: Saving,
-    on_picture: Callable[[Outcome], None] | None,
-    stop: Stop | None,
-) -> list[Outcome]:
-    """Make the pictures of a batch that need work."""
-    outcomes: list[Outcome] = []
-
-    def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        if on_picture is not None:
-            on_picture(outcome)
-
-    context = BatchContext(ledger, claims, report, stop or (lambda: False), saving)
-    LocalRunner(painter, context).run(tasks)
-    sweep(tasks, ledger, claims)
-    ledger.settle()
-    claims.tidy()
-    return outcomes
+            stopped, saving = stop or (lambda: False), Saving(overwrite=overwrite)
+            context = BatchContext(ledger, claims, report, stopped, saving)
+            LocalRunner(painter, context).run(tasks)
+            sweep(tasks, ledger, claims)
+            ledger.settle()
+            claims.tidy()
+        return outcomes
 
 
 def _batch_look(

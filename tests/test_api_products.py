@@ -473,6 +473,10 @@ def test_a_batch_of_dreams_is_stopped(files: Files, tmp_path: Path) -> None:
     settings: Any = {"size": 32, "steps": 1, "layers": "conv1_2"}
     (found,) = stylize.batch([files[0]], output, settings=settings, suffix="jpg", **FP32)
     assert (found.task.target, found.status) == (output / "photo.jpg", "done")
+    other: Any = settings | {"steps": 2}
+    (found,) = stylize.batch([files[0]], output, settings=other, suffix=".jpg", **FP32)
+    assert (found.task.target, found.status) == (output / "photo.jpg", "failed")
+    assert found.error == "another picture has this name (overwrite=True replaces it)"
 
 
 @pytest.mark.parametrize(
