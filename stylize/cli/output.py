@@ -323,7 +323,7 @@ def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages
 def say_renamed(saved: Path | None, wanted: Path, messages: Messages) -> None:
     """Say so if a file was given another name than the one that was asked for."""
     if saved is not None and saved.name != wanted.name and not messages.quiet:
-        say(f"saved {saved}; {wanted.name} exists now")
+        say(f"saved {saved}, because the name {wanted.name} was taken during the run")
 
 
 def report(
@@ -355,8 +355,9 @@ def report(
         )
     elif saved is not None and not messages.quiet:
         state = "stopped early, saved" if result.interrupted else "saved"
-        taken = f"; {wanted.name} exists now" if wanted and wanted.name != saved.name else ""
-        say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s{taken})")
+        say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s)")
+        if wanted is not None and wanted.name != saved.name:
+            say(f"the name {wanted.name} was taken during the run")
 
 
 def emit_done(saved: Path | None, **values: Any) -> None:
