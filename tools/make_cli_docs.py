@@ -23,7 +23,7 @@ INTRODUCTION = """# Commands and options
 `stylize COMMAND --help` shows the everyday options of a command, `--help-all` shows all of them.
 This page lists all of them. `tools/make_cli_docs.py` generates it.
 """
-DEFAULTS = """The section of each command names those of these options that it takes. Square brackets
+DEFAULTS = """The section of a command names those of these options that it takes. Square brackets
 show the default; a `--preset` can change it. Every option can also be set in the environment:
 `STYLIZE_TRANSFER_SIZE=1024` sets `--size 1024` for `stylize transfer`.
 """
