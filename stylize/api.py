@@ -38,7 +38,8 @@ from stylize.images.film import STEPS_FPS, check_animation
 from stylize.images.find import collect
 from stylize.images.mosaic import in_rows
 from stylize.images.names import neighbour
-from stylize.images.read import Picture
+from stylize.images.open import pixel_limit
+from stylize.images.read import Picture, read_picture
 from stylize.images.write import format_of
 from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
@@ -732,7 +733,8 @@ def replay(
         if content is not None:
             new.insert(0, ("content", _read(content, "content")))
         kept = kept_inputs(recipe, changed, [role for role, _ in new])
-        pictures = [*new, *_sources(kept, inputs, path.parent, substitute=substitute)]
+        found = _sources(kept, inputs, path.parent, substitute=substitute)
+        pictures = [*new, *((role, read_picture(each)) for role, each in found)]
         altered = bool(new or said.keys() - {"size", "enlarge"})
         execution = execution_of(recipe, overrides)
         job = job_of(recipe, pictures, changed, execution, changed=altered)
@@ -770,7 +772,9 @@ def resume(
         description = describe(path)
         recipe = description.recipe
         settings = settings_of(recipe)
-        pictures = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
+        limit = max(description.request.max_input_pixels, pixel_limit())
+        paths = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
+        pictures = [(role, read_picture(each, max_pixels=limit)) for role, each in paths]
         job = job_of(recipe, pictures, settings, execution_of(recipe, _plain(execution)))
         if isinstance(job, Tunnel):
             raise RecipeError("the checkpoint belongs to a film, which needs no checkpoint")
@@ -781,12 +785,12 @@ def resume(
 
 def _sources(
     wanted: Sequence[Wanted], inputs: Sequence[str | Path], folder: Path, *, substitute: bool
-) -> list[tuple[str, Picture]]:
-    """The pictures that a recipe names, with their roles."""
+) -> list[tuple[str, Path]]:
+    """The files that a recipe names, with their roles."""
     given = [Path(each) for each in inputs]
     places = (folder, Path())
     paths = find_sources(wanted, given=given, folders=places, substitute=substitute)
-    return [(each.role, to_picture(path)) for each, path in zip(wanted, paths, strict=True)]
+    return [(each.role, path) for each, path in zip(wanted, paths, strict=True)]
 
 
 def inspect(

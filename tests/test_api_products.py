@@ -29,6 +29,7 @@ from stylize.errors import (
     UnknownNameError,
     UsageError,
 )
+from stylize.images import open as open_module
 from stylize.images.atomic import reserved
 from stylize.images.read import read_picture
 from stylize.optimize.loop import Step
@@ -308,6 +309,18 @@ def test_a_run_that_was_stopped_is_resumed(files: Files, tmp_path: Path) -> None
     assert torch.equal(found.pixels, whole.pixels)
     assert found.recipe == whole.recipe
     assert checkpoint.exists()
+
+
+def test_a_run_is_resumed_with_the_pixel_limit_it_began_with(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "out.checkpoint"
+    assert stopped(files, checkpoint).interrupted
+    monkeypatch.setitem(open_module._limit, "max_pixels", 100)
+    with pytest.raises(PictureError, match="use a smaller one") as caught:
+        stylize.transfer(*files, **FP32)
+    assert "max" not in str(caught.value)
+    assert not stylize.resume(checkpoint).interrupted
 
 
 def test_a_run_is_not_resumed_without_its_inputs(

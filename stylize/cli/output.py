@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,17 +264,28 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             target, depth=depth, quality=quality, overwrite=overwrite, numbered=True
         )
     except OutputError as error:
-        try:
-            # A new folder with an unpredictable name that no one else can write to.
-            refuge = Path(tempfile.mkdtemp(prefix="stylize-")) / target.name
-            result.save(refuge, depth=depth, quality=quality)
-        except (OutputError, OSError):
-            raise error from None
+        refuge = _kept_elsewhere(result, target.name, depth=depth, quality=quality)
+        if refuge is None:
+            raise
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
     if request.show and saved is not None:
         open_viewer(saved)
     return saved
+
+
+def _kept_elsewhere(result: Result, name: str, *, depth: int, quality: int) -> Path | None:
+    """Save a picture in the temporary folder; None if that fails, too."""
+    with suppress(OutputError, OSError):
+        # A new folder with an unpredictable name that no one else can write to.
+        folder = Path(tempfile.mkdtemp(prefix="stylize-"))
+        try:
+            result.save(folder / name, depth=depth, quality=quality)
+            return folder / name
+        finally:
+            with suppress(OSError):
+                folder.rmdir()  # fails where the picture is in it
+    return None
 
 
 def open_viewer(path: Path) -> None:
