@@ -32,7 +32,7 @@ from stylize.optimize.loop import Descent, Step
 from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import Cost, dream_cost, frame_px
 from stylize.planning.device import Device, budget_bytes
-from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
+from stylize.planning.memory import MemoryNeed, MemoryPlan, cost_in_tiles
 from stylize.runs.masks import requested_mask, subject_notes
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
@@ -149,7 +149,7 @@ class Dreamer:
             margin_px=margin,
         )
         framed = [Scale(s.height + 2 * margin, s.width + 2 * margin, s.steps) for s in scales]
-        return in_layout(whole, self._memory_need, framed, self.memory_plan, passes=2)
+        return cost_in_tiles(whole, self._memory_need, framed, self.memory_plan, passes=2)
 
     def fit(self, size: tuple[int, int], budget_bytes: float | None) -> MemoryPlan:
         """The layout for a picture of ``(height, width)`` that memory allows.

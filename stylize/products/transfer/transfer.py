@@ -35,7 +35,7 @@ from stylize.optimize.loop import Descent, Optimizer, Step
 from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
-from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
+from stylize.planning.memory import MemoryNeed, MemoryPlan, cost_in_tiles
 from stylize.products.transfer.clip_frame import ClipFrame
 from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
@@ -206,7 +206,7 @@ class Transfer:
             gflops=self.device.gflops,
             styles=len(self.styles) or 1,
         )
-        return in_layout(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
+        return cost_in_tiles(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
 
     def run(
         self,
