@@ -1,4 +1,4 @@
-"""Make a clip again from its recipe."""
+"""A clip made again from its recipe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClipInputs:
     pictures: list[tuple[str, Picture]] = field(default_factory=list)
 
     def parts(self) -> dict[str, list[Picture]]:
-        """Group the pictures by their roles."""
+        """The pictures by their roles."""
         found: dict[str, list[Picture]] = {}
         for role, picture in self.pictures:
             found.setdefault(role, []).append(picture)
@@ -49,7 +49,7 @@ def clip_request(
     inputs: ClipInputs,
     target: Target,
 ) -> Request:
-    """Make the request for a clip from its recipe.
+    """What to paint.
 
     Args:
         recipe: of the clip, or of one of its frames; untrusted.
@@ -59,7 +59,7 @@ def clip_request(
         target: what is written.
 
     Raises:
-        RecipeError: the recipe is damaged, or the clip is not among the inputs.
+        RecipeError: the recipe is damaged, or of a clip whose frames are elsewhere.
     """
     if "content" not in inputs.clips:
         raise RecipeError("damaged recipe: a clip without frames")
@@ -97,7 +97,7 @@ def _painter(
     *,
     moving: bool,
 ) -> Painter:
-    """Prepare the painter of a clip; ``parts`` gives the pictures of a frame by their roles."""
+    """The painter of a clip; ``parts`` gives the pictures of a frame by their roles."""
     first = parts(0)
     one = {role: pictures[0] for role, pictures in first.items()}
     preset = recipe.get("preset")
@@ -121,7 +121,7 @@ def _painter(
 
 
 def read_clip(recipe: Mapping[str, Any]) -> tuple[Cut, VideoSettings]:
-    """Read the part and the settings of a clip from its recipe.
+    """What a recipe says about its clip.
 
     Raises:
         RecipeError: it is damaged, or this version cannot follow it.
