@@ -77,7 +77,7 @@ class DreamStart:
 class TensorDream:
     """A dream on tensors of any size: the network and the objective, without files and recipes.
 
-    :class:`Dream` and :class:`stylize.products.dream.tunnel.Tunnel` make pictures and films with it.
+    :class:`Dream` makes pictures with it, :class:`stylize.products.dream.tunnel.Tunnel` films.
 
     Args:
         settings: how the result looks.
