@@ -1,4 +1,4 @@
-"""The techniques as plain functions, for use from Python."""
+"""The commands as plain functions, for use from Python."""
 
 from __future__ import annotations
 
