@@ -14,12 +14,14 @@ from stylize.settings.fields import Group, option_name, to_document
 from stylize.settings.keywords import in_python
 from stylize.settings.presets import DEFAULTS, Preset
 from stylize.settings.transfer import TransferSettings
+from stylize.settings.video import VideoSettings
 from stylize.studio.requests import usable_presets
 
 KINDS: Mapping[str, type[Any]] = {
     "transfer": TransferSettings,
     "dream": DreamSettings,
     "execution": Execution,
+    "video": VideoSettings,
 }
 
 _TYPES = {

@@ -25,7 +25,8 @@ from PIL import Image, ImageSequence
 from stylize.errors import PictureError, SettingError, StylizeError
 from stylize.extras import optional_module
 from stylize.images.find import Found, collect
-from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, recognise
+from stylize.images.raw import is_raw_signature
 from stylize.images.read import read_picture
 from stylize.images.sound import Sound, codec_of
 from stylize.video.dynamic_range import to_screen
@@ -237,7 +238,7 @@ def container_of(path: Path) -> str | None:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise PictureError(f"{printable(str(path))} cannot be read: {reason}") from error
@@ -245,7 +246,7 @@ def container_of(path: Path) -> str | None:
         return "matroska"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return "avi"
-    still = head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"heic", b"mif1", b"msf1")
+    still = is_raw_signature(head) or recognise(head) is not None  # in the container of videos
     return "mov" if head[4:8] in _MOV_BOXES and not still else None
 
 

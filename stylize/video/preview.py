@@ -15,7 +15,7 @@ from stylize.images.write import write_picture
 from stylize.optimize.loop import Step
 from stylize.runs.recipe import to_text
 from stylize.runs.result import Result
-from stylize.video.clip import Clip, Frame, cut_frames
+from stylize.video.clip import Clip, Frame, cut_frames, open_clip
 from stylize.video.run import Painter, Request, seconds_of
 from stylize.video.turns import Turn, turns_of
 
@@ -45,6 +45,23 @@ def _picture(frame: Frame, clip: Clip, sha256: str) -> Picture:
     values = torch.from_numpy(frame.pixels.copy()).permute(2, 0, 1)[None].float() / 255
     alpha = values[:, 3:].contiguous() if values.shape[1] == 4 else None
     return Picture(values[:, :3].contiguous(), alpha, clip.name, sha256, ())
+
+
+def first_frame(path: Path, *, name: str) -> Picture:
+    """Read the first frame of a video file as a picture.
+
+    Args:
+        path: the file.
+        name: of the clip, in messages and recipes.
+
+    Raises:
+        PictureError: it cannot be read.
+        MissingExtraError: PyAV is not installed.
+    """
+    clip = open_clip(str(path), path, name=name)
+    for frame in clip.frames():
+        return _picture(frame, clip, clip.sha256())
+    raise PictureError(f"{clip.name} holds no frames")
 
 
 def still_painter(request: Request, reference: Picture) -> Painter:
