@@ -63,7 +63,7 @@ def _setting(each: dataclasses.Field[Any]) -> dict[str, Any]:
         "type": "choice" if kind == "text" and data["choices"] else kind,
         "nullable": "None" in str(each.type),
         "default": _plain(each, each.default),
-        "default_text": text and text[1],
+        "default_text": text and in_python(text[1]),
         "help": in_python(_DEFAULT.sub("", data["help"])),
         "everyday": data["everyday"],
         "low": data["low"],

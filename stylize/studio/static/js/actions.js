@@ -106,8 +106,8 @@ const buttons = {
 };
 
 export const actions = {
-  node: el("div", { class: "actions", role: "group", "aria-label": "Actions" }, ...["stop", "remove", "recall", "full", "queue", "command", "python", "save"].map((name) => buttons[name])),
-  tools: el("div", { class: "view-tools", role: "group", "aria-label": "View" }, buttons.compare, buttons.actual),
+  node: el("div", { class: "actions", role: "group", "aria-label": "Actions" }, ...["stop", "recall", "full", "queue", "command", "python", "save"].map((name) => buttons[name])),
+  tools: el("div", { class: "view-tools", role: "group", "aria-label": "View" }, buttons.remove, buttons.compare, buttons.actual),
 
   update({ comparing, actual, canCompare }) {
     const job = shownJob();
@@ -123,7 +123,8 @@ export const actions = {
     buttons.queue.classList.toggle("primary", clip && !picture && !whole);
     buttons.save.classList.toggle("primary", !(clip && !picture && !whole));
     const side = Math.max(job?.width ?? 0, job?.height ?? 0);
-    buttons.full.disabled = !single || clip || (!picture && Boolean(side) && side >= photoSide());
+    buttons.full.hidden = clip;
+    buttons.full.disabled = !single || (!picture && Boolean(side) && side >= photoSide());
     buttons.queue.disabled = !single;
     buttons.command.disabled = buttons.python.disabled = !single;
     buttons.compare.disabled = !canCompare;

@@ -8,7 +8,7 @@ import { server } from "./state.js";
 export function deleteResult(item) {
   return new Promise((resolve) => {
     let done = false;
-    const folder = server.status?.folder ?? "the folder";
+    const folder = server.status?.folder ?? "of results";
     const go = button("Delete", {
       kind: "primary", id: "confirm-delete",
       onclick: async () => {
@@ -25,7 +25,7 @@ export function deleteResult(item) {
     });
     const keep = button("Keep it", { onclick: () => dialog.close() });
     const dialog = openDialog("Delete this result?",
-      el("p", {}, `${item.name} will be removed from ${folder}. This cannot be undone.`), [keep, go]);
+      el("p", {}, `${item.name} will be removed from the folder ${folder}. This cannot be undone.`), [keep, go]);
     dialog.addEventListener("close", () => resolve(done));
     go.focus();
   });

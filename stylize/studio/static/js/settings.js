@@ -163,9 +163,10 @@ function field(setting, place) {
     node.classList.toggle("changed", own);
     reset.style.visibility = own ? "visible" : "hidden";
     const needs = Object.entries(setting.needs ?? {});
-    const idle = needs.length && !needs.some(holds);
-    without.textContent = idle ? `No effect without ${needed(setting.needs)}.` : "";
-    without.hidden = !idle;
+    const idle = needs.length > 0 && !needs.some(holds);
+    const unused = picture && draft.start && isClip();
+    without.textContent = unused ? "A clip starts from its own frames." : idle ? `No effect without ${needed(setting.needs)}.` : "";
+    without.hidden = !idle && !unused;
     const invalid = input.validity && !input.validity.valid && document.activeElement !== input;
     wrong.textContent = server.problemField === setting.name ? server.problem : invalid ? `Allowed: ${range(setting)}` : "";
     input.setAttribute("aria-invalid", String(Boolean(wrong.textContent)));

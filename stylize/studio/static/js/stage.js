@@ -310,7 +310,7 @@ function report() {
   if (!step) return ["Starting", lookOf(job.request)];
   if (step.reading) return [`Reading the clip · frame ${step.reading} of ${step.frames}`, size];
   const verb = job.request.kind.endsWith("dream") ? "Dreaming" : "Painting";
-  const scale = step.frames ? `, frame ${step.frame} of ${step.frames}` : isPreview(job) ? " three frames" : step.scales > 1 ? `, size ${step.scale} of ${step.scales}` : "";
+  const scale = step.frames ? `, frame ${step.frame} of ${step.frames}` : isPreview(job) ? `${verb === "Dreaming" ? " on" : ""} three frames` : step.scales > 1 ? `, size ${step.scale} of ${step.scales}` : "";
   const left = step.seconds_left ?? null;
   return [
     `${verb}${scale} · ${Math.floor(100 * step.fraction)} %`,
