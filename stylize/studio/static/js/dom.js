@@ -168,8 +168,10 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** "the disk is full" → "The disk is full". */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** "bad-trip" → "Bad trip". */
 export function words(name) {
-  const spaced = name.replaceAll(/[-_]/g, " ");
-  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
+  return sentence(name.replaceAll(/[-_]/g, " "));
 }

@@ -1,7 +1,7 @@
 // The right side: the queue, and the history of results.
 
 import { api, showIn, thumbnail } from "./api.js";
-import { blockHead, button, duration, el, icon, iconButton, refill, say, words } from "./dom.js";
+import { blockHead, button, duration, el, icon, iconButton, refill, say, sentence, words } from "./dom.js";
 import { draggable } from "./intake.js";
 import { on, server } from "./state.js";
 import { show, shown } from "./stage.js";
@@ -35,7 +35,7 @@ function jobTitle(job) {
 }
 
 function jobState(job) {
-  if (job.state === "failed") return [job.error?.message, job.error?.hint].filter(Boolean).join(": ") || "failed";
+  if (job.state === "failed") return sentence([job.error?.message, job.error?.hint].filter(Boolean).join(": ") || "failed");
   if (job.state === "queued") return "waiting";
   if (job.state === "stopping") return "stopping";
   const step = server.steps.get(job.id) ?? job.progress;
@@ -70,6 +70,7 @@ function makeRow(job) {
     update(now, first) {
       title.textContent = title.title = jobTitle(now);
       state.textContent = state.title = jobState(now);
+      node.classList.toggle("failed", now.state === "failed");
       again.hidden = now.state !== "failed";
       up.hidden = now.state !== "queued" || first;
       end.title = now.state === "failed" ? "Dismiss" : now.state === "queued" ? "Remove from the queue" : "Cancel, and keep nothing";

@@ -2,7 +2,7 @@
 
 import { cellPicture, jobPreview, showIn, thumbnail, view } from "./api.js";
 import { formatOf, isPreview, ofClip, planWords, play, previewStrip, renderFrame } from "./clip.js";
-import { button, duration, el, icon, say, words } from "./dom.js";
+import { button, duration, el, icon, say, sentence, words } from "./dom.js";
 import { pickFiles } from "./intake.js";
 import { change, draft, emit, memory, missing, on, server, setStyles } from "./state.js";
 import { liveIsLost, liveJob } from "./live.js";
@@ -257,8 +257,6 @@ function startStatus() {
   node.append(parts.bar, el("div", { class: "status-row" }, parts.said, actions.node), parts.live);
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
 function lookOf(request) {
   if (!request) return "";
   const kind = request.kind.replace("video-", "");
@@ -280,7 +278,7 @@ function report() {
   if (!job) {
     if (server.problem && shown.type === "live") return [server.problem, "Change the settings to try again.", true];
     const lacks = missing();
-    if (lacks === "photo") return ["Add a photo to begin", "Drop it, paste it, or choose a sample."];
+    if (lacks === "photo") return ["Add a photo to begin", "Or begin with a sample."];
     if (lacks === "style") return ["Now choose a style image", "Drop one, or click a sample."];
     if (shown.type === "live" && liveIsLost()) return ["Ended without a picture", "Change a setting to begin again."];
     return ["Getting ready", ""];
