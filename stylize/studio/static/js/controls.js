@@ -198,7 +198,7 @@ function drawGuide() {
       el("button", { type: "button", class: "tile add", "data-drop": "guide", title: "Add a guide", "aria-label": "Add a guide", onclick: () => pickFiles("guide") }, icon("add")),
       guide && el("button", { type: "button", class: "tile", "aria-pressed": "true", title: `Remove ${guide.name}`, "aria-label": `Remove the guide ${guide.name}`, onclick: () => change({ guide: null }) },
         pictureOf(guide), el("span", { class: "tick" }, icon("close")))),
-    el("p", { class: "hint" }, "A picture whose motifs the dream takes up."),
+    el("p", { class: "hint" }, "The dream borrows motifs from this picture."),
   ];
 }
 

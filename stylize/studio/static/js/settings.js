@@ -9,6 +9,9 @@ let open = false;
 let fields = [];
 let key = null;
 
+// The value of each setting in the form, wherever it is kept.
+const getters = new Map();
+
 const FACTS = {
   "several styles": () => draft.styles.length > 1,
   guide: () => Boolean(draft.guide),
@@ -28,7 +31,7 @@ const DERIVED = {
 function holds([name, values]) {
   if (name in FACTS) return FACTS[name]();
   if (name in DERIVED) return DERIVED[name]();
-  const value = valueOf(name);
+  const value = getters.get(name)?.() ?? valueOf(name);
   return values.length ? values.includes(value) : Boolean(value);
 }
 
@@ -142,6 +145,7 @@ function startPicture() {
 
 function field(setting, place) {
   const at = access(setting, place);
+  getters.set(setting.name, at.get);
   const picture = setting.name === "init" && startPicture();
   const id = `setting-${setting.name}`;
   const { input, refresh } = control(setting, at, id);
@@ -182,6 +186,7 @@ function draw() {
   if (key === now || !server.settings) return;
   key = now;
   fields = [];
+  getters.clear();
   const search = el("input", {
     type: "search", placeholder: "Find a setting", "aria-label": "Find a setting", oninput: () => filter(search.value),
   });

@@ -113,6 +113,7 @@ function render() {
   document.getElementById("stage").classList.toggle("empty", welcome);
   parts.frame.hidden = welcome || sheet;
   actions.tools.hidden = welcome || sheet;
+  parts.view.classList.toggle("strip", preview);
   parts.view.classList.toggle("actual", actual && !welcome && !sheet);
   if (welcome) renderWelcome();
   else if (preview) renderPreview();
