@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from fractions import Fraction
+from dataclasses import dataclass, field
 from typing import Any
 
-from stylize.errors import RecipeError, UsageError
+from stylize.errors import RecipeError
 from stylize.images.read import Picture
 from stylize.products.transfer.style_crop import recorded_crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.reruns.replay import execution_of
-from stylize.runs.recipe import not_followed
 from stylize.settings.execution import Execution
-from stylize.settings.fields import from_document
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.clip import Clip, Cut
+from stylize.video.clip import Clip
 from stylize.video.painter import ClipPainter, DreamClipPainter
+from stylize.video.recipe import read_clip
 from stylize.video.run import MaskFrames, Painter, Request, Target
 
 
@@ -118,25 +116,3 @@ def _painter(
         preset=preset,
         crops=recorded_crops(recipe),
     )
-
-
-def read_clip(recipe: Mapping[str, Any]) -> tuple[Cut, VideoSettings]:
-    """What a recipe says about its clip.
-
-    Raises:
-        RecipeError: it is damaged, or this version cannot follow it.
-    """
-    place = recipe["clip"]
-    try:
-        times = (Fraction(place[name]) if name in place else None for name in _CUT)
-        known = {each.name for each in fields(VideoSettings)}
-        return Cut(*times), from_document(
-            VideoSettings, {name: value for name, value in place.items() if name in known}
-        )
-    except UsageError as error:
-        raise not_followed(recipe, error) from error
-    except (ValueError, TypeError, ArithmeticError) as error:
-        raise RecipeError("damaged recipe: no such part of a clip") from error
-
-
-_CUT = ("start", "end", "fps")
