@@ -122,6 +122,35 @@ def test_painting_imports_only_what_it_needs(
     assert [name for name in imported if name.split(".")[0] in UNNEEDED] == []
 
 
+@pytest.mark.slow
+def test_googlenet_does_not_import_the_compiler() -> None:
+    call = program("layers", "--network", "googlenet")
+    call["args"] = [sys.executable, "-c", AFTER, *call["args"][-3:]]
+    done = subprocess.run(**call, check=True, capture_output=True, text=True)
+    assert "inception_4c" in done.stdout
+    roots = {name.split(".")[0] for name in done.stderr.split()}
+    assert "torchvision" in roots and not roots & {"sympy", "triton"}
+    assert "torch._dynamo" not in done.stderr.split()
+
+
+@pytest.mark.slow
+def test_detectors_of_torchvision_work_in_the_same_program() -> None:
+    probe = """
+import torch
+from stylize.networks.graph import graph_of
+graph_of("googlenet")
+from torchvision.ops import roi_align
+from torchvision.ops.roi_align import is_compile_supported
+found = roi_align(torch.ones(1, 1, 8, 8), torch.tensor([[0, 0.0, 0, 4, 4]]), 2)
+print(float(found.sum()), is_compile_supported("cpu"))
+import torch._dynamo.utils
+print(torch._dynamo.utils.is_compile_supported("cpu"))
+"""
+    call = program()
+    call["args"] = [sys.executable, "-c", probe]
+    assert subprocess.check_output(**call, text=True).split() == ["4.0", "True", "True"]
+
+
 def test_the_package_itself_is_cheap() -> None:
     call = program()
     probe = "import sys, stylize; print('torch' in sys.modules, 'click' in sys.modules)"

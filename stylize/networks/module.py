@@ -145,9 +145,13 @@ class _DoneError(Exception):
 
 def module_of(weights: Weights) -> nn.Module:
     """Build torchvision's module with a model's weights, ready for evaluation."""
-    state = dict(weights.tensors.items())
     module = build(weights.architecture, weights.classes)
-    module.load_state_dict(state, strict=False, assign=True)
+    # The module's own dict tells some of its parts in which version their entries are named.
+    state = module.state_dict()
+    for name, each in state.items():
+        is_counter = name.endswith("num_batches_tracked")
+        state[name] = torch.zeros((), dtype=each.dtype) if is_counter else weights.tensors[name]
+    module.load_state_dict(state, assign=True)
     return module.eval().requires_grad_(False)
 
 
