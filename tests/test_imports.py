@@ -138,7 +138,11 @@ print(torch._dynamo.utils.is_compile_supported("cpu"))
 """
     call = program()
     call["args"] = [sys.executable, "-c", probe]
-    assert subprocess.check_output(**call, text=True).split() == ["False"] * 2 + ["4.0", "True", "True"]
+    assert subprocess.check_output(**call, text=True).split() == ["False"] * 2 + [
+        "4.0",
+        "True",
+        "True",
+    ]
 
 
 def test_the_package_itself_is_cheap() -> None:
