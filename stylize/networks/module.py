@@ -49,7 +49,7 @@ class ModuleNetwork(NetworkBase):
     ) -> None:
         if pooling != "max":
             raise SettingError(
-                f"--pooling {pooling} is for VGG networks, and {weights.name} is a"
+                f"--pooling {pooling} is for VGG-16 and VGG-19, and {weights.name} is a"
                 f" {weights.architecture}",
                 hint="leave it out",
             )

@@ -223,7 +223,7 @@ def test_names():
 
 
 def test_pooling_is_that_of_the_training():
-    with pytest.raises(SettingError, match="--pooling avg is for VGG networks"):
+    with pytest.raises(SettingError, match="--pooling avg is for VGG-16 and VGG-19"):
         ModuleNetwork(weights_of("googlenet"), ("conv1",), pooling="avg")
 
 
