@@ -362,7 +362,8 @@ class DreamSheet:
         architecture = find_model(settings.network).architecture
         if not (self.layers or self.channels or self.varied or is_vgg(architecture)):
             raise SettingError(
-                f"the presets are for VGG networks, and '{settings.network}' is a {architecture}",
+                "the presets are for VGG-16 and VGG-19, and"
+                f" '{settings.network}' is a {architecture}",
                 hint="name layers with --layer, or one with --channels",
             )
         for layer in (*self.layers, *([self.channels] if self.channels else [])):
