@@ -155,7 +155,11 @@ def _operation(operation: _Operation) -> dict[str, Any]:
     ]
     if isinstance(body, str):
         form = _object(("file",), file={"type": "string", "format": "binary"})
-        media = {body: {"schema": {}}, "video/*": {"schema": {}}, "multipart/form-data": {"schema": form}}
+        media = {
+            body: {"schema": {}},
+            "video/*": {"schema": {}},
+            "multipart/form-data": {"schema": form},
+        }
         found["requestBody"] = {"required": True, "content": media}
         parameters.append({"name": "X-File-Name", "in": "header", "schema": _TEXT})
     elif body is not None:
