@@ -316,6 +316,8 @@ def _stream(
     stream.height, stream.width = values.shape[:2]
     stream.pix_fmt = "yuva420p" if transparent else "yuv420p"
     context = stream.codec_context
+    # Several threads of x264 now and then give other bytes on a busy machine.
+    context.thread_count = 1
     if rate is None:
         context.time_base = _TICK_S
         # mp4 stores when frames are decoded; only in the order in which they are shown does that
