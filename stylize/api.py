@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from inspect import cleandoc, signature
+from itertools import count
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -545,36 +546,42 @@ class _ClipJob:
                 raise OutputError(f"another run is making {path}", hint="wait for its end")
             request = self._request(target)
             request.check()
-            run = ClipRun(request, stop=self.stop)
-            total = len(run.turns)
-            with _counter(progress, total, "frame", lambda done, total: done) as on_turn:
+            with ClipRun(request, self.stop) as run:
+                return self._written(run, progress)
 
-                def report(turn: Turn, result: Result) -> None:
-                    if on_turn is not None:
-                        on_turn(run.done, total)
+    def _written(self, run: ClipRun, progress: bool | Callable[[int, int], None]) -> Path:
+        with _counter(progress, None, "frame", lambda done, total: done) as on_turn:
 
-                if not run.paint(report, stop=self.stop):
-                    done = f"stopped after {run.frames_done} of {run.count} frames"
-                    raise InterruptedRunError(done, hint="the same call continues")
-            return run.finish()
+            def report(turn: Turn, result: Result) -> None:
+                if on_turn is not None:
+                    on_turn(run.done, len(run.turns))
+
+            if not run.paint(report, stop=self.stop):
+                done = f"stopped after {run.frames_done} of {run.count} frames"
+                raise InterruptedRunError(done, hint="the same call continues")
+        return run.finish()
 
     def frames(self) -> Iterator[Result]:
         """Paint the clip in a temporary folder and give its frames in order."""
         with tempfile.TemporaryDirectory(prefix="stylize-") as folder:
             target = Target(Path(folder) / "clip", FOLDER)
             with _guarded():
-                run = ClipRun(self._request(target), stop=self.stop)
-            last = {turn.index: place for place, (turn, _) in enumerate(run.turns)}
-            for index in range(run.count):
-                while run.done <= last[index]:
+                run = ClipRun(self._request(target), self.stop)
+            with run:
+                results = run.results(stop=self.stop)
+                for index in count():
+                    while not run.is_final(index):
+                        with _guarded():
+                            if next(results, None) is None:
+                                break
+                    if not run.is_final(index):
+                        break
                     with _guarded():
-                        found = run.paint_next(stop=self.stop)
-                    if found is None:
-                        done = f"stopped after {run.frames_done} of {run.count} frames"
-                        raise InterruptedRunError(done)
-                with _guarded():
-                    frame = run.result(index)
-                yield frame
+                        frame = run.result(index)
+                    yield frame
+                if run.done < len(run.turns):
+                    done = f"stopped after {run.frames_done} of {run.count} frames"
+                    raise InterruptedRunError(done)
 
     def _request(self, target: Target) -> Request:
         clip = open_clip(os.fspath(self.clip), target.path)

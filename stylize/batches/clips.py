@@ -116,12 +116,12 @@ class ClipPainting:
         with ExitStack() as held:
             if not held.enter_context(reserved(Path(os.path.realpath(folder_for(path))))):
                 raise OutputError(f"another run is making {path}")
-            run = self._run = ClipRun(self._request, stop=stop)
+            run = self._run = held.enter_context(ClipRun(self._request, stop))
             self.notes += tuple(run.painter.notes)
 
             def report(step: Step) -> None:
                 if on_step is not None:
-                    on_step(_within(step, run.done, len(run.turns)))
+                    on_step(_within(step, run.painted, len(run.turns)))
 
             self.interrupted = not run.paint(None, report, stop)
             if not self.interrupted:

@@ -497,17 +497,16 @@ def paint_clip(job: Request, reporting: Reporting) -> int:
         f"another run is making {job.target.path}",
         hint="wait for its end, or name another output with -o",
     )
-    messages, count = reporting.messages, len(job.outline.times) - 1
     action = "stopping; the same command continues"
-    with stop_on_interrupt(quiet=messages.quiet, action=action) as stop:
-        with Meter(messages, count) as meter:
-            try:
-                run = ClipRun(job, lambda done: meter.advance(done, "reading the clip"), stop)
-            except InterruptedRunError as error:
-                if reporting.speaks:
-                    say(f"stylize: {error}")
-                return stop.exit_code
-        return paint(run, reporting, stop)
+    with stop_on_interrupt(quiet=reporting.messages.quiet, action=action) as stop:
+        try:
+            run = ClipRun(job, stop)
+        except InterruptedRunError as error:
+            if reporting.speaks:
+                say(f"stylize: {error}")
+            return stop.exit_code
+        with run:
+            return paint(run, reporting, stop)
 
 
 def prepare(clip: Clip, request: VideoRequest) -> Request:
@@ -631,7 +630,7 @@ def say_plan(job: Request, reporting: Reporting) -> int:
     from stylize.video.run import seconds_of
     from stylize.video.turns import turns_of
 
-    count, needed = len(job.outline.times) - 1, job.bytes_needed()
+    count, needed = job.count, job.bytes_needed()
     painter = still_painter(job, frames_at(job, [0])[0])
     shot = range(count)
     costs = seconds_of(painter, [(turn, shot) for turn in turns_of(shot, job.video)])
@@ -674,8 +673,6 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
         device = run.painter.device
         threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
         say(f"device {device.name}, {device.precision}, {threads}")
-        shots = len({shot.start for _, shot in run.turns})
-        say(f"{shots} shot{'s' if shots > 1 else ''}")
     costs, needed = run.costs(), run.request.bytes_needed()
     left = None if costs is None else sum(costs[run.done :])
     if reporting.messages.as_json:
@@ -686,9 +683,12 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
         say(f"continuing after {run.frames_done} of {run.count} frames{rest}")
     elif reporting.speaks:
         say(describe(run.count, run.painter.size, left, needed))
-    if not paint_frames(run, reporting, costs, stop):
+    if not paint_frames(run, reporting, stop):
         report_stopped(run, reporting)
         return stop.exit_code
+    if reporting.messages.verbose:
+        shots = len(run.reading.shots)
+        say(f"{shots} shot{'s' if shots > 1 else ''}")
     with Meter(reporting.messages, None) as meter:
         meter.advance(0, "writing the clip")
         saved = run.finish(reporting.compare)
@@ -696,25 +696,26 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
     return 0
 
 
-def paint_frames(
-    run: ClipRun, reporting: Reporting, costs: Sequence[float] | None, stop: Stop
-) -> bool:
+def paint_frames(run: ClipRun, reporting: Reporting, stop: Stop) -> bool:
     """Paint with a bar or JSON lines; whether all frames are there."""
     messages, doing = reporting.messages, DOING[run.request.settings.TECHNIQUE]
-    # Something for every turn, so that the last one counts, too.
-    work = [each + 0.01 for each in costs or [1.0] * len(run.turns)]
-    total = sum(work)
-    with Meter(messages, total, estimate_s=total if costs else None) as meter:
-        meter.skip(sum(work[: run.done]))
+    work = WorkList(run)
+    total = sum(work.amounts())
+    estimate = None if run.costs() is None else total
+    with Meter(messages, total, estimate_s=estimate) as meter:
+        meter.skip(sum(work.amounts()[: run.painted]))
 
         def show(extra: float) -> None:
-            index = run.turns[min(run.done, len(run.turns) - 1)][0].index
+            amounts = work.amounts()
+            index = run.turns[min(run.painted, len(run.turns) - 1)][0].index
             place = f"frame {index + 1} of {run.count}"
-            meter.advance(sum(work[: run.done]) + extra, f"{doing}, {place}", place, unit=0)
+            meter.total = sum(amounts)
+            done = sum(amounts[: run.painted]) + extra
+            meter.advance(done, f"{doing}, {place}", place, unit=0)
 
         def on_step(step: Step) -> None:
             share = (step.scale - 1 + step.step / step.steps) / step.scales
-            show(share * work[run.done])
+            show(share * work.amounts()[run.painted])
 
         def on_turn(turn: Turn, result: Result) -> None:
             show(0.0)
@@ -728,6 +729,24 @@ def paint_frames(
                 )
 
         return run.paint(on_turn, on_step, stop)
+
+
+class WorkList:
+    """How much work each turn of a clip is, in s where that is known."""
+
+    def __init__(self, run: ClipRun) -> None:
+        self._run = run
+        self._turns: Sequence[object] = ()
+        self._amounts: list[float] = []
+
+    def amounts(self) -> list[float]:
+        """The work of all turns, estimated anew when a cut was found."""
+        turns = self._run.turns
+        if turns is not self._turns:
+            costs = self._run.costs() or [1.0] * len(turns)
+            # Something for every turn, so that the last one counts, too.
+            self._turns, self._amounts = turns, [each + 0.01 for each in costs]
+        return self._amounts
 
 
 def report_stopped(run: ClipRun, reporting: Reporting) -> None:

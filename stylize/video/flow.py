@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -110,16 +111,21 @@ def _grey(frame: Tensor) -> NDArray[np.uint8]:
     return np.ascontiguousarray(levels.numpy())
 
 
+# The number of OpenCV's threads is a setting of the whole process.
+_thread_count = Lock()
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Let OpenCV use one thread: its result depends on how the picture is divided among threads."""
     cv2 = opencv()
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    with _thread_count:
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)
 
 
 def _flow(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> Tensor:

@@ -107,6 +107,21 @@ def neighbours(turn: Turn, shot: range, video: VideoSettings) -> tuple[int, int]
     return before, after
 
 
+def is_settled(turn: Turn, shot: range, video: VideoSettings, decided: int) -> bool:
+    """Whether a turn is the same wherever its shot will turn out to end.
+
+    Args:
+        turn: one of the shot.
+        shot: numbers of its frames; its end is a guess.
+        video: decides which frames are painted.
+        decided: number of frames of the clip that are there and in shots that are known.
+    """
+    if turn.number > 1:
+        return False
+    last = neighbours(turn, shot, video)[1] if turn.carried else turn.index
+    return last < decided and (last - shot.start) % video.every == 0
+
+
 def following_scales(
     settings: TransferSettings | DreamSettings, video: VideoSettings, scales: Sequence[Scale]
 ) -> list[Scale]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +18,10 @@ from PIL import Image
 
 from stylize.errors import OutputError, StylizeError
 from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
+from stylize.images.convert import to_picture
 from stylize.images.names import neighbour
 from stylize.images.read import Picture, read_picture
+from stylize.images.samples import Samples
 from stylize.images.write import write_picture
 from stylize.runs.recipe import load_recipe, to_text
 from stylize.runs.result import Result
@@ -40,33 +41,31 @@ class Record:
 
     Attributes:
         essence: everything that decides the frames; another one is another clip.
-        times: when each frame is shown, in s from 0 on, and the end of the last one.
-        shots: first frame of each shot, and the number of all frames.
-        names: of the files of the frames; none for a file with all frames.
+        expected: the number of frames, as far as the clip says.
         memory: how a frame is held in memory, which decides about rounding.
         size: ``(height, width)`` of the result.
+        times: when each frame is shown, in s from 0 on, and the end of the last one; empty until
+            the clip has been read.
+        shots: first frame of each shot, and the number of all frames; likewise.
+        names: of the files of the painted frames; likewise.
         complete: whether all frames are painted.
         command: the folder and the words of the command that began it.
     """
 
     essence: Mapping[str, Any]
-    times: Sequence[Fraction]
-    shots: Sequence[int]
-    names: Sequence[str]
+    expected: int
     memory: Mapping[str, Any]
     size: tuple[int, int]
+    times: Sequence[Fraction] = ()
+    shots: Sequence[int] = ()
+    names: Sequence[str] = ()
     complete: bool = False
     command: Sequence[str] = ()
 
     @property
     def count(self) -> int:
         """The number of frames."""
-        return len(self.times) - 1
-
-    @property
-    def ranges(self) -> list[range]:
-        """The frames of each shot."""
-        return [range(*each) for each in zip(self.shots, self.shots[1:], strict=False)]
+        return len(self.times) - 1 if self.times else self.expected
 
     def document(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -193,22 +192,26 @@ class Work:
             raise
         return Result(result.pixels, result.alpha, recipe, False, result.notes)
 
-    def done(self, turns: Sequence[Turn]) -> int:
-        """The number of turns that are done; what comes after a damaged frame is removed.
+    def is_done(self, turn: Turn) -> bool:
+        """Whether the result of a turn is there and undamaged."""
+        return _is_whole(self.result_path(turn))
 
-        Args:
-            turns: all turns of the clip, in order.
-        """
-        count = next(
-            (place for place, turn in enumerate(turns) if not _is_whole(self.result_path(turn))),
-            len(turns),
-        )
-        for turn in turns[count:]:
-            with suppress(FileNotFoundError):
-                self.result_path(turn).unlink()
+    def forget_all_but(self, turns: Sequence[Turn]) -> None:
+        """Remove the results of other turns, and what killed runs left."""
+        wanted = {self.result_path(turn) for turn in turns}
         for number in (1, 2):
-            remove_leftovers(self.folder / _PASSES.format(number))
-        return count
+            folder = self.folder / _PASSES.format(number)
+            remove_leftovers(folder)
+            for path in {*folder.glob("*.png")} - wanted:
+                path.unlink()
+
+    @staticmethod
+    def as_read(result: Result) -> Picture | None:
+        """A result as it will be read back once it is written; None for a transparent one."""
+        if result.alpha is not None:
+            return None
+        samples = Samples(result.pixels, None, depth=8, over_white=False)
+        return to_picture(samples.rows(slice(None)))
 
     def gather(self, names: Sequence[str], folder: Path) -> None:
         """Move the newest result of every frame to a folder, which may not exist yet.

@@ -84,7 +84,7 @@ def stop_at_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     paint = ClipRun.paint
 
     def painted(self, on_turn=None, on_step=None, stop=None):
-        return paint(self, on_turn, on_step, lambda: self.done == 1)
+        return paint(self, on_turn, on_step, lambda: self.painted == 1)
 
     monkeypatch.setattr(ClipRun, "paint", painted)
 
