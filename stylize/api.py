@@ -91,17 +91,10 @@ from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 from stylize.video.clip import Cut, FrameFiles, open_clip
 from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.run import (
-    FOLDER,
-    ClipRun,
-    MaskFrames,
-    Painter,
-    Request,
-    Target,
-    format_for,
-)
+from stylize.video.record import folder_for
+from stylize.video.request import FOLDER, MaskFrames, Painter, Request, Target, format_for
+from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
-from stylize.video.work import folder_for
 
 PictureLike = PictureSource | Result | Finding
 Region = tuple[PictureLike, PictureLike | None] | tuple[PictureLike, PictureLike | None, str]

@@ -17,8 +17,9 @@ from stylize.images.find import Kind
 from stylize.images.open import printable
 from stylize.optimize.loop import Step
 from stylize.video.clip import Clip, Cut, cut_times, is_clip, open_clip
-from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
-from stylize.video.work import folder_for
+from stylize.video.record import folder_for
+from stylize.video.request import MaskFrames, Painter, Request, Target
+from stylize.video.run import ClipRun
 
 SUFFIXES = frozenset(
     (".apng", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".qt", ".webm", ".webp")

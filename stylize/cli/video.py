@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,9 @@ if TYPE_CHECKING:
     from stylize.optimize.loop import Step
     from stylize.runs.result import Result
     from stylize.video.clip import Clip, Cut
-    from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
+    from stylize.video.record import Record
+    from stylize.video.request import MaskFrames, Painter, Request, Target
+    from stylize.video.run import ClipRun
     from stylize.video.turns import Turn
 
 _QUALITY = 90
@@ -413,7 +416,7 @@ def choose_target(
         values: of the placeholders in ``-o``.
     """
     from stylize.images.destinations import make_folder
-    from stylize.video.run import FOLDER, Target, format_for
+    from stylize.video.request import FOLDER, Target, format_for
 
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
@@ -440,7 +443,7 @@ def choose_file(
 ) -> Path:
     """The file to write: as requested, or with a name made from that of the clip."""
     from stylize.images.destinations import resolve_output
-    from stylize.video.run import format_for
+    from stylize.video.request import format_for
 
     suffix = content.suffix.lower()
     if suffix not in (".webm", ".gif", ".webp", ".apng"):
@@ -489,8 +492,8 @@ def announce(job: Request) -> None:
 
 def paint_clip(job: Request, reporting: Reporting) -> int:
     """Paint a clip, or what is missing of it; the exit code."""
+    from stylize.video.record import folder_for
     from stylize.video.run import ClipRun
-    from stylize.video.work import folder_for
 
     hold(
         folder_for(job.target.path),
@@ -512,7 +515,7 @@ def paint_clip(job: Request, reporting: Reporting) -> int:
 def prepare(clip: Clip, request: VideoRequest) -> Request:
     """Open the pictures; the painter comes later."""
     from stylize.video.clip import is_clip, open_clip
-    from stylize.video.run import Request
+    from stylize.video.request import Request
 
     look, messages = request.look, request.reporting.messages
     moving = {
@@ -822,27 +825,54 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
     Raises:
         CheckpointError: there is none to continue.
     """
-    from stylize.video.work import read_record
+    from stylize.video.record import is_work_folder, read_record
 
     try:
         record = read_record(folder)
     except OutputError:  # it holds other files
         record = None
+    if record is None and is_work_folder(folder):
+        raise CheckpointError(
+            f"{folder} was stopped before the first frame", hint="run the first command again"
+        )
     if record is None:
         raise CheckpointError(
             f"{folder} is not the folder of an unfinished clip",
             hint="name a checkpoint, or a folder such as clip.mp4.frames",
         )
-    place, *words = record.command or ("",)
-    if words[:1] not in (["video"], ["replay"]) or not os.path.isdir(place):
-        raise CheckpointError(
-            f"{folder} does not say which command made it", hint="repeat that command"
-        )
+    place, words = command_of(folder, record)
     words += [*(["-q"] if quiet else []), *(["--json"] if as_json else [])]
     with contextlib.chdir(place):
         root = click.get_current_context().find_root().command
         code = root.main(words, "stylize", standalone_mode=False, obj=words)
     return int(code or 0)
+
+
+def command_of(folder: Path, record: Record) -> tuple[str, list[str]]:
+    """Where an unfinished clip was begun, and the words of its command.
+
+    Raises:
+        CheckpointError: they are not known, or lead to another folder.
+    """
+    from stylize.video.record import folder_for
+
+    place, *words = record.command or ("",)
+    if words[:1] not in (["video"], ["replay"]):
+        raise CheckpointError(
+            f"{folder} does not say which command made it", hint="repeat that command"
+        )
+    if not os.path.isdir(place):
+        raise CheckpointError(
+            f"{place}, where the clip was begun, is gone",
+            hint=f"repeat the command: {shlex.join(['stylize', *words])}",
+        )
+    expected = folder_for(Path(record.target))
+    if os.path.realpath(folder) != os.path.realpath(expected):
+        raise CheckpointError(
+            f"{folder} has another name than its clip gives it",
+            hint=f"rename it first: {shlex.join(['mv', str(folder), str(expected)])}",
+        )
+    return place, words
 
 
 def replay_clip(request: ReplayRequest) -> int:

@@ -19,7 +19,7 @@ from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 from stylize.video.clip import Clip, Cut
 from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.run import MaskFrames, Painter, Request, Target
+from stylize.video.request import MaskFrames, Painter, Request, Target
 
 
 @dataclass

@@ -14,7 +14,7 @@ from stylize.images.read import Picture
 from stylize.images.write import write_picture
 from stylize.runs.recipe import to_text
 from stylize.video.clip import Clip, Frame, cut_frames
-from stylize.video.run import Painter, Request
+from stylize.video.request import Painter, Request
 from stylize.video.turns import Turn
 
 

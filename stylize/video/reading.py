@@ -13,8 +13,9 @@ from PIL import Image
 
 from stylize.errors import PictureError
 from stylize.video.clip import Clip, Cut, Frame, cut_frames
+from stylize.video.record import Record
 from stylize.video.shots import ShotFinder, small
-from stylize.video.work import Record, Work
+from stylize.video.work import Work
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,15 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert "--overwrite" in refused
     other = write_clip(tmp_path / "other.mp4", 2)
     assert "clip" in complaint(run("video", "transfer", other, style, "-o", target, *QUICK), 1)
-    photos = target.with_name("out.gif.frames") / "photos"
+    frames = target.with_name("out.gif.frames")
+    shown = done(run("info", frames)).stdout
+    assert "1 of 3 frames are painted" in shown
+    assert f"stylize resume {frames}" in shown
+    state = json.loads(done(run("info", frames, "--json")).stdout)["unfinished"]
+    assert (state["frames_done"], state["frames"]) == (1, 3)
+    renamed = frames.rename(tmp_path / "old")
+    assert f"mv {renamed} {frames}" in complaint(run("resume", renamed), 1)
+    photos = renamed.rename(frames) / "photos"
     (photos / "000001.png").write_bytes(b"")  # as after a power cut
     (photos / "000003.png").unlink()
     assert "continuing after 1 of 3" in done(run("resume", f"{target}.frames")).stderr
@@ -98,6 +106,8 @@ def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
     [made] = [each for each in tmp_path.iterdir() if each.is_dir() and each != folder]
     assert sorted(os.listdir(made)) == ["s10.png", "s11.png", "s9.png"]
     assert load_recipe(made / "s10.png")["clip"]["frame"] == 2
+    assert "frame 1 of 3 frames" in done(run("info", made)).stdout
+    assert "no painted frames" in complaint(run("info", folder), 1)
     again = complaint(run("video", "transfer", folder, style, *QUICK, "-o", made), 1)
     assert "already exists" in again
     target = tmp_path / "new"

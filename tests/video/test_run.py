@@ -20,7 +20,8 @@ from stylize.settings.execution import Execution
 from stylize.settings.video import VideoSettings
 from stylize.video.clip import Clip, Cut, Frame, Outline
 from stylize.video.painter import DreamClipPainter
-from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
+from stylize.video.request import MaskFrames, Painter, Request, Target
+from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
 from stylize.video.work import Work
 from tests.video.clips import SIZE, scene
