@@ -111,6 +111,13 @@ class RateType(click.ParamType[Fraction]):
         return rate
 
 
+# What is written about the part of a clip, as its options read it.
+CUT_TYPES: dict[str, click.ParamType[Fraction]] = {
+    "start": TimeType(),
+    "end": TimeType(),
+    "fps": RateType(),
+}
+
 encoding_options = [
     option(
         "--codec",
@@ -905,6 +912,8 @@ def replay_clip(request: ReplayRequest) -> int:
         else:
             inputs.pictures.append((each.role, open_picture(str(path), messages)))
     job = clip_request(request.recipe, request.settings, request.overrides, inputs, target)
+    said = {name: value for name, value in request.of_clip.items() if name not in CUT_TYPES}
+    note_idle(job.video, said, "--set ")
     context = click.get_current_context()
     job = dataclasses.replace(job, command=(os.getcwd(), *context.find_root().obj))
     announce(job)

@@ -86,6 +86,31 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert target.read_bytes() == whole.read_bytes()
 
 
+def test_a_clip_is_made_again_with_a_change(run, network, tmp_path, style):
+    clip = write_clip(tmp_path / "clip.mp4", 4)
+    target = tmp_path / "out.apng"
+    done(run("video", "transfer", clip, style, "-o", target, *QUICK))
+    again = done(run("replay", target, "--set", "coherence=0.5", "--set", "end=0.1"))
+    made = tmp_path / "out-coherence-0.5-end-0.1.apng"
+    assert f"saved {made}" in again.stderr
+    assert load_recipe(made)["clip"] == {
+        "frames": 3, "end": "1/10", "coherence": 0.5, "every": 1, "passes": 1
+    }  # fmt: skip
+    whole = tmp_path / "whole.apng"
+    more = ("--coherence", 0.5, "--end", 0.1)
+    done(run("video", "transfer", clip, style, "-o", whole, *QUICK, *more))
+    assert made.read_bytes() == whole.read_bytes()
+    for wrong, code, text in [
+        ("coherence=2", 2, "--coherence: 2 is too large"),
+        ("every=0", 2, "--every: 0 is too small"),
+        ("end=soon", 2, "no time"),
+        ("fps=0", 2, "no frame rate"),
+        ("start=3", 1, "no frames in this interval"),
+        ("coherense=1", 2, "did you mean coherence"),
+    ]:
+        assert text in complaint(run("replay", target, "--set", wrong), code)
+
+
 def stop_at_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     from stylize.video.run import ClipRun
 
