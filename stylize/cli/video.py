@@ -884,9 +884,10 @@ def command_of(folder: Path, record: Record) -> tuple[str, list[str]]:
 
 def replay_clip(request: ReplayRequest) -> int:
     """Make a clip again from its recipe, or with a change; the exit code."""
-    from stylize.reruns.clips import ClipInputs, clip_request
+    from stylize.reruns.clips import clip_request
     from stylize.runs.inputs import remember
     from stylize.video.clip import is_clip, open_clip
+    from stylize.video.inputs import ClipInputs
 
     require_libraries()
     output, messages = request.output, request.messages
@@ -904,14 +905,17 @@ def replay_clip(request: ReplayRequest) -> int:
         placeholders(request.settings),
     )
     load_torch()
-    inputs = ClipInputs()
+    clip, inputs = None, ClipInputs()
     for each, path in zip(request.wanted, request.paths, strict=True):
-        if each.role == "content" or is_clip(str(path)):
-            inputs.clips[each.role] = open_clip(str(path), target.path)
-            remember(path, each.sha256)
+        if each.role == "content":
+            clip = open_clip(str(path), target.path)
+        elif is_clip(str(path)):
+            inputs.masks[each.role] = open_clip(str(path), target.path)
         else:
             inputs.pictures.append((each.role, open_picture(str(path), messages)))
-    job = clip_request(request.recipe, request.settings, request.overrides, inputs, target)
+            continue
+        remember(path, each.sha256)
+    job = clip_request(request.recipe, request.settings, request.overrides, clip, inputs, target)
     said = {name: value for name, value in request.of_clip.items() if name not in CUT_TYPES}
     note_idle(job.video, said, "--set ")
     context = click.get_current_context()

@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
+from stylize import video
 from stylize.images.read import Picture, read_picture
+from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -24,7 +26,8 @@ from stylize.video.request import MaskFrames, Painter, Request, Target
 from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
 from stylize.video.work import Work
-from tests.video.clips import SIZE, scene
+from tests.conftest import save, strokes
+from tests.video.clips import SIZE, read_frames, scene, write_clip
 
 MUSING = DreamSettings(size="96", octaves=1, steps=1, layers="conv2_2")
 COUNT = 8
@@ -103,3 +106,34 @@ def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
     assert torch.equal(taken.pixels, read_picture(work.result_path(Turn(0))).pixels)
     levels = np.asarray(Image.open(work.result_path(Turn(0))).convert("RGB"))
     assert np.array_equal((taken.pixels[0].permute(1, 2, 0) * 255).round().numpy(), levels)
+
+
+@pytest.mark.usefixtures("network")
+def test_in_python_a_mask_may_be_a_clip(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    style = save(strokes(), tmp_path / "style.png")
+    little, most = np.zeros((2, 64, 96, 3), np.uint8)
+    little[:8] = most[:-8] = 255
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for index, levels in enumerate((little, most)):
+        Image.fromarray(levels).save(masks / f"{index}.png")
+    brief = {"size": 96, "min_size": 96, "steps": 2, "feather": 0, "precision": "fp32"}
+    photos = [frame.astype(float) for frame in read_frames(clip)]
+
+    def changes(frames: Iterator[Result]) -> list[float]:
+        painted = [frame.pixels[0].permute(1, 2, 0).numpy() * 255 for frame in frames]
+        pairs = zip(painted, photos, strict=True)
+        return [float(np.abs(one[12:52] - other[12:52]).mean()) for one, other in pairs]
+
+    first, second = changes(video.transfer(clip, style, mask=masks, **brief))
+    assert first < 1.5 < second
+    target = tmp_path / "out"
+    assert video.transfer(clip, style, target, keep=masks, coherence=0, **brief) == target
+    names = [target / "000001.png", target / "000002.png"]
+    levels = [np.asarray(Image.open(name).convert("RGB"), float) for name in names]
+    first, second = (np.abs(a - b)[12:52].mean() for a, b in zip(levels, photos, strict=True))
+    assert second < 1.5 < first
+    recipe = load_recipe(names[0])
+    roles = {each["role"]: each["name"] for each in recipe["inputs"]}
+    assert roles == {"content": "clip.mp4", "style": "style.png", "region 1": "masks"}
