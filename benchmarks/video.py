@@ -251,6 +251,7 @@ def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Pa
 @click.option("--frames", default=12)
 @click.option("--size", default=256)
 @click.option("--video", multiple=True, help="NAME=VALUE of a video setting.")
+@click.option("--steps", type=int, help="Steps of a still; by default as many as usual.")
 @click.option("--baseline/--no-baseline", default=True, help="Also paint frames one by one.")
 def main(  # noqa: PLR0913, PLR0917 (an option each)
     out: Path,
@@ -262,6 +263,7 @@ def main(  # noqa: PLR0913, PLR0917 (an option each)
     frames: int,
     size: int,
     video: Sequence[str],
+    steps: int | None,
     baseline: bool,
 ) -> None:
     """Compare frames painted one by one with coherent ones."""
@@ -281,12 +283,13 @@ def main(  # noqa: PLR0913, PLR0917 (an option each)
     values = {key: kinds.get(key, float)(value) for key, value in chosen.items()}
     session = Session()
 
+    few = {} if steps is None else {"steps": steps}
+
     def painter(settings: VideoSettings) -> ClipPainter | DreamClipPainter:
         if style is None:
-            return DreamClipPainter(photos[0], DreamSettings(), settings, session=session)
-        return ClipPainter(
-            photos[0], [read_picture(style)], TransferSettings(), settings, session=session
-        )
+            return DreamClipPainter(photos[0], DreamSettings(**few), settings, session=session)
+        look = TransferSettings(**few)
+        return ClipPainter(photos[0], [read_picture(style)], look, settings, session=session)
 
     clips: dict[str, Sequence[Picture]] = {"input": photos}
     settings = {"coherent": from_document(VideoSettings, values)}

@@ -11,6 +11,7 @@ from threading import RLock
 import torch
 from torch import Tensor
 
+from stylize.errors import EmptyMaskError
 from stylize.images.periodic import periodic_part
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
@@ -25,7 +26,7 @@ from stylize.products.transfer.clip_frame import ClipFrame, Continuation
 from stylize.products.transfer.style_crop import Crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.result import Result
+from stylize.runs.result import Result, alpha_of
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -58,7 +59,7 @@ class _Painter(ABC):
     Args:
         still: a frame painted by itself.
         video: how frames follow from each other.
-        masked: whether each frame may have a mask of its own.
+        moving_masks: whether each frame may have masks of its own.
 
     Attributes:
         size: ``(height, width)`` of the result.
@@ -66,7 +67,7 @@ class _Painter(ABC):
         memory_plan: how a frame is held in memory; the same for all.
     """
 
-    def __init__(self, still: Transfer | Dream, video: VideoSettings, masked: bool) -> None:
+    def __init__(self, still: Transfer | Dream, video: VideoSettings, moving_masks: bool) -> None:
         opencv()
         self.video = video
         self.size: tuple[int, int] = still.size
@@ -76,7 +77,8 @@ class _Painter(ABC):
         self.scales: list[Scale] = still.scales
         self.memory_plan: MemoryPlan = still.memory_plan
         self._still = still
-        self._masked = masked or still.painted_area is not None
+        self._moving_masks = moving_masks
+        self._masked = moving_masks or still.painted_area is not None
         self._known: OrderedDict[tuple[str, int], Tensor | None] = OrderedDict()
         self._lock = RLock()  # guards what is known
         self._follower = ThreadPoolExecutor(1, "flow")
@@ -128,6 +130,22 @@ class _Painter(ABC):
             InterruptedRunError: stopped before the first step was done.
             StylizeError: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
         """
+        try:
+            return self._painted(turn, shot, photo, result, on_step, stop)
+        except EmptyMaskError:
+            if not self._moving_masks:
+                raise
+            return self._untouched(turn.index, photo)
+
+    def _painted(
+        self,
+        turn: Turn,
+        shot: range,
+        photo: Frames,
+        result: Frames,
+        on_step: OnStep | None,
+        stop: Stop | None,
+    ) -> Result:
         if turn.carried:
             job = self._job(turn.index, photo(turn.index))
             return job.carried(self._between(turn, shot, photo, result))
@@ -139,6 +157,12 @@ class _Painter(ABC):
             self._kept(("area", turn.index), lambda: job.painted_area)
         job.memory_plan = self.memory_plan
         return job.run(on_step, stop)
+
+    def _untouched(self, index: int, photo: Frames) -> Result:
+        """A frame whose mask leaves nothing to paint."""
+        recipe = self._still.carried(torch.zeros(1, 3, *self.size)).recipe
+        alpha = alpha_of(photo(index), self.size)
+        return Result(self._photo(index, photo).clone(), alpha, recipe, interrupted=False)
 
     @abstractmethod
     def _job(self, index: int, photo: Picture) -> Transfer | Dream:
@@ -162,7 +186,14 @@ class _Painter(ABC):
         """How much of the paint shows in a frame, ``(1, 1, *size)``; None for all."""
         if not self._masked:
             return None
-        return self._kept(("area", index), lambda: self._job(index, photo(index)).painted_area)
+
+        def area() -> Tensor | None:
+            try:
+                return self._job(index, photo(index)).painted_area
+            except EmptyMaskError:
+                return torch.zeros(1, 1, *self.size)
+
+        return self._kept(("area", index), area)
 
     def _moved(
         self, index: int, other: int, photo: Frames, result: Frames
@@ -284,16 +315,28 @@ class ClipPainter(_Painter):
         self._execution, self._preset = execution, preset
         self._start, self._masks, self._crops = start, masks, crops
         self._session = session or Session()
-        super().__init__(self._job(0, reference), video, callable(masks))
+        try:
+            still = self._job(0, reference)
+        except EmptyMaskError:
+            if not callable(masks):
+                raise
+            still = self._with_masks(None, reference)
+        super().__init__(still, video, callable(masks))
 
     def _job(self, index: int, photo: Picture, taken: Continuation | None = None) -> Transfer:
+        masks = self._masks(index) if callable(self._masks) else self._masks
+        return self._with_masks(masks, photo, taken)
+
+    def _with_masks(
+        self, masks: Masks | None, photo: Picture, taken: Continuation | None = None
+    ) -> Transfer:
         return Transfer(
             photo,
             self._styles,
             self.settings,
             self._execution,
             start=self._start,
-            parts=self._masks(index) if callable(self._masks) else self._masks,
+            parts=masks,
             preset=self._preset,
             crops=self._crops,
             session=self._session,
@@ -395,15 +438,27 @@ class DreamClipPainter(_Painter):
         self._reference, self._guide, self._mask = reference, guide, mask
         self._execution, self._preset = execution, preset
         self._session = session or Session()
-        super().__init__(self._job(0, reference), video, callable(mask))
+        try:
+            still = self._job(0, reference)
+        except EmptyMaskError:
+            if not callable(mask):
+                raise
+            still = self._with_mask(None, reference)
+        super().__init__(still, video, callable(mask))
 
     def _job(self, index: int, photo: Picture, start: DreamStart | None = None) -> Dream:
+        mask = self._mask(index) if callable(self._mask) else self._mask
+        return self._with_mask(mask, photo, start)
+
+    def _with_mask(
+        self, mask: Picture | None, photo: Picture, start: DreamStart | None = None
+    ) -> Dream:
         return Dream(
             photo,
             self.settings,
             self._execution,
             guide=self._guide,
-            mask=self._mask(index) if callable(self._mask) else self._mask,
+            mask=mask,
             preset=self._preset,
             start=start,
             session=self._session,

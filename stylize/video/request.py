@@ -81,6 +81,9 @@ class Target:
                 raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
             if not holds_only_painted(path):
                 raise OutputError(f"{path} holds other files", hint="choose another folder")
+        else:
+            check_writable(path)
+            return
         check_writable(path.absolute().parent / "picture.png")
 
     def check(self, clip: Outline, size: tuple[int, int]) -> list[str]:

@@ -110,13 +110,13 @@ def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("network")
 def test_in_python_a_mask_may_be_a_clip(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "clip.mp4", 2)
+    clip = write_clip(tmp_path / "clip.mp4", 4)
     style = save(strokes(), tmp_path / "style.png")
-    little, most = np.zeros((2, 64, 96, 3), np.uint8)
+    nothing, little, most = np.zeros((3, 64, 96, 3), np.uint8)
     little[:8] = most[:-8] = 255
     masks = tmp_path / "masks"
     masks.mkdir()
-    for index, levels in enumerate((little, most)):
+    for index, levels in enumerate((nothing, most, little, nothing)):
         Image.fromarray(levels).save(masks / f"{index}.png")
     brief = {"size": 96, "min_size": 96, "steps": 2, "feather": 0, "precision": "fp32"}
     photos = [frame.astype(float) for frame in read_frames(clip)]
@@ -126,13 +126,14 @@ def test_in_python_a_mask_may_be_a_clip(tmp_path: Path) -> None:
         pairs = zip(painted, photos, strict=True)
         return [float(np.abs(one[12:52] - other[12:52]).mean()) for one, other in pairs]
 
-    first, second = changes(video.transfer(clip, style, mask=masks, **brief))
-    assert first < 1.5 < second
+    found = changes(video.transfer(clip, style, mask=masks, **brief))
+    assert max(found[0], found[2], found[3]) < 1.5 < found[1]
     target = tmp_path / "out"
-    assert video.transfer(clip, style, target, keep=masks, coherence=0, **brief) == target
+    more = {"keep": masks, "coherence": 0, "end": 0.08}
+    assert video.transfer(clip, style, target, **more, **brief) == target
     names = [target / "000001.png", target / "000002.png"]
     levels = [np.asarray(Image.open(name).convert("RGB"), float) for name in names]
-    first, second = (np.abs(a - b)[12:52].mean() for a, b in zip(levels, photos, strict=True))
+    first, second = (np.abs(a - b)[12:52].mean() for a, b in zip(levels, photos, strict=False))
     assert second < 1.5 < first
     recipe = load_recipe(names[0])
     roles = {each["role"]: each["name"] for each in recipe["inputs"]}
