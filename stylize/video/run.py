@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from stylize.errors import InterruptedRunError, OutputError
+from stylize.errors import InterruptedRunError, OutputError, PictureError
 from stylize.images import mp4
 from stylize.images.atomic import refusals_named
 from stylize.images.film import write_clip
@@ -130,8 +130,12 @@ class ClipRun:
         with self._news:
             self._closed = True
             self._news.notify_all()
+        reader = self._reader
         self._stop_reading()
         self._threads.shutdown()
+        damaged = reader is not None and isinstance(reader.exception(), PictureError)
+        if damaged and not self.done:
+            self.work.remove()
 
     def _continue(self, stop: Stop | None) -> bool:
         """Take up an earlier run of the same request on the same machine, if there is one."""
@@ -229,13 +233,14 @@ class ClipRun:
             StylizeError: the clip cannot be read.
         """
         with self._news:
-            while not ready():
+            while True:
                 if self._reader is not None and self._reader.done():
                     self._reader.result()
+                if ready():
+                    return True
                 if self._closed or (stop is not None and stop()):
                     return False
                 self._news.wait(_PATIENCE_S)
-        return True
 
     def _mask(self, number: int, index: int) -> Picture:
         mask, sha256 = self._masks[number]

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from stylize import video
+from stylize.errors import PictureError
 from stylize.images.read import Picture, read_picture
 from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
@@ -84,6 +85,30 @@ def test_frames_are_painted_while_others_are_read_and_encoded(tmp_path: Path) ->
     with Image.open(wanted.path) as film:
         assert film.n_frames == COUNT
     assert [each.name for each in tmp_path.iterdir()] == ["out.apng"]
+
+
+class Broken(HeldBack):
+    """A clip whose last frame is damaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing = threading.Event()
+
+    def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
+        self.let_go.set()
+        yield from [*super().frames()][:-1]
+        self.failing.set()
+        raise PictureError("clip.mp4 is damaged")
+
+
+@pytest.mark.usefixtures("network")
+def test_a_clip_that_turns_out_to_be_damaged_leaves_nothing(tmp_path: Path) -> None:
+    clip = Broken()
+    wanted = request(clip, Target(tmp_path / "out.gif", "gif"))
+    with pytest.raises(PictureError, match="damaged"), ClipRun(wanted) as run:
+        assert clip.failing.wait(PATIENCE_S)
+        run.paint()
+    assert [*tmp_path.iterdir()] == []
 
 
 @pytest.mark.usefixtures("network")
