@@ -112,13 +112,21 @@ def test_a_clip_that_turns_out_to_be_damaged_leaves_nothing(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("network")
-def test_a_run_that_is_closed_early_leaves_only_its_work_folder(tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_while_it_reads_continues(tmp_path: Path) -> None:
     clip = HeldBack()
     with ClipRun(request(clip, Target(tmp_path / "out.gif", "gif"))) as run:
         assert not run.paint(stop=lambda: run.painted == 2)
         clip.let_go.set()
     assert [each.name for each in tmp_path.iterdir()] == ["out.gif.frames"]
     assert run.frames_done == 2
+    assert not run.record.times
+    files = []
+    for name, done in (("out.gif", 2), ("whole.gif", 0)):
+        with ClipRun(request(clip, Target(tmp_path / name, "gif"))) as run:
+            assert run.done == done
+            assert run.paint()
+            files.append(run.finish())
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
