@@ -124,7 +124,9 @@ class ClipPainting:
                 if on_step is not None:
                     on_step(_within(step, run.painted, len(run.turns)))
 
-            self.interrupted = not run.paint(None, report, stop)
+            for _ in run.results(report, stop):
+                pass  # the clip is encoded while the next one is painted
+            self.interrupted = not run.is_painted
             if not self.interrupted:
                 self._held = held.pop_all()
 

@@ -283,7 +283,7 @@ class _Job:
                             break
                         frame = run.result(index)
                     yield frame
-                if run.done < len(run.turns):
+                if not run.is_painted:
                     done = f"stopped after {run.frames_done} of {run.count} frames"
                     raise InterruptedRunError(done)
 

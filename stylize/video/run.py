@@ -107,7 +107,7 @@ class ClipRun:
         self._reader: Future[None] | None = None
         self._writing: _Writing | None = None
         self._encoder: Future[Path] | None = None
-        self._closed = self._publishing = False
+        self._closed = self._publishing = self._is_new = False
         self.painted = self.done = 0
         self._turns = _Turns(0, 0, [], {})
         try:
@@ -134,7 +134,7 @@ class ClipRun:
         self._stop_reading()
         self._threads.shutdown()
         damaged = reader is not None and isinstance(reader.exception(), PictureError)
-        if damaged and not self.done:
+        if damaged and self._is_new and not self.done:
             self.work.remove()
 
     def _continue(self, stop: Stop | None) -> bool:
@@ -167,6 +167,7 @@ class ClipRun:
         request = self.request
         require_space(request.target.path.absolute().parent, request.bytes_needed())
         self.work.begin()
+        self._is_new = True
         try:
             self._read(stop)
             self.painter = painter = request.make(self.work.photo(0), self._mask)
@@ -307,7 +308,7 @@ class ClipRun:
         on_step: Callable[[Step], None] | None = None,
         stop: Stop | None = None,
     ) -> bool:
-        """Paint what is missing.
+        """Paint what is missing, and encode the clip meanwhile.
 
         Args:
             on_turn: called with every result that was written.
@@ -322,6 +323,11 @@ class ClipRun:
         for turn, result in self.results(on_step, stop):
             if on_turn is not None:
                 on_turn(turn, result)
+        return self.is_painted
+
+    @property
+    def is_painted(self) -> bool:
+        """Whether all frames are there."""
         return self.reading.complete and self.done == len(self.turns)
 
     def results(
@@ -352,7 +358,7 @@ class ClipRun:
 
     def _write_frame(self, turn: Turn, result: Result) -> None:
         """Write a result in the background."""
-        saving = self._threads.submit(self.work.save, turn, result, self._place(self._expected))
+        saving = self._threads.submit(self.work.save, turn, result, self._place(self.request.count))
         self._writing = _Writing(turn, self.work.as_read(result), saving)
 
     def _written(self) -> Iterator[tuple[Turn, Result]]:
@@ -384,10 +390,6 @@ class ClipRun:
                 self.record, times=reading.times, shots=shots, names=reading.names
             )
             self.work.note(self.record)
-
-    @property
-    def _expected(self) -> int:
-        return self.request.count
 
     def _place(self, frames: int) -> dict[str, Any]:
         """What recipes say about the clip."""
