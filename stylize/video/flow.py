@@ -137,6 +137,8 @@ def _flow(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> Tensor:
         size = (round(width * enlarge), round(height * enlarge))
         frame, other = cv2.resize(frame, size), cv2.resize(other, size)
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # The preset stops at half the resolution, where a slow turn of the camera adds up to drift.
+    search.setFinestScale(0)
     found = torch.from_numpy(search.calc(frame, other, None)).permute(2, 0, 1)[None].contiguous()
     if enlarge == 1:
         return found

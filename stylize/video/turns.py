@@ -13,7 +13,7 @@ from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 
 # Following the motion from some other frames, and reading and writing frames; measured on a core.
-SECONDS_PER_TURN, SECONDS_PER_PX = 0.05, 1.2e-6
+SECONDS_PER_TURN, SECONDS_PER_PX = 0.05, 3e-6
 
 # Steps of a painted frame that continues others, relative to a still's at the same size, and at
 # least.
