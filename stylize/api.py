@@ -1,4 +1,4 @@
-"""The techniques as plain functions, for use from Python."""
+"""The commands as plain functions, for use from Python."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stylize.batches.painter import BatchPainter
 from stylize.batches.plan import make_plan, save_plan
 from stylize.batches.records import Ledger
 from stylize.batches.saving import Saving
-from stylize.batches.tasks import Look, Task
+from stylize.batches.tasks import Look
 from stylize.errors import (
     InterruptedRunError,
     OutputError,
@@ -27,12 +27,12 @@ from stylize.errors import (
     quoted,
 )
 from stylize.images.atomic import check_writable, refusals_named, reserved
-from stylize.images.convert import to_picture
 from stylize.images.film import STEPS_FPS, check_animation
 from stylize.images.find import collect
 from stylize.images.mosaic import in_rows
 from stylize.images.names import neighbour
-from stylize.images.read import Picture
+from stylize.images.open import pixel_limit
+from stylize.images.read import Picture, read_picture
 from stylize.images.write import format_of
 from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
@@ -88,6 +88,7 @@ from stylize.settings.keywords import (
     TransferKeywords,
     TunnelKeywords,
     described,
+    in_python,
     settings_shown,
 )
 from stylize.settings.presets import DEFAULTS, check_layers, find_preset, preset_names
@@ -474,7 +475,8 @@ def replay(
         if content is not None:
             new.insert(0, ("content", read(content, "content")))
         kept = kept_inputs(recipe, changed, [role for role, _ in new])
-        pictures = [*new, *_sources(kept, inputs, path.parent, substitute=substitute)]
+        found = _sources(kept, inputs, path.parent, substitute=substitute)
+        pictures = [*new, *((role, read_picture(each)) for role, each in found)]
         altered = bool(new or said.keys() - {"size", "enlarge"})
         execution = execution_of(recipe, overrides)
         job = job_of(recipe, pictures, changed, execution, changed=altered)
@@ -512,7 +514,9 @@ def resume(
         description = describe(path)
         recipe = description.recipe
         settings = settings_of(recipe)
-        pictures = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
+        limit = max(description.request.max_input_pixels, pixel_limit())
+        paths = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
+        pictures = [(role, read_picture(each, max_pixels=limit)) for role, each in paths]
         job = job_of(recipe, pictures, settings, execution_of(recipe, plain(execution)))
         if isinstance(job, Tunnel):
             raise RecipeError("the checkpoint belongs to a film, which needs no checkpoint")
@@ -523,12 +527,12 @@ def resume(
 
 def _sources(
     wanted: Sequence[Wanted], inputs: Sequence[str | Path], folder: Path, *, substitute: bool
-) -> list[tuple[str, Picture]]:
-    """The pictures that a recipe names, with their roles."""
+) -> list[tuple[str, Path]]:
+    """The files that a recipe names, with their roles."""
     given = [Path(each) for each in inputs]
     places = (folder, Path())
     paths = find_sources(wanted, given=given, folders=places, substitute=substitute)
-    return [(each.role, to_picture(path)) for each, path in zip(wanted, paths, strict=True)]
+    return [(each.role, path) for each, path in zip(wanted, paths, strict=True)]
 
 
 def inspect(
@@ -668,49 +672,33 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
     with guarded():
         look = _batch_look(tuple(map(Path, listed(style))), preset, plain(settings or {}))
         folder, inputs = Path(output), [os.fspath(each) for each in listed(photos)]
-        format_of(Path(f"a.{suffix}"))  # refuses what is no format
+        extension = f".{suffix.removeprefix('.')}"
+        format_of(Path(f"a{extension}"))  # refuses what is no format
         found = collect(
             inputs, recursive=recursive, output=folder, include_results=include_results
         ).found
-        tasks = make_plan(found, [look], folder, suffix=f".{suffix}")
+        tasks = make_plan(found, [look], folder, suffix=extension)
         if not tasks:
             raise UsageError("there are no pictures among the photos")
         painter = BatchPainter(Execution(**plain(execution)))
         common = {look.name: painter.inputs(look)}
-        _prepare(folder, tasks, inputs)
+        save_plan(folder, tasks, inputs)
         ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
-        with counter(progress, len(tasks), "picture") as report, Claims(folder) as claims:
-            saving = Saving(overwrite=overwrite)
-            return _made(tasks, painter, ledger, claims, saving, report, stop)
+        outcomes: list[Outcome] = []
+        with counter(progress, len(tasks), "picture") as on_picture, Claims(folder) as claims:
 
+            def report(outcome: Outcome) -> None:
+                outcomes.append(replace(outcome, error=outcome.error and in_python(outcome.error)))
+                if on_picture is not None:
+                    on_picture(outcomes[-1])
 
-def _prepare(folder: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> None:
-    save_plan(folder, tasks, inputs)
-
-
-def _made(
-    tasks: Sequence[Task],
-    painter: BatchPainter,
-    ledger: Ledger,
-    claims: Claims,
-    saving: Saving,
-    on_picture: Callable[[Outcome], None] | None,
-    stop: Stop | None,
-) -> list[Outcome]:
-    """Make the pictures of a batch that need work."""
-    outcomes: list[Outcome] = []
-
-    def report(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        if on_picture is not None:
-            on_picture(outcome)
-
-    context = BatchContext(ledger, claims, report, stop or (lambda: False), saving)
-    LocalRunner(painter, context).run(tasks)
-    sweep(tasks, ledger, claims)
-    ledger.settle()
-    claims.tidy()
-    return outcomes
+            stopped, saving = stop or (lambda: False), Saving(overwrite=overwrite)
+            context = BatchContext(ledger, claims, report, stopped, saving)
+            LocalRunner(painter, context).run(tasks)
+            sweep(tasks, ledger, claims)
+            ledger.settle()
+            claims.tidy()
+        return outcomes
 
 
 def _batch_look(

@@ -29,6 +29,7 @@ from stylize.errors import (
     UnknownNameError,
     UsageError,
 )
+from stylize.images import open as open_module
 from stylize.images.atomic import reserved
 from stylize.images.read import read_picture
 from stylize.optimize.loop import Step
@@ -310,6 +311,18 @@ def test_a_run_that_was_stopped_is_resumed(files: Files, tmp_path: Path) -> None
     assert checkpoint.exists()
 
 
+def test_a_run_is_resumed_with_the_pixel_limit_it_began_with(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "out.checkpoint"
+    assert stopped(files, checkpoint).interrupted
+    monkeypatch.setitem(open_module._limit, "max_pixels", 100)
+    with pytest.raises(PictureError, match="use a smaller one") as caught:
+        stylize.transfer(*files, **FP32)
+    assert "max" not in str(caught.value)
+    assert not stylize.resume(checkpoint).interrupted
+
+
 def test_a_run_is_not_resumed_without_its_inputs(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,6 +486,10 @@ def test_a_batch_of_dreams_is_stopped(files: Files, tmp_path: Path) -> None:
     settings: Any = {"size": 32, "steps": 1, "layers": "conv1_2"}
     (found,) = stylize.batch([files[0]], output, settings=settings, suffix="jpg", **FP32)
     assert (found.task.target, found.status) == (output / "photo.jpg", "done")
+    other: Any = settings | {"steps": 2}
+    (found,) = stylize.batch([files[0]], output, settings=other, suffix=".jpg", **FP32)
+    assert (found.task.target, found.status) == (output / "photo.jpg", "failed")
+    assert found.error == "another picture has this name (overwrite=True replaces it)"
 
 
 @pytest.mark.parametrize(

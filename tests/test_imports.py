@@ -122,6 +122,29 @@ def test_painting_imports_only_what_it_needs(
     assert [name for name in imported if name.split(".")[0] in UNNEEDED] == []
 
 
+@pytest.mark.slow
+def test_a_network_of_torchvision_loads_no_compiler() -> None:
+    probe = """
+import sys, torch
+from stylize.networks.graph import graph_of
+graph_of("googlenet")
+print("torch._dynamo" in sys.modules, "sympy" in sys.modules)
+from torchvision.ops import roi_align
+from torchvision.ops.roi_align import is_compile_supported
+found = roi_align(torch.ones(1, 1, 8, 8), torch.tensor([[0, 0.0, 0, 4, 4]]), 2)
+print(float(found.sum()), is_compile_supported("cpu"))
+import torch._dynamo.utils
+print(torch._dynamo.utils.is_compile_supported("cpu"))
+"""
+    call = program()
+    call["args"] = [sys.executable, "-c", probe]
+    assert subprocess.check_output(**call, text=True).split() == ["False"] * 2 + [
+        "4.0",
+        "True",
+        "True",
+    ]
+
+
 def test_the_package_itself_is_cheap() -> None:
     call = program()
     probe = "import sys, stylize; print('torch' in sys.modules, 'click' in sys.modules)"

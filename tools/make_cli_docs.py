@@ -23,9 +23,9 @@ INTRODUCTION = """# Commands and options
 `stylize COMMAND --help` shows the everyday options of a command, `--help-all` shows all of them.
 This page lists all of them. `tools/make_cli_docs.py` generates it.
 """
-DEFAULTS = """Square brackets show the default. A `--preset` can change the defaults. Every
-option can also be set in the environment: `STYLIZE_TRANSFER_SIZE=1024` sets `--size 1024` for
-`stylize transfer`.
+DEFAULTS = """The section of a command names those of these options that it takes. Square brackets
+show the default; a `--preset` can change it. Every option can also be set in the environment:
+`STYLIZE_TRANSFER_SIZE=1024` sets `--size 1024` for `stylize transfer`.
 """
 COMPLETION = r"""## Tab completion
 
@@ -175,7 +175,9 @@ def page() -> str:
         path: each for path, each in found.items() if not isinstance(each.command, click.Group)
     }
     counted = count_records(leaves.values())
-    shared = {row for row, count in counted.items() if count >= SHARED_FROM}
+    # Of several texts for one option, the most common is shared.
+    usual = {term: (term, text) for (term, text), _ in reversed(counted.most_common())}
+    shared = {row for row in usual.values() if counted[row] >= SHARED_FROM}
     common: dict[str, list[Record]] = {}
     for context in leaves.values():
         for heading, rows in records(context).items():

@@ -137,27 +137,34 @@ def thumbnail(
             small.thumbnail((side_px, side_px))
         else:
             small = _shrunk(image, side_px)
-    buffer = io.BytesIO()
-    options = {"quality": _QUALITY, "optimize": True} if format == "jpeg" else {}
-    small.save(buffer, format, **options)
-    return buffer.getvalue()
+    return _as_file(small, format)
 
 
-def clip_thumbnail(path: Path, side_px: int = 320) -> bytes:
-    """Make a small copy of the first frame of a clip, as a JPEG over white.
+def clip_thumbnail(
+    path: Path, side_px: int = 320, *, name: str | None = None, format: str = "jpeg"
+) -> bytes:
+    """Make a small copy of the first frame of a clip, over white.
+
+    Args:
+        path, side_px, name, format: see :func:`thumbnail`.
 
     Raises:
         PictureError: the file is missing, no clip, or damaged.
         MissingExtraError: PyAV is not installed.
     """
-    frame = next(open_clip(str(path), path).frames(), None)
+    frame = next(open_clip(str(path), path, name=name).frames(), None)
     if frame is None:
-        raise PictureError(f"{printable(str(path))} holds no frames")
+        raise PictureError(f"{printable(name or str(path))} holds no frames")
     small = Image.fromarray(frame.pixels)
     small.thumbnail((side_px, side_px))
     alpha = small.getchannel("A") if small.mode == "RGBA" else None
+    return _as_file(_over_white(small.convert("RGB"), alpha), format)
+
+
+def _as_file(small: Image.Image, format: str) -> bytes:
     buffer = io.BytesIO()
-    _over_white(small.convert("RGB"), alpha).save(buffer, "jpeg", quality=_QUALITY, optimize=True)
+    options = {"quality": _QUALITY, "optimize": True} if format == "jpeg" else {}
+    small.save(buffer, format, **options)
     return buffer.getvalue()
 
 

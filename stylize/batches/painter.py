@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from functools import lru_cache
 
 from stylize.batches.clips import ClipPainting
 from stylize.batches.saving import Saving
@@ -17,7 +17,7 @@ from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.transfer import TransferSettings, parse_style_crop
+from stylize.settings.transfer import MAX_STYLES, TransferSettings, parse_style_crop
 from stylize.video.clip import Clip, open_clip
 from stylize.video.painter import ClipPainter, DreamClipPainter
 from stylize.video.request import MaskFrames, Painter
@@ -45,7 +45,8 @@ class BatchPainter:
     def __init__(self, execution: Execution) -> None:
         self._execution = execution
         self._session = Session()
-        self._styles: dict[Path, Picture] = {}
+        # Those of one picture; with --each, a batch may have many more.
+        self._style = lru_cache(MAX_STYLES)(read_picture)
 
     def prepare(self, task: Task, picture: Picture) -> Transfer | Dream:
         """Prepare the job of a task whose source was read.
@@ -136,8 +137,3 @@ class BatchPainter:
                 if crop is not None:
                     require_inside(self._style(path), crop)
         return [("style", self._style(path).sha256) for path in look.styles]
-
-    def _style(self, path: Path) -> Picture:
-        if path not in self._styles:
-            self._styles[path] = read_picture(path)
-        return self._styles[path]

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.batch_report import (
-    show_status,
-)
+from stylize.batches.job_file import SUFFIXES, read_job
+from stylize.cli.batch_report import show_status
 from stylize.cli.batch_run import (
     BatchRequest,
-    check_order,
+    asked_dreams,
+    asked_transfers,
+    batch_options,
     dream_looks,
-    folder_options,
     note_looks,
     perform,
+    presets_option,
     run_options,
+    style_option,
     take_files,
     take_run,
     transfer_looks,
 )
 from stylize.cli.batch_video import video
 from stylize.cli.completion import FILE
-from stylize.cli.help import CommandGroup, Decorated, option
-from stylize.cli.masks import no_mask_options
+from stylize.cli.help import CommandGroup, option
 from stylize.cli.options import (
     choose_preset,
     given,
@@ -38,15 +39,13 @@ from stylize.cli.options import (
     settings_options,
 )
 from stylize.cli.output import note_quality
-from stylize.cli.transfer import take_parts
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
 from stylize.settings.presets import DEFAULTS
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
-    pass
+    from stylize.batches.tasks import Look
 
 
 @click.group(cls=CommandGroup)
@@ -61,40 +60,10 @@ def batch() -> None:
     """
 
 
-def batch_options(styles: bool) -> Callable[[Decorated], Decorated]:
-    """The options that both kinds of batches share."""
-    return group_of(
-        [
-            *folder_options(styles),
-            option(
-                "--suffix",
-                group=Group.OUTPUT,
-                everyday=True,
-                type=click.Choice(["png", "jpg", "webp", "avif", "tiff"]),
-                default="png",
-                help="Format of the results.  [png]",
-            ),
-            *saving_options,
-            *run_options,
-            no_mask_options,
-        ]
-    )
-
-
 @batch.command("transfer")
 @click.argument("inputs", metavar="INPUT...", type=FILE, nargs=-1)
-@option(
-    "--style",
-    "styles",
-    multiple=True,
-    required=True,
-    metavar="FILE",
-    group=Group.INPUT,
-    everyday=True,
-    type=click.Path(path_type=Path),
-    help="Style image; several are blended. Repeatable.",
-)
-@batch_options(styles=True)
+@style_option
+@batch_options(True, SUFFIXES, *saving_options)
 @preset_option("transfer")
 @settings_options(TransferSettings)
 @settings_options(Execution)
@@ -112,28 +81,13 @@ def batch_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     Inputs are files, folders, or patterns in quotes. Run the same command again to continue a batch
     that was stopped. All options of 'stylize transfer' that change the look apply, except masks.
     """
-    said = given(TransferSettings, options)
-    paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
-    check_order(inputs)
-    execution = Execution(**given(Execution, options))
-    preset = choose_preset("transfer", options["preset"])
-    looks = transfer_looks(preset, said, paths, each=options["each"])
-    note_looks(looks, said)
-    note_quality([options["suffix"]])
-    files, run = take_files(options), take_run(options)
-    return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
+    return perform(read_request(inputs, asked_transfers(inputs, styles, options), options))
 
 
 @batch.command("dream")
 @click.argument("inputs", metavar="INPUT...", type=FILE, nargs=-1)
-@preset_option(
-    "dream",
-    names=["presets"],
-    default=None,
-    multiple=True,
-    help=f"Preset; several with --each. Repeatable.  [{DEFAULTS['dream']}]",
-)
-@batch_options(styles=False)
+@presets_option
+@batch_options(False, SUFFIXES, *saving_options)
 @settings_options(DreamSettings, hide=("from_noise", "guide_mode", "guide_size"))
 @settings_options(Execution)
 @input_options
@@ -150,13 +104,17 @@ def batch_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     Inputs are files, folders, or patterns in quotes. Run the same command again to continue a batch
     that was stopped. All options of 'stylize dream' that change the look apply, except --mask.
     """
-    said = given(DreamSettings, options)
+    return perform(read_request(inputs, asked_dreams(presets, options), options))
+
+
+def read_request(
+    inputs: Sequence[str], looks: Sequence[Look], options: dict[str, Any]
+) -> BatchRequest:
+    """Build the request of a batch of pictures."""
     execution = Execution(**given(Execution, options))
-    looks = dream_looks(presets or (DEFAULTS["dream"],), said, each=options["each"])
-    note_looks(looks, said)
     note_quality([options["suffix"]])
     files, run = take_files(options), take_run(options)
-    return perform(BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run))
+    return BatchRequest(inputs=inputs, looks=looks, execution=execution, **files, **run)
 
 
 @batch.command("run")
@@ -186,18 +144,14 @@ def batch_run(job: Path, **options: Any) -> int:
     size = 640
     [execution]                      # device, precision, threads
     """
-    from stylize.batches.job_file import read_job
-
     found = read_job(job)
     said = dict(found.settings)
     if found.technique == "dream":
-        looks = dream_looks(found.presets or (DEFAULTS["dream"],), said, each=found.each)
+        looks = dream_looks(found.presets, said, each=found.each)
     else:
         preset = choose_preset("transfer", (found.presets or (DEFAULTS["transfer"],))[0])
-        looks = transfer_looks(
-            preset, said, [Path(style) for style in found.styles], each=found.each
-        )
-    execution = Execution(**found.execution)
+        looks = transfer_looks(preset, said, list(map(Path, found.styles)), each=found.each)
+    note_looks(looks, said)
     return perform(
         BatchRequest(
             inputs=found.inputs,
@@ -205,7 +159,7 @@ def batch_run(job: Path, **options: Any) -> int:
             recursive=found.recursive,
             include_results=found.include_results,
             looks=looks,
-            execution=execution,
+            execution=Execution(**found.execution),
             output=Path(found.output),
             suffix=found.suffix,
             depth=found.depth,

@@ -26,14 +26,19 @@ from stylize.cli.batch_report import (
 from stylize.cli.completion import FILE
 from stylize.cli.help import Decorated, option
 from stylize.cli.inputs import read_stdin, require_files
+from stylize.cli.masks import no_mask_options
 from stylize.cli.messages import echo, say
 from stylize.cli.options import (
     choose_preset,
+    given,
+    group_of,
     note,
+    preset_option,
 )
 from stylize.cli.process import VARIABLES, load_torch
 from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, take
+from stylize.cli.transfer import take_parts
 from stylize.errors import (
     MissingExtraError,
     OutputError,
@@ -45,13 +50,34 @@ from stylize.networks.models import find_model
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, idle_settings
-from stylize.settings.presets import Preset, check_layers, decode_text
+from stylize.settings.presets import DEFAULTS, Preset, check_layers, decode_text
 from stylize.settings.transfer import TransferSettings
 
 if TYPE_CHECKING:
     from stylize.batches.clips import Measuring
     from stylize.batches.local import BatchContext
+    from stylize.batches.records import Ledger
     from stylize.batches.tasks import Clips, Look, Task
+
+style_option = option(
+    "--style",
+    "styles",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    group=Group.INPUT,
+    everyday=True,
+    type=click.Path(path_type=Path),
+    help="Style image; several are blended. Repeatable.",
+)
+
+presets_option = preset_option(
+    "dream",
+    names=["presets"],
+    default=None,
+    multiple=True,
+    help=f"Preset; several with --each. Repeatable.  [{DEFAULTS['dream']}]",
+)
 
 runner_options = [
     option(
@@ -158,6 +184,27 @@ run_options = [
     ),
     *runner_options,
 ]
+
+
+def batch_options(
+    styles: bool, formats: Sequence[str], *encoding: Callable[[Decorated], Decorated]
+) -> Callable[[Decorated], Decorated]:
+    """The options that all batches share.
+
+    Args:
+        styles: whether they paint; otherwise they dream.
+        formats: of the results, the default first.
+        encoding: options of these formats.
+    """
+    suffix = option(
+        "--suffix",
+        group=Group.OUTPUT,
+        everyday=True,
+        type=click.Choice(formats),
+        default=formats[0],
+        help=f"Format of the results.  [{formats[0]}]",
+    )
+    return group_of([*folder_options(styles), suffix, *encoding, *run_options, no_mask_options])
 
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
@@ -287,6 +334,8 @@ def perform(request: BatchRequest) -> int:
     from stylize.images.find import collect
     from stylize.images.write import check_request
 
+    if not request.inputs and not request.listed:
+        raise UsageError("there are no inputs", hint="name files, folders or patterns")
     clips = request.looks[0].clips
     if clips is None:
         format = {"jpg": "jpeg"}.get(request.suffix, request.suffix)
@@ -410,10 +459,8 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     """
     load_torch()
     from stylize.batches.claims import Claims
-    from stylize.batches.local import BatchContext, sweep
+    from stylize.batches.local import BatchContext, LocalRunner, sweep
     from stylize.batches.painter import BatchPainter
-    from stylize.batches.plan import save_plan
-    from stylize.batches.records import Ledger
     from stylize.batches.saving import Saving
     from stylize.planning.device import choose_device
 
@@ -425,26 +472,17 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
         for text in describe_inputs(tasks):
             say(text)
     # Only now, so that a request that fails leaves no folder behind.
-    make_folder(request.output)
-    if request.gallery:
-        from stylize.batches.gallery import check_gallery
-
-        check_gallery(request.output)
-    save_plan(request.output, plan, [*request.inputs, *request.listed])
-    ledger = Ledger(request.output, common, retry=request.retry_failed, overwrite=request.overwrite)
-    action = "stopping; the current picture is dropped"
-    if request.looks[0].clips is not None:
-        action = "stopping; the same command continues"
+    ledger = open_ledger(plan, request, common)
+    is_clips = request.looks[0].clips is not None
+    drops = "the same command continues" if is_clips else "the current picture is dropped"
     with (
-        stop_on_interrupt(quiet=request.messages.quiet, action=action) as stop,
+        stop_on_interrupt(quiet=request.messages.quiet, action=f"stopping; {drops}") as stop,
         Report(tasks, request.output, request.messages) as report,
         Claims(request.output) as claims,
     ):
         saving = Saving(request.depth, request.quality, request.overwrite)
         context = BatchContext(ledger, claims, report.on_picture, stop, saving, request.fail_fast)
         if ray is None:
-            from stylize.batches.local import LocalRunner
-
             LocalRunner(painter, context, report.on_image).run(tasks)
         else:
             run_on_ray(ray, tasks, request, context)
@@ -455,6 +493,21 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
     if request.gallery:
         save_gallery(tasks, request.output, command_line(), request.messages)
     return stop.exit_code if stopped else int(report.counts["failed"] > 0)
+
+
+def open_ledger(
+    plan: Sequence[Task], request: BatchRequest, common: Mapping[str, list[tuple[str, str]]]
+) -> Ledger:
+    """Create the output folder, save the plan there, and read what is done."""
+    from stylize.batches.gallery import check_gallery
+    from stylize.batches.plan import save_plan
+    from stylize.batches.records import Ledger
+
+    make_folder(request.output)
+    if request.gallery:
+        check_gallery(request.output)
+    save_plan(request.output, plan, [*request.inputs, *request.listed])
+    return Ledger(request.output, common, retry=request.retry_failed, overwrite=request.overwrite)
 
 
 def command_line() -> str:
@@ -519,6 +572,27 @@ def note_looks(looks: Sequence[Look], said: Mapping[str, Any]) -> None:
             note(line)
 
 
+def asked_transfers(
+    inputs: Sequence[str], styles: Sequence[Path], options: dict[str, Any]
+) -> list[Look]:
+    """The looks that a command line asks for; takes its settings from ``options``."""
+    said = given(TransferSettings, options)
+    paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
+    check_order(inputs)
+    preset = choose_preset("transfer", options["preset"])
+    looks = transfer_looks(preset, said, paths, each=options["each"])
+    note_looks(looks, said)
+    return looks
+
+
+def asked_dreams(presets: Sequence[str], options: dict[str, Any]) -> list[Look]:
+    """The looks that a command line asks for; takes its settings from ``options``."""
+    said = given(DreamSettings, options)
+    looks = dream_looks(presets, said, each=options["each"])
+    note_looks(looks, said)
+    return looks
+
+
 def transfer_looks(
     preset: Preset, said: dict[str, Any], styles: Sequence[Path], *, each: bool
 ) -> list[Look]:
@@ -540,9 +614,10 @@ def transfer_looks(
 
 
 def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> list[Look]:
-    """One look for each preset."""
+    """One look for each preset, or the one of the default preset."""
     from stylize.batches.tasks import Look
 
+    presets = presets or (DEFAULTS["dream"],)
     if len(presets) > 1 and not each:
         raise UsageError("presets cannot be blended", hint="add --each to use each one by itself")
     found = [choose_preset("dream", wanted) for wanted in presets]

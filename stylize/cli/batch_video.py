@@ -12,23 +12,19 @@ import click
 
 from stylize.cli.batch_run import (
     BatchRequest,
-    check_order,
-    dream_looks,
-    folder_options,
-    note_looks,
+    asked_dreams,
+    asked_transfers,
+    batch_options,
     perform,
-    run_options,
+    presets_option,
+    style_option,
     take_files,
     take_run,
-    transfer_looks,
 )
 from stylize.cli.completion import FILE
-from stylize.cli.help import Command, CommandGroup, Decorated, option
-from stylize.cli.masks import no_mask_options
+from stylize.cli.help import Command, CommandGroup, Decorated
 from stylize.cli.options import (
-    choose_preset,
     given,
-    group_of,
     input_options,
     is_typed,
     message_options,
@@ -37,12 +33,9 @@ from stylize.cli.options import (
     preset_option,
     settings_options,
 )
-from stylize.cli.transfer import take_parts
 from stylize.cli.video import cut_options, encoding_options, require_libraries
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.fields import Group
-from stylize.settings.presets import DEFAULTS
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 
@@ -67,39 +60,14 @@ def video() -> None:
 
 def clip_options(styles: bool) -> Callable[[Decorated], Decorated]:
     """The options that both kinds of batches share; ``styles`` for transfers."""
-    return group_of(
-        [
-            *folder_options(styles),
-            option(
-                "--suffix",
-                group=Group.OUTPUT,
-                everyday=True,
-                type=click.Choice(["mp4", "webm", "gif", "webp", "apng"]),
-                default="mp4",
-                help="Format of the results.  [mp4]",
-            ),
-            *encoding_options,
-            *run_options,
-            *cut_options("as in the clip"),
-            settings_options(VideoSettings),
-            no_mask_options,
-        ]
-    )
+    formats = ("mp4", "webm", "gif", "webp", "apng")
+    encoding = [*encoding_options, *cut_options("as in the clip"), settings_options(VideoSettings)]
+    return batch_options(styles, formats, *encoding)
 
 
 @video.command("transfer", cls=Command)
 @click.argument("inputs", metavar="CLIP...", type=FILE, nargs=-1)
-@option(
-    "--style",
-    "styles",
-    multiple=True,
-    required=True,
-    metavar="FILE",
-    group=Group.INPUT,
-    everyday=True,
-    type=click.Path(path_type=Path),
-    help="Style image; several are blended. Repeatable.",
-)
+@style_option
 @clip_options(styles=True)
 @preset_option("transfer")
 @settings_options(TransferSettings)
@@ -120,24 +88,12 @@ def video_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     transfer' that change the look apply, except masks.
     """
     require_libraries()
-    said = given(TransferSettings, options)
-    paths = [Path(style) for style in take_parts(list(map(str, styles)), said)]
-    check_order(inputs)
-    preset = choose_preset("transfer", options["preset"])
-    looks = transfer_looks(preset, said, paths, each=options["each"])
-    note_looks(looks, said)
-    return perform(read_request(inputs, looks, options))
+    return perform(read_request(inputs, asked_transfers(inputs, styles, options), options))
 
 
 @video.command("dream", cls=Command)
 @click.argument("inputs", metavar="CLIP...", type=FILE, nargs=-1)
-@preset_option(
-    "dream",
-    names=["presets"],
-    default=None,
-    multiple=True,
-    help=f"Preset; several with --each. Repeatable.  [{DEFAULTS['dream']}]",
-)
+@presets_option
 @clip_options(styles=False)
 @settings_options(DreamSettings, hide=("from_noise", "guide_mode", "guide_size"))
 @settings_options(Execution)
@@ -156,10 +112,7 @@ def video_dream(inputs: tuple[str, ...], presets: tuple[str, ...], **options: An
     dream' that change the look apply, except masks and guides.
     """
     require_libraries()
-    said = given(DreamSettings, options)
-    looks = dream_looks(presets or (DEFAULTS["dream"],), said, each=options["each"])
-    note_looks(looks, said)
-    return perform(read_request(inputs, looks, options))
+    return perform(read_request(inputs, asked_dreams(presets, options), options))
 
 
 def read_request(

@@ -72,7 +72,7 @@ IDLE = {
     "values": ("strengths", "top", "columns"),
 }
 
-# What makes a sheet one of that kind.
+# The option that asks for a sheet of this kind.
 OPTIONS = {"layers": "--layer", "channels": "--channels", "values": "--vary"}
 
 cell_size_option = option(
@@ -362,7 +362,8 @@ class DreamSheet:
         architecture = find_model(settings.network).architecture
         if not (self.layers or self.channels or self.varied or is_vgg(architecture)):
             raise SettingError(
-                f"the presets are for VGG networks, and '{settings.network}' is a {architecture}",
+                "the presets are for VGG-16 and VGG-19, and"
+                f" '{settings.network}' is a {architecture}",
                 hint="name layers with --layer, or one with --channels",
             )
         for layer in (*self.layers, *([self.channels] if self.channels else [])):
@@ -500,7 +501,7 @@ def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> i
 
 
 def open_styles(sources: Sequence[str], messages: Messages) -> list[tuple[str, Picture]]:
-    """Open the style images; says which are left out because they are given twice."""
+    """Open the style images, and say which are left out because they are given twice."""
     opened: dict[str, tuple[str, Picture]] = {}
     for source in sources:
         style = open_picture(source, messages)

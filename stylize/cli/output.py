@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -264,17 +264,28 @@ def deliver(result: Result, target: Path | None, request: OutputRequest) -> Path
             target, depth=depth, quality=quality, overwrite=overwrite, numbered=True
         )
     except OutputError as error:
-        try:
-            # A new folder with an unpredictable name that no one else can write to.
-            refuge = Path(tempfile.mkdtemp(prefix="stylize-")) / target.name
-            result.save(refuge, depth=depth, quality=quality)
-        except (OutputError, OSError):
-            raise error from None
+        refuge = _kept_elsewhere(result, target.name, depth=depth, quality=quality)
+        if refuge is None:
+            raise
         message = f"{error.message}; the picture is kept as {refuge}"
         raise OutputError(message, hint=error.hint) from error
     if request.show and saved is not None:
         open_viewer(saved)
     return saved
+
+
+def _kept_elsewhere(result: Result, name: str, *, depth: int, quality: int) -> Path | None:
+    """Save a picture in the temporary folder; None if that fails, too."""
+    with suppress(OutputError, OSError):
+        # A new folder with an unpredictable name that no one else can write to.
+        folder = Path(tempfile.mkdtemp(prefix="stylize-"))
+        try:
+            result.save(folder / name, depth=depth, quality=quality)
+            return folder / name
+        finally:
+            with suppress(OSError):
+                folder.rmdir()  # fails where the picture is in it
+    return None
 
 
 def open_viewer(path: Path) -> None:
@@ -323,7 +334,7 @@ def deliver_film(film: RunFilm, result: Result, request: OutputRequest, messages
 def say_renamed(saved: Path | None, wanted: Path, messages: Messages) -> None:
     """Say so if a file was given another name than the one that was asked for."""
     if saved is not None and saved.name != wanted.name and not messages.quiet:
-        say(f"saved {saved}; {wanted.name} exists now")
+        say(f"saved {saved}, because the name {wanted.name} was taken during the run")
 
 
 def report(
@@ -355,8 +366,9 @@ def report(
         )
     elif saved is not None and not messages.quiet:
         state = "stopped early, saved" if result.interrupted else "saved"
-        taken = f"; {wanted.name} exists now" if wanted and wanted.name != saved.name else ""
-        say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s{taken})")
+        say(f"{state} {saved} ({width}×{height}, {seconds:.1f} s)")
+        if wanted is not None and wanted.name != saved.name:
+            say(f"the name {wanted.name} was taken during the run")
 
 
 def emit_done(saved: Path | None, **values: Any) -> None:

@@ -636,15 +636,11 @@ def duration(seconds: float) -> str:
 
 def say_plan(job: Request, reporting: Reporting) -> int:
     """Say what the clip will cost, as if it were one shot."""
-    from stylize.video.preview import frames_at, still_painter
-    from stylize.video.run import seconds_of
-    from stylize.video.turns import turns_of
+    from stylize.video.preview import frames_at, still_painter, whole_seconds
 
     count, needed = job.count, job.bytes_needed()
     painter = still_painter(job, frames_at(job, [0])[0])
-    shot = range(count)
-    costs = seconds_of(painter, [(turn, shot) for turn in turns_of(shot, job.video)])
-    seconds = None if costs is None else sum(costs)
+    seconds = whole_seconds(job, painter)
     if reporting.messages.as_json:
         emit_start(job.target.path, plan_of(painter, count), estimate_of(seconds, needed))
     else:

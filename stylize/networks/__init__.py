@@ -1,1 +1,1 @@
-"""VGG networks: architectures, weights, layer names, layer expressions."""
+"""Networks: architectures, weights, layer names, layer expressions."""

@@ -104,7 +104,7 @@ def require_vgg(name: str, architecture: str, what: str) -> None:
     """
     if not is_vgg(architecture):
         raise SettingError(
-            f"{what} works with VGG networks only, and '{name}' is a {architecture}",
+            f"{what} works with VGG-16 and VGG-19 only, and '{name}' is a {architecture}",
             hint="see 'stylize models list'",
         )
 
@@ -213,7 +213,9 @@ def _unknown_layer(architecture: str, name: str) -> UnknownNameError:
         return UnknownNameError(kind, name, layer_names(architecture), remedy=remedy)
     listed = "'stylize layers' lists those of a network"
     if _LAYER.fullmatch(name):
-        remedy = f"only VGG networks have it; name another, such as {usual_layer(architecture)}"
+        remedy = (
+            f"only VGG-16 and VGG-19 have it; name another, such as {usual_layer(architecture)}"
+        )
         return UnknownNameError(kind, name, (), remedy=f"{remedy}; {listed}")
     return UnknownNameError(kind, name, layer_names(architecture), remedy=listed)
 

@@ -34,6 +34,7 @@ from stylize.networks.models import (
     read_verified,
 )
 from stylize.networks.module import module_of
+from stylize.networks.torchvision_models import torchvision_models
 from stylize.networks.weight_files import decode
 
 _NAME = re.compile(r"classifier\.([0-9]{1,3})\.weight")
@@ -159,9 +160,8 @@ class ModuleHead(Classifier):
 
 def imagenet_names() -> list[str]:
     """List the names of ImageNet's thousand classes, in the order of torchvision's networks."""
-    from torchvision.models import VGG16_Weights  # noqa: PLC0415
-
-    names: list[str] = VGG16_Weights.IMAGENET1K_V1.meta["categories"]
+    weights = torchvision_models().VGG16_Weights
+    names: list[str] = weights.IMAGENET1K_V1.meta["categories"]
     return names
 
 

@@ -1,8 +1,8 @@
 """The graphs of torchvision's classifiers: layers, strides, receptive fields and cost.
 
-Nothing here is typed by hand: the network runs once without numbers, on torch's ``meta`` device,
-and every function that it calls is followed from the picture to the maps. torch and torchvision
-are imported when a graph is asked for.
+Nothing here is typed by hand: the network runs once on a batch of no pictures, and every function
+that it calls is followed from the picture to the maps. torch and torchvision are imported when a
+graph is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from stylize.networks import caffe
+from stylize.networks.torchvision_models import torchvision_models
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +35,9 @@ PUBLISHED = (
     "wide_resnet50_2",
     "wide_resnet101_2",
     "alexnet",
+    "vgg11",
     "vgg11_bn",
+    "vgg13",
     "vgg13_bn",
     "vgg16_bn",
     "vgg19_bn",
@@ -64,6 +67,9 @@ _PLAIN = {"googlenet": True, "inception_v3": True}
 _SIDE_PX = 512
 
 _FUSED = ("batch_norm",)
+
+# Functions that make a copy, but return their input if there is no picture in it.
+_COPIES = ("contiguous", "local_response_norm")
 
 _SPATIAL = ("conv2d", "max_pool2d", "_max_pool2d", "avg_pool2d", "max_pool2d_with_indices")
 
@@ -182,7 +188,8 @@ def build(architecture: str, classes: int = 1000) -> nn.Module:
         classes: outputs of the last layer.
     """
     import torch  # noqa: PLC0415
-    from torchvision.models import get_model  # noqa: PLC0415
+
+    get_model = torchvision_models().get_model
 
     more: dict[str, Any] = {}
     if architecture in _PLAIN:
@@ -228,6 +235,11 @@ def graph_of(architecture: str) -> Graph:
     import torch  # noqa: PLC0415
 
     module = build(architecture)
+    # Zeros that take no memory. Functions of the meta device would import torch's compiler.
+    state = module.state_dict()
+    for name, each in state.items():
+        state[name] = torch.zeros((), dtype=each.dtype).expand(each.shape)
+    module.load_state_dict(state, assign=True)
     follower = _Follower(module)
     with follower.watching(), torch.no_grad():
         module(follower.picture())
@@ -254,7 +266,7 @@ class _Follower:
     def picture(self) -> Tensor:
         import torch  # noqa: PLC0415
 
-        pixels = torch.empty(1, 3, _SIDE_PX, _SIDE_PX, device="meta")
+        pixels = torch.empty(0, 3, _SIDE_PX, _SIDE_PX)
         self._views[id(pixels)] = (pixels, View())
         return pixels
 
@@ -341,7 +353,8 @@ class _Follower:
         for result in results:
             view = self._view_of(name, args, kwargs, known, result)
             self._views[id(result)] = (result, view)
-            if view is not None and not any(result is each for each in read):
+            is_new = name in _COPIES or not any(result is each for each in read)
+            if view is not None and is_new:
                 self._count(name, args, result, view)
 
     def _view_of(

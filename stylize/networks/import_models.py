@@ -44,6 +44,7 @@ from stylize.networks.models import (
     verify,
 )
 from stylize.networks.module_files import checked_state, recognised
+from stylize.networks.torchvision_models import torchvision_models
 from stylize.networks.weight_files import (
     CAFFE,
     INCEPTION,
@@ -174,9 +175,7 @@ def remove(name: str) -> None:
 
 def address(name: str) -> str:
     """Return torchvision's URL of a downloadable model."""
-    from torchvision.models import get_model_weights  # noqa: PLC0415
-
-    weights: Any = get_model_weights(name.removesuffix("-imagenet"))
+    weights: Any = torchvision_models().get_model_weights(name.removesuffix("-imagenet"))
     return str(weights.IMAGENET1K_V1.url)
 
 
@@ -343,7 +342,8 @@ def _scratch() -> Iterator[Path]:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    parts = re.sub(r"[^a-z0-9]+", lambda found: "_" if found[0] == "_" else "-", text.lower())
+    return parts.strip("-_")
 
 
 def _printable(text: str) -> str:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from stylize.errors import SettingError
-from stylize.networks.architecture import deepest_traced, find_layer, find_traced, positions
+from stylize.networks.architecture import deepest_traced, find_traced
+from stylize.networks.base import NetworkBase
 from stylize.networks.graph import build, graph_of
-from stylize.networks.vgg import DTYPES
 
 if TYPE_CHECKING:
     from stylize.networks.models import Weights
 
 
-class ModuleNetwork:
+class ModuleNetwork(NetworkBase):
     """torchvision's own module up to the deepest requested layer, with frozen weights.
 
     Args:
@@ -47,42 +47,24 @@ class ModuleNetwork:
         precision: str = "fp32",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.layers = tuple(layers)
-        self.architecture = weights.architecture
         if pooling != "max":
             raise SettingError(
-                f"--pooling {pooling} is for VGG networks, and {weights.name} is a"
+                f"--pooling {pooling} is for VGG-16 and VGG-19, and {weights.name} is a"
                 f" {weights.architecture}",
                 hint="leave it out",
             )
-        self.precision = precision
-        self.device = torch.device(device)
-        self.memory_format = (
-            torch.contiguous_format if self.device.type == "mps" else torch.channels_last
+        super().__init__(
+            weights.architecture,
+            weights.sha256,
+            layers,
+            pooling=pooling,
+            precision=precision,
+            device=device,
         )
-        self._sha256 = weights.sha256
         self._paths = {name: find_traced(self.architecture, name).path for name in self.layers}
         self._deepest = deepest_traced(self.architecture, self.layers).path
         self._prepared = weights.preprocessing
         self._module = self._place(module_of(weights))
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """Weights, pooling and precision: equal networks have equal activations."""
-        return self._sha256, "max", self.precision
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the activations."""
-        return DTYPES[self.precision]
-
-    def strides(self) -> dict[str, int]:
-        """Return the image pixels between neighbouring positions, by layer name."""
-        return {name: find_layer(self.architecture, name).stride for name in self.layers}
-
-    def positions(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-        """Return the rows and columns of each map for a picture of ``(height, width)``."""
-        return {name: positions(self.architecture, name, size) for name in self.layers}
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the activations by layer name.
@@ -145,9 +127,13 @@ class _DoneError(Exception):
 
 def module_of(weights: Weights) -> nn.Module:
     """Build torchvision's module with a model's weights, ready for evaluation."""
-    state = dict(weights.tensors.items())
     module = build(weights.architecture, weights.classes)
-    module.load_state_dict(state, strict=False, assign=True)
+    # The module's own dict tells some of its parts in which version their entries are named.
+    state = module.state_dict()
+    for name, each in state.items():
+        is_counter = name.endswith("num_batches_tracked")
+        state[name] = torch.zeros((), dtype=each.dtype) if is_counter else weights.tensors[name]
+    module.load_state_dict(state, assign=True)
     return module.eval().requires_grad_(False)
 
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylize.networks.architecture import find_layer, positions, rectified, up_to
+from stylize.networks.architecture import rectified, up_to
+from stylize.networks.base import NetworkBase
 
 if TYPE_CHECKING:
     from stylize.networks.models import Weights
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
 # per pooling: the ratio of root mean squares, averaged over the sample photographs at 256 px.
 AVERAGE_POOLING_GAINS = {"vgg16": (1.14, 1.52, 1.60, 1.76), "vgg19": (1.13, 1.56, 1.39, 1.89)}
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 
-
-class VGG:
+class VGG(NetworkBase):
     """VGG's convolutions up to the deepest requested layer, with frozen weights.
 
     Args:
@@ -58,15 +57,13 @@ class VGG:
         precision: str = "fp32",
         device: torch.device | str = "cpu",
     ) -> None:
-        self.layers = tuple(layers)
-        self.architecture = weights.architecture
-        self.pooling = pooling
-        self._sha256 = weights.sha256
-        self.precision = precision
-        self.device = torch.device(device)
-        self.memory_format = (
-            # Convolution's backward pass returns a wrong layout on MPS (PyTorch issue 174269).
-            torch.contiguous_format if self.device.type == "mps" else torch.channels_last
+        super().__init__(
+            weights.architecture,
+            weights.sha256,
+            layers,
+            pooling=pooling,
+            precision=precision,
+            device=device,
         )
         self.convolutions = up_to(weights.architecture, self.layers)
         self.parameters = [
@@ -79,24 +76,6 @@ class VGG:
             )
         else:
             self.first = FirstConvolution(*self.parameters[0], self.dtype, self.memory_format)
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        """Weights, pooling and precision: equal networks have equal activations."""
-        return self._sha256, self.pooling, self.precision
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the activations."""
-        return DTYPES[self.precision]
-
-    def strides(self) -> dict[str, int]:
-        """Return the image pixels between neighbouring positions, by layer name."""
-        return {name: find_layer(self.architecture, name).stride for name in self.layers}
-
-    def positions(self, size: tuple[int, int]) -> dict[str, tuple[int, int]]:
-        """Return the rows and columns of each map for a picture of ``(height, width)``."""
-        return {name: positions(self.architecture, name, size) for name in self.layers}
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Compute the activations by layer name.
@@ -134,9 +113,7 @@ class VGG:
         return fold_preprocessing(weights, weight, bias)
 
     def _place(self, weight: Tensor, bias: Tensor, *, first: bool) -> tuple[Tensor, Tensor]:
-        dtype = DTYPES[self.precision]
-        if first and dtype is torch.bfloat16:
-            dtype = torch.float32
+        dtype = torch.float32 if first and self.precision == "bf16" else self.dtype
         return (
             weight.to(self.device, dtype).contiguous(memory_format=self.memory_format),
             bias.to(self.device, dtype),

@@ -26,7 +26,8 @@ def keep_buffers() -> None:
     """Keep freed buffers of up to 32 MB instead of giving them back to the system at once.
 
     Every step frees and takes the same few buffers. Otherwise the system would clear each of their
-    pages again: a twentieth of the time, measured. At most 1 GB stays free at the end of the heap.
+    pages again, which took a twentieth of the time when measured. At most 1 GB stays free at the
+    end of the heap.
     """
     mallopt = _function("mallopt")
     if mallopt is not None:
@@ -35,7 +36,7 @@ def keep_buffers() -> None:
 
 
 def give_back_memory() -> None:
-    """Return what this process has freed to the system, where the C library can do that.
+    """Return freed memory to the system, where the C library can do that.
 
     Left alone, it keeps holes of the sizes of the last picture, which the next one, of other
     sizes, does not fit: after 200 pictures of 200 sizes, they came to a tenth of all memory.

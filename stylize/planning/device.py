@@ -27,7 +27,7 @@ class Device:
         name: ``cpu``, ``cuda:0`` …
         precision: ``bf16`` or ``fp32``.
         threads: CPU threads in use.
-        gflops: what the self-test reached, corrected by later runs; None where it was not run.
+        gflops: reached in the self-test and corrected by later runs; None without a self-test.
         key: under which the self-test's verdict is kept; None where there is none.
     """
 
@@ -43,7 +43,7 @@ _owner: dict[str, int] = {}
 
 
 def prepare_device(execution: Execution) -> str:
-    """The device of a run; sets the number of threads and the arithmetic of CUDA.
+    """Choose the device of a run; set the number of threads and the arithmetic of CUDA.
 
     Raises:
         UsageError: a device was named that this machine does not have.
@@ -63,7 +63,7 @@ def prepare_device(execution: Execution) -> str:
 
 
 def require_own_threads() -> None:
-    """Refuse to wait for threads that a fork has not copied; OpenMP would wait for ever.
+    """Refuse to wait for threads that a fork has not copied; OpenMP would wait forever.
 
     Raises:
         UsageError: this process was forked from one that had used PyTorch's threads.
@@ -78,7 +78,7 @@ def require_own_threads() -> None:
 
 
 def with_verdict(execution: Execution, device: str, verdict: Verdict) -> Device:
-    """The device in the precision asked for, or else in the one the self-test found best."""
+    """Describe the device with the requested precision, or with the best of the self-test."""
     precision = verdict.precision if execution.precision == "auto" else execution.precision
     gflops = verdict.gflops
     if precision != verdict.precision:
@@ -100,10 +100,10 @@ def budget_bytes(execution: Execution, device: Device) -> float | None:
 
 
 def choose_device(requested: str) -> str:
-    """A device that exists; ``auto`` prefers cuda, then mps, then the CPU.
+    """Choose a device that exists; ``auto`` prefers cuda, then mps, then the CPU.
 
     Raises:
-        UsageError: the device named is not there.
+        UsageError: this machine does not have the device.
     """
     present = available_devices()
     if requested == "auto":
@@ -117,7 +117,7 @@ def choose_device(requested: str) -> str:
 
 
 def available_devices() -> list[str]:
-    """Devices of this machine, the preferred one first."""
+    """List the devices of this machine, the preferred one first."""
     devices = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         devices.append("mps")
@@ -132,7 +132,7 @@ def fingerprint(device: str, weights: Weights) -> str:
 
 
 def processor() -> str:
-    """Name and instruction sets of the processor, as far as the system says."""
+    """Name the processor and its instruction sets, as far as the system says."""
     try:
         with Path("/proc/cpuinfo").open() as file:
             # Only the first: the system asks each processor for its frequency when it is read.

@@ -61,7 +61,7 @@ def require_address_space(least_bytes: float = LEAST_BYTES) -> None:
 
 
 def out_of_memory() -> str:
-    """One line for an error that means that memory ran out."""
+    """Say in one line that memory ran out, and what helps."""
     limit = _limit()
     if limit is None:
         return "the machine's memory does not hold a picture of this size (a smaller --size does)"
@@ -82,7 +82,7 @@ def more_memory() -> str:
 
 
 def _limit() -> tuple[str, float] | None:
-    """The option of ``ulimit`` and the bytes of the lowest limit of this process, if any."""
+    """Return the option of ``ulimit`` and the bytes of the lowest limit of this process."""
     if _RESOURCE is None:
         return None
     limits = []

@@ -101,7 +101,7 @@ class MemoryNeed:
             size: ``(height, width)`` of the picture.
             memory_plan: of it.
             passes: through the network, forward or backward: 2 for a whole picture; 3 where the
-                slopes wait for the sums of all tiles.
+                gradients wait for the sums over all tiles.
         """
         halo = halo_px(self.architecture, self.layers)
         if memory_plan.tile_px is None or memory_plan.whole(size, halo):
@@ -112,14 +112,14 @@ class MemoryNeed:
         return passes / 2 * seen[0] * seen[1] / (size[0] * size[1])
 
     def choose(self, size: tuple[int, int], budget_bytes: float | None) -> MemoryPlan:
-        """The fastest layout that fits.
+        """Choose the fastest plan that fits.
 
         Args:
             size: ``(height, width)`` of the largest picture.
-            budget_bytes: None for no bound.
+            budget_bytes: None for no limit.
 
         Raises:
-            SettingError: none fits; says which size would.
+            SettingError: none fits; the hint names a size that does.
         """
         if budget_bytes is None:
             return MemoryPlan()
@@ -152,7 +152,7 @@ class MemoryNeed:
         return self.peak_bytes(size, MemoryPlan(TILES_PX[-1], last))
 
     def _remedy(self, size: tuple[int, int], budget_bytes: float, stride: int) -> str:
-        """The long side that would fit."""
+        """Name the long side that would fit."""
         low, high = stride, max(size)
         while high - low > stride:
             middle = (low + high) // 2
@@ -164,7 +164,7 @@ class MemoryNeed:
         return f"--size {low // stride * stride} fits"
 
 
-def in_layout(
+def cost_in_tiles(
     cost: Cost,
     memory_need: MemoryNeed,
     scales: Sequence[Scale],
@@ -191,7 +191,7 @@ def in_layout(
     return Cost(cost.tflop * share, peak, seconds)
 
 
-# A band of rows in its several forms; with the filter and the compressor of a 16-bit PNG.
+# A band of rows while it is converted; and with the filter and the compressor of a 16-bit PNG.
 BAND_BYTES, DEEP_PNG_BYTES = 15e6, 36e6
 
 _FLOAT = 4
@@ -211,7 +211,7 @@ def reading_bytes(
     Args:
         size: ``(height, width)`` in pixels.
         channels: of the file: 1 grey, 2 grey with alpha, 3 colour, 4 colour with alpha.
-        bits: a channel in the file, 8 or 16.
+        bits: per channel in the file, 8 or 16.
         format: ``png jpeg webp avif tiff gif bmp``.
     """
     picture = _FLOAT * (4 if channels in (2, 4) else 3)
@@ -227,7 +227,7 @@ def saving_bytes(size: tuple[int, int], *, depth: int = 8, format: str = "png") 
 
     Args:
         size: ``(height, width)`` in pixels.
-        depth: bits a channel, 8 or 16.
+        depth: bits per channel, 8 or 16.
         format: ``png jpeg webp avif tiff``.
     """
     if depth == 16:  # goes to the file as it is made

@@ -1,4 +1,4 @@
-"""How far a run is, by the cost model. No torch."""
+"""Measure the progress of a run by the cost model. No torch."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Work:
 
 
 def step_work(scales: Sequence[Scale], estimate_s: float | None) -> list[float]:
-    """The seconds of a step at each scale by the cost model; without an estimate, its pixels."""
-    # Late, because commands show their help without it.
+    """Estimate the seconds of a step at each scale; without an estimate, count its pixels."""
+    # Imported late, because help does not need it.
     from stylize.planning.cost import (  # noqa: PLC0415
         SECONDS_PER_STEP,
         expected_px,

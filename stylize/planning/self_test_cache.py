@@ -1,4 +1,4 @@
-"""Remember between runs what the self-tests of this machine found. No torch."""
+"""Keep the verdicts of this machine's self-tests between runs. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stylize.directories import cache_directory
 from stylize.errors import OutputError
 from stylize.images.atomic import write_atomically
 
-# Far more than any machine's verdicts take, or reaches.
+# More bytes than all verdicts of a machine take, and a larger number than any of them holds.
 _MOST_BYTES, _MOST = 1 << 20, 1e9
 
 # Slower or faster than this is a mistake of the clock, for instance after a machine's sleep.
@@ -21,7 +21,7 @@ _LEAST_SPEED = 1e-4
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the self-test found.
+    """The result of a self-test.
 
     Attributes:
         precision: ``bf16`` or ``fp32``, the faster one that is exact enough.
@@ -37,12 +37,12 @@ class Verdict:
 
 
 def recall(key: str) -> Verdict | None:
-    """The verdict under this key, if there is one."""
+    """Return the verdict under this key, if there is one."""
     return _read().get(key)
 
 
 def latest() -> Verdict | None:
-    """The verdict that was found last, if any."""
+    """Return the newest verdict, if any."""
     verdicts = list(_read().values())
     return verdicts[-1] if verdicts else None
 
@@ -82,7 +82,7 @@ def _path() -> Path:
 
 
 def _read() -> dict[str, Verdict]:
-    """Remembered verdicts in the order they were found; a damaged file counts as none."""
+    """Read the verdicts, oldest first; a damaged file counts as empty."""
     try:
         path = _path()
         if not stat.S_ISREG(path.stat().st_mode) or path.stat().st_size > _MOST_BYTES:

@@ -53,7 +53,7 @@ class Cell:
 
 Rows = Sequence[Sequence[Cell]]
 
-# A title, and the settings of each column with theirs.
+# The title of a row, and for each column its title and settings.
 Look = tuple[str, Sequence[tuple[str, TransferSettings]]]
 
 
@@ -80,7 +80,7 @@ _CROP_BYTES = 42
 
 
 def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
-    """A cell for each of the program's presets."""
+    """Make a cell for each preset of the program."""
     return [
         Cell(name, find_preset("dream", name).apply(overrides)) for name in preset_names("dream")
     ]
@@ -89,7 +89,7 @@ def preset_cells(overrides: Mapping[str, Any]) -> list[Cell]:
 def layer_cells(
     settings: DreamSettings, layers: Sequence[str], strengths: Sequence[float]
 ) -> list[list[Cell]]:
-    """A row for each layer expression, a column for each strength."""
+    """Make a row for each layer expression and a column for each strength."""
     return [
         [
             Cell(f"{layer} @ {strength:.12g}", _changed(settings, layers=layer, strength=strength))
@@ -138,7 +138,7 @@ def joined(*parts: str) -> str:
 def channel_cells(
     photo: Picture, settings: DreamSettings, layer: str, count: int, device: Execution
 ) -> list[Cell]:
-    """A cell for each of the channels of one layer that a photo excites most."""
+    """Make a cell for each of the channels of one layer that a photo excites most."""
     (target,) = parse_targets(layer)
     require_own_threads()
     weights = load_weights(settings.network)
@@ -159,13 +159,13 @@ def _changed(settings: DreamSettings, **changes: Any) -> DreamSettings:
 
 
 class Exploration:
-    """A sheet, prepared.
+    """A prepared contact sheet.
 
     Args:
         photo: the picture to work on; None for a dream from noise.
         rows: the cells, all dreams or all transfers.
-        execution: where it is done.
-        titles: what is written around the cells.
+        execution: device, precision and threads.
+        titles: texts around the cells.
 
     Raises:
         SettingError: so many cells that their recipes do not fit into one picture.
@@ -211,9 +211,9 @@ class Exploration:
         return sheet_size((max(heights), max(widths)), len(self.rows), columns, margins=shape)
 
     def estimate(self) -> float | None:
-        """Seconds that all cells will take; None where the speed of the machine is not known.
+        """Estimate the seconds that all cells will take; None if the machine's speed is unknown.
 
-        Every cell is prepared for it: one that cannot be made is found before the first is.
+        It prepares every cell, so that an impossible one is found before any is made.
 
         Raises:
             StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
@@ -226,11 +226,11 @@ class Exploration:
         on_step: Callable[[str], None] | None = None,
         stop: Callable[[], bool] | None = None,
     ) -> Result:
-        """Make them all.
+        """Make the cells and the sheet.
 
         Args:
             on_step: called with the label of every finished cell.
-            stop: asked after every step; True ends the sheet with the whole cells so far.
+            stop: asked after every step; True ends the sheet with the cells that are complete.
 
         Raises:
             StylizeError: a cell cannot be made, see :mod:`stylize.errors`.
@@ -265,7 +265,7 @@ class Exploration:
         )
 
     def _made(self, cell: Cell, stop: Callable[[], bool] | None) -> Result | None:
-        """A cell; None if it was stopped, however early."""
+        """Make a cell; None if it was stopped."""
         try:
             result = self._job(cell).run(stop=stop)
         except InterruptedRunError:
@@ -280,7 +280,7 @@ class Exploration:
     def _pictures(
         self, done: Mapping[str, tuple[Cell, Result]]
     ) -> dict[int, list[tuple[str, Tensor] | None]]:
-        """The rows that have a picture, by their numbers."""
+        """Arrange the finished pictures by row number; rows without any are left out."""
         grid: dict[int, list[tuple[str, Tensor] | None]] = {}
         for row, cells in enumerate(self.rows):
             names = [cell_name(row, column) for column in range(len(cells))]
@@ -335,7 +335,7 @@ class Exploration:
     def _document(
         self, cells: Mapping[str, Cell], weights: Mapping[str, str], resolved: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """One recipe for all: what the cells share, and in what each differs."""
+        """Make one recipe for all cells: their common settings, and those of each."""
         shared, own = _documents(cells)
         photo = [] if self.photo is None else [("content", self.photo)]
         if len(self._styles) > 1:
@@ -357,7 +357,7 @@ class Exploration:
 
 
 def _documents(cells: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings that all cells share; and for each its label and the settings of its own."""
+    """Split the settings into those that all cells share and those of each cell."""
     documents = {name: to_document(cell.settings) for name, cell in cells.items()}
     first = next(iter(documents.values()), {})
     shared = {
@@ -376,12 +376,12 @@ def _documents(cells: Mapping[str, Cell]) -> tuple[dict[str, Any], dict[str, Any
 
 
 def strip_cells(settings: TransferSettings, names: tuple[str, str], count: int) -> list[Cell]:
-    """A cell for each of some mixtures, from the first style alone to the second alone.
+    """Make cells with mixtures of two styles, from the first alone to the second alone.
 
     Args:
-        settings: all else.
+        settings: all other settings.
         names: labels of the styles.
-        count: of the cells, at least 2; their mixtures are equally far from each other.
+        count: number of cells, at least 2, with evenly spaced mixtures.
     """
     first, last = names
     shares = [index / (count - 1) for index in range(count)]
@@ -396,12 +396,12 @@ class Strip(Exploration):
     """A sheet of one row on which every cell is painted in two styles.
 
     Args:
-        photo: what is painted.
+        photo: the photo.
         styles: the first and the last.
         names: labels of the styles.
-        settings: all but the styles' weights.
-        count: of the cells, at least 2.
-        execution: where it is done.
+        settings: all settings but the weights of the styles.
+        count: number of cells, at least 2.
+        execution: device, precision and threads.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A picture made again from its recipe."""
+"""Make a picture again from its recipe."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from stylize.settings.transfer import TransferSettings
 
 
 def execution_of(recipe: Mapping[str, Any], overrides: Mapping[str, Any]) -> Execution:
-    """Device, precision and threads as the recipe resolved them, under ``overrides``.
+    """Return device, precision and threads of a recipe, changed by ``overrides``.
 
     Raises:
-        UsageError: an override makes no sense, or names a device that is not there.
-        RecipeError: what was resolved is damaged.
+        UsageError: an override is invalid, or names a device that this machine does not have.
+        RecipeError: the recipe is damaged.
     """
     choose_device(Execution(**overrides).device)
     resolved = recipe["resolved"]
@@ -52,14 +52,14 @@ def job_of(
     *,
     changed: bool = False,
 ) -> Transfer | Dream | Tunnel:
-    """The job that makes the picture again.
+    """Prepare the job that makes the picture again.
 
     Args:
         recipe: as :func:`stylize.runs.recipe.of_cell` gives it.
-        inputs: pictures with the part each plays.
+        inputs: pictures with their roles.
         settings: as :func:`stylize.runs.recipe.settings_of` gives them.
         execution: as :func:`execution_of` gives it.
-        changed: whether the settings or the inputs are not all those of the recipe.
+        changed: whether settings or inputs differ from those of the recipe.
 
     Raises:
         WeightsError: the network's weights are not those of the recipe.
@@ -186,7 +186,7 @@ def run_until(
 
 
 def difference(picture: Picture, result: Result) -> tuple[float, float] | None:
-    """Largest and mean difference in grey levels of 255; None for pictures of different sizes."""
+    """Return the largest and the mean difference, from 0 to 255; None if the sizes differ."""
     if picture.pixels.shape != result.pixels.shape:
         return None
     new, old = result.pixels.clamp(0, 1), _levels(picture.pixels)
@@ -198,5 +198,5 @@ def difference(picture: Picture, result: Result) -> tuple[float, float] | None:
 
 
 def _levels(pixels: Tensor) -> Tensor:
-    """Rounded as a file's values are, see :func:`stylize.images.write_picture`."""
+    """Round as files do, see :func:`stylize.images.write_picture`."""
     return (pixels.clamp(0, 1) * 255 + 0.5).floor()

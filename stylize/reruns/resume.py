@@ -17,7 +17,7 @@ from stylize.version import __version__
 
 
 def check_resumable(job: Transfer | Dream, path: Path, description: Description) -> None:
-    """Check that a job is the one that a checkpoint is of; notes what differs from then.
+    """Check that a checkpoint belongs to a job, and note what has changed since.
 
     Args:
         job: the prepared job.
@@ -25,7 +25,7 @@ def check_resumable(job: Transfer | Dream, path: Path, description: Description)
         description: of the checkpoint.
 
     Raises:
-        CheckpointError: it is another one.
+        CheckpointError: it belongs to another job.
     """
     outcomes_of(path, description, job.scales)
     job.notes += _differences(job, description.recipe)

@@ -353,7 +353,7 @@ def _array(tensor: Tensor, order: Sequence[int]) -> np.ndarray:
 
 
 def _tensor(stored: Tensor, order: Sequence[int]) -> Tensor:
-    # A file's own memory is not aligned as torch's is, on which kernels may choose their way.
+    # torch chooses some kernels by the alignment of memory, and a file's differs from its own.
     tensor = stored.clone()
     return tensor.permute([order.index(each) for each in range(len(order))])
 
@@ -363,17 +363,17 @@ class CheckpointPolicy:
 
     Args:
         path: of the file.
-        request: how the result is written, and how often a checkpoint is.
+        request: how the result is written, and the time between two checkpoints.
         warn: called once, if a checkpoint cannot be written. The run continues.
         present: whether the file holds a state of this run already.
-        clock: seconds that only grow.
+        clock: a monotonic clock, in seconds.
         only_terminated: write nothing but the state of a run that is terminated after
             :data:`WORTH_S`.
 
     Attributes:
-        path: of the file; another one after a write, if a stranger's file has taken the name.
+        path: of the file; it changes if another program's file has taken the name.
         present: whether the file holds a state of this run.
-        is_terminated: whether the run stops by order of the system, not of its user.
+        is_terminated: whether the system, not the user, has stopped the run.
     """
 
     def __init__(

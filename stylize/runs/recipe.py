@@ -346,7 +346,7 @@ def _former_final_steps(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:
-    """Report an invalid setting as a fault of the recipe, not of the user's request."""
+    """Turn an invalid setting into an error of the recipe, not of the user's request."""
     return RecipeError(
         f"this version cannot follow the recipe: {error.message}",
         hint=f"stylize {recipe.get('version')} made it",

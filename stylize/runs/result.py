@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,18 +72,21 @@ class Result:
             OutputError: the name is taken, or the system refuses; an existing file is unchanged.
             StylizeError: the format cannot be written like this.
         """
-        return write_picture(
+        return self._write(
             Path(target) if isinstance(target, str) else target,
-            self.pixels,
-            alpha=self.alpha,
-            recipe=to_text(self.recipe),
-            format=format,
-            depth=depth,
-            quality=quality,
+            {"format": format, "depth": depth, "quality": quality},
             token=token,
             overwrite=overwrite,
             numbered=numbered,
             follow_links=follow_links,
+        )
+
+    def _write(
+        self, target: Path | BinaryIO, encoding: Mapping[str, Any], **naming: Any
+    ) -> Path | None:
+        recipe = to_text(self.recipe)
+        return write_picture(
+            target, self.pixels, alpha=self.alpha, recipe=recipe, **encoding, **naming
         )
 
     def to_pil(self) -> Image.Image:

@@ -24,7 +24,7 @@ MOST_STATISTICS = 16
 # A batch needs one network; two presets may need two.
 MOST_NETWORKS = 4
 
-# Sets of style losses, one a size. Each holds up to 8 MB.
+# Sets of style losses, one per size. Each holds up to 8 MB.
 MOST_LOSSES = 6
 
 # A few bytes each.
@@ -34,7 +34,7 @@ Value = TypeVar("Value")
 
 
 class Session:
-    """Loads and computes once what several pictures need, within limits.
+    """Load and compute only once what several pictures need, within limits.
 
     A run without a session makes its own.
 

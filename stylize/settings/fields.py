@@ -1,4 +1,4 @@
-"""What a field of settings is: its documentation, its range, its way to a file and back."""
+"""Fields of settings: documentation, range, and conversion to plain data and back."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stylize.settings.synonyms import ours
 # Layer names and their weights, in the order given.
 LayerWeights = tuple[tuple[str, float], ...]
 
-# Beyond any sense, and far from where sums and products of weights leave the floats.
+# More than any use needs, and far below where sums and products of weights overflow.
 MAX_WEIGHT = 1e9
 
 
@@ -54,10 +54,10 @@ def setting(  # noqa: PLR0913 (what a field can say)
     earlier: Any = None,
     needs: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Any:
-    """A field with its documentation and its range.
+    """Declare a field with its documentation and its range.
 
     Args:
-        default: the value unless somebody sets another.
+        default: the value of the field where nothing else is set.
         help: one sentence for the help text.
         group: where help and forms show it.
         everyday: whether ``--help`` shows it; ``--help-all`` shows all.
@@ -67,8 +67,8 @@ def setting(  # noqa: PLR0913 (what a field can say)
         choices: the values allowed.
         option: its spelling on the command line, if not that of the field.
         joined: whether it may be given several times, for a sum of all.
-        earlier: what a recipe means that was written before the field existed; by default the
-            default. A new field whose default changes pixels needs it.
+        earlier: the value in recipes that were written before the field existed; by default
+            ``default``. A new field whose default changes pixels needs it.
         needs: when it has an effect: if any of these other fields has one of its values (none
             listed: any value but None, False and 0). A name in :data:`FACTS` is not a field, but
             something about the request.

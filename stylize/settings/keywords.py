@@ -161,6 +161,9 @@ _SWITCHES = {
 # An option, and what follows it: a colon, or a number as its value.
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)(?:(?=(:))|( )(?=\d))?")
 
+# The functions have no such parameter.
+_LIMIT = re.compile("raise (it|the limit) with --max-input-pixels")
+
 
 def in_python(text: str) -> str:
     """Replace the options in a text by the parameters of the Python functions."""
@@ -171,7 +174,7 @@ def in_python(text: str) -> str:
             return f"{name}="
         return f"{name}=True" if option[1] in _SWITCHES and not option[2] else name
 
-    return _OPTION.sub(parameter, text)
+    return _OPTION.sub(parameter, _LIMIT.sub("use a smaller one", text))
 
 
 class _FromRecipe:

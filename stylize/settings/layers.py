@@ -1,4 +1,4 @@
-"""Which layers a run reads: asked by the run and by the cost estimate. No torch."""
+"""The layers that a run reads, for the run and for the estimate of its cost. No torch."""
 
 from __future__ import annotations
 

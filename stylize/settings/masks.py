@@ -1,4 +1,4 @@
-"""What the settings say about parts of a photo."""
+"""Settings that keep a part of a photo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SubjectSettings(Protocol):
 def kept_part(settings: SubjectSettings) -> str | None:
     """The part of the photo that stays as it is: ``subject`` or ``background``; None for neither.
 
-    Where only one of the two is spoken of, the other is the opposite.
+    Where only one of the two is set, the other is the opposite.
 
     Raises:
         SettingError: the same for both.

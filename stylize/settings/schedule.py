@@ -15,12 +15,12 @@ from stylize.settings.transfer import TransferSettings
 def result_size(
     settings: TransferSettings | BaseDreamSettings, size: tuple[int, int]
 ) -> tuple[int, int]:
-    """``(height, width)`` of the result for a photo of ``size``, likewise."""
+    """Return ``(height, width)`` of the result for a photo of ``(height, width)`` pixels."""
     return SizeSpec.parse(settings.size).fit(*size, enlarge=settings.enlarge)
 
 
 def size_notes(settings: TransferSettings | BaseDreamSettings, size: tuple[int, int]) -> list[str]:
-    """A note for the user if a photo of ``size`` is smaller than the requested size.
+    """Note that a photo of ``size`` is smaller than the requested size.
 
     The default size is only a maximum.
     """
@@ -38,7 +38,7 @@ class Scale:
 
     Attributes:
         height, width: of the picture, in pixels.
-        steps: evaluations of the objective planned.
+        steps: planned evaluations of the objective.
         usual_steps: how many of them a run usually takes before it goes to the next scale; None
             for all.
     """
@@ -122,7 +122,7 @@ class OctavePlan:
     """Sizes from small to large.
 
     Attributes:
-        scales: the last has the size asked for.
+        scales: the last has the requested size.
         dropped: octaves that were wanted, but in which the layer would see less than it needs.
         least_side_px: the short side below which no octave goes.
     """
@@ -132,7 +132,7 @@ class OctavePlan:
     least_side_px: int
 
     def notes(self, reason: str) -> list[str]:
-        """What a user may want to know of it.
+        """Explain why there are fewer octaves than wanted.
 
         Args:
             reason: what needs so much room: the expression of the layers, or an option.

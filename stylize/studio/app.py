@@ -39,6 +39,7 @@ from stylize.studio.library import (
     Database,
     Known,
     Library,
+    clips_are_possible,
     studio_folder,
     view,
 )
@@ -102,7 +103,7 @@ class Studio:
                 "limits": {"upload_bytes": MAX_UPLOAD_BYTES, "pixels": pixel_limit()},
                 "networks": list(model_names()),
                 "subject": find_spec("cv2") is not None,
-                "video": False,
+                "video": clips_are_possible(),
             }
         )
 
@@ -120,10 +121,10 @@ class Studio:
         """Describe this API for programs."""
         return JSONResponse(openapi_document())
 
-    # Pictures
+    # Pictures and clips
 
     async def upload(self, request: Request) -> Response:
-        """Keep an uploaded picture."""
+        """Keep an uploaded picture or clip."""
         file = self.library.incoming / secrets.token_hex(8)
         try:
             sha256, label = await _receive(request, file)
@@ -164,6 +165,15 @@ class Studio:
     async def file(self, request: Request) -> Response:
         """Send the file of a picture."""
         return _file(await self._known(request))
+
+    async def remove(self, request: Request) -> Response:
+        """Delete a result."""
+        known = await self._known(request)
+        if self.jobs.is_needed(known.id):
+            raise ApiError(409, "conflict", "a job in the queue needs it", "cancel the job first")
+        await _in_thread(self.library.remove, known.id)
+        self.hub.publish("history", {"id": known.id, "removed": True})
+        return Response(status_code=204)
 
     async def recall(self, request: Request) -> Response:
         """Say how a picture was made."""
@@ -249,6 +259,17 @@ class Studio:
         job = self.jobs.get(request.path_params["id"])
         self.jobs.cancel(job)
         return JSONResponse(self.jobs.document(job))
+
+    async def retry(self, request: Request) -> Response:
+        """Try a failed job again."""
+        job = self.jobs.get(request.path_params["id"])
+        self.jobs.retry(job)
+        return JSONResponse(self.jobs.document(job))
+
+    async def forget(self, request: Request) -> Response:
+        """Take a job that is over off the list."""
+        self.jobs.forget(self.jobs.get(request.path_params["id"]))
+        return Response(status_code=204)
 
     async def move(self, request: Request) -> Response:
         """Change the order of the queue."""
@@ -355,7 +376,8 @@ def build(folder: Path, *, token: str, host: str, port: int) -> tuple[Guard, Stu
         Route(f"{api}/samples", studio.samples),
         Route(f"{api}/history", studio.history),
         Route(f"{api}/images", studio.upload, methods=["POST"]),
-        Route(f"{api}/images/{{id}}", studio.picture),
+        Route(f"{api}/images/{{id}}", studio.picture, methods=["GET"]),
+        Route(f"{api}/images/{{id}}", studio.remove, methods=["DELETE"]),
         Route(f"{api}/images/{{id}}/thumbnail", studio.thumbnail),
         Route(f"{api}/images/{{id}}/view", studio.view),
         Route(f"{api}/images/{{id}}/file", studio.file),
@@ -364,9 +386,11 @@ def build(folder: Path, *, token: str, host: str, port: int) -> tuple[Guard, Stu
         Route(f"{api}/command", studio.command, methods=["POST"]),
         Route(f"{api}/jobs", studio.list_jobs, methods=["GET"]),
         Route(f"{api}/jobs", studio.submit, methods=["POST"]),
-        Route(f"{api}/jobs/{{id}}", studio.job),
+        Route(f"{api}/jobs/{{id}}", studio.job, methods=["GET"]),
+        Route(f"{api}/jobs/{{id}}", studio.forget, methods=["DELETE"]),
         Route(f"{api}/jobs/{{id}}/stop", studio.stop, methods=["POST"]),
         Route(f"{api}/jobs/{{id}}/cancel", studio.cancel, methods=["POST"]),
+        Route(f"{api}/jobs/{{id}}/retry", studio.retry, methods=["POST"]),
         Route(f"{api}/jobs/{{id}}/move", studio.move, methods=["POST"]),
         Route(f"{api}/jobs/{{id}}/events", studio.job_events),
         Route(f"{api}/jobs/{{id}}/preview", studio.preview),
@@ -428,7 +452,7 @@ async def _limited(request: Request) -> AsyncGenerator[bytes]:
             413,
             "too_large",
             f"the file is larger than {MAX_UPLOAD_BYTES // 1024**2} MB",
-            "save it as a JPEG, or make it smaller",
+            "make it smaller; the command line takes files of any size",
         )
 
 

@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -41,13 +41,14 @@ from stylize.products.transfer.transfer import Transfer
 from stylize.reruns.explore import channel_cells
 from stylize.runs.inputs import digest
 from stylize.runs.masks import subject_network
+from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.masks import NETWORK
-from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
+from stylize.studio.clips import ClipProgress, clip_request, publish
 from stylize.studio.errors import ApiError, described
 from stylize.studio.work import (
     End,
@@ -56,10 +57,20 @@ from stylize.studio.work import (
     Order,
     Paint,
     PaintCells,
+    PaintClip,
+    PreviewClip,
     Source,
     WarmUp,
     Work,
 )
+from stylize.video.clip import container_of
+from stylize.video.preview import Preview, first_frame, whole_seconds
+from stylize.video.request import Request
+from stylize.video.run import ClipRun
+from stylize.video.turns import Turn
+
+# A job that others may interrupt between two steps.
+Job = Paint | PaintClip | PreviewClip | PaintCells
 
 # Decoded pictures that are kept, in bytes.
 KEPT_BYTES = 400e6
@@ -98,7 +109,7 @@ class Engine:
         self._ended: dict[str, End] = {}
         self._session = Session()
         self._pictures: OrderedDict[str, Picture] = OrderedDict()
-        self._depth = 0
+        self._running: list[str] = []
         self._manifests: dict[Path, Manifest] = {}
 
     def run(self) -> None:
@@ -151,31 +162,38 @@ class Engine:
         Transfer(photo, [photo], settings, Execution(), session=self._session).run()
 
     def _carry_out(self, order: Order) -> None:
-        self._depth += 1
-        try:
-            # A dream has switched gradients off around the steps of its own.
-            with torch.enable_grad():
-                match order:
-                    case Paint():
-                        self._guarded(order.job, lambda: self._paint(order))
-                    case PaintCells():
-                        self._guarded(order.job, lambda: self._paint_cells(order))
-                    case FindSubject():
-                        self._answer(order)
-                    case WarmUp():
-                        self._decode_ahead(order)
-                    case End():
-                        self._forget(order.job)
-        finally:
-            self._depth -= 1
+        # A dream has switched gradients off around the steps of its own.
+        with torch.enable_grad():
+            match order:
+                case Paint():
+                    self._guarded(order, lambda: self._paint(order))
+                case PaintClip():
+                    self._guarded(order, lambda: self._paint_clip(order))
+                case PreviewClip():
+                    self._guarded(order, lambda: self._preview_clip(order))
+                case PaintCells():
+                    self._guarded(order, lambda: self._paint_cells(order))
+                case FindSubject():
+                    self._answer(order)
+                case WarmUp():
+                    self._decode_ahead(order)
+                case End():
+                    self._forget(order.job)
 
-    def _guarded(self, job: str, call: Callable[[], None]) -> None:
+    def _guarded(self, order: Job, call: Callable[[], None]) -> None:
+        self._running.append(order.job)
         try:
             call()
         except InterruptedRunError:
-            self._send(Event("cancelled", job))
+            if self._is_ended(order.job):
+                self._send(Event("cancelled", order.job))
+            else:  # it made way for a job around it, and begins again after that
+                with self._arrived:
+                    self._orders.appendleft(order)
         except Exception as error:
-            self._send(Event("failed", job, described(_in_words(error))))
+            self._send(Event("failed", order.job, described(_in_words(error))))
+        finally:
+            self._running.pop()
 
     def _forget(self, job: str) -> None:
         self._ended.pop(job, None)
@@ -183,10 +201,12 @@ class Engine:
     # Pictures
 
     def _read(self, source: Source) -> Picture:
-        """Read a picture, or take it from memory."""
+        """Read a picture, or the first frame of a clip, or take it from memory."""
         found = self._pictures.get(source.sha256)
         if found is None:
-            found = read_picture(source.path, name=source.name)
+            is_video = container_of(source.path) is not None
+            read = first_frame if is_video else read_picture
+            found = read(source.path, name=source.name)
             if found.sha256 != source.sha256:
                 raise PictureError(f"{source.name} has changed since it was chosen")
             self._pictures[source.sha256] = found
@@ -250,38 +270,58 @@ class Engine:
                 {"width": job.size[1], "height": job.size[0], "notes": notes},
             )
         )
-        watcher = Watcher(order.job, job.scales, job.cost().seconds, self._send)
+        estimate_s = job.cost().seconds
+        work = Progress(job.scales, estimate_s)
 
-        def on_step(step: Step) -> None:
-            watcher(step)
-            if not self._is_ended(order.job):
-                watcher.paused_s += self._serve_urgent(order)
+        def share(step: Step) -> float:
+            work.add(step)
+            return work.done / work.total
 
-        result = job.run(on_step, lambda: self._is_ended(order.job))
-        if result.interrupted and self._is_cancelled(order.job):
-            raise InterruptedRunError("cancelled")
+        watcher = Watcher(order.job, share, estimate_s, self._send)
+        result = job.run(self._watched(watcher), self._has_to_stop)
+        if result.interrupted and not self._is_kept(order.job):
+            raise InterruptedRunError("cancelled, or made way")
         self._forget(order.job)
         values = self._save(result, order.work, time.perf_counter() - started - watcher.paused_s)
         self._send(Event("done", order.job, values))
 
-    def _serve_urgent(self, current: Paint | PaintCells) -> float:
-        """Carry out urgent orders in the middle of a job; return the seconds they took."""
-        started = time.perf_counter()
-        while order := self._next_urgent(current):
-            self._carry_out(order)
-        return time.perf_counter() - started
+    def _watched(self, watcher: Watcher) -> Callable[[Step], None]:
+        """What a run calls after each step: reports it, and does what cannot wait."""
 
-    def _next_urgent(self, current: Paint | PaintCells) -> Order | None:
+        def on_step(step: Step) -> None:
+            watcher(step)
+            paused = time.perf_counter()
+            self._serve_urgent()
+            watcher.paused_s += time.perf_counter() - paused
+
+        return on_step
+
+    def _serve_urgent(self) -> None:
+        """Carry out urgent orders in the middle of a job."""
+        while not self._has_to_stop() and (order := self._next_urgent()):
+            self._carry_out(order)
+
+    def _next_urgent(self) -> Order | None:
         with self._arrived:
             for order in self._orders:
-                is_job = isinstance(order, Paint) and order.urgent and self._depth < MOST_NESTED
-                if is_job or isinstance(order, FindSubject):
+                is_job = isinstance(order, Paint | PreviewClip) and order.urgent
+                fits = is_job and len(self._running) < MOST_NESTED
+                if fits or isinstance(order, FindSubject):
                     self._orders.remove(order)
                     return order
         return None
 
+    def _has_to_stop(self) -> bool:
+        """Whether the innermost job has to: it was ended, or one around it is to be kept now."""
+        *outer, job = self._running
+        return self._is_ended(job) or any(map(self._is_kept, outer))
+
     def _is_ended(self, job: str) -> bool:
         return job in self._ended
+
+    def _is_kept(self, job: str) -> bool:
+        end = self._ended.get(job)
+        return end is not None and end.keep
 
     def _is_cancelled(self, job: str) -> bool:
         end = self._ended.get(job)
@@ -292,7 +332,7 @@ class Engine:
         assert saved is not None, "a file, not a stream"
         if work.folder is not None:
             with suppress(Exception):  # the picture is there, and says itself what it is
-                self._write_down(result, work, saved, work.folder, seconds)
+                self._write_down(result.recipe, work, saved, work.folder, seconds)
         height, width = result.pixels.shape[-2:]
         return {
             "path": str(saved),
@@ -305,26 +345,126 @@ class Engine:
         }
 
     def _write_down(
-        self, result: Result, work: Work, saved: Path, folder: Path, seconds: float
+        self, recipe: Mapping[str, Any], work: Work, saved: Path, folder: Path, seconds: float
     ) -> None:
-        """Add the picture to the manifest of the folder, as a batch does."""
+        """Add a picture or a clip to the manifest of the folder, as a batch does."""
         manifest = self._manifests.setdefault(folder, Manifest(folder))
         photo = next((source for role, source in work.inputs if role == "content"), None)
         manifest.append(
             Entry(
                 target=saved.relative_to(folder).as_posix(),
                 source="" if photo is None else str(photo.path),
-                identity=identity_of(result.recipe) or "",
+                identity=identity_of(recipe) or "",
                 status="done",
                 attempts=1,
                 seconds=round(seconds, 3),
                 error=None,
-                losses=result.recipe["losses"],
+                losses=recipe["losses"],
                 time=time.time(),
                 input_sha256=None if photo is None else photo.sha256,
                 revision=1,
             )
         )
+
+    # Clips
+
+    def _paint_clip(self, order: PaintClip) -> None:
+        """Paint what is missing of a clip, and put it together."""
+        started = time.perf_counter()
+        request = clip_request(order.work, self._read, self._session)
+        height, width = request.size
+        notes = request.check()
+        self._send(Event("started", order.job, {"width": width, "height": height, "notes": notes}))
+        if not order.work.target.exists():  # complete, but for its place
+            self._paint_frames(order, request)
+        if self._is_cancelled(order.job):
+            raise InterruptedRunError("cancelled")
+        values = self._publish(order.work, notes, time.perf_counter() - started)
+        self._send(Event("done", order.job, {**values, "width": width, "height": height}))
+
+    def _paint_frames(self, order: PaintClip, request: Request) -> None:
+        with ClipRun(request, self._has_to_stop) as run:
+            progress = ClipProgress(run)
+            watcher = Watcher(
+                order.job,
+                progress.share,
+                progress.estimate_s,
+                self._send,
+                progress.place,
+                progress.begun,
+            )
+
+            def on_turn(turn: Turn, result: Result) -> None:
+                watcher.show(result.pixels, {"frame": turn.index + 1})
+
+            if not run.paint(on_turn, self._watched(watcher), self._has_to_stop):
+                raise InterruptedRunError("cancelled, or made way")
+            run.finish()
+
+    def _publish(self, work: Work, notes: Sequence[str], seconds: float) -> dict[str, Any]:
+        assert work.folder is not None
+        saved = publish(work.target, work.folder)
+        with suppress(Exception):  # the clip is there, and says itself what it is
+            self._write_down(load_recipe(saved), work, saved, work.folder, seconds)
+        return {
+            "path": str(saved),
+            "sha256": digest(saved),
+            "interrupted": False,
+            "notes": list(notes),
+            "seconds": round(seconds, 3),
+        }
+
+    def _preview_clip(self, order: PreviewClip) -> None:
+        """Paint three frames of a clip, and say what the whole clip will cost."""
+        if self._is_cancelled(order.job):
+            raise InterruptedRunError("cancelled")
+        request = clip_request(order.work, self._read, self._session)
+        notes, preview = request.check(), Preview(request)
+        painter, places = preview.painter, preview.places
+        seconds = whole_seconds(request, painter)
+        plan = {
+            "frames": len(request.outline.times) - 1,
+            "seconds": None if seconds is None else round(seconds, 1),
+            "bytes": round(request.bytes_needed()),
+        }
+        values = {"width": painter.size[1], "height": painter.size[0]}
+        notes += painter.notes
+        self._send(Event("started", order.job, {**values, "notes": notes, "plan": plan}))
+        labels = [f"frame {place + 1}" for place in places]
+        self._send(Event("cells", order.job, {"labels": labels}))
+        for index in range(len(places)):
+            if not self._preview_frame(order, preview, index):
+                break
+        self._finish_cells(order.job)
+
+    def _preview_frame(self, order: PreviewClip, preview: Preview, index: int) -> bool:
+        """Paint one of the frames; whether it was finished."""
+        places, painter = preview.places, preview.painter
+        place = places[index]
+        each_s = painter.cost(Turn(place), range(place, place + 1)).seconds
+        work = Progress(painter.scales, each_s)
+
+        def share(step: Step) -> float:
+            work.add(step)
+            return (index + work.done / work.total) / len(places)
+
+        estimate_s = None if each_s is None else (len(places) - index) * each_s
+        watcher = Watcher(
+            order.job,
+            share,
+            estimate_s,
+            self._send,
+            lambda: {"index": index},
+            index / len(places),
+        )
+        result = preview.paint(place, self._watched(watcher), self._has_to_stop)
+        if result is None:
+            return False
+        target = order.work.target.with_name(f"{index}.png")
+        result.save(target, overwrite=True, follow_links=False)
+        values = {"index": index, "error": None}
+        self._send(Event("cell", order.job, values, encoded(result.pixels)))
+        return True
 
     # Sheets
 
@@ -337,11 +477,15 @@ class Engine:
                 break
             self._paint_cell(order, number, work)
             self._send(Event("step", order.job, {"fraction": (done + 1) / ahead}))
-        if self._is_cancelled(order.job):
-            raise InterruptedRunError("cancelled")
-        interrupted = self._is_ended(order.job)
-        self._forget(order.job)
-        self._send(Event("done", order.job, {"interrupted": interrupted, "notes": []}))
+        self._finish_cells(order.job)
+
+    def _finish_cells(self, job: str) -> None:
+        """Say that a job is done of which nothing but the cells is kept."""
+        if self._has_to_stop() and not self._is_kept(job):
+            raise InterruptedRunError("cancelled, or made way")
+        interrupted = self._is_ended(job)
+        self._forget(job)
+        self._send(Event("done", job, {"interrupted": interrupted, "notes": []}))
 
     def _channels(self, order: PaintCells) -> Sequence[tuple[int, Work]]:
         """List the cells of the channels that a photo excites most."""
@@ -350,7 +494,7 @@ class Engine:
         assert isinstance(settings, DreamSettings) and order.layer is not None
         found = channel_cells(self._read(photo), settings, order.layer, order.count, base.execution)
         labels = [each.label for each in found]
-        self._send(Event("cells", order.job, {"layers": labels}))
+        self._send(Event("cells", order.job, {"labels": labels}))
         return [
             (
                 number,
@@ -364,12 +508,8 @@ class Engine:
         ]
 
     def _paint_cell(self, order: PaintCells, number: int, work: Work) -> None:
-        def on_step(step: Step) -> None:
-            if not self._is_ended(order.job):
-                self._serve_urgent(order)
-
         try:
-            result = self._job(work).run(on_step, lambda: self._is_ended(order.job))
+            result = self._job(work).run(lambda _: self._serve_urgent(), self._has_to_stop)
             if result.interrupted:
                 return
             result.save(work.target, overwrite=True, follow_links=False)
@@ -405,6 +545,14 @@ class Engine:
 class Watcher:
     """Reports the steps of a job, and previews without taking much of its time.
 
+    Args:
+        job: its id.
+        share: of the job that is done, called at every step.
+        estimate_s: seconds that the rest of the job will take.
+        send: takes the reports.
+        place: more values for each of them.
+        begun: the share that was done at the start.
+
     Attributes:
         paused_s: time since the start in which other work was done.
     """
@@ -412,39 +560,40 @@ class Watcher:
     def __init__(
         self,
         job: str,
-        scales: Sequence[Scale],
+        share: Callable[[Step], float],
         estimate_s: float | None,
         send: Callable[[Event], None],
+        place: Callable[[], Mapping[str, Any]] = dict,
+        begun: float = 0.0,
     ) -> None:
         self.paused_s = 0.0
         self._job, self._send = job, send
-        self._estimate_s = estimate_s
-        self._progress = Progress(scales, estimate_s)
+        self._share, self._estimate_s = share, estimate_s
+        self._place, self._begun = place, begun
         self._started = time.perf_counter()
         self._said = self._shown = -1.0
         self._spent_s = 0.0
 
     def __call__(self, step: Step) -> None:
         now = time.perf_counter()
-        self._progress.add(step)
+        share = self._share(step)
         is_last = step.step == step.steps
         if now - self._said >= STEP_PAUSE_S or is_last:
             self._said = now
-            self._send(Event("step", self._job, self._values(step, now)))
+            self._send(Event("step", self._job, self._values(step, share, now)))
         allowed = PREVIEW_CREDIT_S + PREVIEW_SHARE * (now - self._started - self.paused_s)
         if now - self._shown >= PREVIEW_PAUSE_S and self._spent_s <= allowed:
             self._shown = now
-            self._preview(step)
+            self.show(step.picture(), {"scale": step.scale, "step": step.step})
             self._spent_s += time.perf_counter() - now
 
-    def _preview(self, step: Step) -> None:
-        values = {"scale": step.scale, "step": step.step}
-        pixels = step.picture()
-        values |= {"width": pixels.shape[-1], "height": pixels.shape[-2]}
+    def show(self, pixels: Tensor, values: Mapping[str, Any]) -> None:
+        """Send a preview."""
+        size = {"width": pixels.shape[-1], "height": pixels.shape[-2]}
+        values = {**self._place(), **values, **size}
         self._send(Event("preview", self._job, values, encoded(pixels)))
 
-    def _values(self, step: Step, now: float) -> dict[str, Any]:
-        fraction = self._progress.done / self._progress.total
+    def _values(self, step: Step, fraction: float, now: float) -> dict[str, Any]:
         seconds = now - self._started - self.paused_s
         return {
             "scale": step.scale,
@@ -457,16 +606,18 @@ class Watcher:
             "seconds": round(seconds, 2),
             "seconds_left": self._left(fraction, seconds),
             "loss": step.total if math.isfinite(step.total) else None,
+            **self._place(),
         }
 
     def _left(self, fraction: float, seconds: float) -> float | None:
         """Estimate the seconds that remain, more and more by what was measured."""
-        if fraction <= 0:
+        done = (fraction - self._begun) / (1 - self._begun)
+        if done <= 0:
             return self._estimate_s
-        measured = seconds / fraction
+        measured = seconds / done
         estimate = measured if self._estimate_s is None else self._estimate_s
-        total = (1 - fraction) * estimate + fraction * measured
-        return round(max(0.0, total * (1 - fraction)), 1)
+        total = (1 - done) * estimate + done * measured
+        return round(max(0.0, total * (1 - done)), 1)
 
 
 def encoded(pixels: Tensor) -> bytes:

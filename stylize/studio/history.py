@@ -53,17 +53,19 @@ def _item(known: Known) -> dict[str, Any] | None:
         inputs = [(str(each["role"]), str(each["name"])) for each in recipe["inputs"]]
     except (StylizeError, KeyError, TypeError):
         return None
-    kind = recipe["technique"]
-    preset = recipe.get("preset") or DEFAULTS.get(kind)
+    technique = recipe["technique"]
+    preset = recipe.get("preset") or DEFAULTS.get(technique)
     return {
         "id": known.id,
         "name": known.name,
-        "kind": kind,
+        "kind": f"video-{technique}" if "clip" in recipe and known.clip else technique,
         "preset": preset if isinstance(preset, str) else None,
         "photo": next((name for role, name in inputs if role == "content"), None),
         "styles": list(dict.fromkeys(name for role, name in inputs if role.endswith("style"))),
         "width": known.width,
         "height": known.height,
+        "type": known.type,
+        "clip": known.document["clip"],
         "created": known.mtime,
         "interrupted": bool(recipe.get("interrupted")),
     }

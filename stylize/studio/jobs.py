@@ -6,10 +6,12 @@ import base64
 import json
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +21,19 @@ from stylize.images.names import safe_name, shortened
 from stylize.studio.engine_process import EngineProcess
 from stylize.studio.errors import ApiError, described
 from stylize.studio.hub import Hub
-from stylize.studio.library import Database, Known, Library, studio_folder
-from stylize.studio.requests import JobRequest, read_request, read_sheet, sized
-from stylize.studio.work import End, Event, Paint, PaintCells, WarmUp, Work
+from stylize.studio.library import Database, Known, Library, require_libraries, studio_folder
+from stylize.studio.requests import CLIP_KINDS, JobRequest, read_request, read_sheet, sized
+from stylize.studio.work import (
+    End,
+    Event,
+    Order,
+    Paint,
+    PaintCells,
+    PaintClip,
+    PreviewClip,
+    WarmUp,
+    Work,
+)
 
 State = Literal["queued", "running", "stopping", "done", "failed", "cancelled"]
 
@@ -34,6 +46,8 @@ MOST_UNFINISHED = 500
 
 _MAX_NAME_BYTES = 120
 
+_OF_CLIPS = ("frame", "frames")
+
 
 @dataclass
 class Job:
@@ -44,8 +58,9 @@ class Job:
         request: as it was submitted.
         place: sorts the queue.
         result: id of the picture.
-        cells: of a sheet.
+        cells: of a sheet, or the frames of a preview.
         size: of the cells of a sheet.
+        plan: what a clip will cost.
         progress: the last step.
         preview: the last preview, as an event and as a JPEG.
     """
@@ -68,6 +83,7 @@ class Job:
     error: Mapping[str, Any] | None = None
     cells: list[dict[str, Any]] | None = None
     size: str | None = None
+    plan: Mapping[str, Any] | None = None
     progress: dict[str, Any] | None = None
     preview: tuple[dict[str, Any], bytes] | None = None
 
@@ -75,6 +91,21 @@ class Job:
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.state in OVER
+
+    @property
+    def is_preview(self) -> bool:
+        """Whether it makes only a few frames of a clip."""
+        return self.kind in CLIP_KINDS and self.request.get("preview") is True
+
+    @property
+    def is_clip(self) -> bool:
+        """Whether it makes a whole clip."""
+        return self.kind in CLIP_KINDS and not self.is_preview
+
+    @property
+    def frames_done(self) -> int:
+        """Number of the frames of a clip that are painted, as far as is known."""
+        return int((self.progress or {}).get("frames_done", 0))
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -85,7 +116,7 @@ class Job:
         """Describe the job for the API."""
         left_out = ("place", "preview", "size")
         shown = {key: value for key, value in vars(self).items() if key not in left_out}
-        names = ("fraction", "seconds_left", "scale", "scales", "step", "steps")
+        names = ("fraction", "seconds_left", "scale", "scales", "step", "steps", *_OF_CLIPS)
         progress = self.progress and {name: self.progress.get(name) for name in names}
         return shown | {"position": position, "progress": progress}
 
@@ -109,7 +140,8 @@ class Jobs:
         self.engine = EngineProcess(self._heard, self._engine_died)
         self.engine_state: dict[str, Any] = {"state": "starting"}
         self._answers: dict[str, Any] = {}
-        self._sent: set[str] = set()
+        # Of each job that the engine has, the frames that were done before.
+        self._sent: dict[str, int] = {}
         self._load()
 
     def _load(self) -> None:
@@ -123,6 +155,10 @@ class Jobs:
     def start(self) -> None:
         """Start the engine; what was unfinished follows when it is ready."""
         remove_leftovers(self._folder)
+        for folder in self._clip_folders():
+            job = self._jobs.get(folder.name)
+            if job is None or job.state in ("done", "cancelled"):
+                _remove(folder)
         self.engine.start()
 
     def close(self) -> None:
@@ -162,6 +198,19 @@ class Jobs:
         """Return the file of a cell of a sheet."""
         return studio_folder(self._folder) / "sheets" / job.id / f"{index}.png"
 
+    def clip_folder(self, job: Job) -> Path:
+        """Return the folder in which the frames of a clip are until it is complete."""
+        return studio_folder(self._folder) / "clips" / job.id
+
+    def _clip_folders(self) -> list[Path]:
+        with suppress(OSError):
+            return list((studio_folder(self._folder) / "clips").iterdir())
+        return []
+
+    def is_needed(self, picture: str) -> bool:
+        """Whether a job that waits or runs has a picture among its inputs."""
+        return any(picture in json.dumps(job.request) for job in self.unfinished())
+
     # Changing
 
     def submit(self, document: Mapping[str, Any]) -> Job:
@@ -178,14 +227,14 @@ class Jobs:
             id=secrets.token_hex(8),
             kind=str(document.get("kind")),
             request=dict(document),
-            place=1 + max((each.place for each in self._jobs.values()), default=0.0),
+            place=self._next_place(),
             live=live,
             session=session if isinstance(session, str) else None,
         )
         if job.kind == "sheet":
             self._take_sheet(job)
         else:
-            self._check_pictures(read_request(document))
+            self._check_kinds(read_request(document))
         if live and job.kind != "sheet":
             for each in self.unfinished():
                 if each.live and each.session == job.session:
@@ -211,6 +260,28 @@ class Jobs:
         for cell in job.cells:
             self._check_pictures(read_request(sized(cell["request"], sheet.size)))
 
+    def _check_kinds(self, request: JobRequest) -> None:
+        """Check that the pictures are known, and that none of them is a video.
+
+        Raises:
+            ApiError: they are not.
+            MissingExtraError: the libraries for clips are not installed.
+        """
+        if request.clips is not None:
+            require_libraries()
+        found = self._check_pictures(request)
+        for role, id in request.inputs():
+            known, is_clip = found[id], role == "content" and request.clips is not None
+            if is_clip and known.clip is None:
+                raise ApiError(422, "invalid", f"{known.name} is a picture, not a clip")
+            if known.is_video and not is_clip:
+                raise ApiError(
+                    422,
+                    "invalid",
+                    f"{known.name} is a video, not a picture",
+                    f"kind video-{request.preset.technique} paints a clip",
+                )
+
     def _check_pictures(self, request: JobRequest) -> dict[str, Known]:
         found = {}
         for role, id in request.inputs():
@@ -224,9 +295,11 @@ class Jobs:
         """End a job after its step and keep the picture so far.
 
         Raises:
-            ApiError: it is over.
+            ApiError: it is over, or a clip, which is only kept whole.
         """
         _require_unfinished(job)
+        if job.is_clip:
+            raise ApiError(409, "conflict", "a clip is kept only as a whole", "wait, or cancel it")
         self._end(job, keep=job.state != "queued")
 
     def cancel(self, job: Job) -> None:
@@ -238,6 +311,41 @@ class Jobs:
         _require_unfinished(job)
         self._end(job, keep=False)
 
+    def retry(self, job: Job) -> None:
+        """Add a failed job to the end of the queue once more; a clip goes on at the next frame.
+
+        Raises:
+            ApiError: it has not failed.
+        """
+        if job.state != "failed":
+            raise ApiError(409, "conflict", "the job has not failed")
+        job.state, job.error, job.finished, job.started = "queued", None, None, None
+        job.live, job.progress = False, None
+        job.place = self._next_place()
+        self._changed(job)
+        self._advance()
+
+    def forget(self, job: Job) -> None:
+        """Take a job that is over off the list; its picture stays.
+
+        Raises:
+            ApiError: it is not over.
+        """
+        if not job.is_over or job.id in self._sent:
+            raise ApiError(409, "conflict", "the job is not over", "cancel it first")
+        self._forget(job)
+        self._hub.publish("gone", {"id": job.id})
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.id]
+        with suppress(OSError):
+            self._database.write("DELETE FROM jobs WHERE id = ?", [job.id])
+        shutil.rmtree(self.cell_file(job, 0).parent, ignore_errors=True)
+        _remove(self.clip_folder(job))
+
+    def _next_place(self) -> float:
+        return 1 + max((each.place for each in self._jobs.values()), default=0.0)
+
     def _end(self, job: Job, *, keep: bool) -> None:
         if job.id in self._sent:
             self.engine.send(End(job.id, keep))
@@ -247,6 +355,8 @@ class Jobs:
         else:
             # For the page it is over now; the engine ends it after its step.
             self._over(job, "cancelled")
+            if job.id not in self._sent:
+                _remove(self.clip_folder(job))
 
     def move(self, job: Job, position: int) -> None:
         """Give a waiting job another place.
@@ -287,17 +397,27 @@ class Jobs:
 
     def _send(self, job: Job) -> None:
         try:
-            order = self._sheet_order(job) if job.kind == "sheet" else self._order(job)
+            order = self._order(job)
         except (UsageError, PictureError, ApiError) as error:
             self._fail(job, error)
             return
         if self.engine.send(order):
-            self._sent.add(job.id)
+            self._sent[job.id] = job.frames_done
             job.state, job.started = "running", time.time()
             self._changed(job)
 
-    def _order(self, job: Job) -> Paint:
+    def _order(self, job: Job) -> Order:
+        if job.kind == "sheet":
+            return self._sheet_order(job)
         request = read_request(job.request)
+        if job.is_preview:
+            target = self.cell_file(job, 0)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return PreviewClip(job.id, self._work(request, target), urgent=job.live)
+        if job.is_clip:
+            target = self.clip_folder(job) / self._name(request)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return PaintClip(job.id, self._work(request, target, self._folder))
         target = self._folder / self._name(request)
         return Paint(job.id, self._work(request, target, self._folder), urgent=job.live)
 
@@ -324,17 +444,20 @@ class Jobs:
         known = self._check_pictures(request)
         inputs = tuple((role, known[id].source) for role, id in request.inputs())
         preset = request.preset.recorded
-        return Work(request.settings, request.execution, preset, inputs, target, folder)
+        return Work(
+            request.settings, request.execution, preset, inputs, target, folder, request.clips
+        )
 
     def _name(self, request: JobRequest) -> str:
-        """Name a result after photo, styles and preset."""
+        """Name a result after photo or clip, styles and preset."""
         known = self._check_pictures(request)
         photo = "noise" if request.photo is None else Path(known[request.photo].name).stem
         styles = request.styles or tuple(each.style for each in request.regions if each.style)
         words = [photo, *(Path(known[style].name).stem for style in styles)]
         if request.preset.recorded or not styles:
             words.append(request.preset.name)
-        return shortened(safe_name("-".join(words)), _MAX_NAME_BYTES, tail=".png")
+        tail = ".png" if request.clips is None else f".{request.clips.format}"
+        return shortened(safe_name("-".join(words)), _MAX_NAME_BYTES, tail=tail)
 
     def _heard(self, event: Event) -> None:
         if event.name == "ready":
@@ -356,12 +479,14 @@ class Jobs:
     def _of_job(self, job: Job, event: Event) -> None:
         values = dict(event.values)
         if event.name in ("done", "failed", "cancelled"):
-            self._sent.discard(job.id)
+            self._sent.pop(job.id, None)
+            if event.name != "failed" or job.state == "cancelled":
+                _remove(self.clip_folder(job))
         if job.is_over:
             return
         if event.name == "started":
             job.width, job.height = values.get("width"), values.get("height")
-            job.notes = values["notes"]
+            job.notes, job.plan = values["notes"], values.get("plan")
             self._changed(job)
         elif event.name == "step":
             job.progress = values
@@ -371,7 +496,7 @@ class Jobs:
             job.preview = shown, event.picture
             self._hub.publish("preview", shown)
         elif event.name == "cells":
-            self._found_channels(job, values["layers"])
+            self._found_cells(job, values["labels"])
         elif event.name == "cell":
             self._made_cell(job, values, event.picture)
         elif event.name == "done":
@@ -382,7 +507,7 @@ class Jobs:
     def _done(self, job: Job, values: Mapping[str, Any]) -> None:
         job.interrupted = values["interrupted"]
         job.notes = list(dict.fromkeys([*job.notes, *values["notes"]]))
-        if job.kind != "sheet":
+        if job.cells is None:
             try:
                 job.result = self._library.found(Path(values["path"]), values["sha256"]).id
             except (OSError, PictureError) as error:
@@ -393,13 +518,17 @@ class Jobs:
         if job.result is not None:
             self._hub.publish("history", {"id": job.result})
 
-    def _found_channels(self, job: Job, layers: list[str]) -> None:
-        assert job.cells is not None
-        base = job.cells[0]["request"]
-        job.cells = [
-            _cell(text, {**base, "settings": {**base["settings"], "layers": text}})
-            for text in layers
-        ]
+    def _found_cells(self, job: Job, labels: list[str]) -> None:
+        """Take in what the engine has found: frames of a clip, or channels of a layer."""
+        if job.is_preview:
+            job.cells = [_cell(label, job.request) for label in labels]
+        else:
+            assert job.cells is not None
+            base = job.cells[0]["request"]
+            job.cells = [
+                _cell(text, {**base, "settings": {**base["settings"], "layers": text}})
+                for text in labels
+            ]
         self._changed(job)
 
     def _made_cell(self, job: Job, values: Mapping[str, Any], picture: bytes | None) -> None:
@@ -424,14 +553,20 @@ class Jobs:
         self._prune()
 
     def _engine_died(self, again: bool) -> None:
-        lost = [self._jobs[id] for id in self._sent if id in self._jobs]
-        self._sent.clear()
+        before, self._sent = self._sent, {}
+        lost = [self._jobs[id] for id in before if id in self._jobs]
         state = "restarting" if again else "failed"
         self.engine_state = {"state": state}
         self._hub.publish("engine", self.engine_state)
         message = "the engine ended unexpectedly, perhaps for lack of memory"
         for job in lost:
-            if not job.is_over:
+            if job.is_over:
+                _remove(self.clip_folder(job))
+            elif job.is_clip and job.frames_done > before[job.id]:
+                # It goes on at the next frame; one that gets no further has failed.
+                job.state, job.started = "queued", None
+                self._changed(job)
+            else:
                 error = {"code": "engine", "message": message, "hint": "try a smaller size"}
                 self._over(job, "failed", error)
         answer = {"error": {"code": "engine", "message": message, "hint": None}}
@@ -464,14 +599,18 @@ class Jobs:
             key=lambda job: (job.state != "cancelled", job.finished or 0),
         )
         for job in over[: max(0, len(over) - KEPT_JOBS)]:
-            del self._jobs[job.id]
-            with suppress(OSError):
-                self._database.write("DELETE FROM jobs WHERE id = ?", [job.id])
-            shutil.rmtree(self.cell_file(job, 0).parent, ignore_errors=True)
+            self._forget(job)
 
 
 def _cell(label: str, request: Mapping[str, Any]) -> dict[str, Any]:
     return {"label": label, "state": "queued", "error": None, "request": dict(request)}
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in a thread: the frames of a clip can be thousands of files."""
+    if folder.exists():
+        remove = partial(shutil.rmtree, folder, ignore_errors=True)
+        threading.Thread(target=remove).start()
 
 
 def _text(picture: bytes) -> str:

@@ -20,18 +20,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from stylize.batches.gallery import thumbnail
+from stylize.batches.gallery import clip_thumbnail
+from stylize.batches.gallery import thumbnail as picture_thumbnail
 from stylize.batches.records import make_folder, state_folder
-from stylize.errors import StylizeError
+from stylize.errors import MissingExtraError, StylizeError
 from stylize.images.atomic import move_without_replacing, numbered_names, refusals_named
 from stylize.images.metadata import read_recipe
 from stylize.images.names import safe_name, shortened
 from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, recognise
 from stylize.images.orientation import is_sideways
+from stylize.studio.errors import ApiError
 from stylize.studio.work import Source
+from stylize.video.clip import container_of, is_clip, open_clip
 
 INPUTS = "inputs"
 
@@ -51,10 +55,23 @@ _KINDS = {
     "HEIF": (".heic", "image/heic"),
 }
 
+# The same for videos, by FFmpeg's names of their containers.
+_VIDEOS = {
+    "mov": (".mp4", "video/mp4"),
+    "matroska": (".webm", "video/webm"),
+    "avi": (".avi", "video/x-msvideo"),
+}
+
+_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
+
 # Camera raw has many suffixes, and no type that a browser shows.
 _RAW = (".raw", "application/octet-stream")
 
-_SUFFIXES = (*(suffix for suffix, _ in _KINDS.values()), ".jpeg", ".tif", ".heif")
+_SUFFIXES = (
+    *(suffix for suffix, _ in _KINDS.values()),
+    *(".jpeg", ".tif", ".heif", ".apng"),
+    *_VIDEO_SUFFIXES,
+)
 
 # Files of the folder that are looked at for the history.
 _MOST_FILES = 20_000
@@ -67,7 +84,7 @@ _MOST_THUMBNAILS = 300
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
     id TEXT, path TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, type TEXT,
-    mtime_ns INTEGER, bytes INTEGER, recipe TEXT, notes TEXT);
+    mtime_ns INTEGER, bytes INTEGER, recipe TEXT, notes TEXT, clip TEXT);
 CREATE INDEX IF NOT EXISTS ids ON pictures (id);
 CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, place REAL, document TEXT);
 """
@@ -75,7 +92,7 @@ CREATE TABLE IF NOT EXISTS jobs (id TEXT PRIMARY KEY, place REAL, document TEXT)
 
 @dataclass(frozen=True)
 class Known:
-    """A picture.
+    """A picture or a clip.
 
     Attributes:
         id: SHA-256 of the file.
@@ -86,6 +103,7 @@ class Known:
         mtime: when the file was written, Unix seconds.
         recipe: inside it, unchecked; None if there is none.
         notes: on how it was read.
+        clip: ``frames`` and ``seconds``, if it moves; an animation is also a picture.
     """
 
     id: str
@@ -97,6 +115,12 @@ class Known:
     mtime: float
     recipe: Mapping[str, Any] | None
     notes: tuple[str, ...] = ()
+    clip: Mapping[str, Any] | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a clip only, of which no picture reader knows."""
+        return self.type.startswith("video/")
 
     @property
     def document(self) -> dict[str, Any]:
@@ -109,12 +133,28 @@ class Known:
             "type": self.type,
             "has_recipe": self.recipe is not None,
             "notes": list(self.notes),
+            "clip": None if self.clip is None else dict(self.clip),
         }
 
     @property
     def source(self) -> Source:
         """The description for the engine."""
         return Source(self.id, self.path, self.name)
+
+
+def clips_are_possible() -> bool:
+    """Whether the libraries for clips are installed."""
+    return all(find_spec(module) is not None for module in ("av", "cv2"))
+
+
+def require_libraries() -> None:
+    """Check that the libraries for clips are installed.
+
+    Raises:
+        MissingExtraError: they are not.
+    """
+    if not clips_are_possible():
+        raise MissingExtraError("painting clips", "av opencv-python-headless")
 
 
 @cache
@@ -147,6 +187,9 @@ class Database:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
+        columns = self._connection.execute("PRAGMA table_info(pictures)").fetchall()
+        if "clip" not in [column[1] for column in columns]:  # of a version without clips
+            self._connection.execute("ALTER TABLE pictures ADD COLUMN clip TEXT")
 
     def read(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
@@ -269,6 +312,20 @@ class Library:
             known = self.find(sha256)
         return known
 
+    def remove(self, sha256: str) -> None:
+        """Delete the file of a result; of several with the same content, the newest.
+
+        Raises:
+            ApiError: there is no such result.
+            OutputError: the system refuses.
+        """
+        found = next((known for known in self.results() if known.id == sha256), None)
+        if found is None:
+            raise ApiError(409, "conflict", "only results can be deleted")
+        with refusals_named(found.path):
+            found.path.unlink(missing_ok=True)
+        self.scan()
+
     def thumbnail(self, known: Known) -> bytes:
         """Make a small JPEG of a picture, or take it from memory.
 
@@ -280,7 +337,7 @@ class Library:
         )
 
     def _keep_thumbnail(self, sha256: str, path: Path, name: str) -> bytes:
-        made = self._thumbnails[sha256] = thumbnail(path, THUMBNAIL_PX, name=name)
+        made = self._thumbnails[sha256] = _small(path, THUMBNAIL_PX, name, "jpeg")
         if len(self._thumbnails) > _MOST_THUMBNAILS:
             self._thumbnails.popitem(last=False)
         return made
@@ -328,8 +385,9 @@ class Library:
             status.st_size,
             values["recipe"],
             json.dumps(values["notes"]),
+            json.dumps(values["clip"]),
         )
-        self._database.write(f"INSERT OR REPLACE INTO pictures VALUES ({','.join('?' * 10)})", row)
+        self._database.write(f"INSERT OR REPLACE INTO pictures VALUES ({','.join('?' * 11)})", row)
         return _of_row(row, path)
 
     def _known(self, row: tuple[Any, ...]) -> Known | None:
@@ -352,7 +410,8 @@ def studio_folder(folder: Path) -> Path:
 def _of_row(row: tuple[Any, ...], path: Path) -> Known:
     recipe = json.loads(row[8]) if row[8] else None
     notes = tuple(json.loads(row[9]))
-    return Known(row[0], path, row[2], row[3], row[4], row[5], row[6] / 1e9, recipe, notes)
+    clip = json.loads(row[10]) if row[10] else None
+    return Known(row[0], path, row[2], row[3], row[4], row[5], row[6] / 1e9, recipe, notes, clip)
 
 
 @cache
@@ -404,6 +463,8 @@ def _label(name: str) -> str:
 
 
 def _kind(file: Path) -> tuple[str, str]:
+    if container := container_of(file):
+        return _VIDEOS[container]
     with file.open("rb") as stream:
         kind = recognise(stream.read(HEAD_BYTES))
     return _KINDS.get(kind or "", _RAW)
@@ -412,19 +473,32 @@ def _kind(file: Path) -> tuple[str, str]:
 def _suffix(file: Path, label: str) -> str:
     suffix, _ = _kind(file)
     own = Path(label).suffix.lower()
+    if suffix in _VIDEO_SUFFIXES:
+        return own if own in _VIDEO_SUFFIXES else suffix
     is_raw = suffix in (_RAW[0], ".tiff")
     return own if is_raw and re.fullmatch(r"\.[a-z0-9]{2,4}", own) else suffix
 
 
 def _examined(file: Path, label: str) -> dict[str, Any]:
-    """Read size, type and recipe of a picture.
+    """Read size, type and recipe of a picture or a clip.
 
     Raises:
-        PictureError: it is no picture, damaged, or too large.
+        PictureError: it is neither, damaged, or too large.
         MissingExtraError: its format needs a library that is not installed.
     """
-    with opened(file, title=label, max_pixels=pixel_limit()) as image:
-        width, height = reversed(image.size) if is_sideways(image) else image.size
+    clip: dict[str, Any] | None = None
+    notes: list[str] = []
+    if container_of(file):
+        require_libraries()
+        (height, width), clip = _outline(file, label)
+    else:
+        with opened(file, title=label, max_pixels=pixel_limit()) as image:
+            width, height = reversed(image.size) if is_sideways(image) else image.size
+        if is_clip(str(file)):
+            if clips_are_possible():
+                _, clip = _outline(file, label)
+            else:
+                notes = [f"{label} moves: its first frame is used. {_TO_MOVE}"]
     recipe: str | None = None
     with suppress(StylizeError):
         recipe = read_recipe(file)
@@ -433,12 +507,28 @@ def _examined(file: Path, label: str) -> dict[str, Any]:
         "height": height,
         "type": _kind(file)[1],
         "recipe": recipe,
-        "notes": [],
+        "notes": notes,
+        "clip": clip,
     }
 
 
+_TO_MOVE = "To paint clips: pip install av opencv-python-headless"
+
+
+def _outline(file: Path, label: str) -> tuple[tuple[int, int], dict[str, Any]]:
+    """Read size and length of a clip."""
+    outline = open_clip(str(file), file, name=label).outline
+    frames, seconds = len(outline.times) - 1, float(outline.times[-1])
+    return outline.size, {"frames": frames, "seconds": round(seconds, 3)}
+
+
+def _small(path: Path, side_px: int, name: str, format: str) -> bytes:
+    made = clip_thumbnail if container_of(path) else picture_thumbnail
+    return made(path, side_px, name=name, format=format)
+
+
 def view(known: Known, side_px: int, format: str) -> bytes:
-    """Encode a picture anew, upright and in sRGB, over white.
+    """Encode a picture, or the first frame of a clip, anew: upright and in sRGB, over white.
 
     Args:
         known: the picture.
@@ -448,4 +538,4 @@ def view(known: Known, side_px: int, format: str) -> bytes:
     Raises:
         PictureError: it cannot be read.
     """
-    return thumbnail(known.path, side_px, name=known.name, format=format)
+    return _small(known.path, side_px, known.name, format)

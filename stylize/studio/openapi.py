@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from stylize.settings.presets import every_preset_name
-from stylize.studio.requests import TRIES
+from stylize.studio.requests import CLIP_KINDS, FORMATS, TRIES, keys_of
 from stylize.studio.schema import KINDS, json_schema
 from stylize.version import __version__
 
@@ -36,16 +36,18 @@ def _or_null(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"oneOf": [schema, {"type": "null"}]}
 
 
-# Method, path, summary, schema of the body, status and media type of the answer and its schema.
-_Operation = tuple[str, str, str, Any, int, str, Any]
+# Method, path, summary, schema of the body, status and media type of the answer and its schema; an
+# answer without a media type is empty.
+_Operation = tuple[str, str, str, Any, int, str | None, Any]
 
 _OPERATIONS: tuple[_Operation, ...] = (
     ("get", "/status", "Version, engine and limits.", None, 200, _JSON, _object()),
     ("get", "/settings", "All settings, in groups.", None, 200, _JSON, _object()),
     ("get", "/presets", "The presets of each kind.", None, 200, _JSON, _object()),
     ("get", "/samples", "Sample photos and style images.", None, 200, _JSON, _object()),
-    ("post", "/images", "Upload a picture.", "image/*", 201, _JSON, _ref("Picture")),
+    ("post", "/images", "Upload a picture or a clip.", "image/*", 201, _JSON, _ref("Picture")),
     ("get", "/images/{id}", "Describe a picture.", None, 200, _JSON, _ref("Picture")),
+    ("delete", "/images/{id}", "Delete a result.", None, 204, None, None),
     ("get", "/images/{id}/thumbnail", "Get a small JPEG.", None, 200, "image/jpeg", None),
     ("get", "/images/{id}/view", "Get the picture for the screen.", None, 200, "image/jpeg", None),
     ("get", "/images/{id}/file", "Get the file itself.", None, 200, "image/png", None),
@@ -71,12 +73,22 @@ _OPERATIONS: tuple[_Operation, ...] = (
     ("post", "/jobs", "Submit a job.", _ref("Job request"), 201, _JSON, _ref("Job")),
     ("get", "/jobs", "List the jobs.", None, 200, _JSON, _object(jobs=_list(_ref("Job")))),
     ("get", "/jobs/{id}", "Describe a job.", None, 200, _JSON, _ref("Job")),
+    ("delete", "/jobs/{id}", "Take a job that is over off the list.", None, 204, None, None),
     ("get", "/jobs/{id}/events", "Stream the events of a job.", None, 200, _STREAM, None),
     ("get", "/jobs/{id}/preview", "Get the newest preview.", None, 200, "image/jpeg", None),
     ("get", "/jobs/{id}/result", "Get the result with its recipe.", None, 200, "image/png", None),
-    ("get", "/jobs/{id}/cells/{index}", "Get a cell of a sheet.", None, 200, "image/png", None),
+    (
+        "get",
+        "/jobs/{id}/cells/{index}",
+        "Get a cell of a sheet or preview.",
+        None,
+        200,
+        "image/png",
+        None,
+    ),
     ("post", "/jobs/{id}/stop", "Stop and keep the picture so far.", None, 200, _JSON, _ref("Job")),
     ("post", "/jobs/{id}/cancel", "Cancel and keep nothing.", None, 200, _JSON, _ref("Job")),
+    ("post", "/jobs/{id}/retry", "Try a failed job again.", None, 200, _JSON, _ref("Job")),
     ("post", "/jobs/{id}/move", "Give it another place.", _ref("Move"), 200, _JSON, _ref("Job")),
     ("get", "/events", "Stream the events of all jobs.", None, 200, _STREAM, None),
     ("get", "/history", "List the results.", None, 200, _JSON, _object(items=_list(_object()))),
@@ -127,7 +139,8 @@ def _operation(operation: _Operation) -> dict[str, Any]:
         "summary": summary,
         "operationId": re.sub(r"[^a-z]+", "_", f"{method}{path}").strip("_"),
         "responses": {
-            str(status): {"description": "Done.", "content": {sent: {"schema": answer or {}}}},
+            str(status): {"description": "Done."}
+            | ({} if sent is None else {"content": {sent: {"schema": answer or {}}}}),
             "default": {"description": "An error.", "content": {_JSON: {"schema": _ref("Error")}}},
         },
     }
@@ -142,7 +155,11 @@ def _operation(operation: _Operation) -> dict[str, Any]:
     ]
     if isinstance(body, str):
         form = _object(("file",), file={"type": "string", "format": "binary"})
-        media = {body: {"schema": {}}, "multipart/form-data": {"schema": form}}
+        media = {
+            body: {"schema": {}},
+            "video/*": {"schema": {}},
+            "multipart/form-data": {"schema": form},
+        }
         found["requestBody"] = {"required": True, "content": media}
         parameters.append({"name": "X-File-Name", "in": "header", "schema": _TEXT})
     elif body is not None:
@@ -151,14 +168,17 @@ def _operation(operation: _Operation) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    requests = [_ref(name) for name in ("Transfer request", "Dream request", "Sheet request")]
+    names = ("Transfer request", "Dream request", *_CLIP_REQUESTS.values(), "Sheet request")
+    requests = [_ref(name) for name in names]
     error = _object(("code", "message"), code=_TEXT, message=_TEXT, hint=_or_null(_TEXT))
     return {
         "Transfer settings": json_schema(KINDS["transfer"]),
         "Dream settings": json_schema(KINDS["dream"]),
         "Execution": json_schema(KINDS["execution"]),
+        "Video settings": json_schema(KINDS["video"]),
         "Transfer request": _request("transfer"),
         "Dream request": _request("dream"),
+        **{name: _clip_request(kind) for kind, name in _CLIP_REQUESTS.items()},
         "Sheet request": _sheet_request(),
         "Job request": {"oneOf": requests},
         "Job": _job(),
@@ -171,6 +191,7 @@ def _schemas() -> dict[str, Any]:
             type=_TEXT,
             has_recipe=_FLAG,
             notes=_list(_TEXT),
+            clip=_or_null(_object(frames=_NUMBER, seconds=_NUMBER)),
         ),
         "Recall": _object(
             request=_object(),
@@ -206,6 +227,24 @@ def _request(kind: str) -> dict[str, Any]:
     return _object(("kind", "photo"), **common, **more)
 
 
+_CLIP_REQUESTS = {kind: f"Video {of} request" for kind, of in CLIP_KINDS.items()}
+
+
+def _clip_request(kind: str) -> dict[str, Any]:
+    still = _request(CLIP_KINDS[kind])
+    properties = {key: each for key, each in still["properties"].items() if key in keys_of(kind)}
+    cut = _object(start=_or_null(_NUMBER), end=_or_null(_NUMBER), fps=_or_null(_NUMBER))
+    more = {
+        "kind": {"const": kind},
+        "clip": _ID,
+        "video": _ref("Video settings"),
+        "cut": cut,
+        "format": {"enum": list(FORMATS)},
+        "preview": _FLAG,
+    }
+    return _object(("kind", "clip"), **properties | more)
+
+
 def _sheet_request() -> dict[str, Any]:
     tries = list(dict.fromkeys(each for kinds in TRIES.values() for each in kinds))
     more = {
@@ -228,11 +267,15 @@ def _job() -> dict[str, Any]:
         scales=_or_null(_NUMBER),
         step=_or_null(_NUMBER),
         steps=_or_null(_NUMBER),
+        frame=_or_null(_NUMBER),
+        frames=_or_null(_NUMBER),
+        reading=_or_null(_NUMBER),
     )
+    plan = _object(frames=_NUMBER, seconds=_or_null(_NUMBER), bytes=_NUMBER)
     return _object(
         ("id", "kind", "state"),
         id=_TEXT,
-        kind={"enum": ["transfer", "dream", "sheet"]},
+        kind={"enum": ["transfer", "dream", *CLIP_KINDS, "sheet"]},
         state={"enum": states},
         live=_FLAG,
         session=_or_null(_TEXT),
@@ -249,6 +292,7 @@ def _job() -> dict[str, Any]:
         error=_or_null(_object(code=_TEXT, message=_TEXT, hint=_or_null(_TEXT))),
         request=_object(),
         cells=_or_null(_list(_object())),
+        plan=_or_null(plan),
     )
 
 
@@ -263,7 +307,7 @@ def docs_page() -> str:
         for method, operation in methods.items()
     ]
     sections = []
-    for name in ("Transfer settings", "Dream settings", "Execution"):
+    for name in ("Transfer settings", "Dream settings", "Video settings", "Execution"):
         properties = document["components"]["schemas"][name]["properties"]
         lines = [
             f"<tr><td><code>{escape(key)}</code></td><td>{escape(each['description'])}</td></tr>"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stylize.batches.tasks import Clips
 from stylize.errors import RecipeError, UsageError
 from stylize.runs.inputs import wanted_of
 from stylize.runs.recipe import check_recipe, of_cell, settings_of
@@ -18,8 +19,10 @@ from stylize.settings.execution import Execution
 from stylize.settings.fields import option_name
 from stylize.settings.masks import KEEP
 from stylize.settings.presets import DEFAULTS, every_preset_name, find_preset
+from stylize.settings.video import VideoSettings
 from stylize.studio.library import Known
-from stylize.studio.requests import JobRequest, changed_from_preset, read_request
+from stylize.studio.requests import FORMATS, JobRequest, changed_from_preset, read_request
+from stylize.video.recipe import read_clip
 
 Find = Callable[[str], Known | None]
 
@@ -57,6 +60,10 @@ def recall(known: Known, find: Find, cell: str | None = None) -> dict[str, Any]:
     request = {"kind": kind, "preset": preset.name, **_pictures(roles)}
     whole = JobRequest(preset, settings, Execution(), request.get("photo"))
     request["settings"] = changed_from_preset(whole)
+    if "clip" in recipe and known.clip is not None:
+        request |= _of_clip(recipe, known) | {"kind": f"video-{kind}"}
+        if "photo" in request:
+            request["clip"] = request.pop("photo")
     interrupted = bool(recipe.get("interrupted"))
     texts: dict[str, Any] = {"command": None, "python": None}
     if not missing and interrupted:
@@ -70,6 +77,25 @@ def recall(known: Known, find: Find, cell: str | None = None) -> dict[str, Any]:
         "interrupted": interrupted,
         **texts,
     }
+
+
+def _of_clip(recipe: Mapping[str, Any], known: Known) -> dict[str, Any]:
+    """List what the request of a clip says besides the look of its frames."""
+    cut, video = read_clip(recipe)
+    given = {name: float(value) for name, value in vars(cut).items() if value is not None}
+    changed = _changed_video(video)
+    format = known.path.suffix[1:].lower()
+    return {
+        **({"cut": given} if given else {}),
+        **({"video": changed} if changed else {}),
+        **({"format": format} if format in FORMATS[1:] else {}),
+    }
+
+
+def _changed_video(video: VideoSettings) -> dict[str, Any]:
+    values = {each.name: getattr(video, each.name) for each in dataclasses.fields(video)}
+    default = VideoSettings()
+    return {name: value for name, value in values.items() if value != getattr(default, name)}
 
 
 def _pictures(roles: list[tuple[str, str]]) -> dict[str, Any]:
@@ -117,7 +143,12 @@ def texts_of(request: JobRequest, find: Find) -> dict[str, str]:
 
 def _command(request: JobRequest, path: Callable[[str], str]) -> str:
     kind = request.preset.technique
-    words = ["stylize", kind, *(path(id) for id in _arguments(request))]
+    words = [
+        "stylize",
+        *(["video"] if request.clips else []),
+        kind,
+        *(path(id) for id in _arguments(request)),
+    ]
     if request.preset.recorded:
         words += ["--preset", request.preset.name]
     for role in ("guide", "mask"):
@@ -132,9 +163,21 @@ def _command(request: JobRequest, path: Callable[[str], str]) -> str:
             words += ["--region", f"{each.colour}={style}"]
         else:
             words += ["--mask", f"{path(each.mask)}={style}"]
-    words += _options(request, path)
+    words += [*_options(request, path), *_clip_options(request)]
     words += ["-o", _result_name(request, path)]
     return quoted_command(words)
+
+
+def _clip_options(request: JobRequest) -> Iterator[str]:
+    """Yield the options for how the frames of a clip follow from each other."""
+    if request.clips is not None:
+        for name, value in _clip_values(request.clips).items():
+            yield from (f"--{name}", _plain(value))
+
+
+def _clip_values(clips: Clips) -> dict[str, Any]:
+    cut = {name: float(value) for name, value in vars(clips.cut).items() if value is not None}
+    return cut | _changed_video(clips.video)
 
 
 def _arguments(request: JobRequest) -> Iterator[str]:
@@ -180,12 +223,12 @@ def _result_name(request: JobRequest, path: Callable[[str], str]) -> str:
     words = named or ["noise"]
     if not request.styles:
         words = [*words, request.preset.name]
-    return "-".join(words)[:80] + ".png"
+    suffix = ".png" if request.clips is None else f".{request.clips.format}"
+    return "-".join(words)[:80] + suffix
 
 
 def _python(request: JobRequest, path: Callable[[str], str]) -> str:
     kind = request.preset.technique
-    lines = ["import stylize"]
     arguments: list[str] = []
     if request.photo is not None:
         arguments.append(repr(path(request.photo)))
@@ -203,11 +246,19 @@ def _python(request: JobRequest, path: Callable[[str], str]) -> str:
         arguments.append(f"regions=[{regions}]")
     for name, value in _named_values(request).items():
         arguments.append(f"{name}={value!r}")
-    indented = "".join(f"    {each},\n" for each in arguments)
     target = _result_name(request, path)
-    return "\n".join(
-        [*lines, "", f"result = stylize.{kind}(\n{indented})", f"result.save({target!r})", ""]
+    if request.clips is not None:
+        values = _clip_values(request.clips) | {"output": target}
+        arguments += [f"{name}={value!r}" for name, value in values.items()]
+        return f"from stylize import video\n\nvideo.{kind}(\n{_indented(arguments)})\n"
+    return (
+        f"import stylize\n\nresult = stylize.{kind}(\n{_indented(arguments)})\n"
+        f"result.save({target!r})\n"
     )
+
+
+def _indented(arguments: list[str]) -> str:
+    return "".join(f"    {each},\n" for each in arguments)
 
 
 def _region(mask: str, style: str | None, colour: str | None, path: Callable[[str], str]) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import isfinite
 from typing import Any
 
+from stylize.batches.tasks import Clips
 from stylize.errors import SettingError, UnknownNameError, UsageError, quoted
 from stylize.networks.architecture import is_vgg
 from stylize.networks.layer_expressions import parse_targets
@@ -24,6 +27,8 @@ from stylize.settings.presets import (
     find_preset,
 )
 from stylize.settings.transfer import TransferSettings
+from stylize.settings.video import VideoSettings
+from stylize.video.clip import Cut
 
 ID = re.compile(r"[0-9a-f]{64}")
 
@@ -34,6 +39,15 @@ KEYS = {
     "transfer": (*_COMMON, "styles", "start", "keep", "regions"),
     "dream": (*_COMMON, "guide"),
 }
+
+# Kinds of clips, and how their frames are made.
+CLIP_KINDS = {f"video-{technique}": technique for technique in KEYS}
+
+_CLIP_KEYS = ("clip", "video", "cut", "format", "preview")
+
+FORMATS = ("mp4", "webm", "gif", "webp", "apng")
+
+_CUT = ("start", "end", "fps")
 
 _SHEET_KEYS = ("of", "try", "values", "layer", "count")
 
@@ -72,11 +86,14 @@ class JobRequest:
 
     Attributes:
         preset: what ``settings`` are based on.
+        photo: of a clip, the clip.
         styles: style images of the whole picture.
         start: the picture to start from.
         guide: of a dream.
         mask: white where the picture changes.
         regions: with styles of their own, or kept.
+        clips: how the frames of a clip follow from each other; None for a picture.
+        preview: paint only three frames of the clip.
     """
 
     preset: Preset
@@ -88,6 +105,14 @@ class JobRequest:
     guide: str | None = None
     mask: str | None = None
     regions: tuple[Region, ...] = ()
+    clips: Clips | None = None
+    preview: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What the API calls it."""
+        technique = self.preset.technique
+        return technique if self.clips is None else f"video-{technique}"
 
     def inputs(self) -> Iterator[tuple[str, str]]:
         """Yield role and id of each picture, as in a recipe."""
@@ -104,26 +129,28 @@ class JobRequest:
 
 
 def read_request(document: Mapping[str, Any]) -> JobRequest:
-    """Check a request for a transfer or a dream.
+    """Check a request for a transfer or a dream, of a picture or of a clip.
 
     Raises:
         UsageError: it makes no sense; says why.
     """
-    kind = _choice(document, "kind", KEYS)
-    _require_known(document, KEYS[kind])
+    kind = _choice(document, "kind", (*KEYS, *CLIP_KINDS))
+    technique = CLIP_KINDS.get(kind, kind)
+    _require_known(document, keys_of(kind))
     session = document.get("session")
     if session is not None and not (isinstance(session, str) and _SESSION.fullmatch(session)):
         raise SettingError("session is not a word of up to 64 letters and digits")
     if not isinstance(document.get("live", False), bool):
         raise SettingError("live is not true or false")
-    photo = _picture(document, "photo")
+    is_clip = kind in CLIP_KINDS
+    photo = _picture(document, "clip" if is_clip else "photo")
     said = {**_table(document, "settings")}
     styles = _pictures(document, "styles")
     start = _picture(document, "start")
     if start is not None:
         said["init"] = "file"
-    preset = _preset(kind, document.get("preset"))
-    if kind == "dream":
+    preset = _preset(technique, document.get("preset"))
+    if technique == "dream":
         said = with_photo(photo, said)
     request = JobRequest(
         preset,
@@ -135,9 +162,49 @@ def read_request(document: Mapping[str, Any]) -> JobRequest:
         _picture(document, "guide"),
         _picture(document, "mask"),
         tuple(_regions(document)),
+        _clips(document) if is_clip else None,
+        document.get("preview", False),
     )
     _check(request)
     return request
+
+
+def keys_of(kind: str) -> tuple[str, ...]:
+    """List the keys of a request of a kind, in the order in which a recall writes them."""
+    if kind not in CLIP_KINDS:
+        return KEYS[kind]
+    of_pictures = (key for key in KEYS[CLIP_KINDS[kind]] if key not in ("photo", "start"))
+    return (*of_pictures, *_CLIP_KEYS)
+
+
+def _clips(document: Mapping[str, Any]) -> Clips:
+    """Read how the frames of a clip follow from each other.
+
+    Raises:
+        SettingError: it makes no sense.
+    """
+    preview = document.get("preview", False)
+    if not isinstance(preview, bool):
+        raise SettingError("preview is not true or false")
+    if document.get("live") and not preview:
+        raise SettingError("live is for previews of clips", hint="set preview, or leave out live")
+    wanted = _table(document, "cut")
+    _require_known(wanted, _CUT)
+    cut = Cut(*(_fraction(wanted, name) for name in _CUT))
+    cut.check()
+    format = document.get("format", FORMATS[0])
+    if format not in FORMATS:
+        raise UnknownNameError("format", str(format), FORMATS)
+    return Clips(from_document(VideoSettings, _table(document, "video")), cut, format)
+
+
+def _fraction(table: Mapping[str, Any], name: str) -> Fraction | None:
+    value = table.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise SettingError(f"cut: {name} is not a number")
+    return Fraction(str(value))
 
 
 def _check(request: JobRequest) -> None:
@@ -149,7 +216,8 @@ def _check(request: JobRequest) -> None:
         )
     if isinstance(settings, TransferSettings):
         if request.photo is None:
-            raise UsageError("there is no photo", hint="choose a photo")
+            what = "photo" if request.clips is None else "clip"
+            raise UsageError(f"there is no {what}", hint=f"choose a {what}")
         own = sum(each.style is not None for each in request.regions)
         if not request.styles and not own:
             raise UsageError("there is no style image", hint="choose at least one")
@@ -157,6 +225,8 @@ def _check(request: JobRequest) -> None:
         if settings.init == "file" and request.start is None:
             raise SettingError("init is file, but there is no picture to start from")
     else:
+        if request.photo is None and request.clips is not None:
+            raise UsageError("there is no clip", hint="choose a clip")
         if request.photo is None and settings.from_noise is None:
             raise UsageError("nothing to dream on", hint="choose a photo, or set from_noise")
         if request.photo is not None and settings.from_noise is not None:

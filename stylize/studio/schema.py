@@ -14,12 +14,14 @@ from stylize.settings.fields import Group, option_name, to_document
 from stylize.settings.keywords import in_python
 from stylize.settings.presets import DEFAULTS, Preset
 from stylize.settings.transfer import TransferSettings
+from stylize.settings.video import VideoSettings
 from stylize.studio.requests import usable_presets
 
 KINDS: Mapping[str, type[Any]] = {
     "transfer": TransferSettings,
     "dream": DreamSettings,
     "execution": Execution,
+    "video": VideoSettings,
 }
 
 _TYPES = {
@@ -61,7 +63,7 @@ def _setting(each: dataclasses.Field[Any]) -> dict[str, Any]:
         "type": "choice" if kind == "text" and data["choices"] else kind,
         "nullable": "None" in str(each.type),
         "default": _plain(each, each.default),
-        "default_text": text and text[1],
+        "default_text": text and in_python(text[1]),
         "help": in_python(_DEFAULT.sub("", data["help"])),
         "everyday": data["everyday"],
         "low": data["low"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from stylize.batches.tasks import Clips
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
@@ -29,13 +30,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Work:
-    """A picture to make.
+    """A picture or a clip to make.
 
     Attributes:
         settings, execution, preset: how.
         inputs: role and source of each picture, as in a recipe.
         target: the file to write; if it exists, the next free number is added.
         folder: the batch's folder whose manifest gets an entry; None for none.
+        clips: how the frames of a clip follow from each other; None for a picture.
     """
 
     settings: TransferSettings | DreamSettings
@@ -44,6 +46,7 @@ class Work:
     inputs: tuple[tuple[str, Source], ...]
     target: Path
     folder: Path | None = None
+    clips: Clips | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,35 @@ class Paint:
 
     Attributes:
         job: its id.
+        urgent: whether a job that is being painted waits for it.
+    """
+
+    job: str
+    work: Work
+    urgent: bool = False
+
+
+@dataclass(frozen=True)
+class PaintClip:
+    """An order: make a clip, or go on with it.
+
+    Attributes:
+        job: its id.
+        work: the target is in a folder of its own, in which the frames are kept; the finished clip
+            moves to the work's folder.
+    """
+
+    job: str
+    work: Work
+
+
+@dataclass(frozen=True)
+class PreviewClip:
+    """An order: make three frames of a clip, as the cells 0 to 2.
+
+    Attributes:
+        job: its id.
+        work: the target is that of the first cell.
         urgent: whether a job that is being painted waits for it.
     """
 
@@ -106,7 +138,7 @@ class End:
     keep: bool
 
 
-Order = Paint | PaintCells | FindSubject | WarmUp | End
+Order = Paint | PaintClip | PreviewClip | PaintCells | FindSubject | WarmUp | End
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ from PIL import Image, ImageSequence
 from stylize.errors import PictureError, SettingError, StylizeError
 from stylize.extras import optional_module
 from stylize.images.find import Found, collect
-from stylize.images.open import opened, pixel_limit, printable
+from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, recognise
+from stylize.images.raw import is_raw_signature
 from stylize.images.read import read_picture
 from stylize.images.sound import Sound, codec_of
 from stylize.video.dynamic_range import to_screen
@@ -195,12 +196,13 @@ def cut_times(times: Sequence[Fraction], cut: Cut) -> list[Fraction]:
     return [*chosen, end]
 
 
-def open_clip(source: str, output: Path) -> Clip:
+def open_clip(source: str, output: Path, *, name: str | None = None) -> Clip:
     """Open a clip, whatever it is.
 
     Args:
         source: a file, a folder or a pattern.
         output: never searched for frames.
+        name: of a file, in recipes and messages; by default its own.
 
     Raises:
         PictureError: it is no clip, or damaged.
@@ -209,8 +211,8 @@ def open_clip(source: str, output: Path) -> Clip:
     if not os.path.isfile(source):
         return FrameFiles(source, output)
     path = Path(source)
-    format = _container(path)
-    return VideoFile(path, format) if format else Animation(path)
+    format = container_of(path)
+    return VideoFile(path, format, name) if format else Animation(path, name)
 
 
 def is_clip(source: str) -> bool:
@@ -220,7 +222,7 @@ def is_clip(source: str) -> bool:
     if not os.path.isfile(source):
         return any(letter in source for letter in "*?[")
     try:
-        if _container(Path(source)):
+        if container_of(Path(source)):
             return True
         with opened(Path(source), title=source, max_pixels=pixel_limit()) as image:
             return bool(getattr(image, "is_animated", False)) and image.format != "MPO"
@@ -228,11 +230,15 @@ def is_clip(source: str) -> bool:
         return False
 
 
-def _container(path: Path) -> str | None:
-    """FFmpeg's name of the container of a file; None for another kind of file."""
+def container_of(path: Path) -> str | None:
+    """FFmpeg's name of the container of a video file; None for another kind of file.
+
+    Raises:
+        PictureError: the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(HEAD_BYTES)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise PictureError(f"{printable(str(path))} cannot be read: {reason}") from error
@@ -240,7 +246,7 @@ def _container(path: Path) -> str | None:
         return "matroska"
     if head.startswith(b"RIFF") and head[8:12] == b"AVI ":
         return "avi"
-    still = head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis", b"heic", b"mif1", b"msf1")
+    still = is_raw_signature(head) or recognise(head) is not None  # in the container of videos
     return "mov" if head[4:8] in _MOV_BOXES and not still else None
 
 
@@ -259,15 +265,16 @@ class VideoFile(Clip):
     Args:
         path: the file.
         format: FFmpeg's name of its container, so that no other is tried.
+        name: in recipes and messages; by default that of the file.
 
     Raises:
         PictureError: damaged, or without pictures.
         MissingExtraError: PyAV is not installed.
     """
 
-    def __init__(self, path: Path, format: str) -> None:
-        self.path, self.name, self._format = path, printable(path.name), format
-        self._title = printable(str(path))
+    def __init__(self, path: Path, format: str, name: str | None = None) -> None:
+        self.path, self.name, self._format = path, printable(name or path.name), format
+        self._title = printable(name or str(path))
         self._av = optional_module("av", what="reading videos", requirement="av")
         with self._opened() as container:
             stream = self._stream(container)
@@ -551,12 +558,17 @@ class _Fields:
 class Animation(Clip):
     """An animated picture: GIF, WebP, APNG or AVIF; a still picture is a clip of one frame.
 
+    Args:
+        path: the file.
+        name: in recipes and messages; by default that of the file.
+
     Raises:
         PictureError: it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.name = path, printable(path.name)
+    def __init__(self, path: Path, name: str | None = None) -> None:
+        self.path, self.name = path, printable(name or path.name)
+        self._title = printable(name or str(path))
         times, transparent, size = [Fraction(0)], False, (1, 1)
         for image in self._images():
             size = (image.height, image.width)
@@ -575,9 +587,8 @@ class Animation(Clip):
             yield Frame(np.asarray(image.convert(mode)), time)
 
     def _images(self) -> Iterator[Image.Image]:
-        title = printable(str(self.path))
         try:
-            with opened(self.path, title=title, max_pixels=pixel_limit()) as image:
+            with opened(self.path, title=self._title, max_pixels=pixel_limit()) as image:
                 for each in ImageSequence.Iterator(image):
                     each.load()
                     yield each

@@ -12,10 +12,17 @@ from stylize.errors import InterruptedRunError, PictureError
 from stylize.images.contact_sheet import contact_sheet
 from stylize.images.read import Picture
 from stylize.images.write import write_picture
+from stylize.optimize.loop import Step
 from stylize.runs.recipe import to_text
-from stylize.video.clip import Clip, Frame, cut_frames
+from stylize.runs.result import Result
+from stylize.video.clip import Clip, Frame, cut_frames, open_clip
 from stylize.video.request import Painter, Request
-from stylize.video.turns import Turn
+from stylize.video.run import seconds_of
+from stylize.video.turns import Turn, turns_of
+
+OnStep = Callable[[Step], None]
+
+Stop = Callable[[], bool]
 
 
 def frames_at(request: Request, places: Collection[int]) -> dict[int, Picture]:
@@ -41,6 +48,23 @@ def _picture(frame: Frame, clip: Clip, sha256: str) -> Picture:
     return Picture(values[:, :3].contiguous(), alpha, clip.name, sha256, ())
 
 
+def first_frame(path: Path, *, name: str) -> Picture:
+    """Read the first frame of a video file as a picture.
+
+    Args:
+        path: the file.
+        name: of the clip, in messages and recipes.
+
+    Raises:
+        PictureError: it cannot be read.
+        MissingExtraError: PyAV is not installed.
+    """
+    clip = open_clip(str(path), path, name=name)
+    for frame in clip.frames():
+        return _picture(frame, clip, clip.sha256())
+    raise PictureError(f"{clip.name} holds no frames")
+
+
 def still_painter(request: Request, reference: Picture) -> Painter:
     """The painter before any frame is kept: masks that move stay as they are at first."""
 
@@ -53,11 +77,47 @@ def still_painter(request: Request, reference: Picture) -> Painter:
     return request.make(reference, first)
 
 
+def whole_seconds(request: Request, painter: Painter) -> float | None:
+    """How long the whole clip will take, as if it were one shot; None where nobody knows."""
+    shot = range(len(request.outline.times) - 1)
+    costs = seconds_of(painter, [(turn, shot) for turn in turns_of(shot, request.video)])
+    return None if costs is None else sum(costs)
+
+
+class Preview:
+    """The first, the middle and the last frame, each painted by itself.
+
+    Args:
+        request: the clip.
+
+    Attributes:
+        places: numbers of these frames, from 0.
+        painter: of the clip.
+    """
+
+    def __init__(self, request: Request) -> None:
+        count = len(request.outline.times) - 1
+        self.places = sorted({0, count // 2, count - 1})
+        self._photos = frames_at(request, self.places)
+        self.painter = still_painter(request, self._photos[0])
+
+    def paint(
+        self, place: int, on_step: OnStep | None = None, stop: Stop | None = None
+    ) -> Result | None:
+        """Paint one of the frames; None if it was stopped."""
+        photo, shot = self._photos.__getitem__, range(place, place + 1)
+        try:
+            result = self.painter.paint(Turn(place), shot, photo, photo, on_step, stop)
+        except InterruptedRunError:
+            return None
+        return None if result.interrupted else result
+
+
 def paint_preview(
     request: Request,
     stem: Path,
     on_frame: Callable[[int], None],
-    stop: Callable[[], bool],
+    stop: Stop,
 ) -> list[Path] | None:
     """Paint the first, the middle and the last frame, and make a sheet of them.
 
@@ -70,22 +130,13 @@ def paint_preview(
     Returns:
         What was written, the sheet last; None if it was stopped.
     """
-    count = len(request.outline.times) - 1
-    places = sorted({0, count // 2, count - 1})
-    photos = frames_at(request, places)
-    painter = still_painter(request, photos[0])
+    preview = Preview(request)
     cells: list[tuple[str, Tensor]] = []
     saved: list[Path] = []
     overwrite = request.target.overwrite
-    for done, place in enumerate(places, 1):
-        shot = range(place, place + 1)
-        try:
-            result = painter.paint(
-                Turn(place), shot, photos.__getitem__, photos.__getitem__, None, stop
-            )
-        except InterruptedRunError:
-            return None
-        if result.interrupted:
+    for done, place in enumerate(preview.places, 1):
+        result = preview.paint(place, stop=stop)
+        if result is None:
             return None
         path = stem.with_name(f"{stem.name}-{place + 1:06d}.png")
         written = write_picture(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,7 +105,6 @@ def test_the_ledger_knows_what_the_painter_makes(
 
 
 def test_styles_are_read_once(
-    painter: BatchPainter,
     tmp_path: Path,
     styles: tuple[Path, Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -115,11 +116,32 @@ def test_styles_are_read_once(
         return read_picture(path)
 
     monkeypatch.setattr(painter_module, "read_picture", note)
+    painter = BatchPainter(FP32)
     task = paint_task(tmp_path, *styles)
     assert painter.inputs(task.look) == [("style", read_picture(path).sha256) for path in styles]
     for _ in range(2):
         painter.prepare(task, read_picture(task.source))
     assert read == [*styles]
+
+
+def test_a_batch_of_many_styles_does_not_hold_them_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[weakref.ref[Picture]] = []
+
+    def note(path: Path) -> Picture:
+        picture = read_picture(path)
+        read.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr(painter_module, "read_picture", note)
+    painter = BatchPainter(FP32)
+    task = paint_task(tmp_path, save(strokes(16, 16), tmp_path / "0.png"))
+    for number in range(50):
+        style = shutil.copy(tmp_path / "0.png", tmp_path / f"{number}.jpg.png")
+        painter.inputs(dataclasses.replace(task.look, styles=(Path(style),)))
+    assert len(read) == 50
+    assert sum(each() is not None for each in read) <= 40
 
 
 def test_a_dream_has_no_inputs_in_common(painter: BatchPainter, tmp_path: Path) -> None:

@@ -254,9 +254,13 @@ def test_a_full_disk_beside_the_picture(
     option: str,
 ) -> None:
     refuse(monkeypatch, "os.fsync", errno.ENOSPC)
+    refuge = tmp_path / "refuge"
+    refuge.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(refuge))
     result = run("transfer", *files, option, tmp_path / "x.toml")
     assert result.exit_code == 1, "nor can the picture be written"
     assert "no space left on device" in result.stderr.splitlines()[-1]
+    assert not list(refuge.iterdir()), "where nothing could be kept, nothing is left"
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path not in files]
 
 

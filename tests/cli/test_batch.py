@@ -432,7 +432,7 @@ class TestInputs:
             (["in/9.png"], 1, "there is no such file"),
             (["in/*.gif"], 2, "nothing matches"),
             (["empty"], 2, "no pictures among the inputs"),
-            ([], 2, "no pictures among the inputs"),
+            ([], 2, "there are no inputs"),
             (["in", "--from-file", "gone"], 2, "--from-file: gone: no such file"),
             (["in", "--shard", "4/3"], 2, "no shard 4 of 3"),
             (["in", "--shard", "x"], 2, "'x' is not a shard"),

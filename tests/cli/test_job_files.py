@@ -222,6 +222,17 @@ class TestRunning:
         done(run("batch", "run", write(folder, text)))
         assert pictures(folder / "job") == pictures(folder / "line") != {}
 
+    def test_settings_without_effect_are_named(self, run: Run, folder: Path) -> None:
+        text = """
+            technique = "transfer"
+            inputs = "photos/*.png"
+            output = "job"
+            styles = "style.png"
+            settings = { learning_rate = 0.1 }
+            """
+        result = done(run("batch", "run", write(folder, text), "--dry-run"))
+        assert "--learning-rate has no effect without --optimizer adam" in result.stderr
+
     def test_presets_by_name_and_by_file(self, run: Run, folder: Path) -> None:
         mine = Preset("mine", "dream", "", {"layers": "conv1_2"})
         (folder / "mine.toml").write_text(to_toml(mine))

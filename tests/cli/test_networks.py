@@ -126,16 +126,19 @@ def test_layers(run: Run) -> None:
             ("dream",),
             "default layer, conv4_3, .* --layer inception_4c, .*--preset classic-inception",
         ),
-        (("dream", "--preset", "eyes"), "only VGG networks have it; name another, such as incep"),
+        (
+            ("dream", "--preset", "eyes"),
+            "only VGG-16 and VGG-19 have it; name another, such as incep",
+        ),
         (("dream", "--layer", "zzz"), r"layer of googlenet 'zzz' \('stylize layers"),
         (("dream", "--layer", "inception_3a:256"), "no channel 256: inception_3a of googlenet"),
         (("dream", "--layer", "inception_3a", "--pooling", "avg"), "--pooling avg is for VGG"),
         (
             ("transfer", "{photo}"),
-            "transfer works with VGG networks only, and 'net' is a googlenet",
+            "transfer works with VGG-16 and VGG-19 only, and 'net' is a googlenet",
         ),
-        (("inspect filters",), "inspect filters works with VGG networks only"),
-        (("inspect segment", "{photo}"), "inspect segment works with VGG networks only"),
+        (("inspect filters",), "inspect filters works with VGG-16 and VGG-19 only"),
+        (("inspect segment", "{photo}"), "inspect segment works with VGG-16 and VGG-19 only"),
     ],
 )
 def test_bad_requests(

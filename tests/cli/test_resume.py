@@ -180,7 +180,7 @@ class TestGoingOn:
         monkeypatch.setattr(resume_command, "paint_rest", interrupted)
         before = save(strokes(8, 8), stopped / "same.png").read_bytes()
         result = done(run("resume", "run.checkpoint"))
-        assert "out.png exists now" in result.stderr
+        assert "the name out.png was taken during the run" in result.stderr
         assert out.read_bytes() == before
         assert load_recipe(stopped / "out-2.png")["interrupted"] is False
 

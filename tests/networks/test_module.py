@@ -46,6 +46,7 @@ NETWORKS = {
         INCEPTION,
         {"Mixed_5b": "Mixed_5b", "mixed_6a.branch3x3": "Mixed_6a.branch3x3"},
     ),
+    "mnasnet0_5": (TORCHVISION, {"layers.10": "layers.10"}),
 }
 
 
@@ -72,7 +73,7 @@ def noise(*size: int, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize(
     "architecture",
-    ["googlenet", "resnet18", pytest.param("inception_v3", marks=pytest.mark.slow)],
+    ["googlenet", "resnet18", "mnasnet0_5", pytest.param("inception_v3", marks=pytest.mark.slow)],
 )
 def test_activations_and_gradients_are_those_of_torchvision(architecture):
     preprocessing, layers = NETWORKS[architecture]
@@ -222,7 +223,7 @@ def test_names():
 
 
 def test_pooling_is_that_of_the_training():
-    with pytest.raises(SettingError, match="--pooling avg is for VGG networks"):
+    with pytest.raises(SettingError, match="--pooling avg is for VGG-16 and VGG-19"):
         ModuleNetwork(weights_of("googlenet"), ("conv1",), pooling="avg")
 
 

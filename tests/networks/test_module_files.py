@@ -53,7 +53,7 @@ def test_checkpoints_of_training_programs(save, prefix):
     state = {f"{prefix}{name}": each for name, each in state_of("resnet18").items()}
     path = save({"epoch": 3, "state_dict": state}, "resnet18_places365.pth.tar")
     model = additions.add_file(path, preprocessing="auto")
-    assert (model.name, model.architecture) == ("resnet18-places365", "resnet18")
+    assert (model.name, model.architecture) == ("resnet18_places365", "resnet18")
     assert store.load_weights(model.name).preprocessing == TORCHVISION
 
 

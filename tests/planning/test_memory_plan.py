@@ -16,7 +16,7 @@ from stylize.planning.memory import (
     TILES_PX,
     MemoryNeed,
     MemoryPlan,
-    in_layout,
+    cost_in_tiles,
     saving_bytes,
 )
 from stylize.settings.schedule import Scale
@@ -108,13 +108,13 @@ def test_the_work_of_tiles() -> None:
 def test_a_cost_in_tiles() -> None:
     scales = [Scale(256, 256, 10), Scale(2048, 2048, 2)]
     whole = Cost(tflop=10.0, peak_bytes=0.0, seconds=30.0)
-    plain = in_layout(whole, DEMAND, scales, MemoryPlan(), passes=3)
-    tiled = in_layout(whole, DEMAND, scales, MemoryPlan(512), passes=3)
+    plain = cost_in_tiles(whole, DEMAND, scales, MemoryPlan(), passes=3)
+    tiled = cost_in_tiles(whole, DEMAND, scales, MemoryPlan(512), passes=3)
     assert (plain.tflop, plain.seconds) == (10.0, 30.0)
     assert plain.peak_bytes == DEMAND.peak_bytes((2048, 2048), MemoryPlan())
     assert 1.5 * 10 < tiled.tflop < 3.5 * 10
     assert tiled.peak_bytes < plain.peak_bytes
-    assert in_layout(Cost(1, 0, None), DEMAND, scales, MemoryPlan(), passes=3).seconds is None
+    assert cost_in_tiles(Cost(1, 0, None), DEMAND, scales, MemoryPlan(), passes=3).seconds is None
 
 
 def test_pictures_that_were_read_count() -> None:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.studio.browser import Page, Studio, running_browser
+from tests.studio.test_clips import clip as moving_square
 
 pytestmark = pytest.mark.slow
 
@@ -442,3 +443,54 @@ def test_keys_alone_make_a_picture(page: Page) -> None:
     finish(page)
     press("?")
     page.until(lambda: "Before and after" in page.text("dialog"))
+
+
+def test_a_clip_is_previewed_painted_played_and_deleted(
+    page: Page, studio: Studio, style: Path, tmp_path: Path
+) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    clip = tmp_path / "moving.mp4"
+    clip.write_bytes(moving_square(3))
+    for name, value in (("size", 64), ("min_size", 32), ("steps", 3), ("final_steps", 2)):
+        page.set(name, value)
+    page.click("#drawer-back")
+    begin(page, clip, style)
+    page.until(lambda: page.state() == "Preview finished")
+    assert page.text("#said-more").startswith("Whole clip: about")
+    assert len(page.all(".frames .cell img:not(.faint)")) == 3
+    page.click("#enqueue")
+    page.until((studio.folder / "moving-noise.mp4").is_file)
+    page.until(lambda: page.all(".shot .length"))
+    page.click(".shot .open")
+    played = "const player = document.querySelector('#player'); return player.currentTime"
+    page.until(lambda: page.script(played) > 0)
+    ActionChains(page.driver).send_keys(Keys.DELETE).perform()
+    page.click("#confirm-delete")
+    page.until(lambda: not (studio.folder / "moving-noise.mp4").exists())
+    page.until(lambda: not page.all(".shot .length"))
+
+
+def test_painting_starts_from_a_picture_of_ones_own(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    before = results(studio)
+    for name, value in (("size", 64), ("min_size", 32), ("steps", 3), ("final_steps", 2)):
+        page.set(name, value)
+    begin_with_start(page, photo, style)
+    page.until(lambda: len(results(studio) - before) == 1)
+    (result,) = results(studio) - before
+    roles = {each["role"]: each["name"] for each in recipe_of(result)["inputs"]}
+    assert roles["start"] == style.name
+
+
+def begin_with_start(page: Page, photo: Path, style: Path) -> None:
+    """Choose the picture to start from before the run begins, with the file dialog's input."""
+    page.script("document.querySelector('#file-input').click = () => {}")
+    page.set("init", "file")
+    page.one("#file-input").send_keys(str(style))
+    page.until(lambda: page.one("#start-picture").is_displayed())
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,28 @@ def test_a_live_job_goes_first_and_replaces_its_forerunner(server: Server) -> No
     states = {each["id"]: each["state"] for each in server.http.get("/api/v1/jobs").json()["jobs"]}
     assert (states[slow], states[first]) == ("running", "cancelled")
     assert server.http.post(f"/api/v1/jobs/{slow}/cancel").json()["state"] == "cancelled"
+
+
+def test_stop_and_keep_does_not_wait_for_the_run_of_another_page(server: Server) -> None:
+    photo = server.upload(png(64, 4), "fourth.png")
+    endless = {"size": 64, "octaves": 1, "steps": 100_000, "layers": "conv2_2"}
+    request = {"kind": "dream", "photo": photo, "settings": endless, "execution": FP32}
+    outer = server.submit(**request, live=True, session="a")
+    assert any(name == "step" for name, _ in server.events(outer))
+    inner = server.submit(**request, live=True, session="b")
+    assert any(name == "step" for name, _ in server.events(inner))
+    server.http.post(f"/api/v1/jobs/{outer}/stop")
+    assert server.finish(outer)["interrupted"] is True
+    running = server.http.get(f"/api/v1/jobs/{inner}").json()
+    assert running["state"] == "running"
+    steps = [data["step"] for _, data in zip(range(4), _steps(server, inner), strict=False)]
+    assert min(steps) < max(steps), "the other run goes on"
+    server.http.post(f"/api/v1/jobs/{inner}/stop")
+    assert server.finish(inner)["interrupted"] is True
+
+
+def _steps(server: Server, job: str) -> Iterator[dict[str, Any]]:
+    return (data for name, data in server.events(job) if name == "step")
 
 
 @pytest.mark.slow

@@ -312,6 +312,28 @@ def test_a_recipe_finds_the_samples(idle: Idle) -> None:
     assert recalled(sheet, "?cell=Z9").status_code == 422
 
 
+def test_only_results_are_deleted(idle: Idle) -> None:
+    client, docs = idle.client, Path(__file__).parents[2] / "docs"
+    result = idle.studio.folder / "patchwork.webp"
+    result.write_bytes((docs / "cookbook" / "patchwork.webp").read_bytes())
+    (item,) = client.get("/api/v1/history").json()["items"]
+    photo, sample = idle.id(1), client.get("/api/v1/samples").json()["photos"][0]["id"]
+    for kept in (photo, sample):
+        assert client.request("DELETE", f"/api/v1/images/{kept}").status_code == 409
+        assert client.get(f"/api/v1/images/{kept}").status_code == 200
+    job = client.post("/api/v1/jobs", json={"kind": "dream", "photo": item["id"]}).json()["id"]
+    where = f"/api/v1/images/{item['id']}"
+    assert client.request("DELETE", where).json()["error"]["hint"] == "cancel the job first"
+    assert client.request("DELETE", f"/api/v1/jobs/{job}").status_code == 409
+    client.post(f"/api/v1/jobs/{job}/cancel")
+    assert client.request("DELETE", where).status_code == 204
+    assert not result.exists()
+    assert client.get("/api/v1/history").json()["total"] == 0
+    assert client.post(f"/api/v1/jobs/{job}/retry").status_code == 409
+    assert client.request("DELETE", f"/api/v1/jobs/{job}").status_code == 204
+    assert client.get(f"/api/v1/jobs/{job}").status_code == 404
+
+
 def test_foreign_files_do_no_harm(idle: Idle, tmp_path: Path) -> None:
     folder = idle.studio.folder
     (folder / "notes.txt").write_text("mine")

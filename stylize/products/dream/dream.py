@@ -32,7 +32,7 @@ from stylize.optimize.loop import Descent, Step
 from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import Cost, dream_cost, frame_px
 from stylize.planning.device import Device, budget_bytes
-from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
+from stylize.planning.memory import MemoryNeed, MemoryPlan, cost_in_tiles
 from stylize.runs.masks import requested_mask, subject_notes
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
@@ -49,7 +49,7 @@ class Dreamt:
     """The result of a dream on a tensor.
 
     Attributes:
-        pixels: ``(1, 3, H, W)`` in [0, 1], on the dreamer's device.
+        pixels: ``(1, 3, H, W)`` in [0, 1], on the network's device.
         outcomes: of the octaves that were started.
         interrupted: whether it was stopped.
     """
@@ -74,8 +74,10 @@ class DreamStart:
     scales: tuple[Scale, ...]
 
 
-class Dreamer:
-    """The network and the objective of a dream, ready for pictures of any size.
+class TensorDream:
+    """A dream on tensors of any size: the network and the objective, without files and recipes.
+
+    :class:`Dream` makes pictures with it, :class:`stylize.products.dream.tunnel.Tunnel` films.
 
     Args:
         settings: how the result looks.
@@ -149,13 +151,13 @@ class Dreamer:
             margin_px=margin,
         )
         framed = [Scale(s.height + 2 * margin, s.width + 2 * margin, s.steps) for s in scales]
-        return in_layout(whole, self._memory_need, framed, self.memory_plan, passes=2)
+        return cost_in_tiles(whole, self._memory_need, framed, self.memory_plan, passes=2)
 
     def fit(self, size: tuple[int, int], budget_bytes: float | None) -> MemoryPlan:
-        """The layout for a picture of ``(height, width)`` that memory allows.
+        """Choose the memory plan for a picture of ``(height, width)``.
 
         Raises:
-            SettingError: none.
+            SettingError: the picture does not fit into memory.
         """
         margin = self._margin_px if self.settings.tileable else 0
         return self._memory_need.choose((size[0] + 2 * margin, size[1] + 2 * margin), budget_bytes)
@@ -441,10 +443,12 @@ class Dream:
         self.area = area
         self.weights = session.weights(self.settings.network)
         self.device = session.device(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(self.settings, self.weights, self.device, guide, session, photo)
+        self._tensor_dream = TensorDream(
+            self.settings, self.weights, self.device, guide, session, photo
+        )
         budget = budget_bytes(execution or Execution(), self.device)
-        self._dreamer.memory_plan = self._dreamer.fit(self.size, budget)
-        plan = self._dreamer.plan(self.size)
+        self._tensor_dream.memory_plan = self._tensor_dream.fit(self.size, budget)
+        plan = self._tensor_dream.plan(self.size)
         self.scales = list(plan.scales if start is None else start.scales)
         self.notes = [] if photo is None else size_notes(self.settings, photo.size)
         self.octave_notes = plan.notes(self.settings.floor)
@@ -454,16 +458,16 @@ class Dream:
     @property
     def memory_plan(self) -> MemoryPlan:
         """The plan for holding the picture in memory, whole or in tiles."""
-        return self._dreamer.memory_plan
+        return self._tensor_dream.memory_plan
 
     @memory_plan.setter
     def memory_plan(self, memory_plan: MemoryPlan) -> None:
         """Replace the plan."""
-        self._dreamer.memory_plan = memory_plan
+        self._tensor_dream.memory_plan = memory_plan
 
     def cost(self) -> Cost:
         """What the run will cost."""
-        return self._dreamer.cost(tuple(self.scales))
+        return self._tensor_dream.cost(tuple(self.scales))
 
     def run(
         self,
@@ -480,7 +484,7 @@ class Dream:
             InterruptedRunError: stopped before the first step was done.
             StylizeError: see :meth:`stylize.optimize.loop.Descent.run`.
         """
-        found = self._dreamer.dream(
+        found = self._tensor_dream.dream(
             starting_pixels(self.photo, self.settings, self.size),
             tuple(self.scales),
             mask=self._mask,

@@ -17,7 +17,7 @@ from stylize.networks.models import load_weights
 from stylize.planning.cost import Cost
 from stylize.planning.device import budget_bytes, require_own_threads
 from stylize.planning.memory import MemoryPlan
-from stylize.products.dream.dream import Dreamer, picture_size, starting_pixels
+from stylize.products.dream.dream import TensorDream, picture_size, starting_pixels
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, resolution
 from stylize.settings.dream import TunnelSettings
@@ -140,10 +140,10 @@ class Tunnel:
         require_own_threads()
         self.weights = load_weights(settings.network)
         self.device = resolve(execution or Execution(), self.weights)
-        self._dreamer = Dreamer(settings, self.weights, self.device, guide, photo=photo)
+        self._tensor_dream = TensorDream(settings, self.weights, self.device, guide, photo=photo)
         budget = budget_bytes(execution or Execution(), self.device)
-        self._dreamer.memory_plan = self._dreamer.fit(self.size, budget)
-        plan = self._dreamer.plan(self.size)
+        self._tensor_dream.memory_plan = self._tensor_dream.fit(self.size, budget)
+        plan = self._tensor_dream.plan(self.size)
         steps = max(1, round(settings.steps * settings.pace))
         self.scales = [Scale(each.height, each.width, steps) for each in plan.scales]
         self.notes = [] if photo is None else size_notes(settings, photo.size)
@@ -161,16 +161,16 @@ class Tunnel:
     @property
     def memory_plan(self) -> MemoryPlan:
         """The plan for holding a frame in memory."""
-        return self._dreamer.memory_plan
+        return self._tensor_dream.memory_plan
 
     @memory_plan.setter
     def memory_plan(self, memory_plan: MemoryPlan) -> None:
         """Replace the plan."""
-        self._dreamer.memory_plan = memory_plan
+        self._tensor_dream.memory_plan = memory_plan
 
     def cost(self) -> Cost:
         """What the whole film will cost."""
-        frame = self._dreamer.cost(tuple(self.scales))
+        frame = self._tensor_dream.cost(tuple(self.scales))
         count = max(1, self.raw_frames - 1)
         seconds = None if frame.seconds is None else frame.seconds * count
         return Cost(frame.tflop * count, frame.peak_bytes, seconds)
@@ -209,7 +209,7 @@ class Tunnel:
         settings = self.settings
         scales = tuple(self.scales)
         try:
-            found = self._dreamer.dream(
+            found = self._tensor_dream.dream(
                 self._camera.move(last),
                 scales,
                 levels=settings.strength * settings.pace / sum(each.steps for each in scales),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -63,47 +63,20 @@ SHOWN_PX = 512
 class Page(Result):
     """An HTML page as a result; ``pixels`` is the photo as the network saw it.
 
+    :meth:`save` writes the page, whose pictures have a format and a quality of their own.
+
     Attributes:
         html: the page.
     """
 
     html: str = ""
 
-    def save(
-        self,
-        target: str | Path | BinaryIO,
-        *,
-        format: str | None = None,
-        depth: int = 8,
-        quality: int = 95,
-        token: str | None = None,
-        overwrite: bool = False,
-        numbered: bool = False,
-        follow_links: bool = True,
+    def _write(
+        self, target: Path | BinaryIO, encoding: Mapping[str, Any], **naming: Any
     ) -> Path | None:
-        """Write the page; see :meth:`stylize.runs.result.Result.save`.
-
-        Args:
-            target: a file, or a stream that is open for binary writing.
-            format, depth, quality: of pictures; a page ignores them.
-            token: gives the temporary file a predictable name.
-            overwrite: replace an existing file.
-            numbered: save the page as ``NAME-2``, ``NAME-3`` … if the name is taken.
-            follow_links: replace the file that a symbolic link points to, not the link itself.
-
-        Raises:
-            OutputError: the system refuses; an existing file is then unchanged.
-        """
         data = self.html.encode()
-        if isinstance(target, str | Path):
-            return write_atomically(
-                Path(target),
-                data,
-                overwrite=overwrite,
-                numbered=numbered,
-                token=token,
-                follow_links=follow_links,
-            )
+        if isinstance(target, Path):
+            return write_atomically(target, data, **naming)
         write_stream(target, data)
         return None
 

@@ -228,8 +228,10 @@ class StyleGroups:
 
     @property
     def bytes_per_px(self) -> float:
-        """Approximate memory per pixel: of the masks, and of the losses, which hold
-        weights and indices of positions for every layer."""
+        """Approximate memory per pixel of the masks and the losses.
+
+        The losses hold weights and indices of positions for every layer.
+        """
         weights = 4.0 * len(self.styles)
         return 4.0 + weights + (weights + 8.0) * 4 / 3
 

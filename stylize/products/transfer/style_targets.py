@@ -14,10 +14,8 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
 from stylize.losses.statistics import Moments
 from stylize.networks.architecture import find_layer
-from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.planning.device import Device
-from stylize.planning.memory import MemoryPlan
 from stylize.products.transfer.color import style_pixels
 from stylize.runs.session import Session
 from stylize.settings.transfer import TransferSettings
@@ -41,7 +39,6 @@ class Measurement:
         layers: names.
         network: weights, pooling and precision, see :attr:`stylize.networks.vgg.VGG.identity`.
         device: where it is measured.
-        memory_plan: of the run.
         colors_of: SHA-256 of the photo whose colours the style takes; None for its own.
         crop: the part of the style image that is measured; None for all of it.
     """
@@ -50,7 +47,6 @@ class Measurement:
     layers: tuple[str, ...]
     network: tuple[str, ...]
     device: Device
-    memory_plan: MemoryPlan
     colors_of: str | None
     crop: Crop | None = None
 
@@ -60,7 +56,6 @@ class StyleStatistics:
     """Measures styles as one transfer sees them.
 
     Attributes:
-        weights: of the network.
         vgg: gives the layers.
         photo: the photo; styles may get its colours.
         settings: of the transfer.
@@ -68,7 +63,6 @@ class StyleStatistics:
         session: remembers the statistics.
     """
 
-    weights: Weights
     vgg: VGG
     photo: Picture
     settings: TransferSettings
@@ -83,9 +77,7 @@ class StyleStatistics:
         """The pixels of a style image at a long side in px, as the network sees them."""
         return resize_clamped(self.seen(style).clamp(0, 1), _size(style, _scale(style, side)))
 
-    def moments(
-        self, style: Picture, side: float, layers: Sequence[str], memory_plan: MemoryPlan
-    ) -> StyleTargets:
+    def moments(self, style: Picture, side: float, layers: Sequence[str]) -> StyleTargets:
         """The moments of a style image by layer.
 
         If the style image has to be enlarged, the shallow layers see it at its original size. This
@@ -95,28 +87,24 @@ class StyleStatistics:
             style: the picture.
             side: its long side in pixels.
             layers: names.
-            memory_plan: of the run.
         """
         scale = _scale(style, side)
         architecture = self.vgg.architecture
         grain = [x for x in layers if find_layer(architecture, x).stride <= GRAIN_STRIDE]
         if scale <= 1 or not grain:
-            return self._measured(style, scale, layers, memory_plan)
+            return self._measured(style, scale, layers)
         strokes = [name for name in layers if name not in grain]
-        return self._measured(style, 1.0, grain, memory_plan) | (
-            self._measured(style, scale, strokes, memory_plan) if strokes else {}
+        return self._measured(style, 1.0, grain) | (
+            self._measured(style, scale, strokes) if strokes else {}
         )
 
-    def _measured(
-        self, style: Picture, scale: float, layers: Sequence[str], memory_plan: MemoryPlan
-    ) -> StyleTargets:
+    def _measured(self, style: Picture, scale: float, layers: Sequence[str]) -> StyleTargets:
         size = _size(style, scale)
         measurement = Measurement(
             size=size,
             layers=tuple(layers),
             network=self.vgg.identity,
             device=self.device,
-            memory_plan=memory_plan,
             colors_of=self.photo.sha256 if self.settings.color == "match" else None,
             crop=style.crop,
         )

@@ -35,7 +35,7 @@ from stylize.optimize.loop import Descent, Optimizer, Step
 from stylize.optimize.snapshot import ScaleOutcome, Snapshot, SnapshotHooks, measured_in, placed
 from stylize.planning.cost import BYTES, Cost, transfer_cost
 from stylize.planning.device import budget_bytes
-from stylize.planning.memory import MemoryNeed, MemoryPlan, in_layout
+from stylize.planning.memory import MemoryNeed, MemoryPlan, cost_in_tiles
 from stylize.products.transfer.clip_frame import ClipFrame
 from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
@@ -132,7 +132,7 @@ class Transfer:
         self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
         photo = self._reference or content
         self._style_statistics = StyleStatistics(
-            self.weights, self._vgg, photo, self.settings, self.device, self._session
+            self._vgg, photo, self.settings, self.device, self._session
         )
         self._regions = regions_of(
             content, self.settings, self._parts, execution, self._session, whole=bool(styles)
@@ -146,7 +146,8 @@ class Transfer:
         self._parts.check(self.settings, len(self.styles))
         if (self.settings.init == "file") != (self.start is not None):
             raise SettingError(
-                "init='file' needs a picture to start from, and such a picture needs init='file'"
+                "init='file' needs a picture to start from",
+                hint="content, noise and style need none",
             )
 
     def _crop_styles(self, recorded: Crops | None) -> None:
@@ -205,7 +206,7 @@ class Transfer:
             gflops=self.device.gflops,
             styles=len(self.styles) or 1,
         )
-        return in_layout(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
+        return cost_in_tiles(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
 
     def run(
         self,
@@ -383,12 +384,12 @@ class Transfer:
 
     def _objective(self, scale: Scale, canvas: Canvas) -> Objective:
         """The losses of one scale."""
-        settings = self.settings
-        features = [*self._style_losses(max(scale.size) / max(self.size), canvas)]
+        settings, share = self.settings, max(scale.size) / max(self.size)
+        features = [*self._style_losses(share, canvas)]
         if settings.content_loss_weight:
             features += self._content_losses(canvas)
         if settings.match and max(scale.size) <= MATCHED_PX:
-            features.append(self._match_loss(max(scale.size) / max(self.size), canvas))
+            features.append(self._match_loss(share, canvas))
         if settings.dream:
             features += dream_losses(self._vgg, self._photo(canvas), settings)
         pixels: list[ImageLoss] = []
@@ -429,7 +430,6 @@ class Transfer:
             photo.sha256 if self.settings.color == "match" else None,
             self._vgg.identity,
             self.device,
-            self.memory_plan,
         )
 
     def _photo(self, canvas: Canvas) -> Tensor:
@@ -494,9 +494,7 @@ class Transfer:
         return [(self.styles[index], weight) for index, weight in chosen]
 
     def _moments(self, style: Picture, side: float) -> StyleTargets:
-        return self._style_statistics.moments(
-            style, side, [name for name, _ in self._layers], self.memory_plan
-        )
+        return self._style_statistics.moments(style, side, [name for name, _ in self._layers])
 
 
 def cover(picture: Tensor, size: tuple[int, int]) -> Tensor:

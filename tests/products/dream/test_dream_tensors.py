@@ -24,7 +24,7 @@ from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.optimize.loop import Step
 from stylize.planning.device import Device
-from stylize.products.dream.dream import Dreamer
+from stylize.products.dream.dream import TensorDream
 from stylize.settings.dream import DreamSettings
 from stylize.settings.presets import find_preset, preset_names
 from tests.conftest import as_picture, cat, photo, strokes
@@ -37,11 +37,11 @@ EVERY_LAYER = " + ".join(layer.name for layer in convolutions("vgg16"))
 Dreamt = Callable[..., Tensor]
 
 
-def dreamer(weights: Weights, guide: Picture | None = None, **changes: Any) -> Dreamer:
-    return Dreamer(DreamSettings(**(BASE | changes)), weights, FP32, guide)
+def dreamer(weights: Weights, guide: Picture | None = None, **changes: Any) -> TensorDream:
+    return TensorDream(DreamSettings(**(BASE | changes)), weights, FP32, guide)
 
 
-def run(job: Dreamer, image: Tensor, **options: Any) -> Tensor:
+def run(job: TensorDream, image: Tensor, **options: Any) -> Tensor:
     scales = job.plan((image.shape[2], image.shape[3])).scales
     return job.dream(image, scales, **options).pixels
 
@@ -109,7 +109,7 @@ def test_pixels_are_pixels(plain: Tensor, image: Tensor) -> None:
 def test_every_preset_finds_more_and_more(name: str, vgg16: Weights) -> None:
     settings = find_preset("dream", name).apply({"octaves": 2, "steps": 4})
     events: list[Step] = []
-    found = run(Dreamer(settings, vgg16, FP32), cat(64), on_step=events.append)
+    found = run(TensorDream(settings, vgg16, FP32), cat(64), on_step=events.append)
     for scale in {event.scale for event in events}:
         totals = [event.total for event in events if event.scale == scale]
         assert totals[-1] > 1.2 * totals[0], totals
@@ -464,5 +464,5 @@ def test_the_cost_counts_the_frame_of_a_tile(vgg16: Weights) -> None:
     assert tile.cost(scales).tflop > 1.5 * plain.cost(scales).tflop
     assert plain.cost(scales).seconds is None
     measured = dataclasses.replace(FP32, gflops=10.0)
-    seconds = Dreamer(plain.settings, vgg16, measured).cost(scales).seconds
+    seconds = TensorDream(plain.settings, vgg16, measured).cost(scales).seconds
     assert seconds == pytest.approx(100 * plain.cost(scales).tflop + 4 * 0.01)

@@ -12,7 +12,6 @@ from stylize.losses.statistics import Moments
 from stylize.networks.models import load_weights
 from stylize.networks.vgg import VGG
 from stylize.planning.device import Device
-from stylize.planning.memory import MemoryPlan
 from stylize.products.transfer.style_targets import LEAST_STYLE_SIDE, StyleStatistics
 from stylize.runs.session import Session
 from stylize.settings.transfer import TransferSettings
@@ -27,9 +26,7 @@ def gauge() -> StyleStatistics:
     weights = load_weights("vgg16")
     device = Device("cpu", "fp32", 1)
     photo = as_picture(cat(64))
-    return StyleStatistics(
-        weights, VGG(weights, LAYERS), photo, TransferSettings(), device, Session()
-    )
+    return StyleStatistics(VGG(weights, LAYERS), photo, TransferSettings(), device, Session())
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +40,14 @@ def expected(gauge: StyleStatistics, style: Picture, size: tuple[int, int]) -> d
 
 @pytest.mark.parametrize("side", [64, 56, 44])
 def test_a_style_shrinks_for_all_layers(gauge: StyleStatistics, style: Picture, side: int) -> None:
-    found = gauge.moments(style, side, LAYERS, MemoryPlan())
+    found = gauge.moments(style, side, LAYERS)
     wanted = expected(gauge, style, (side * 3 // 4, side))
     for name in LAYERS:
         assert torch.equal(found[name].second, wanted[name].second)
 
 
 def test_the_shallow_layers_see_no_enlarged_style(gauge: StyleStatistics, style: Picture) -> None:
-    found = gauge.moments(style, 128, LAYERS, MemoryPlan())
+    found = gauge.moments(style, 128, LAYERS)
     own, enlarged = expected(gauge, style, (48, 64)), expected(gauge, style, (96, 128))
     for name in LAYERS:
         wanted = own if name in GRAIN else enlarged
@@ -59,11 +56,11 @@ def test_the_shallow_layers_see_no_enlarged_style(gauge: StyleStatistics, style:
 
 
 def test_only_what_is_asked_for(gauge: StyleStatistics, style: Picture) -> None:
-    assert set(gauge.moments(style, 128, ["relu1_1"], MemoryPlan())) == {"relu1_1"}
-    assert set(gauge.moments(style, 128, ["relu3_1"], MemoryPlan())) == {"relu3_1"}
+    assert set(gauge.moments(style, 128, ["relu1_1"])) == {"relu1_1"}
+    assert set(gauge.moments(style, 128, ["relu3_1"])) == {"relu3_1"}
 
 
 def test_a_style_never_vanishes(gauge: StyleStatistics, style: Picture) -> None:
-    found = gauge.moments(style, 1, LAYERS, MemoryPlan())
+    found = gauge.moments(style, 1, LAYERS)
     wanted = expected(gauge, style, (LEAST_STYLE_SIDE, round(LEAST_STYLE_SIDE * 4 / 3)))
     assert torch.equal(found["relu3_1"].second, wanted["relu3_1"].second)

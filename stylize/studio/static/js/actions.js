@@ -3,7 +3,9 @@
 import { api } from "./api.js";
 import { button, copyText, el, iconButton, say } from "./dom.js";
 import { recall } from "./intake.js";
-import { draft, jobRequest, missing, server } from "./state.js";
+import { ofClip } from "./clip.js";
+import { deleteResult } from "./delete.js";
+import { draft, isClip, jobRequest, missing, server } from "./state.js";
 import { show, shown, shownJob, shownResult, toggleActual, toggleCompare } from "./stage.js";
 
 function trying(run) {
@@ -24,7 +26,7 @@ export const stop = trying(async () => {
 /** The request of what is shown: of the job, or of the draft. */
 async function shownRequest() {
   if (shown.type === "picture") return (await api.recall(shown.item.id)).request;
-  const { live, session, ...request } = shown.type === "job" ? shownJob().request : jobRequest();
+  const { live, session, preview, ...request } = shown.type === "job" ? shownJob().request : jobRequest();
   return request;
 }
 
@@ -36,7 +38,8 @@ async function enqueue(request, said) {
 
 export const addToQueue = trying(async () => {
   if (shown.type !== "picture" && missing()) return;
-  await enqueue(await shownRequest(), "Added to the queue.");
+  const request = await shownRequest();
+  await enqueue(request, request.clip ? "The clip was added to the queue." : "Added to the queue.");
 });
 
 function photoSide() {
@@ -83,9 +86,16 @@ export const recallShown = trying(async () => {
   if (shown.type === "picture") await recall(shown.item.id);
 });
 
+export const deleteShown = trying(async () => {
+  if (shown.type !== "picture" || document.querySelector("dialog[open]")) return;
+  const { item } = shown;
+  if (await deleteResult(item) && shown.type === "picture" && shown.item.id === item.id) show({ type: "live" });
+});
+
 const buttons = {
   stop: button("Stop and keep", { icon: "stop", onclick: () => stop(), title: "End now and keep the picture so far (X)", id: "stop" }),
   recall: button("Use its settings", { icon: "recall", onclick: () => recallShown(), title: "Recall the settings and inputs of this picture (R)", id: "recall" }),
+  remove: iconButton("Delete (Del)", "trash", { onclick: () => deleteShown(), id: "delete" }),
   full: button("Full size", { icon: "larger", onclick: () => fullSize(), title: "Continue to full size: queue it at the size of the photo (F)", id: "full" }),
   queue: button("Queue", { icon: "queue", onclick: () => addToQueue(), title: "Add to the queue with these settings (Q)", id: "enqueue" }),
   compare: iconButton("Before and after (B)", "compare", { onclick: () => toggleCompare(), id: "compare", "aria-pressed": "false" }),
@@ -97,17 +107,23 @@ const buttons = {
 
 export const actions = {
   node: el("div", { class: "actions", role: "group", "aria-label": "Actions" }, ...["stop", "recall", "full", "queue", "command", "python", "save"].map((name) => buttons[name])),
-  tools: el("div", { class: "view-tools", role: "group", "aria-label": "View" }, buttons.compare, buttons.actual),
+  tools: el("div", { class: "view-tools", role: "group", "aria-label": "View" }, buttons.remove, buttons.compare, buttons.actual),
 
   update({ comparing, actual, canCompare }) {
     const job = shownJob();
     const picture = shown.type === "picture";
     const ready = picture || ((shown.type === "live" || shown.type === "job") && (job || !missing()));
     const single = ready && (picture || (job?.kind ?? draft.kind) !== "sheet");
+    const clip = picture ? Boolean(shown.item.clip) : job ? ofClip(job) : isClip();
+    const whole = ofClip(job) && !job.request.preview;
     buttons.stop.hidden = picture;
-    buttons.recall.hidden = !picture;
-    buttons.stop.disabled = job?.state !== "running";
+    buttons.recall.hidden = buttons.remove.hidden = !picture;
+    buttons.stop.disabled = job?.state !== "running" || whole;
+    buttons.queue.lastChild.textContent = clip ? "Queue the clip" : "Queue";
+    buttons.queue.classList.toggle("primary", clip && !picture && !whole);
+    buttons.save.classList.toggle("primary", !(clip && !picture && !whole));
     const side = Math.max(job?.width ?? 0, job?.height ?? 0);
+    buttons.full.hidden = clip;
     buttons.full.disabled = !single || (!picture && Boolean(side) && side >= photoSide());
     buttons.queue.disabled = !single;
     buttons.command.disabled = buttons.python.disabled = !single;

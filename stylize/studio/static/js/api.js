@@ -52,11 +52,14 @@ export const api = {
   presets: () => get("presets"),
   samples: () => get("samples"),
   picture: (id) => get(`images/${id}`),
+  remove: (id) => request(`images/${id}`, { method: "DELETE" }),
   recall: (id) => get(`images/${id}/recall`),
   history: (query) => get(`history?${new URLSearchParams(query)}`),
   submit: (job) => post("jobs", job),
   stop: (id) => request(`jobs/${id}/stop`, { method: "POST" }),
   cancel: (id) => request(`jobs/${id}/cancel`, { method: "POST" }),
+  retry: (id) => request(`jobs/${id}/retry`, { method: "POST" }),
+  forget: (id) => request(`jobs/${id}`, { method: "DELETE" }),
   move: (id, position) => post(`jobs/${id}/move`, { position }),
   command: (job) => post("command", job),
   subject: (photo) => post("subject", { photo }),
@@ -93,6 +96,7 @@ function pictureUrl(path) {
 
 export const thumbnail = (id) => pictureUrl(`images/${id}/thumbnail`);
 export const view = (id, side = 1600, format = "jpeg") => pictureUrl(`images/${id}/view?side=${side}&format=${format}`);
+export const media = (id) => pictureUrl(`images/${id}/file`);
 export const cellPicture = (job, index) => pictureUrl(`jobs/${job}/cells/${index}`);
 export const jobPreview = (job) => pictureUrl(`jobs/${job}/preview`);
 

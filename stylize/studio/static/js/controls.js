@@ -7,7 +7,7 @@ import { openPainter } from "./painter.js";
 import { openDrawer } from "./settings.js";
 import { trySheet } from "./sheets.js";
 import {
-  change, choosePreset, draft, on, presetOf, server, setSetting, setStyles, styleWeights, valueOf,
+  change, choosePreset, draft, isClip, on, presetOf, server, setSetting, setStyles, styleWeights, valueOf,
 } from "./state.js";
 
 const SIZES = ["256", "512", "1024", "2048", "original"];
@@ -56,11 +56,12 @@ const plainName = (picture) => words(picture.name.replace(/\.[A-Za-z0-9]+$/, "")
 function drawPhoto() {
   const { photo, kind } = draft;
   const noise = kind === "dream" && valueOf("from_noise");
+  const what = server.status?.video ? "a photo or a clip" : "a photo";
   if (!photo) {
     return [
       blockHead("Photo"),
       el("button", { type: "button", class: "drop", "data-drop": "photo", "data-focus": "photo", onclick: () => pickFiles("photo") },
-        icon("image"), el("span", {}, el("b", {}, "Drop, paste or choose"), el("br"), noise ? `now dreaming on noise, ${noise}` : "a photo")),
+        icon("image"), el("span", {}, el("b", {}, "Drop, paste or choose"), el("br"), noise ? `now dreaming on noise, ${noise}` : what)),
       kind === "dream" && el("div", { class: "row hint" },
         button(noise ? "Stop dreaming on noise" : "No photo: dream on noise", {
           kind: "small quiet", onclick: () => setSetting("from_noise", noise ? null : "512x512"),
@@ -69,17 +70,66 @@ function drawPhoto() {
   }
   const regions = draft.mask?.regions.length ?? 0;
   return [
-    blockHead("Photo", el("output", {}, `${photo.width} × ${photo.height}`)),
+    photo.clip
+      ? blockHead("Clip", el("output", {}, `${photo.clip.frames} frames, ${photo.clip.seconds.toFixed(1)} s`))
+      : blockHead("Photo", el("output", {}, `${photo.width} × ${photo.height}`)),
     el("div", { class: "photo-card", "data-drop": "photo" },
-      pictureOf(photo, { alt: `The photo ${photo.name}` }),
+      pictureOf(photo, { alt: `The ${photo.clip ? "clip" : "photo"} ${photo.name}` }),
       el("div", { class: "strip" },
         el("p", { title: photo.name }, photo.name),
         iconButton("Choose another photo", "image", { kind: "small", "data-focus": "photo", onclick: () => pickFiles("photo") }),
-        iconButton("Remove the photo", "close", { kind: "small", onclick: () => change({ photo: null }) }))),
+        iconButton(photo.clip ? "Remove the clip" : "Remove the photo", "close", { kind: "small", onclick: () => change({ photo: null }) }))),
     el("div", { class: "row hint" },
       button(regions ? "Edit the mask" : "Paint a mask", { icon: "brush", kind: "small", id: "mask-button", "data-focus": "mask", onclick: () => openPainter() }),
       regions ? button("Remove it", { kind: "small quiet", onclick: () => change({ mask: null }) }) : null),
   ];
+}
+
+// The motion of a clip
+
+function drawMotion(quietly) {
+  const { video, cut, format, photo } = draft;
+  const coherence = video.coherence ?? defaultOf("coherence");
+  const set = (name, value) => {
+    const { [name]: _, ...rest } = draft.video;
+    change({ video: value === defaultOf(name) ? rest : { ...rest, [name]: value } });
+  };
+  const output = el("output", {}, coherence.toFixed(2));
+  const input = slider({
+    id: "coherence", min: 0, max: 1, step: 0.05, value: coherence, "aria-label": "How firmly paint sticks to what moves",
+    oninput: () => quietly(() => {
+      output.textContent = Number(input.value).toFixed(2);
+      set("coherence", Number(input.value));
+    }),
+  });
+  return [
+    blockHead("Motion", output), input,
+    el("div", { class: "ends" }, el("span", {}, "flickers"), el("span", {}, "paint sticks")),
+    el("div", { class: "pair" },
+      el("label", {}, el("span", { class: "hint" }, "Paint"), el("select", { "data-focus": "every", onchange: (event) => set("every", Number(event.target.value)) },
+        EVERY.map(([value, text]) => el("option", { value, selected: value === (video.every ?? 1) }, text)))),
+      el("label", {}, el("span", { class: "hint" }, "Save as"), el("select", { "data-focus": "format", onchange: (event) => change({ format: event.target.value }) },
+        FORMATS.map((each) => el("option", { value: each, selected: each === format }, each))))),
+    el("div", { class: "pair" }, moment("start", "From, s", "0", cut, photo), moment("end", "To, s", photo.clip.seconds.toFixed(1), cut, photo)),
+  ];
+}
+
+const EVERY = [[1, "every frame"], [2, "every 2nd frame"], [4, "every 4th frame"]];
+
+const FORMATS = ["mp4", "webm", "gif", "webp", "apng"];
+
+const defaultOf = (name) => server.settings?.video.groups.flatMap(({ settings }) => settings).find((each) => each.name === name)?.default ?? 0.8;
+
+/** A field for the beginning or the end of the part that is painted. */
+function moment(name, words, whole, cut, photo) {
+  const input = el("input", {
+    type: "number", min: 0, max: Math.ceil(photo.clip.seconds), step: 0.1, placeholder: whole, value: cut[name] ?? "", "data-focus": name,
+    onchange: () => {
+      const { [name]: _, ...rest } = draft.cut;
+      change({ cut: input.value === "" ? rest : { ...rest, [name]: Number(input.value) } });
+    },
+  });
+  return el("label", {}, el("span", { class: "hint" }, words), input);
 }
 
 // Styles
@@ -148,7 +198,7 @@ function drawGuide() {
       el("button", { type: "button", class: "tile add", "data-drop": "guide", title: "Add a guide", "aria-label": "Add a guide", onclick: () => pickFiles("guide") }, icon("add")),
       guide && el("button", { type: "button", class: "tile", "aria-pressed": "true", title: `Remove ${guide.name}`, "aria-label": `Remove the guide ${guide.name}`, onclick: () => change({ guide: null }) },
         pictureOf(guide), el("span", { class: "tick" }, icon("close")))),
-    el("p", { class: "hint" }, "A picture whose motifs the dream takes up."),
+    el("p", { class: "hint" }, "The dream borrows motifs from this picture."),
   ];
 }
 
@@ -239,7 +289,7 @@ function drawColours() {
 
 function changedCount() {
   const simple = new Set(["strength", "size", "enlarge", "color", "palette", "keep_colors", "style_weights", "from_noise"]);
-  return Object.keys(draft.settings[draft.kind]).filter((name) => !simple.has(name)).length + Object.keys(draft.execution).length;
+  return Object.keys(draft.settings[draft.kind]).filter((name) => !simple.has(name)).length + Object.keys(draft.execution).length + (draft.start ? 1 : 0);
 }
 
 function drawMore() {
@@ -248,7 +298,7 @@ function drawMore() {
   return el("div", { class: "row" },
     button("All settings", { icon: "more", kind: "grow", id: "all-button", "data-focus": "all", onclick: openDrawer }),
     count > 0 && el("span", { class: "count", title: `${count} changed` }, String(count)),
-    any > 0 && button("Reset", { kind: "quiet", title: "Back to the preset", onclick: () => change({ settings: { ...draft.settings, [draft.kind]: {} }, execution: {} }) }));
+    any > 0 && button("Reset", { kind: "quiet", title: "Back to the preset", onclick: () => change({ settings: { ...draft.settings, [draft.kind]: {} }, execution: {}, start: null }) }));
 }
 
 export function startControls() {
@@ -261,17 +311,18 @@ export function startControls() {
     const hide = () => { node.hidden = !shown(); };
     on("draft", hide);
     hide();
-    return block(node, key, draw);
+    return block(node, () => [shown(), key()], (quietly) => (shown() ? draw(quietly) : []));
   };
   const presets = () => server.presets?.[draft.kind]?.length;
   document.getElementById("simple").append(
-    place(() => [draft.photo?.id, draft.mask, draft.kind, own().from_noise], drawPhoto),
+    place(() => [draft.photo?.id, draft.mask, draft.kind, own().from_noise, server.status?.video], drawPhoto),
+    place(() => [draft.photo?.id, draft.video, draft.cut, draft.format, Boolean(server.settings)], drawMotion, isClip),
     place(() => [draft.styles, own().style_weights, server.samples.styles.length], drawStyles, () => draft.kind === "transfer"),
     place(() => [draft.guide?.id], drawGuide, () => draft.kind === "dream"),
     place(() => [draft.kind, presets(), draft.preset, draft.styles.length > 1], drawPresets),
     place(() => [draft.kind, presets(), draft.preset, own().strength, own().content_weight], drawStrength),
     place(() => [draft.kind, presets(), draft.preset, own().size, own().enlarge, draft.photo?.id], drawSize),
     place(() => [draft.kind, presets(), draft.preset, own().color, own().palette, own().keep_colors], drawColours),
-    place(() => [draft.kind, own(), draft.execution], drawMore),
+    place(() => [draft.kind, own(), draft.execution, draft.start?.id], drawMore),
   );
 }

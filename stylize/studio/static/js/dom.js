@@ -17,6 +17,7 @@ const ICONS = {
   keyboard: ["M3 6h18v12H3z", "M7 10v.01", "M11 10v.01", "M15 10v.01", "M8 14h8"],
   larger: ["M4 14v6h6", "M20 10V4h-6", "M4 20l6-6", "M20 4l-6 6"],
   more: ["M4 7h10", "M18 7h2", "M16 5v4", "M4 17h2", "M10 17h10", "M8 15v4"],
+  play: ["M8 5l11 7-11 7z"],
   queue: ["M4 6h11", "M4 12h11", "M4 18h7", "M18 14v6", "M15 17h6"],
   recall: ["M4 5v5h5", "M4.5 10a8 8 0 1 1-.5 4"],
   save: ["M12 4v11", "M7 11l5 5 5-5", "M5 20h14"],
@@ -167,8 +168,10 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+/** "the disk is full" → "The disk is full". */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** "bad-trip" → "Bad trip". */
 export function words(name) {
-  const spaced = name.replaceAll(/[-_]/g, " ");
-  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
+  return sentence(name.replaceAll(/[-_]/g, " "));
 }

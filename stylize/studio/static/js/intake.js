@@ -6,7 +6,7 @@ import { change, draft, on, server, setStyles } from "./state.js";
 import { show } from "./stage.js";
 
 const PICTURE = "application/x-stylize-picture";
-const ROLES = { photo: "Use as photo", style: "Use as style image", recall: "Recall its settings" };
+const ROLES = { photo: "Use as photo or clip", style: "Use as style image", recall: "Recall its settings" };
 
 let wanted = { role: "photo", then: null };
 
@@ -49,14 +49,20 @@ export async function usePictures(pictures, role) {
     else await recall(first.id);
     return;
   }
+  const clips = role === "photo" ? [] : pictures.filter(({ type }) => type?.startsWith("video/"));
+  if (clips.length) {
+    say(`${clips[0].name} is a clip. It can only take the place of the photo.`, { bad: true });
+    return;
+  }
   if (role === "guide") change({ guide: first });
+  if (role === "start") change({ start: first });
   if (role === "style") {
     const fresh = pictures.filter(({ id }) => !draft.styles.some((each) => each.id === id));
     setStyles([...draft.styles, ...fresh]);
   }
   if (role === "photo") {
     const { from_noise: _, ...dream } = draft.settings.dream;
-    change({ photo: first, settings: { ...draft.settings, dream } });
+    change({ photo: first, settings: { ...draft.settings, dream }, cut: {} });
     if (first.has_recipe) {
       say("This picture was made by stylize.", { action: { words: ROLES.recall, run: () => recall(first.id) }, seconds: 9 });
     }
@@ -79,10 +85,10 @@ export async function recall(id) {
 
 /** Make the draft what a job request says. */
 export async function applyRequest(request, { keepSize = false } = {}) {
-  const { kind } = request;
+  const kind = request.kind.replace("video-", "");
   const load = (each) => (each ? api.picture(each) : null);
-  const [photo, styles, guide] = await Promise.all([
-    load(request.photo), Promise.all((request.styles ?? []).map(load)), load(request.guide),
+  const [photo, styles, guide, start] = await Promise.all([
+    load(request.photo ?? request.clip), Promise.all((request.styles ?? []).map(load)), load(request.guide), load(request.start),
   ]);
   const regions = await Promise.all((request.regions ?? []).filter((each) => !each.colour).map(async ({ mask, style }) => (
     { use: style === "keep" ? style : await api.picture(style), mask }
@@ -90,6 +96,7 @@ export async function applyRequest(request, { keepSize = false } = {}) {
   if (request.mask) regions.push({ use: "paint", mask: request.mask });
   if (request.keep) regions.push({ use: "keep", mask: request.keep });
   const settings = { ...request.settings };
+  if (start) delete settings.init;
   if (keepSize) {
     delete settings.size;
     if ("size" in draft.settings[kind]) settings.size = draft.settings[kind].size;
@@ -97,7 +104,8 @@ export async function applyRequest(request, { keepSize = false } = {}) {
   change({
     kind,
     photo: photo ?? (kind === "dream" && settings.from_noise ? null : draft.photo),
-    ...(kind === "transfer" && { styles }),
+    ...(kind === "transfer" && { styles, start }),
+    ...(request.clip && { video: request.video ?? {}, cut: request.cut ?? {}, format: request.format ?? "mp4" }),
     ...(kind === "dream" && { guide }),
     mask: regions.length && photo ? { photo: photo.id, regions } : null,
     preset: { ...draft.preset, [kind]: request.preset ?? null },

@@ -1,7 +1,7 @@
 // The live run: whenever the draft changes, the server gets it, and drops the run before.
 
 import { api } from "./api.js";
-import { claimSession, draft, emit, jobRequest, memory, missing, on, server, session } from "./state.js";
+import { claimSession, draft, emit, isClip, jobRequest, memory, missing, on, server, session } from "./state.js";
 
 const PAUSE_MS = 150;
 
@@ -43,6 +43,9 @@ function schedule() {
   timer = setTimeout(send, PAUSE_MS);
 }
 
+/** What is painted at once: the picture, or three frames of the clip. */
+const liveRequest = () => ({ ...jobRequest(), ...(isClip() && { preview: true }) });
+
 async function send() {
   if (sending || !claimed || !server.connected || !server.presets) return;
   if (missing()) {
@@ -51,7 +54,7 @@ async function send() {
     emit("jobs");
     return;
   }
-  const request = jobRequest();
+  const request = liveRequest();
   const key = JSON.stringify(request);
   if (live?.key === key) return;
   sending = true;
@@ -72,7 +75,7 @@ async function send() {
   }
   emit("problem");
   emit("jobs");
-  if (JSON.stringify(jobRequest()) !== key) schedule();
+  if (JSON.stringify(liveRequest()) !== key) schedule();
 }
 
 /** Begin again if the tab that the run belongs to has ended it. */

@@ -1,7 +1,7 @@
 // The page of `stylize studio`.
 
 import { api, listen, takeToken } from "./api.js";
-import { addToQueue, copyCommand, copyPython, fullSize, recallShown, save, stop } from "./actions.js";
+import { addToQueue, copyCommand, copyPython, deleteShown, fullSize, recallShown, save, stop } from "./actions.js";
 import { startControls } from "./controls.js";
 import { icon, say } from "./dom.js";
 import { startIntake } from "./intake.js";
@@ -21,7 +21,11 @@ function takeJob(job) {
   server.jobs.set(job.id, job);
   if (!OVER.includes(job.state)) return;
   server.steps.delete(job.id);
-  if (job.state !== "failed") setTimeout(() => server.previews.delete(job.id), 3000);
+  if (job.state !== "failed") setTimeout(() => forgetPreviews(job.id), 3000);
+}
+
+function forgetPreviews(id) {
+  for (const key of [...server.previews.keys()]) if (key === id || key.startsWith(`${id} `)) server.previews.delete(key);
 }
 
 const takes = {
@@ -44,14 +48,18 @@ const takes = {
     server.steps.set(step.id, step);
     emit("step", step);
   },
-  preview({ id, type, data }) {
-    server.previews.set(id, `data:${type};base64,${data}`);
-    emit("preview", { id });
+  preview({ id, index, type, data }) {
+    server.previews.set(index === undefined ? id : `${id} ${index}`, `data:${type};base64,${data}`);
+    emit("preview", { id, index });
   },
   cell({ id, index, cell }) {
     const cells = server.jobs.get(id)?.cells;
     if (cells) cells[index] = cell;
     emit("cell", { id, index });
+  },
+  gone({ id }) {
+    server.jobs.delete(id);
+    emit("jobs");
   },
   history: (result) => emit("history", result),
   engine(engine) {
@@ -107,6 +115,7 @@ function addShortcuts() {
   shortcut("R", "Use the settings of the result shown", recallShown);
   shortcut("J", "Next result of the history", () => stepHistory(1));
   shortcut("K", "Previous result of the history", () => stepHistory(-1));
+  shortcut("Delete", "Delete the result shown", deleteShown);
   shortcut("/", "Search the history", focusSearch);
   shortcut("Escape", "Back to the picture in progress", () => show({ type: "live" }));
   shortcut("?", "Show this list", showShortcuts);

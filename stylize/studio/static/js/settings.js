@@ -1,11 +1,16 @@
 // "All settings": a form made from the server's description of the settings, in the groups of --help.
 
 import { el, iconButton, refill, words } from "./dom.js";
-import { change, draft, on, server, setSetting, valueOf } from "./state.js";
+import { showIn, thumbnail } from "./api.js";
+import { pickFiles } from "./intake.js";
+import { change, draft, isClip, on, server, setSetting, valueOf } from "./state.js";
 
 let open = false;
 let fields = [];
 let key = null;
+
+// The value of each setting in the form, wherever it is kept.
+const getters = new Map();
 
 const FACTS = {
   "several styles": () => draft.styles.length > 1,
@@ -26,7 +31,7 @@ const DERIVED = {
 function holds([name, values]) {
   if (name in FACTS) return FACTS[name]();
   if (name in DERIVED) return DERIVED[name]();
-  const value = valueOf(name);
+  const value = getters.get(name)?.() ?? valueOf(name);
   return values.length ? values.includes(value) : Boolean(value);
 }
 
@@ -35,9 +40,23 @@ function needed(needs) {
     FACT_WORDS[name] ?? [words(name).toLowerCase(), ...values].join(" ")).join(" or ");
 }
 
-/** Where a group's values are kept: with the kind, or with what holds for all kinds. */
-function access(setting, execution) {
-  if (!execution) {
+/** What painting starts from: the setting "init", or a picture of one's own. */
+const start = {
+  get: () => (draft.start ? "file" : valueOf("init")),
+  own: () => Boolean(draft.start) || "init" in draft.settings[draft.kind],
+  set: (value) => {
+    if (value === "file") pickFiles("start");
+    else {
+      if (draft.start) change({ start: null });
+      setSetting("init", value);
+    }
+  },
+};
+
+/** Where a group's values are kept: with the kind, with what holds for all kinds, or with clips. */
+function access(setting, place) {
+  if (setting.name === "init") return start;
+  if (!place) {
     return {
       get: () => valueOf(setting.name),
       own: () => setting.name in draft.settings[draft.kind],
@@ -45,13 +64,13 @@ function access(setting, execution) {
     };
   }
   return {
-    get: () => draft.execution[setting.name] ?? setting.default,
-    own: () => setting.name in draft.execution,
+    get: () => draft[place][setting.name] ?? setting.default,
+    own: () => setting.name in draft[place],
     set: (value) => {
-      const next = { ...draft.execution };
+      const next = { ...draft[place] };
       if (value === undefined || value === setting.default) delete next[setting.name];
       else next[setting.name] = value;
-      change({ execution: next });
+      change({ [place]: next });
     },
   };
 }
@@ -78,7 +97,7 @@ function control(setting, at, id) {
     return { input, refresh: () => { input.checked = Boolean(at.get()); } };
   }
   if (type === "choice") {
-    const input = el("select", { id, onchange: () => at.set(input.value === "" ? (at.own() ? undefined : null) : input.value) },
+    const input = el("select", { id, onchange: () => { at.set(input.value === "" ? (at.own() ? undefined : null) : input.value); input.value = at.get() ?? ""; } },
       nullable && el("option", { value: "" }, byDefault ?? "none"), (choices ?? []).map((each) => el("option", { value: each }, each)));
     return { input, refresh: () => { input.value = at.get() ?? ""; } };
   }
@@ -109,8 +128,25 @@ function range({ low, high, above }) {
   return "";
 }
 
-function field(setting, execution) {
-  const at = access(setting, execution);
+/** The picture that painting starts from, to be chosen or dropped. */
+function startPicture() {
+  const img = el("img", { alt: "" });
+  const tile = el("button", { type: "button", class: "tile", id: "start-picture", "data-drop": "start", "aria-label": "Choose another picture to start from", onclick: () => pickFiles("start") }, img);
+  return {
+    tile,
+    update() {
+      tile.hidden = !draft.start;
+      if (draft.start) tile.title = draft.start.name;
+      if (draft.start && img.dataset.shows !== draft.start.id) showIn(img, thumbnail(draft.start.id));
+      img.dataset.shows = draft.start?.id ?? "";
+    },
+  };
+}
+
+function field(setting, place) {
+  const at = access(setting, place);
+  getters.set(setting.name, at.get);
+  const picture = setting.name === "init" && startPicture();
   const id = `setting-${setting.name}`;
   const { input, refresh } = control(setting, at, id);
   const help = el("p", { class: "help", id: `${id}-help` }, setting.help);
@@ -123,16 +159,18 @@ function field(setting, execution) {
     setting.type === "boolean"
       ? el("div", { class: "name" }, el("span", { class: "check" }, input, label), reset)
       : el("div", { class: "name" }, label, reset),
-    setting.type === "boolean" ? null : input, help, without, wrong);
+    setting.type === "boolean" ? null : input, picture && picture.tile, help, without, wrong);
   const update = () => {
     refresh();
+    if (picture) picture.update();
     const own = at.own();
     node.classList.toggle("changed", own);
     reset.style.visibility = own ? "visible" : "hidden";
     const needs = Object.entries(setting.needs ?? {});
-    const idle = needs.length && !needs.some(holds);
-    without.textContent = idle ? `No effect without ${needed(setting.needs)}.` : "";
-    without.hidden = !idle;
+    const idle = needs.length > 0 && !needs.some(holds);
+    const unused = picture && draft.start && isClip();
+    without.textContent = unused ? "A clip starts from its own frames." : idle ? `No effect without ${needed(setting.needs)}.` : "";
+    without.hidden = !idle && !unused;
     const invalid = input.validity && !input.validity.valid && document.activeElement !== input;
     wrong.textContent = server.problemField === setting.name ? server.problem : invalid ? `Allowed: ${range(setting)}` : "";
     input.setAttribute("aria-invalid", String(Boolean(wrong.textContent)));
@@ -144,19 +182,21 @@ function field(setting, execution) {
 
 function draw() {
   const place = document.getElementById("all-settings");
-  const now = `${draft.kind} ${server.settings ? 1 : 0}`;
+  const now = `${draft.kind} ${server.settings ? 1 : 0} ${isClip()}`;
   if (key === now || !server.settings) return;
   key = now;
   fields = [];
+  getters.clear();
   const search = el("input", {
     type: "search", placeholder: "Find a setting", "aria-label": "Find a setting", oninput: () => filter(search.value),
   });
   const groups = [
-    ...server.settings[draft.kind].groups.map((group) => [group, false]),
-    ...server.settings.execution.groups.map((group) => [group, true]),
+    ...server.settings[draft.kind].groups.map((group) => [group, null]),
+    ...(isClip() ? server.settings.video.groups.map((group) => [group, "video"]) : []),
+    ...server.settings.execution.groups.map((group) => [group, "execution"]),
   ];
-  const nodes = groups.map(([group, execution], index) => {
-    const own = group.settings.map((setting) => field(setting, execution));
+  const nodes = groups.map(([group, place], index) => {
+    const own = group.settings.map((setting) => field(setting, place));
     fields.push(...own);
     return el("details", { class: "group", open: index < 3 }, el("summary", {}, group.name), el("div", { class: "fields" }, own.map(({ node }) => node)));
   });

@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 import { say } from "./dom.js";
 import { show } from "./stage.js";
-import { jobRequest, missing, server } from "./state.js";
+import { missing, server, stillRequest } from "./state.js";
 
 let latest = null;
 
@@ -15,7 +15,7 @@ export async function trySheet(what) {
   }
   const before = server.jobs.get(latest);
   if (before && !["done", "failed", "cancelled"].includes(before.state)) await api.cancel(latest).catch(() => {});
-  const { kind, ...request } = jobRequest({ size: "256" });
+  const { kind, ...request } = stillRequest({ size: "256" });
   if (what === "presets") delete request.preset;
   try {
     const job = await api.submit({ ...request, kind: "sheet", of: kind, try: what });

@@ -1,7 +1,7 @@
 // The right side: the queue, and the history of results.
 
 import { api, showIn, thumbnail } from "./api.js";
-import { blockHead, button, duration, el, iconButton, refill, say, words } from "./dom.js";
+import { blockHead, button, duration, el, icon, iconButton, refill, say, sentence, words } from "./dom.js";
 import { draggable } from "./intake.js";
 import { on, server } from "./state.js";
 import { show, shown } from "./stage.js";
@@ -12,11 +12,10 @@ const OVER = ["done", "failed", "cancelled"];
 
 // The queue
 
-const dismissed = new Set();
 const rows = new Map();
 
 function waiting() {
-  return [...server.jobs.values()].filter((job) => !job.live && (!OVER.includes(job.state) || (job.state === "failed" && !dismissed.has(job.id))));
+  return [...server.jobs.values()].filter((job) => !job.live && (!OVER.includes(job.state) || job.state === "failed"));
 }
 
 async function trying(run) {
@@ -27,7 +26,7 @@ async function trying(run) {
   }
 }
 
-const NAMES = { transfer: "Painting", dream: "Dream", sheet: "Sheet" };
+const NAMES = { transfer: "Painting", dream: "Dream", sheet: "Sheet", "video-transfer": "Clip", "video-dream": "Dream clip" };
 
 function jobTitle(job) {
   const { preset, settings = {} } = job.request;
@@ -36,18 +35,20 @@ function jobTitle(job) {
 }
 
 function jobState(job) {
-  if (job.state === "failed") return [job.error?.message, job.error?.hint].filter(Boolean).join(": ") || "failed";
+  if (job.state === "failed") return sentence([job.error?.message, job.error?.hint].filter(Boolean).join(": ") || "failed");
   if (job.state === "queued") return "waiting";
   if (job.state === "stopping") return "stopping";
   const step = server.steps.get(job.id) ?? job.progress;
   if (!step) return "starting";
   const left = step.seconds_left ?? null;
-  return `${Math.floor(100 * step.fraction)} %${left === null ? "" : ` · ${duration(left)} left`}`;
+  const place = step.frames ? `frame ${step.frame} of ${step.frames} · ` : "";
+  return `${place}${Math.floor(100 * step.fraction)} %${left === null ? "" : ` · ${duration(left)} left`}`;
 }
 
 function makeRow(job) {
   const img = el("img", { alt: "" });
-  if (job.request.photo) showIn(img, thumbnail(job.request.photo));
+  const photo = job.request.photo ?? job.request.clip;
+  if (photo) showIn(img, thumbnail(photo));
   const title = el("p"), state = el("p");
   const open = () => show({ type: job.kind === "sheet" ? "sheet" : "job", id: job.id });
   const up = iconButton("Move up", "up", { kind: "small", onclick: () => trying(() => api.move(job.id, Math.max(0, server.jobs.get(job.id).position - 1))) });
@@ -55,21 +56,21 @@ function makeRow(job) {
     kind: "small",
     onclick: () => {
       if (!OVER.includes(server.jobs.get(job.id)?.state)) trying(() => api.cancel(job.id));
-      else {
-        dismissed.add(job.id);
-        renderQueue();
-      }
+      else trying(() => api.forget(job.id));
     },
   });
+  const again = iconButton("Try again", "recall", { kind: "small", onclick: () => trying(() => api.retry(job.id)) });
   const bar = el("div", { class: "progress" }, el("div"));
   const node = el("li", { class: "job", "data-job": job.id },
     el("button", { type: "button", class: "mini", title: "Watch it", "aria-label": "Watch this job", onclick: open }, img),
-    el("div", { class: "what" }, title, state), el("div", { class: "tools" }, up, end), bar);
+    el("div", { class: "what" }, title, state), el("div", { class: "tools" }, up, again, end), bar);
   return {
     node,
     update(now, first) {
       title.textContent = title.title = jobTitle(now);
       state.textContent = state.title = jobState(now);
+      node.classList.toggle("failed", now.state === "failed");
+      again.hidden = now.state !== "failed";
       up.hidden = now.state !== "queued" || first;
       end.title = now.state === "failed" ? "Dismiss" : now.state === "queued" ? "Remove from the queue" : "Cancel, and keep nothing";
       end.setAttribute("aria-label", end.title);
@@ -133,6 +134,7 @@ function fillChoices({ presets, styles }) {
 export async function openItem(item) {
   show({ type: "picture", item });
   try {
+    if (item.clip) return;
     const { request } = await api.recall(item.id);
     if (shown.type === "picture" && shown.item.id === item.id) show({ type: "picture", item, photo: request.photo });
   } catch {
@@ -156,8 +158,9 @@ function shot(item) {
     type: "button", class: "open", "data-focus": item.id, title: `${item.name}\n${about}`, "aria-label": `Open ${item.name}, ${about}`,
     "aria-current": String(current), onclick: () => openItem(item),
   }, img);
-  draggable(open, { id: item.id, name: item.name, width: item.width, height: item.height });
+  draggable(open, { id: item.id, name: item.name, width: item.width, height: item.height, type: item.type, clip: item.clip });
   return el("li", { class: "shot", "data-picture": item.id }, open,
+    item.clip && el("span", { class: "length" }, icon("play"), `${item.clip.seconds.toFixed(1)} s`),
     el("input", {
       type: "checkbox", class: "pick", title: "Compare", "aria-label": `Compare ${item.name}`, "data-focus": `pick ${item.id}`,
       checked: picked.some(({ id }) => id === item.id), onchange: (event) => pick(item, event.target.checked),
@@ -172,7 +175,7 @@ function renderHistory() {
   const filtered = Object.values(query).some(Boolean);
   const empty = document.querySelector("#history .empty");
   empty.hidden = items.length > 0;
-  empty.textContent = filtered ? "No result matches." : "Finished pictures appear here.";
+  empty.textContent = filtered ? "No result matches." : "Finished pictures and clips appear here.";
   document.getElementById("history-filters").hidden = !filtered && total < 2;
   document.getElementById("more-history").hidden = items.length >= total;
 }

@@ -1,7 +1,8 @@
 // The centre of the page: the picture that grows, a result, two results side by side, or a sheet.
 
 import { cellPicture, jobPreview, showIn, thumbnail, view } from "./api.js";
-import { button, duration, el, icon, words } from "./dom.js";
+import { formatOf, isPreview, ofClip, planWords, play, previewStrip, renderFrame } from "./clip.js";
+import { button, duration, el, icon, say, sentence, words } from "./dom.js";
 import { pickFiles } from "./intake.js";
 import { change, draft, emit, memory, missing, on, server, setStyles } from "./state.js";
 import { liveIsLost, liveJob } from "./live.js";
@@ -38,7 +39,7 @@ export function shownResult() {
 }
 
 export function toggleCompare() {
-  if (shown.type === "pair" || shown.type === "sheet" || !beforeId()) return;
+  if (!canCompare()) return;
   comparing = !comparing;
   render();
   if (comparing) parts.cut.focus({ preventScroll: true });
@@ -48,6 +49,8 @@ export function toggleActual() {
   actual = !actual;
   render();
 }
+
+const canCompare = () => Boolean(beforeId()) && !["pair", "sheet"].includes(shown.type);
 
 function beforeId() {
   if (shown.type === "pair") return shown.items[0].id;
@@ -59,6 +62,7 @@ export function startStage() {
   const node = document.getElementById("view");
   parts.view = node;
   parts.result = el("img", { class: "result", alt: "", draggable: false, decoding: "sync" });
+  parts.player = el("video", { class: "result", id: "player", controls: true, loop: true, muted: true, autoplay: true, playsInline: true, hidden: true });
   parts.before = el("img", { class: "before", alt: "", draggable: false });
   parts.cut = el("input", {
     class: "cut", type: "range", min: 0, max: 100, step: 0.5, value: 50, "aria-label": "Before and after",
@@ -68,7 +72,7 @@ export function startStage() {
   parts.left = el("span", { class: "tag left" });
   parts.right = el("span", { class: "tag right" });
   parts.picture = el("div", { class: "picture", id: "picture" },
-    parts.result, parts.before, parts.cut, parts.divider, parts.left, parts.right);
+    parts.result, parts.player, parts.before, parts.cut, parts.divider, parts.left, parts.right);
   parts.frame = el("div", { class: "frame" }, parts.picture);
   parts.other = el("div", { class: "other" });
   node.append(parts.frame, parts.other, actions.tools);
@@ -78,8 +82,19 @@ export function startStage() {
   on("jobs", render);
   on("ready", render);
   on("step", (step) => { if (step.id === shownJob()?.id) renderStatus(); });
-  on("preview", ({ id }) => { if (id === shownJob()?.id) renderPicture(); });
-  on("cell", ({ id, index }) => { if (shown.type === "sheet" && shown.id === id) renderCell(index); });
+  on("preview", ({ id, index }) => {
+    const job = shownJob();
+    if (id !== job?.id) return;
+    if (isPreview(job)) renderFrame(job, index);
+    else renderPicture();
+  });
+  on("cell", ({ id, index }) => {
+    const job = shownJob();
+    if (id !== job?.id) return;
+    if (isPreview(job)) renderFrame(job, index);
+    else if (shown.type === "sheet") renderCell(index);
+  });
+  on("trouble", (error) => say(error.words ?? String(error), { bad: true }));
   render();
 }
 
@@ -93,12 +108,15 @@ function render() {
     shown = { type: "live" };
   }
   const welcome = shown.type === "live" && !draft.photo && !liveJob() && missing() !== null;
-  const sheet = shown.type === "sheet";
+  const preview = isPreview(shownJob());
+  const sheet = shown.type === "sheet" || preview;
   document.getElementById("stage").classList.toggle("empty", welcome);
   parts.frame.hidden = welcome || sheet;
   actions.tools.hidden = welcome || sheet;
+  parts.view.classList.toggle("strip", preview);
   parts.view.classList.toggle("actual", actual && !welcome && !sheet);
   if (welcome) renderWelcome();
+  else if (preview) renderPreview();
   else if (sheet) renderSheet();
   else {
     parts.other.replaceChildren();
@@ -106,6 +124,12 @@ function render() {
     renderPicture();
   }
   renderStatus();
+}
+
+function renderPreview() {
+  const node = previewStrip(shownJob());
+  if (parts.other.firstChild !== node) parts.other.replaceChildren(node);
+  parts.otherKey = null;
 }
 
 // The picture
@@ -139,8 +163,24 @@ function renderPicture() {
   }
 }
 
+/** The format of the clip that is shown; null for a picture. */
+function clipFormat(job) {
+  if (shown.type === "picture") return shown.item.clip ? formatOf(shown.item.type) : null;
+  return shown.type !== "pair" && ofClip(job) ? job.request.format ?? "mp4" : null;
+}
+
 function showResult(job, result) {
-  const { result: img } = parts;
+  const { result: img, player } = parts;
+  const clip = result && clipFormat(job);
+  if (clip) {
+    img.dataset.shows = result.id;
+    img.dataset.photo = "";
+    play(player, img, result.id, clip);
+    return;
+  }
+  player.hidden = true;
+  player.pause();
+  img.hidden = false;
   if (result) {
     if (img.dataset.shows === result.id) return;
     img.dataset.shows = result.id;
@@ -161,11 +201,11 @@ function showResult(job, result) {
   }
   if (job && ["running", "stopping"].includes(job.state) && shown.type === "job" && img.dataset.shows !== job.id) {
     img.dataset.shows = job.id;
-    showIn(img, jobPreview(job.id).catch(() => view(job.request.photo)));
+    showIn(img, jobPreview(job.id).catch(() => view(job.request.photo ?? job.request.clip)));
     return;
   }
   // Until the first preview: the earlier picture of the same photo, or the photo.
-  const photo = job?.request.photo ?? draft.photo?.id;
+  const photo = job?.request.photo ?? job?.request.clip ?? draft.photo?.id;
   const keeps = job && img.dataset.photo === photo && img.getAttribute("src");
   img.dataset.photo = photo ?? "";
   if (keeps || img.dataset.shows === photo) return;
@@ -185,7 +225,7 @@ function sampleTile(picture, onclick) {
 }
 
 function renderWelcome() {
-  const key = `welcome ${draft.kind} ${server.samples.photos.length}`;
+  const key = `welcome ${draft.kind} ${server.samples.photos.length} ${server.status?.video}`;
   if (parts.otherKey === key) return;
   parts.otherKey = key;
   const dream = draft.kind === "dream";
@@ -196,7 +236,7 @@ function renderWelcome() {
       ? "Add a photo. The dream begins at once, and you watch it grow."
       : "Add a photo and a style image. Painting begins at once, and you watch it grow."),
     el("button", { type: "button", class: "drop", "data-drop": "photo", onclick: () => pickFiles("photo") },
-      icon("image"), el("span", {}, el("b", {}, "Drop a photo here"), ", paste it, or click to choose a file")),
+      icon("image"), el("span", {}, el("b", {}, server.status?.video ? "Drop a photo or a clip here" : "Drop a photo here"), ", paste it, or click to choose a file")),
     photos.length && el("h3", {}, "Or begin with a sample"),
     el("div", { class: "samples" }, photos.map((photo) => sampleTile(photo, () => change({ photo })))),
     !dream && styles.length && el("h3", {}, draft.styles.length ? "Style chosen. Now add a photo." : "Styles to try"),
@@ -218,12 +258,11 @@ function startStatus() {
   node.append(parts.bar, el("div", { class: "status-row" }, parts.said, actions.node), parts.live);
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
 function lookOf(request) {
   if (!request) return "";
-  const byDefault = server.presets?.[request.kind]?.find((each) => each.is_default)?.name;
-  const said = [words(request.preset ?? byDefault ?? request.kind)];
+  const kind = request.kind.replace("video-", "");
+  const byDefault = server.presets?.[kind]?.find((each) => each.is_default)?.name;
+  const said = [words(request.preset ?? byDefault ?? kind)];
   if (request.settings?.strength !== undefined) said.push(`strength ${request.settings.strength}`);
   return said.join(", ");
 }
@@ -232,15 +271,15 @@ function lookOf(request) {
 function report() {
   if (shown.type === "pair") return ["Comparing two results", `${shown.items[0].name} and ${shown.items[1].name}`];
   if (shown.type === "picture") {
-    const { name, width, height, preset, styles = [] } = shown.item;
-    const about = [width && `${width} × ${height} px`, preset && words(preset), styles.join(", ")].filter(Boolean);
+    const { name, width, height, preset, styles = [], clip } = shown.item;
+    const about = [width && `${width} × ${height} px`, clip && `${clip.frames} frames, ${clip.seconds.toFixed(1)} s`, preset && words(preset), styles.join(", ")].filter(Boolean);
     return [name, about.join(" · ")];
   }
   const job = shownJob();
   if (!job) {
     if (server.problem && shown.type === "live") return [server.problem, "Change the settings to try again.", true];
     const lacks = missing();
-    if (lacks === "photo") return ["Add a photo to begin", "Drop it, paste it, or choose a sample."];
+    if (lacks === "photo") return ["Add a photo to begin", "Or begin with a sample."];
     if (lacks === "style") return ["Now choose a style image", "Drop one, or click a sample."];
     if (shown.type === "live" && liveIsLost()) return ["Ended without a picture", "Change a setting to begin again."];
     return ["Getting ready", ""];
@@ -252,6 +291,9 @@ function report() {
     return [sentence(message), sentence(hint ?? ""), true];
   }
   if (job.state === "done" && job.kind === "sheet") return ["Sheet finished", "Click a picture to make it large."];
+  if (job.state === "done" && isPreview(job)) {
+    return [job.interrupted ? "Preview stopped" : "Preview finished", [planWords(job), notes].filter(Boolean).join(" · ")];
+  }
   if (job.state === "done") {
     const took = job.started && job.finished ? ` in ${duration(job.finished - job.started)}` : "";
     return [job.interrupted ? "Stopped and kept" : `Finished${took}`, [size, lookOf(job.request), notes].filter(Boolean).join(" · ")];
@@ -265,8 +307,8 @@ function report() {
   if (job.state === "stopping") return ["Stopping after this step", size];
   const step = server.steps.get(job.id) ?? job.progress;
   if (!step) return ["Starting", lookOf(job.request)];
-  const verb = job.request.kind === "dream" ? "Dreaming" : "Painting";
-  const scale = step.scales > 1 ? `, size ${step.scale} of ${step.scales}` : "";
+  const verb = job.request.kind.endsWith("dream") ? "Dreaming" : "Painting";
+  const scale = step.frames ? `, frame ${step.frame} of ${step.frames}` : isPreview(job) ? `${verb === "Dreaming" ? " on" : ""} three frames` : step.scales > 1 ? `, size ${step.scale} of ${step.scales}` : "";
   const left = step.seconds_left ?? null;
   return [
     `${verb}${scale} · ${Math.floor(100 * step.fraction)} %`,
@@ -288,7 +330,7 @@ function renderStatus() {
   parts.bar.setAttribute("aria-valuenow", Math.round(100 * share));
   const spoken = running ? "Painting" : first;
   if (parts.live.textContent !== spoken) parts.live.textContent = spoken;
-  actions.update({ comparing, actual, canCompare: Boolean(beforeId()) && !["pair", "sheet"].includes(shown.type) });
+  actions.update({ comparing, actual, canCompare: canCompare() });
 }
 
 // Sheets

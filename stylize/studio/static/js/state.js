@@ -33,6 +33,10 @@ function emptyDraft() {
     preset: { transfer: null, dream: null },
     settings: { transfer: {}, dream: {} },
     execution: {},
+    start: null, // the picture that painting starts from, instead of the photo
+    video: {}, // how the frames of a clip follow from each other
+    cut: {}, // the part of a clip, in seconds
+    format: "mp4", // of a finished clip
   };
 }
 
@@ -137,13 +141,32 @@ export function missing() {
   return draft.styles.length || regions ? null : "style";
 }
 
-/** The draft as a job request. */
+/** Whether the photo is a clip. */
+export const isClip = () => Boolean(draft.photo?.clip);
+
+/** The draft as a job request; of a clip, the request for the whole clip. */
 export function jobRequest(changes = {}) {
+  const request = stillRequest(changes);
+  if (!isClip()) return request;
+  const { kind, photo, start, ...rest } = request;
+  const clip = { ...rest, kind: `video-${kind}`, clip: photo };
+  if (Object.keys(draft.video).length) clip.video = { ...draft.video };
+  if (Object.keys(draft.cut).length) clip.cut = { ...draft.cut };
+  if (draft.format !== "mp4") clip.format = draft.format;
+  return clip;
+}
+
+/** The same of a picture; of a clip, its first frame. */
+export function stillRequest(changes = {}) {
   const { kind } = draft;
   const request = { kind, settings: { ...draft.settings[kind], ...changes } };
   const preset = presetOf();
   if (preset && !preset.is_default) request.preset = preset.name;
   if (draft.photo) request.photo = draft.photo.id;
+  if (kind === "transfer" && draft.start) {
+    request.start = draft.start.id;
+    delete request.settings.init;
+  }
   if (kind === "transfer") request.styles = draft.styles.map((each) => each.id);
   if (kind === "dream" && draft.guide) request.guide = draft.guide.id;
   if (Object.keys(draft.execution).length) request.execution = { ...draft.execution };
