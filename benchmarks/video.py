@@ -1,12 +1,14 @@
 """Flicker of clips: warping errors of frames painted one by one and of coherent ones.
 
     python -m benchmarks.video OUT --style STYLE --photo PHOTO --move pan
+    python -m benchmarks.video OUT --style STYLE --photo PHOTO --move sway --frames 200
     python -m benchmarks.video OUT --style STYLE --clip CLIP --start 40
 
 The frames are views of a photo through a moving camera, whose motion is known exactly, or those of
 a clip. The warping error is the mean squared difference of a result and a later one moved back,
 where both show the same place; the motion is that of the input, never that of the result. A blurred
-result has a small error, so the table also says how far the results are from the style.
+result has a small error, so the table also says how far the results are from the style. A second
+table shows whether the mean luma and that distance drift in the course of the clip.
 
 OUT receives the frames as PNG files and a sheet of them.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -27,6 +30,7 @@ from torchvision.utils import make_grid
 from benchmarks.report.judge import Judge
 from benchmarks.report.pairs import Pair
 from stylize.images.convert import to_picture
+from stylize.images.luma import luma
 from stylize.images.mp4 import pyav
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize_clamped
@@ -43,11 +47,16 @@ from stylize.video.turns import turns_of
 
 DISTANCES = (1, 8)
 
-# Ways per frame of the camera, in shares of the picture, in zoom and in degrees.
+# Frames, from 1, at which the drift is measured.
+MARKS = (1, 50, 100, 200)
+
+# Ways per frame of the camera, in shares of the picture, in zoom and in degrees; and how far it
+# sways to both sides, in so many frames.
 MOVES: dict[str, dict[str, float]] = {
     "pan": {"across": 0.012, "down": 0.004},
     "zoom": {"zoom": 1.012},
     "rotation": {"degrees": 1.0},
+    "sway": {"sway": 0.1, "period": 50},
     "still": {},
 }
 
@@ -67,7 +76,9 @@ def camera(move: str, index: int, size: tuple[int, int]) -> Tensor:
         size,
         degrees=ways.get("degrees", 0.0) * index,
         zoom=ways.get("zoom", 1.0) ** index / SEEN,
-        across=ways.get("across", 0.0) * index - 0.1 * bool(ways.get("across")),
+        across=ways.get("across", 0.0) * index
+        - 0.1 * bool(ways.get("across"))
+        + ways.get("sway", 0.0) * math.sin(2 * math.pi * index / ways.get("period", 1.0)),
         down=ways.get("down", 0.0) * index - 0.05 * bool(ways.get("down")),
     )
     return torch.cat([matrix, torch.tensor([[0.0, 0.0, 1.0]], dtype=matrix.dtype)])
@@ -185,10 +196,28 @@ def save_frames(frames: Sequence[Picture], folder: Path) -> list[Path]:
     return paths
 
 
+def style_distance(judge: Judge, pair: Pair, path: Path) -> float:
+    """How far a result is from the style."""
+    return judge(pair, path).style
+
+
+def drift_of(
+    frames: Sequence[Picture], paths: Sequence[Path], styles: Callable[[Path], float] | None
+) -> str:
+    """Mean luma and style distance in the course of a clip."""
+    places = [mark - 1 for mark in MARKS if mark <= len(frames)]
+    found = []
+    for place in places:
+        text = f"{float(luma(frames[place].pixels).mean()):.3f}"
+        found.append(text if styles is None else f"{text} {styles(paths[place]):.4f}")
+    return "".join(f"{each:>16}" for each in found)
+
+
 def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Path | None) -> None:
     """Print a table with a line for each clip."""
     judge = Judge("vgg19") if style is not None else None
     floors: dict[int, float] = {}
+    lines: list[str] = []
     click.echo(f"{'':16}" + "".join(f"{f'd={d}':>12}{'ratio':>8}" for d in DISTANCES) + "   style")
     for name, frames in clips.items():
         paths = save_frames(frames, out / name)
@@ -199,13 +228,16 @@ def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Pa
                 floors[distance] = error
             ratio = error / floors[distance] if distance in floors else math.nan
             line += f"{error:12.6f}{ratio:8.3f}"
+        styles: Callable[[Path], float] | None = None
         if judge is not None and style is not None:
             pair = Pair(out / "input" / "0000.png", style)
+            styles = partial(style_distance, judge, pair)
             chosen = paths[:: max(1, len(paths) // 4)]
-            line += f"  {sum(judge(pair, path).style for path in chosen) / len(chosen):.4f}"
-        colours = [frames[each].pixels.mean((0, 2, 3)) for each in (0, -1)]
-        drift = float((colours[1] - colours[0]).abs().max())
-        click.echo(f"{line}  colour drift {drift:.3f}")
+            line += f"  {sum(map(styles, chosen)) / len(chosen):.4f}"
+        click.echo(line)
+        lines.append(f"{name:16}" + drift_of(frames, paths, styles))
+    click.echo("Luma and style distance of frames " + ", ".join(map(str, MARKS)))
+    click.echo("\n".join(lines))
     sheet_of(list(clips.values()), out / "sheet.png")
 
 
@@ -219,6 +251,7 @@ def report(clips: dict[str, Sequence[Picture]], flow: Flow, out: Path, style: Pa
 @click.option("--frames", default=12)
 @click.option("--size", default=256)
 @click.option("--video", multiple=True, help="NAME=VALUE of a video setting.")
+@click.option("--steps", type=int, help="Steps of a still; by default as many as usual.")
 @click.option("--baseline/--no-baseline", default=True, help="Also paint frames one by one.")
 def main(  # noqa: PLR0913, PLR0917 (an option each)
     out: Path,
@@ -230,6 +263,7 @@ def main(  # noqa: PLR0913, PLR0917 (an option each)
     frames: int,
     size: int,
     video: Sequence[str],
+    steps: int | None,
     baseline: bool,
 ) -> None:
     """Compare frames painted one by one with coherent ones."""
@@ -249,12 +283,13 @@ def main(  # noqa: PLR0913, PLR0917 (an option each)
     values = {key: kinds.get(key, float)(value) for key, value in chosen.items()}
     session = Session()
 
+    few = {} if steps is None else {"steps": steps}
+
     def painter(settings: VideoSettings) -> ClipPainter | DreamClipPainter:
         if style is None:
-            return DreamClipPainter(photos[0], DreamSettings(), settings, session=session)
-        return ClipPainter(
-            photos[0], [read_picture(style)], TransferSettings(), settings, session=session
-        )
+            return DreamClipPainter(photos[0], DreamSettings(**few), settings, session=session)
+        look = TransferSettings(**few)
+        return ClipPainter(photos[0], [read_picture(style)], look, settings, session=session)
 
     clips: dict[str, Sequence[Picture]] = {"input": photos}
     settings = {"coherent": from_document(VideoSettings, values)}

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from fractions import Fraction
+from dataclasses import replace
 from inspect import cleandoc, signature
 from pathlib import Path
-from typing import Any, Unpack, overload
-
-import numpy as np
-import torch
+from typing import Any, Unpack
 
 from stylize.batches.claims import Claims
 from stylize.batches.local import BatchContext, LocalRunner, Outcome, sweep
@@ -27,13 +22,11 @@ from stylize.errors import (
     OutputError,
     RecipeError,
     SettingError,
-    StylizeError,
     UnknownNameError,
     UsageError,
     quoted,
 )
 from stylize.images.atomic import check_writable, refusals_named, reserved
-from stylize.images.convert import PictureSource, to_picture
 from stylize.images.film import STEPS_FPS, check_animation
 from stylize.images.find import collect
 from stylize.images.mosaic import in_rows
@@ -43,7 +36,22 @@ from stylize.images.read import Picture, read_picture
 from stylize.images.write import format_of
 from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
-from stylize.planning.device import require_own_threads
+from stylize.products.arguments import (
+    EXECUTION_NAMES,
+    PictureLike,
+    Progress,
+    Region,
+    Stop,
+    counter,
+    guarded,
+    listed,
+    optional,
+    parts_of,
+    plain,
+    read,
+    split_settings,
+    unwrapped,
+)
 from stylize.products.dream.dream import Dream
 from stylize.products.dream.film import Reel, develop
 from stylize.products.dream.tunnel import Tunnel
@@ -79,36 +87,12 @@ from stylize.settings.keywords import (
     Size,
     TransferKeywords,
     TunnelKeywords,
-    VideoDreamKeywords,
-    VideoTransferKeywords,
     described,
     in_python,
     settings_shown,
 )
 from stylize.settings.presets import DEFAULTS, check_layers, find_preset, preset_names
-from stylize.settings.synonyms import ours
 from stylize.settings.transfer import TransferSettings
-from stylize.settings.video import VideoSettings
-from stylize.video.clip import Cut, FrameFiles, open_clip
-from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.run import (
-    FOLDER,
-    ClipRun,
-    MaskFrames,
-    Painter,
-    Request,
-    Target,
-    format_for,
-)
-from stylize.video.turns import Turn
-from stylize.video.work import folder_for
-
-PictureLike = PictureSource | Result | Finding
-Region = tuple[PictureLike, PictureLike | None] | tuple[PictureLike, PictureLike | None, str]
-Progress = bool | Callable[[Step], None]
-Stop = Callable[[], bool]
-
-_EXECUTION = {each.name for each in fields(Execution)}
 
 _TRANSFER: TransferSettings = find_preset("transfer", DEFAULTS["transfer"]).apply()
 _DREAM: DreamSettings = find_preset("dream", DEFAULTS["dream"]).apply()
@@ -159,18 +143,18 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
     Example:
         >>> stylize.transfer("photo.jpg", "style.jpg", size=1024, strength=40)
     """
-    with _guarded():
+    with guarded():
         target = _free_film(film, overwrite=overwrite)
         look = choose_preset("transfer", preset)
-        said, execution = _split(settings)
+        said, execution = split_settings(settings)
         if start is not None:
             said["init"] = "file"
         job = Transfer(
-            _read(content, "content"),
-            [_read(each, "style") for each in _listed(style)],
+            read(content, "content"),
+            [read(each, "style") for each in listed(style)],
             look.apply(said),
             execution,
-            start=_optional(start, "start"),
+            start=optional(start, "start"),
             parts=_masks(regions, mask, keep),
             preset=look.recorded,
         )
@@ -207,16 +191,16 @@ def dream(
     Example:
         >>> stylize.dream("photo.jpg", layers="conv4_2 + 0.5*conv3_3", strength=90)
     """
-    with _guarded():
+    with guarded():
         target = _free_film(film, overwrite=overwrite)
         look = choose_preset("dream", preset)
-        said, execution = _split(settings)
+        said, execution = split_settings(settings)
         job = Dream(
-            _optional(photo, "photo"),
+            optional(photo, "photo"),
             look.apply(with_photo(photo, said)),
             execution,
-            guide=_optional(guide, "guide"),
-            mask=_optional(mask, "mask"),
+            guide=optional(guide, "guide"),
+            mask=optional(mask, "mask"),
             preset=look.recorded,
         )
         return _filmed(job, target, progress, stop, overwrite=overwrite)
@@ -295,14 +279,14 @@ def tunnel(
         StylizeError: anything else the caller can fix.
     """
     target = Path(film)
-    with _guarded():
+    with guarded():
         look = choose_preset("tunnel", preset)
-        said, execution = _split(settings)
+        said, execution = split_settings(settings)
         base = from_document(TunnelSettings, look.settings)
         wanted: TunnelSettings = from_document(TunnelSettings, with_photo(photo, said), base)
         check_animation(target, fps=wanted.fps, quality=quality)
         _require_free(target, overwrite=overwrite)
-        beginning, motif = _optional(photo, "photo"), _optional(guide, "guide")
+        beginning, motif = optional(photo, "photo"), optional(guide, "guide")
         job = Tunnel(beginning, wanted, execution, guide=motif, preset=look.recorded)
         reel = Reel(neighbour(target, tail=".frames"))
         if reel.folder.is_symlink():
@@ -313,7 +297,7 @@ def tunnel(
                     f"{reel.folder} holds the frames of a film that another run is making",
                     hint="wait for its end, or name another film",
                 )
-            with _counter(progress, job.raw_frames, "frame", lambda number: number) as on_frame:
+            with counter(progress, job.raw_frames, "frame", lambda number: number) as on_frame:
                 _shoot(job, reel, on_frame, stop, overwrite=overwrite)
             saved = develop(job, reel, target, quality=quality, overwrite=overwrite)
             reel.clear()
@@ -343,248 +327,6 @@ def _shoot(
     if not reel.shoot(job, on_frame, stop):
         done = f"stopped after {len(reel.numbers())} of {job.raw_frames} frames"
         raise InterruptedRunError(done, hint="the same call continues")
-
-
-ClipLike = str | Path
-
-
-@overload
-def video_transfer(
-    clip: ClipLike,
-    style: PictureLike | Sequence[PictureLike],
-    output: str | Path,
-    **options: Any,
-) -> Path: ...
-
-
-@overload
-def video_transfer(
-    clip: ClipLike,
-    style: PictureLike | Sequence[PictureLike],
-    output: None = None,
-    **options: Any,
-) -> Iterator[Result]: ...
-
-
-@settings_shown(  # type: ignore[misc]
-    VideoTransferKeywords, _TRANSFER, VideoSettings(), Execution()
-)
-def video_transfer(  # noqa: PLR0913 (what a clip can be asked for)
-    clip: ClipLike,
-    style: PictureLike | Sequence[PictureLike],
-    output: str | Path | None = None,
-    *,
-    preset: str | Path = DEFAULTS["transfer"],
-    mask: PictureLike | None = None,
-    keep: PictureLike | None = None,
-    regions: Sequence[Region] = (),
-    start: float | None = None,
-    end: float | None = None,
-    fps: float | None = None,
-    codec: str | None = None,
-    quality: int = 90,
-    overwrite: bool = False,
-    progress: bool | Callable[[int, int], None] = False,
-    stop: Stop | None = None,
-    **settings: Unpack[VideoTransferKeywords],
-) -> Path | Iterator[Result]:
-    """Paint a clip in the style of one or several style images.
-
-    The frames are kept in the folder ``OUTPUT.frames`` until the clip is complete: the same call
-    continues a clip that was stopped.
-
-    Args:
-        clip: a video, an animated picture, a folder of frames, or a pattern for their names.
-        style, preset, mask, keep, regions: see :func:`stylize.transfer`.
-        output: a ``.mp4``, ``.webm``, ``.gif``, ``.webp`` or ``.apng`` file, or a folder for PNG
-            files: a name without extension. Without it, the frames are returned one by one, each
-            as soon as it is finished, and nothing is kept.
-        start, end: part of the clip, in seconds from its beginning.
-        fps: frames per second; the clip stays as long as it is.
-        codec: ``h264``, ``h265`` or ``av1`` for mp4, ``vp9`` or ``av1`` for WebM.
-        quality: 1 to 100, for mp4, WebM and WebP.
-        overwrite: replace an existing clip, and the unfinished frames of another one.
-        progress: True shows a bar on stderr; a function is called with the number of finished
-            steps of the work, mostly one per frame, and of all.
-        stop: asked after every step; True ends the run without a clip.
-
-    Raises:
-        InterruptedRunError: ``stop`` ended the run.
-        StylizeError: anything else the caller can mend.
-    """
-    with _guarded():
-        look = choose_preset("transfer", preset)
-        video, said, execution = _split_video(settings)
-        wanted = look.apply(said)
-        styles = [_read(each, "style") for each in _listed(style)]
-        masks = _masks(regions, mask, keep)
-
-        def make(reference: Picture, frames: MaskFrames) -> Painter:
-            return ClipPainter(
-                reference, styles, wanted, video, execution, masks=masks, preset=look.recorded
-            )
-
-        others = masks.inputs()
-        job = _ClipJob(
-            clip,
-            _cut(start, end, fps),
-            wanted,
-            video,
-            make,
-            [*(("style", each) for each in styles), *others],
-            stop,
-        )
-        if output is None:
-            return job.frames()
-        return job.write(Path(output), codec, quality, progress, overwrite=overwrite)
-
-
-@overload
-def video_dream(clip: ClipLike, output: str | Path, **options: Any) -> Path: ...
-
-
-@overload
-def video_dream(clip: ClipLike, output: None = None, **options: Any) -> Iterator[Result]: ...
-
-
-@settings_shown(  # type: ignore[misc]
-    VideoDreamKeywords, _DREAM, VideoSettings(), Execution()
-)
-def video_dream(  # noqa: PLR0913 (what a clip can be asked for)
-    clip: ClipLike,
-    output: str | Path | None = None,
-    *,
-    preset: str | Path = DEFAULTS["dream"],
-    guide: PictureLike | None = None,
-    mask: PictureLike | None = None,
-    start: float | None = None,
-    end: float | None = None,
-    fps: float | None = None,
-    codec: str | None = None,
-    quality: int = 90,
-    overwrite: bool = False,
-    progress: bool | Callable[[int, int], None] = False,
-    stop: Stop | None = None,
-    **settings: Unpack[VideoDreamKeywords],
-) -> Path | Iterator[Result]:
-    """Let a network dream on a clip.
-
-    Args:
-        clip, output, start, end, fps: see :func:`stylize.video.transfer`.
-        preset, guide, mask: see :func:`stylize.dream`.
-        codec, quality, overwrite, progress, stop: see :func:`stylize.video.transfer`.
-
-    Raises:
-        InterruptedRunError: ``stop`` ended the run.
-        StylizeError: anything else the caller can mend.
-    """
-    with _guarded():
-        look = choose_preset("dream", preset)
-        video, said, execution = _split_video(settings)
-        wanted = look.apply(with_photo(clip, said))
-        motif, area = _optional(guide, "guide"), _optional(mask, "mask")
-
-        def make(reference: Picture, frames: MaskFrames) -> Painter:
-            return DreamClipPainter(
-                reference, wanted, video, execution, guide=motif, mask=area, preset=look.recorded
-            )
-
-        others = {"guide": motif, "mask": area}
-        pictures = [(role, each) for role, each in others.items() if each is not None]
-        job = _ClipJob(clip, _cut(start, end, fps), wanted, video, make, pictures, stop)
-        if output is None:
-            return job.frames()
-        return job.write(Path(output), codec, quality, progress, overwrite=overwrite)
-
-
-def _split_video(
-    settings: Mapping[str, Any],
-) -> tuple[VideoSettings, dict[str, Any], Execution]:
-    """Separate how frames follow from each other, how they look, and where they are made."""
-    said, execution = _split(settings)
-    names = {each.name for each in fields(VideoSettings)}
-    video = VideoSettings(**{name: said.pop(name) for name in names & said.keys()})
-    return video, said, execution
-
-
-def _cut(start: float | None, end: float | None, fps: float | None) -> Cut:
-    try:
-        values = [None if each is None else Fraction(str(each)) for each in (start, end, fps)]
-    except ValueError as error:
-        raise SettingError("start, end and fps are numbers", hint="such as 2.5") from error
-    cut = Cut(*values)
-    cut.check()
-    return cut
-
-
-@dataclass(frozen=True)
-class _ClipJob:
-    clip: ClipLike
-    cut: Cut
-    settings: Any
-    video: VideoSettings
-    make: Callable[[Picture, MaskFrames], Painter]
-    pictures: Sequence[tuple[str, Picture]]
-    stop: Stop | None
-
-    def write(
-        self,
-        path: Path,
-        codec: str | None,
-        quality: int,
-        progress: bool | Callable[[int, int], None],
-        *,
-        overwrite: bool,
-    ) -> Path:
-        """Paint the clip and write it."""
-        format = FOLDER if not path.suffix or path.is_dir() else format_for(path)
-        target = Target(path, format, codec, quality, overwrite)
-        target.require_free()
-        folder = folder_for(path)
-        with reserved(Path(os.path.realpath(folder))) as is_ours:
-            if not is_ours:
-                raise OutputError(f"another run is making {path}", hint="wait for its end")
-            request = self._request(target)
-            request.check()
-            run = ClipRun(request, stop=self.stop)
-            total = len(run.turns)
-            with _counter(progress, total, "frame", lambda done, total: done) as on_turn:
-
-                def report(turn: Turn, result: Result) -> None:
-                    if on_turn is not None:
-                        on_turn(run.done, total)
-
-                if not run.paint(report, stop=self.stop):
-                    done = f"stopped after {run.frames_done} of {run.count} frames"
-                    raise InterruptedRunError(done, hint="the same call continues")
-            return run.finish()
-
-    def frames(self) -> Iterator[Result]:
-        """Paint the clip in a temporary folder and give its frames in order."""
-        with tempfile.TemporaryDirectory(prefix="stylize-") as folder:
-            target = Target(Path(folder) / "clip", FOLDER)
-            with _guarded():
-                run = ClipRun(self._request(target), stop=self.stop)
-            last = {turn.index: place for place, (turn, _) in enumerate(run.turns)}
-            for index in range(run.count):
-                while run.done <= last[index]:
-                    with _guarded():
-                        found = run.paint_next(stop=self.stop)
-                    if found is None:
-                        done = f"stopped after {run.frames_done} of {run.count} frames"
-                        raise InterruptedRunError(done)
-                with _guarded():
-                    frame = run.result(index)
-                yield frame
-
-    def _request(self, target: Target) -> Request:
-        clip = open_clip(os.fspath(self.clip), target.path)
-        cut = self.cut
-        if isinstance(clip, FrameFiles) and cut.fps is not None:
-            clip.at_rate(cut.fps)
-            cut = replace(cut, fps=None)
-        inputs = [(role, picture.sha256) for role, picture in self.pictures]
-        return Request(clip, cut, self.settings, self.video, self.make, inputs, (), target)
 
 
 @settings_shown(ExecutionKeywords, Execution())
@@ -626,17 +368,17 @@ def explore(
     Example:
         >>> stylize.explore("photo.jpg", "style.jpg", vary={"content_weight": [0.01, 0.1]})
     """
-    with _guarded():
+    with guarded():
         if columns < 1:
             raise SettingError(f"columns: {columns} is too small", hint="at least 1")
-        styles = [_read(each, "style") for each in _listed(style)]
-        common = _plain({**(settings or {}), "size": size})
+        styles = [read(each, "style") for each in listed(style)]
+        common = plain({**(settings or {}), "size": size})
         looks = _looks("transfer" if styles else "dream", presets, vary or {}, common)
         cells = _cells(styles, looks if vary else in_rows(looks[0], columns))
-        picture = _read(photo, "photo")
-        sheet = Exploration(picture, cells, Execution(**_plain(execution)))
+        picture = read(photo, "photo")
+        sheet = Exploration(picture, cells, Execution(**plain(execution)))
         sheet.estimate()  # prepares every cell: one that cannot be made is found now
-        with _counter(progress, sheet.count, "cell") as on_cell:
+        with counter(progress, sheet.count, "cell") as on_cell:
             return sheet.run(on_cell, stop)
 
 
@@ -662,7 +404,7 @@ def _looks(
         [
             (
                 " · ".join(filter(None, (preset.name if len(found) > 1 else "", column, row))),
-                preset.apply({**common, **_plain(first), **_plain(second)}),
+                preset.apply({**common, **plain(first), **plain(second)}),
             )
             for column, first in across
         ]
@@ -673,7 +415,7 @@ def _looks(
 
 def _axis(name: str, values: Sequence[Any]) -> list[tuple[str, dict[str, Any]]]:
     """The labels of a setting's values, and what each sets."""
-    plain = _unwrapped(values)
+    plain = unwrapped(values)
     if not isinstance(plain, list):
         raise SettingError(f"{name}: {quoted(plain)} is not a list of values")
     if not plain:
@@ -724,14 +466,14 @@ def replay(
     Example:
         >>> stylize.replay("painted.png", content="other.jpg", strength=70, size=1024)
     """
-    with _guarded():
-        path, said = Path(file), _plain(settings)
-        overrides = {key: said.pop(key) for key in _EXECUTION & said.keys()}
+    with guarded():
+        path, said = Path(file), plain(settings)
+        overrides = {key: said.pop(key) for key in EXECUTION_NAMES & said.keys()}
         recipe = of_cell(load_recipe(path), cell)
-        new = [("style", _read(each, "style")) for each in _listed(() if style is None else style)]
+        new = [("style", read(each, "style")) for each in listed(() if style is None else style)]
         changed = changed_settings(recipe, said, len(new) or None)
         if content is not None:
-            new.insert(0, ("content", _read(content, "content")))
+            new.insert(0, ("content", read(content, "content")))
         kept = kept_inputs(recipe, changed, [role for role, _ in new])
         found = _sources(kept, inputs, path.parent, substitute=substitute)
         pictures = [*new, *((role, read_picture(each)) for role, each in found)]
@@ -767,7 +509,7 @@ def resume(
     Raises:
         StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
     """
-    with _guarded():
+    with guarded():
         path = Path(file)
         description = describe(path)
         recipe = description.recipe
@@ -775,7 +517,7 @@ def resume(
         limit = max(description.request.max_input_pixels, pixel_limit())
         paths = _sources(wanted_of(recipe), inputs, path.parent, substitute=False)
         pictures = [(role, read_picture(each, max_pixels=limit)) for role, each in paths]
-        job = job_of(recipe, pictures, settings, execution_of(recipe, _plain(execution)))
+        job = job_of(recipe, pictures, settings, execution_of(recipe, plain(execution)))
         if isinstance(job, Tunnel):
             raise RecipeError("the checkpoint belongs to a film, which needs no checkpoint")
         check_resumable(job, path, description)
@@ -828,16 +570,16 @@ def inspect(
         >>> found = stylize.inspect("saliency", "photo.jpg", method="guided", size=320)
         >>> found.numbers["peak"]
     """
-    with _guarded():
+    with guarded():
         if question not in QUESTIONS:
             raise UnknownNameError("question", question, QUESTIONS)
-        said, execution = _split(settings)
-        aids: dict[str, Any] = {"like": like, "direction": _listed(direction) or None}
+        said, execution = split_settings(settings)
+        aids: dict[str, Any] = {"like": like, "direction": listed(direction) or None}
         wanted = _checked(QUESTIONS[question].settings, said, aids)
         function: Callable[..., Finding] = QUESTIONS[question].function
         known = signature(function).parameters.keys()
         arguments = _opened(question, known, {"photo": photo, **aids}, recursive=recursive)
-        with _counter(progress, None, "step", lambda done, total: done) as on_step:
+        with counter(progress, None, "step", lambda done, total: done) as on_step:
             options = {"execution": execution, "stop": stop, "on_step": on_step}
             options = {key: value for key, value in options.items() if key in known}
             return function(settings=wanted, **arguments, **options)
@@ -874,7 +616,7 @@ def _opened(
     if "photo" in known and "photo" not in given:
         raise UsageError(f"'{question}' needs a photo")
     return {
-        name: [_read(one, name) for one in each] if name == "direction" else _read(each, name)
+        name: [read(one, name) for one in each] if name == "direction" else read(each, name)
         for name, each in given.items()
     }
 
@@ -927,9 +669,9 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
     Raises:
         StylizeError: no picture can be made. A photo that fails is an outcome, not an error.
     """
-    with _guarded():
-        look = _batch_look(tuple(map(Path, _listed(style))), preset, _plain(settings or {}))
-        folder, inputs = Path(output), [os.fspath(each) for each in _listed(photos)]
+    with guarded():
+        look = _batch_look(tuple(map(Path, listed(style))), preset, plain(settings or {}))
+        folder, inputs = Path(output), [os.fspath(each) for each in listed(photos)]
         extension = f".{suffix.removeprefix('.')}"
         format_of(Path(f"a{extension}"))  # refuses what is no format
         found = collect(
@@ -938,12 +680,12 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         tasks = make_plan(found, [look], folder, suffix=extension)
         if not tasks:
             raise UsageError("there are no pictures among the photos")
-        painter = BatchPainter(Execution(**_plain(execution)))
+        painter = BatchPainter(Execution(**plain(execution)))
         common = {look.name: painter.inputs(look)}
         save_plan(folder, tasks, inputs)
         ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
         outcomes: list[Outcome] = []
-        with _counter(progress, len(tasks), "picture") as on_picture, Claims(folder) as claims:
+        with counter(progress, len(tasks), "picture") as on_picture, Claims(folder) as claims:
 
             def report(outcome: Outcome) -> None:
                 outcomes.append(replace(outcome, error=outcome.error and in_python(outcome.error)))
@@ -975,119 +717,19 @@ def _batch_look(
     return Look("", settings, styles, found.recorded)
 
 
-def _listed(style: PictureLike | Sequence[PictureLike]) -> list[Any]:
-    return list(style) if isinstance(style, list | tuple) else [style]
-
-
-def _read(source: PictureLike, role: str) -> Picture:
-    if not isinstance(source, Result | Finding):
-        return to_picture(source, role=role)
-    return to_picture(np.asarray(source), role=role)
-
-
-def _optional(source: PictureLike | None, role: str) -> Picture | None:
-    return None if source is None else _read(source, role)
-
-
 def _masks(regions: Sequence[Region], mask: PictureLike | None, keep: PictureLike | None) -> Masks:
-    found = [_region(each) for each in regions]
+    found = []
+    for each in regions:
+        where, style, colour = parts_of(each)
+        found.append(MaskRegion(read(where, "regions"), optional(style, "regions"), colour))
     if keep is not None:
-        found.append(MaskRegion(_read(keep, "keep")))
-    return Masks(_optional(mask, "mask"), tuple(found))
-
-
-def _region(region: Region) -> MaskRegion:
-    if not isinstance(region, tuple) or len(region) not in (2, 3):
-        raise SettingError(
-            "regions: each is (mask, style image), or (map, style image, colour)",
-            hint='for instance regions=[("sky.png", "clouds.jpg")]',
-        )
-    mask, style, *colour = region
-    return MaskRegion(_read(mask, "regions"), _optional(style, "regions"), *colour)
-
-
-def _split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], Execution]:
-    """Separate how a result looks from where it is made."""
-    plain = _plain(settings)
-    execution = {key: plain.pop(key) for key in _EXECUTION & plain.keys()}
-    for key in plain:
-        words = [each.partition(" ")[0] for each in ours(key)]
-        meant = [each.removeprefix("--").replace("-", "_") for each in words]
-        if found := [each for each in meant if each in _EXECUTION]:
-            raise UnknownNameError("setting", key, _EXECUTION, meant=found)
-    return plain, Execution(**execution)
-
-
-def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn NumPy's scalars and arrays into Python's, and pairs of layers into tables."""
-    plain = {key: _unwrapped(value) for key, value in settings.items()}
-    if "size" in plain:
-        plain["size"] = _size(plain["size"])
-    for key in ("style_layers", "content_layers"):
-        value = plain.get(key)
-        if isinstance(value, list) and all(isinstance(x, list) and len(x) == 2 for x in value):
-            plain[key] = {str(name): weight for name, weight in value}
-    return plain
-
-
-def _unwrapped(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {key: _unwrapped(each) for key, each in value.items()}
-    return [_unwrapped(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _size(size: Any) -> Any:
-    """Write a size given as ``(width, height)`` as a text."""
-    plain = _unwrapped(size)
-    pair = isinstance(plain, list) and len(plain) == 2
-    return "x".join(map(str, plain)) if pair else plain
-
-
-@contextmanager
-def _guarded() -> Iterator[None]:
-    """Run with gradients on; leave torch's state as it was; name parameters in errors."""
-    require_own_threads()
-    threads = torch.get_num_threads()
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
-            yield
-    except StylizeError as error:
-        error.message = in_python(error.message)
-        error.hint = error.hint and in_python(error.hint)
-        error.args = (error.message,)
-        raise
-    finally:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+        found.append(MaskRegion(read(keep, "keep")))
+    return Masks(optional(mask, "mask"), tuple(found))
 
 
 @contextmanager
 def _listener(progress: Progress, job: Transfer | Dream) -> Iterator[Callable[[Step], None] | None]:
     before = [sum(scale.steps for scale in job.scales[:index]) for index in range(len(job.scales))]
     total = sum(scale.steps for scale in job.scales)
-    with _counter(progress, total, "step", lambda step: before[step.scale - 1] + step.step) as on:
+    with counter(progress, total, "step", lambda step: before[step.scale - 1] + step.step) as on:
         yield on
-
-
-@contextmanager
-def _counter(
-    progress: bool | Callable[..., None],
-    total: int | None,
-    unit: str,
-    done: Callable[..., int] | None = None,
-) -> Iterator[Callable[..., None] | None]:
-    """The caller's function, or one that moves a bar; ``done`` counts, by default the calls."""
-    if not isinstance(progress, bool) or not progress:
-        yield progress or None
-        return
-    from tqdm.auto import tqdm  # noqa: PLC0415
-
-    with tqdm(total=total, unit=unit) as bar:
-
-        def move(*event: Any) -> None:
-            bar.total = event[-1] if total is None else total
-            bar.update(1 if done is None else done(*event) - bar.n)
-
-        yield move

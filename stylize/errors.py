@@ -65,6 +65,10 @@ class PictureError(StylizeError):
     """A picture cannot be read."""
 
 
+class EmptyMaskError(PictureError):
+    """A mask leaves nothing to paint."""
+
+
 class OutputError(StylizeError):
     """A result cannot be written."""
 

@@ -17,8 +17,9 @@ from stylize.images.find import Kind
 from stylize.images.open import printable
 from stylize.optimize.loop import Step
 from stylize.video.clip import Clip, Cut, cut_times, is_clip, open_clip
-from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
-from stylize.video.work import folder_for
+from stylize.video.record import folder_for
+from stylize.video.request import MaskFrames, Painter, Request, Target
+from stylize.video.run import ClipRun
 
 SUFFIXES = frozenset(
     (".apng", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".qt", ".webm", ".webp")
@@ -116,14 +117,16 @@ class ClipPainting:
         with ExitStack() as held:
             if not held.enter_context(reserved(Path(os.path.realpath(folder_for(path))))):
                 raise OutputError(f"another run is making {path}")
-            run = self._run = ClipRun(self._request, stop=stop)
+            run = self._run = held.enter_context(ClipRun(self._request, stop))
             self.notes += tuple(run.painter.notes)
 
             def report(step: Step) -> None:
                 if on_step is not None:
-                    on_step(_within(step, run.done, len(run.turns)))
+                    on_step(_within(step, run.painted, len(run.turns)))
 
-            self.interrupted = not run.paint(None, report, stop)
+            for _ in run.results(report, stop):
+                pass  # the clip is encoded while the next one is painted
+            self.interrupted = not run.is_painted
             if not self.interrupted:
                 self._held = held.pop_all()
 

@@ -20,7 +20,7 @@ from stylize.settings.execution import Execution
 from stylize.settings.transfer import MAX_STYLES, TransferSettings, parse_style_crop
 from stylize.video.clip import Clip, open_clip
 from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.run import MaskFrames, Painter
+from stylize.video.request import MaskFrames, Painter
 
 
 def read_source(task: Task) -> Picture | Clip:

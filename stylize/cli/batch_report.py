@@ -284,7 +284,7 @@ class Report:
             if self.counts[status] or status in always
         ]
         if left:
-            parts.append(f"{left} not begun")
+            parts.append(f"{left} not {'finished' if self._noun == 'clip' else 'begun'}")
         say(", ".join(parts))
 
 
@@ -295,34 +295,65 @@ def show_status(output: Path, *, as_json: bool) -> int:
     """Print the state of every picture of a folder; return 1 unless all are finished."""
     from stylize.batches.plan import read_plans
     from stylize.batches.records import read_all, state_folder
+    from stylize.video.record import is_work_folder
 
     if not state_folder(output).is_dir():
-        raise UsageError(f"{output} is not a batch folder", hint="use the folder of -o")
+        hint = f"see 'stylize info {output}'" if is_work_folder(output) else "use the folder of -o"
+        raise UsageError(f"{output} is not a batch folder", hint=hint)
     entries = read_all(output)
     states = {name: entry_state(output, entry) for name, entry in entries.items()}
     planned = {name: source for name, source in read_plans(output).items() if name not in entries}
     for name in planned:
         # A run that was killed may have written the picture, but not its entry.
         states[name] = "finished" if os.path.isfile(output / name) else "not begun"
+    begun = {
+        name: frames
+        for name, state in states.items()
+        if state == "not begun" and (frames := frames_of(output / name)) is not None
+    }
     for name, state in states.items():
         entry = entries.get(name)
         source = entry.source if entry else planned[name]
         if as_json:
-            emit("picture", **(asdict(entry) if entry else {}) | about(name, source, state))
+            known = asdict(entry) if entry else {}
+            done = dict(zip(("frames_done", "frames"), begun.get(name, ()), strict=False))
+            emit("picture", **known | about(name, source, state) | done)
+        elif name in begun:
+            echo("begun {} -> {}: {} of {} frames".format(source, name, *begun[name]))
         elif state != "finished":
             error = entry.error if entry and state == "failed" else None
             reason = f": {error} ({entry.attempts} ×)" if entry and error else ""
             echo(f"{state} {source} -> {name}{reason}")
-    counts = Counter(states.values())
+    seconds = sum(entry.seconds for entry in entries.values())
+    show_counts(Counter(states.values()), len(begun), seconds, as_json=as_json)
+    return int(any(state != "finished" for state in states.values()))
+
+
+def show_counts(counts: Counter[str], begun: int, seconds: float, *, as_json: bool) -> None:
+    """Print how many pictures are in each state; ``begun`` of those that are not finished."""
     if as_json:
         emit("summary", **{state.replace(" ", "_"): counts[state] for state in STATES})
-    else:
-        seconds = sum(entry.seconds for entry in entries.values())
-        parts = ", ".join(
-            f"{counts[state]} {state}" for state in STATES if counts[state] or state != "deleted"
-        )
-        echo(f"{parts}; {seconds:.0f} s of work")
-    return int(counts["finished"] < len(states))
+        return
+    counts = counts + Counter(begun=begun)
+    counts["not begun"] -= begun
+    named = (*STATES[:-1], "begun", STATES[-1])
+    rare = ("deleted", "begun")
+    parts = [f"{counts[state]} {state}" for state in named if counts[state] or state not in rare]
+    echo(f"{', '.join(parts)}; {seconds:.0f} s of work")
+
+
+def frames_of(target: Path) -> tuple[int, int] | None:
+    """How many frames of an unfinished clip are painted, and of how many; None for no clip."""
+    if target.suffix.lower() not in (".mp4", ".webm", ".gif", ".webp", ".apng"):
+        return None
+    from stylize.video.record import count_frames, folder_for, read_record
+
+    with suppress(StylizeError):
+        folder = folder_for(target)
+        record = read_record(folder)
+        if record is not None:
+            return count_frames(folder, record)[0], record.count
+    return None
 
 
 def about(target: str, source: str, state: str) -> dict[str, str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import click
 
 from stylize.cli.help import Command, option
 from stylize.cli.messages import echo
-from stylize.errors import RecipeError
+from stylize.errors import RecipeError, StylizeError
 
 
 @click.command(cls=Command)
@@ -31,21 +34,96 @@ def info(file: Path, as_json: bool) -> None:
       stylize info result.png
       stylize info result.png --json
       stylize info sheet.png
+      stylize info painted.mp4.frames
+
+    FILE may also be a folder of painted frames, or the folder of an unfinished clip.
     """
     from stylize.runs.recipe import load_recipe
 
-    recipe = load_recipe(file)
+    state: dict[str, Any] = {}
+    source: Path | None = file
+    if file.is_dir():
+        state, source = look_into(file)
+    recipe = {} if source is None else load_recipe(source)
     if as_json:
-        click.echo(json.dumps(recipe, indent=2))
+        click.echo(json.dumps(recipe | state, indent=2))
         return
     try:
-        lines = describe(recipe)
+        lines = [*describe_state(file, state), *(describe(recipe) if recipe else ())]
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise RecipeError(
             f"{file.name} carries a damaged recipe", hint="--json shows it"
         ) from error
     for line in lines:
         echo(line)
+
+
+def look_into(folder: Path) -> tuple[dict[str, Any], Path | None]:
+    """What is worth knowing about a folder, and the file whose recipe counts.
+
+    Raises:
+        RecipeError: it holds nothing of interest.
+    """
+    from stylize.batches.records import state_folder
+    from stylize.images.names import natural_key
+    from stylize.runs.recipe import load_recipe
+    from stylize.video.record import PASSES, is_work_folder
+
+    if is_work_folder(folder):
+        painted = sorted(each for name in PASSES for each in (folder / name).glob("*.png"))
+        return {"unfinished": state_of(folder)}, next(iter(painted), None)
+    if state_folder(folder).is_dir():
+        raise RecipeError(
+            f"{folder} is the folder of a batch",
+            hint=f"'stylize batch status {folder}' shows its state; or name a picture in it",
+        )
+    for picture in sorted(folder.glob("*.png"), key=lambda path: natural_key(path.name)):
+        with suppress(StylizeError):
+            load_recipe(picture)
+            return {}, picture
+    raise RecipeError(
+        f"{folder} is a folder, not a picture, and holds no painted frames",
+        hint="name a picture or a clip",
+    )
+
+
+def state_of(folder: Path) -> dict[str, Any]:
+    """How far an unfinished clip is."""
+    from stylize.video.record import count_frames, read_record
+
+    record = read_record(folder)
+    if record is None:
+        return {"frames_done": 0}
+    done, again = count_frames(folder, record)
+    place, *words = record.command or ("",)
+    return {
+        "file": record.target,
+        "frames": record.count,
+        "frames_done": done,
+        **({"second_pass": again} if record.essence["video"]["passes"] > 1 else {}),
+        "folder": place,
+        "command": words,
+    }
+
+
+def describe_state(folder: Path, state: Mapping[str, Any]) -> list[str]:
+    """How far an unfinished clip is, and how to go on; nothing for another file."""
+    if "unfinished" not in state:
+        return []
+    clip = state["unfinished"]
+    if "frames" not in clip:
+        return [f"{folder} was stopped before the first frame: run the command again"]
+    done = f"{clip['frames_done']} of {clip['frames']} frames"
+    if "second_pass" in clip:
+        done += f", {clip['second_pass']} of them a second time"
+    lines = [f"unfinished {clip['file']}: {done} are painted"]
+    if clip["command"]:
+        words = shlex.join(["stylize", *clip["command"]])
+        lines.append(f"continue   stylize resume {shlex.quote(str(folder))}")
+        lines.append(f"begun as   {words}, in {clip['folder']}")
+    else:
+        lines.append("continue   run again what began it")
+    return lines
 
 
 def describe(recipe: dict[str, Any]) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,13 @@ from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.cli.video import replay_clip
+from stylize.cli.video import CUT_TYPES, replay_clip
 from stylize.errors import PictureError, RecipeError, SettingError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, option_name, unknown_setting
 from stylize.settings.presets import DEFAULTS
+from stylize.settings.video import VideoSettings
 
 if TYPE_CHECKING:
     from stylize.images.read import Picture
@@ -87,7 +89,8 @@ if TYPE_CHECKING:
     metavar="NAME=VALUE",
     group=Group.LOOK,
     everyday=True,
-    help="Change a setting of the recipe, such as strength=70. Repeatable.",
+    help="Change a setting of the recipe, such as strength=70; of a clip also coherence, every, "
+    "passes, start, end and fps. Repeatable.",
 )
 @option(
     "--content",
@@ -151,6 +154,7 @@ class ReplayRequest:
         overrides: of the recipe's execution.
         changes: words for the file name; none for the same picture again.
         altered: whether more is changed than the size.
+        of_clip: what is changed of a clip as a whole.
     """
 
     file: Path
@@ -163,6 +167,7 @@ class ReplayRequest:
     overrides: Mapping[str, Any]
     changes: Sequence[str]
     altered: bool
+    of_clip: Mapping[str, Any]
     output: OutputRequest
     messages: Messages
     started: float = field(default_factory=time.perf_counter)
@@ -186,7 +191,8 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
             f"{file.name} was made by 'stylize {technique}', which is not replayed",
             hint=f"run that command again; 'stylize info {file}' shows its settings",
         )
-    said = said_of(settings_of(recipe), options)
+    said, of_clip = said_of(settings_of(recipe), options, is_clip="clip" in recipe)
+    recipe = dict(with_changed_clip(recipe, of_clip))
     settings = changed_settings(recipe, said, len(options["styles"]) or None)
     new = [("style", Path(style)) for style in options["styles"]]
     if options["content"]:
@@ -211,22 +217,36 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
             *([options["cell"]] if options["cell"] else []),
             *(path.stem for _, path in new),
             *changed_words(type(settings), said, of_recipe=True),
+            *words_of_clip(of_clip),
         ],
-        altered=bool(more or new),
+        altered=bool(more or new or of_clip),
+        of_clip=of_clip,
         output=output,
         messages=messages,
     )
 
 
-def said_of(settings: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+def said_of(
+    settings: Any, options: Mapping[str, Any], *, is_clip: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What ``--set``, ``--size`` and ``--enlarge`` change, as plain data by field.
+
+    Returns:
+        The changes of a picture, and those of the clip as a whole.
 
     Raises:
         UsageError: no such setting, or a value that its option would not take.
     """
     fields = {each.name: each for each in dataclasses.fields(settings)}
+    video = {each.name: each for each in dataclasses.fields(VideoSettings) if is_clip}
+    whole: dict[str, Callable[[str], Any]] = {
+        name: partial(value_of, each) for name, each in video.items()
+    }
+    if is_clip:
+        whole |= {name: partial(time_of, kind) for name, kind in CUT_TYPES.items()}
     spelled = {option_name(each).removeprefix("--"): name for name, each in fields.items()}
     said: dict[str, Any] = {}
+    of_clip: dict[str, Any] = {}
     for assignment in options["assignments"]:
         name, equals, text = assignment.partition("=")
         name = spelled.get(name.strip().removeprefix("--").replace("_", "-"), name.strip())
@@ -234,12 +254,46 @@ def said_of(settings: Any, options: Mapping[str, Any]) -> dict[str, Any]:
             raise SettingError(
                 f"--set: '{assignment}' is not NAME=VALUE", hint="for instance strength=70"
             )
-        if name not in fields:
-            raise unknown_setting(name, fields)
-        said[name] = value_of(fields[name], text.strip())
+        if name.removeprefix("--") in whole:
+            name = name.removeprefix("--")
+            of_clip[name] = whole[name](text.strip())
+        elif name in fields:
+            said[name] = value_of(fields[name], text.strip())
+        else:
+            raise unknown_setting(name, fields | video)
     if options["size"]:
         said["size"] = options["size"]
-    return said | ({"enlarge": True} if options["enlarge"] else {})
+    return said | ({"enlarge": True} if options["enlarge"] else {}), of_clip
+
+
+def time_of(kind: click.ParamType[Fraction], text: str) -> Fraction | None:
+    """A time or a frame rate of a clip, as its option reads it."""
+    return None if text == "none" else kind.convert(text, None, None)
+
+
+def with_changed_clip(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A recipe with changes of the clip as a whole.
+
+    Raises:
+        SettingError: a value is not allowed.
+    """
+    if not changes:
+        return recipe
+    VideoSettings(**{name: value for name, value in changes.items() if name not in CUT_TYPES})
+    plain = {
+        name: str(value) if isinstance(value, Fraction) else value
+        for name, value in changes.items()
+    }
+    return {**recipe, "clip": {**recipe["clip"], **plain}}
+
+
+def words_of_clip(changes: Mapping[str, Any]) -> list[str]:
+    """Words for the file name: ``coherence-0.5``."""
+    values = {
+        name: float(value) if isinstance(value, Fraction) else value
+        for name, value in changes.items()
+    }
+    return [f"{name}-{'none' if value is None else f'{value:g}'}" for name, value in values.items()]
 
 
 def value_of(each: dataclasses.Field[Any], text: str) -> Any:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,9 @@ if TYPE_CHECKING:
     from stylize.optimize.loop import Step
     from stylize.runs.result import Result
     from stylize.video.clip import Clip, Cut
-    from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
+    from stylize.video.record import Record
+    from stylize.video.request import MaskFrames, Painter, Request, Target
+    from stylize.video.run import ClipRun
     from stylize.video.turns import Turn
 
 _QUALITY = 90
@@ -107,6 +110,13 @@ class RateType(click.ParamType[Fraction]):
             self.fail(f"'{value}' is no frame rate: 0.1 to 240", param, ctx)
         return rate
 
+
+# What is written about the part of a clip, as its options read it.
+CUT_TYPES: dict[str, click.ParamType[Fraction]] = {
+    "start": TimeType(),
+    "end": TimeType(),
+    "fps": RateType(),
+}
 
 encoding_options = [
     option(
@@ -413,7 +423,7 @@ def choose_target(
         values: of the placeholders in ``-o``.
     """
     from stylize.images.destinations import make_folder
-    from stylize.video.run import FOLDER, Target, format_for
+    from stylize.video.request import FOLDER, Target, format_for
 
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
@@ -440,7 +450,7 @@ def choose_file(
 ) -> Path:
     """The file to write: as requested, or with a name made from that of the clip."""
     from stylize.images.destinations import resolve_output
-    from stylize.video.run import format_for
+    from stylize.video.request import format_for
 
     suffix = content.suffix.lower()
     if suffix not in (".webm", ".gif", ".webp", ".apng"):
@@ -489,31 +499,30 @@ def announce(job: Request) -> None:
 
 def paint_clip(job: Request, reporting: Reporting) -> int:
     """Paint a clip, or what is missing of it; the exit code."""
+    from stylize.video.record import folder_for
     from stylize.video.run import ClipRun
-    from stylize.video.work import folder_for
 
     hold(
         folder_for(job.target.path),
         f"another run is making {job.target.path}",
         hint="wait for its end, or name another output with -o",
     )
-    messages, count = reporting.messages, len(job.outline.times) - 1
     action = "stopping; the same command continues"
-    with stop_on_interrupt(quiet=messages.quiet, action=action) as stop:
-        with Meter(messages, count) as meter:
-            try:
-                run = ClipRun(job, lambda done: meter.advance(done, "reading the clip"), stop)
-            except InterruptedRunError as error:
-                if reporting.speaks:
-                    say(f"stylize: {error}")
-                return stop.exit_code
-        return paint(run, reporting, stop)
+    with stop_on_interrupt(quiet=reporting.messages.quiet, action=action) as stop:
+        try:
+            run = ClipRun(job, stop)
+        except InterruptedRunError as error:
+            if reporting.speaks:
+                say(f"stylize: {error}")
+            return stop.exit_code
+        with run:
+            return paint(run, reporting, stop)
 
 
 def prepare(clip: Clip, request: VideoRequest) -> Request:
     """Open the pictures; the painter comes later."""
     from stylize.video.clip import is_clip, open_clip
-    from stylize.video.run import Request
+    from stylize.video.request import Request
 
     look, messages = request.look, request.reporting.messages
     moving = {
@@ -629,7 +638,7 @@ def say_plan(job: Request, reporting: Reporting) -> int:
     """Say what the clip will cost, as if it were one shot."""
     from stylize.video.preview import frames_at, still_painter, whole_seconds
 
-    count, needed = len(job.outline.times) - 1, job.bytes_needed()
+    count, needed = job.count, job.bytes_needed()
     painter = still_painter(job, frames_at(job, [0])[0])
     seconds = whole_seconds(job, painter)
     if reporting.messages.as_json:
@@ -670,8 +679,6 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
         device = run.painter.device
         threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
         say(f"device {device.name}, {device.precision}, {threads}")
-        shots = len({shot.start for _, shot in run.turns})
-        say(f"{shots} shot{'s' if shots > 1 else ''}")
     costs, needed = run.costs(), run.request.bytes_needed()
     left = None if costs is None else sum(costs[run.done :])
     if reporting.messages.as_json:
@@ -682,9 +689,12 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
         say(f"continuing after {run.frames_done} of {run.count} frames{rest}")
     elif reporting.speaks:
         say(describe(run.count, run.painter.size, left, needed))
-    if not paint_frames(run, reporting, costs, stop):
+    if not paint_frames(run, reporting, stop):
         report_stopped(run, reporting)
         return stop.exit_code
+    if reporting.messages.verbose:
+        shots = len(run.reading.shots)
+        say(f"{shots} shot{'s' if shots > 1 else ''}")
     with Meter(reporting.messages, None) as meter:
         meter.advance(0, "writing the clip")
         saved = run.finish(reporting.compare)
@@ -692,25 +702,26 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
     return 0
 
 
-def paint_frames(
-    run: ClipRun, reporting: Reporting, costs: Sequence[float] | None, stop: Stop
-) -> bool:
+def paint_frames(run: ClipRun, reporting: Reporting, stop: Stop) -> bool:
     """Paint with a bar or JSON lines; whether all frames are there."""
     messages, doing = reporting.messages, DOING[run.request.settings.TECHNIQUE]
-    # Something for every turn, so that the last one counts, too.
-    work = [each + 0.01 for each in costs or [1.0] * len(run.turns)]
-    total = sum(work)
-    with Meter(messages, total, estimate_s=total if costs else None) as meter:
-        meter.skip(sum(work[: run.done]))
+    work = WorkList(run)
+    total = sum(work.amounts())
+    estimate = None if run.costs() is None else total
+    with Meter(messages, total, estimate_s=estimate) as meter:
+        meter.skip(sum(work.amounts()[: run.painted]))
 
         def show(extra: float) -> None:
-            index = run.turns[min(run.done, len(run.turns) - 1)][0].index
+            amounts = work.amounts()
+            index = run.turns[min(run.painted, len(run.turns) - 1)][0].index
             place = f"frame {index + 1} of {run.count}"
-            meter.advance(sum(work[: run.done]) + extra, f"{doing}, {place}", place, unit=0)
+            meter.total = sum(amounts)
+            done = sum(amounts[: run.painted]) + extra
+            meter.advance(done, f"{doing}, {place}", place, unit=0)
 
         def on_step(step: Step) -> None:
             share = (step.scale - 1 + step.step / step.steps) / step.scales
-            show(share * work[run.done])
+            show(share * work.amounts()[run.painted])
 
         def on_turn(turn: Turn, result: Result) -> None:
             show(0.0)
@@ -724,6 +735,24 @@ def paint_frames(
                 )
 
         return run.paint(on_turn, on_step, stop)
+
+
+class WorkList:
+    """How much work each turn of a clip is, in s where that is known."""
+
+    def __init__(self, run: ClipRun) -> None:
+        self._run = run
+        self._turns: Sequence[object] = ()
+        self._amounts: list[float] = []
+
+    def amounts(self) -> list[float]:
+        """The work of all turns, estimated anew when a cut was found."""
+        turns = self._run.turns
+        if turns is not self._turns:
+            costs = self._run.costs() or [1.0] * len(turns)
+            # Something for every turn, so that the last one counts, too.
+            self._turns, self._amounts = turns, [each + 0.01 for each in costs]
+        return self._amounts
 
 
 def report_stopped(run: ClipRun, reporting: Reporting) -> None:
@@ -799,22 +828,22 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
     Raises:
         CheckpointError: there is none to continue.
     """
-    from stylize.video.work import read_record
+    from stylize.video.record import is_work_folder, read_record
 
     try:
         record = read_record(folder)
     except OutputError:  # it holds other files
         record = None
+    if record is None and is_work_folder(folder):
+        raise CheckpointError(
+            f"{folder} was stopped before the first frame", hint="run the first command again"
+        )
     if record is None:
         raise CheckpointError(
             f"{folder} is not the folder of an unfinished clip",
             hint="name a checkpoint, or a folder such as clip.mp4.frames",
         )
-    place, *words = record.command or ("",)
-    if words[:1] not in (["video"], ["replay"]) or not os.path.isdir(place):
-        raise CheckpointError(
-            f"{folder} does not say which command made it", hint="repeat that command"
-        )
+    place, words = command_of(folder, record)
     words += [*(["-q"] if quiet else []), *(["--json"] if as_json else [])]
     with contextlib.chdir(place):
         root = click.get_current_context().find_root().command
@@ -822,11 +851,39 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
     return int(code or 0)
 
 
+def command_of(folder: Path, record: Record) -> tuple[str, list[str]]:
+    """Where an unfinished clip was begun, and the words of its command.
+
+    Raises:
+        CheckpointError: they are not known, or lead to another folder.
+    """
+    from stylize.video.record import folder_for
+
+    place, *words = record.command or ("",)
+    if words[:1] not in (["video"], ["replay"]):
+        raise CheckpointError(
+            f"{folder} does not say which command made it", hint="repeat that command"
+        )
+    if not os.path.isdir(place):
+        raise CheckpointError(
+            f"{place}, where the clip was begun, is gone",
+            hint=f"repeat the command: {shlex.join(['stylize', *words])}",
+        )
+    expected = folder_for(Path(record.target))
+    if os.path.realpath(folder) != os.path.realpath(expected):
+        raise CheckpointError(
+            f"{folder} has another name than its clip gives it",
+            hint=f"rename it first: {shlex.join(['mv', str(folder), str(expected)])}",
+        )
+    return place, words
+
+
 def replay_clip(request: ReplayRequest) -> int:
     """Make a clip again from its recipe, or with a change; the exit code."""
-    from stylize.reruns.clips import ClipInputs, clip_request
+    from stylize.reruns.clips import clip_request
     from stylize.runs.inputs import remember
     from stylize.video.clip import is_clip, open_clip
+    from stylize.video.inputs import ClipInputs
 
     require_libraries()
     output, messages = request.output, request.messages
@@ -844,14 +901,19 @@ def replay_clip(request: ReplayRequest) -> int:
         placeholders(request.settings),
     )
     load_torch()
-    inputs = ClipInputs()
+    clip, inputs = None, ClipInputs()
     for each, path in zip(request.wanted, request.paths, strict=True):
-        if each.role == "content" or is_clip(str(path)):
-            inputs.clips[each.role] = open_clip(str(path), target.path)
-            remember(path, each.sha256)
+        if each.role == "content":
+            clip = open_clip(str(path), target.path)
+        elif is_clip(str(path)):
+            inputs.masks[each.role] = open_clip(str(path), target.path)
         else:
             inputs.pictures.append((each.role, open_picture(str(path), messages)))
-    job = clip_request(request.recipe, request.settings, request.overrides, inputs, target)
+            continue
+        remember(path, each.sha256)
+    job = clip_request(request.recipe, request.settings, request.overrides, clip, inputs, target)
+    said = {name: value for name, value in request.of_clip.items() if name not in CUT_TYPES}
+    note_idle(job.video, said, "--set ")
     context = click.get_current_context()
     job = dataclasses.replace(job, command=(os.getcwd(), *context.find_root().obj))
     announce(job)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import ImageColor
 from torch import Tensor
 
-from stylize.errors import PictureError, SettingError
+from stylize.errors import EmptyMaskError, PictureError, SettingError
 from stylize.images.blur import separable
 from stylize.images.luma import LUMA
 from stylize.images.read import Picture
@@ -236,10 +236,10 @@ def require_some(mask: Tensor, name: str) -> None:
     """Refuse an empty mask.
 
     Raises:
-        PictureError: the mask is empty.
+        EmptyMaskError: the mask is empty.
     """
     if float(mask.double().sum()) < LEAST_PX:
-        raise PictureError(
+        raise EmptyMaskError(
             f"{name} is empty: there is nothing to paint",
             hint="it needs a white area wider than --feather that no other mask covers",
         )

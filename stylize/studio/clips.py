@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from stylize.settings.dream import DreamSettings
 from stylize.studio.work import Source, Work
 from stylize.video.clip import open_clip
 from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.run import ClipRun, MaskFrames, Painter, Request, Target
+from stylize.video.request import MaskFrames, Painter, Request, Target
+from stylize.video.run import ClipRun
 
 # Something for every turn, so that those that only carry paint count, too.
 _LEAST_WORK_S = 0.01
@@ -88,22 +89,27 @@ class ClipProgress:
     def __init__(self, run: ClipRun) -> None:
         costs = run.costs()
         self._run = run
-        self._work = [each + _LEAST_WORK_S for each in costs or [1.0] * len(run.turns)]
+        self._turns: Sequence[object] = ()
+        self._work: list[float] = []
         self.begun = self.share()
         self.estimate_s = None if costs is None else sum(costs[run.done :])
 
     def share(self, step: Step | None = None) -> float:
         """The share that is done, given the last step of the frame in progress."""
-        done = sum(self._work[: self._run.done])
-        if step is not None:
+        run, turns = self._run, self._run.turns
+        if turns is not self._turns:  # at first, and when a cut was found
+            costs = run.costs() or [1.0] * len(turns)
+            self._turns, self._work = turns, [each + _LEAST_WORK_S for each in costs]
+        done = sum(self._work[: run.painted])
+        if step is not None and run.painted < len(turns):
             part = (step.scale - 1 + step.step / step.steps) / step.scales
-            done += part * self._work[self._run.done]
+            done += part * self._work[run.painted]
         return done / sum(self._work)
 
     def place(self) -> dict[str, int]:
         """The frame in progress, and how many there are and are done."""
         run = self._run
-        turn = run.turns[min(run.done, len(run.turns) - 1)][0]
+        turn = run.turns[min(run.painted, len(run.turns) - 1)][0]
         return {"frame": turn.index + 1, "frames": run.count, "frames_done": run.frames_done}
 
 

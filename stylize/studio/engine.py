@@ -65,7 +65,8 @@ from stylize.studio.work import (
 )
 from stylize.video.clip import container_of
 from stylize.video.preview import Preview, first_frame, whole_seconds
-from stylize.video.run import ClipRun, Request
+from stylize.video.request import Request
+from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
 
 # A job that others may interrupt between two steps.
@@ -382,30 +383,23 @@ class Engine:
         self._send(Event("done", order.job, {**values, "width": width, "height": height}))
 
     def _paint_frames(self, order: PaintClip, request: Request) -> None:
-        frames = len(request.outline.times) - 1
+        with ClipRun(request, self._has_to_stop) as run:
+            progress = ClipProgress(run)
+            watcher = Watcher(
+                order.job,
+                progress.share,
+                progress.estimate_s,
+                self._send,
+                progress.place,
+                progress.begun,
+            )
 
-        def on_photo(done: int) -> None:
-            values = {"fraction": 0.0, "reading": done, "frames": frames}
-            self._send(Event("step", order.job, values))
-            self._serve_urgent()
+            def on_turn(turn: Turn, result: Result) -> None:
+                watcher.show(result.pixels, {"frame": turn.index + 1})
 
-        run = ClipRun(request, on_photo, self._has_to_stop)
-        progress = ClipProgress(run)
-        watcher = Watcher(
-            order.job,
-            progress.share,
-            progress.estimate_s,
-            self._send,
-            progress.place,
-            progress.begun,
-        )
-
-        def on_turn(turn: Turn, result: Result) -> None:
-            watcher.show(result.pixels, {"frame": turn.index + 1})
-
-        if not run.paint(on_turn, self._watched(watcher), self._has_to_stop):
-            raise InterruptedRunError("cancelled, or made way")
-        run.finish()
+            if not run.paint(on_turn, self._watched(watcher), self._has_to_stop):
+                raise InterruptedRunError("cancelled, or made way")
+            run.finish()
 
     def _publish(self, work: Work, notes: Sequence[str], seconds: float) -> dict[str, Any]:
         assert work.folder is not None

@@ -46,7 +46,7 @@ MOST_UNFINISHED = 500
 
 _MAX_NAME_BYTES = 120
 
-_OF_CLIPS = ("frame", "frames", "reading")
+_OF_CLIPS = ("frame", "frames")
 
 
 @dataclass

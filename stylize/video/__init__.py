@@ -12,16 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stylize.api import video_dream as dream
-    from stylize.api import video_transfer as transfer
+    from stylize.video.functions import dream, transfer
 
 __all__ = ["dream", "transfer"]
 
-_NAMES = {"dream": "video_dream", "transfer": "video_transfer"}
-
 
 def __getattr__(name: str) -> Any:
-    """The functions on first use: they stand above what this package holds."""
-    if name not in _NAMES:
+    """The functions on first use: ``import stylize.video`` does not pay for importing torch."""
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("stylize.api"), _NAMES[name])
+    return getattr(import_module("stylize.video.functions"), name)

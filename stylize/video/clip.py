@@ -363,7 +363,7 @@ class VideoFile(Clip):
             frame = next(iter(self._finished([(raw, Fraction(0))], stream, notes)), None)
             if frame is not None:
                 return frame, notes
-        raise PictureError(f"{self._title} holds no frames")
+        raise PictureError(f"{self._title} holds no frames", hint=_FETCH_AGAIN)
 
     def _times(self, container: Any, stream: Any) -> list[Fraction]:
         """When each frame is shown, from the file's index, without decoding."""
@@ -388,7 +388,7 @@ class VideoFile(Clip):
             times = [stamp * stream.time_base - self._origin for stamp in stamps]
             times = [time for time in times if time >= 0] or times
         if not times:
-            raise PictureError(f"{self._title} holds no frames")
+            raise PictureError(f"{self._title} holds no frames", hint=_FETCH_AGAIN)
         if self._format == "avi":  # has no time stamps, only one frame after the other
             times = [time - times[0] for time in times]
         times.append(times[-1] + (length or step))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -110,16 +111,21 @@ def _grey(frame: Tensor) -> NDArray[np.uint8]:
     return np.ascontiguousarray(levels.numpy())
 
 
+# The number of OpenCV's threads is a setting of the whole process.
+_thread_count = Lock()
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Let OpenCV use one thread: its result depends on how the picture is divided among threads."""
     cv2 = opencv()
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
+    with _thread_count:
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        try:
+            yield
+        finally:
+            cv2.setNumThreads(before)
 
 
 def _flow(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> Tensor:
@@ -131,6 +137,8 @@ def _flow(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> Tensor:
         size = (round(width * enlarge), round(height * enlarge))
         frame, other = cv2.resize(frame, size), cv2.resize(other, size)
     search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    # The preset stops at half the resolution, where a slow turn of the camera adds up to drift.
+    search.setFinestScale(0)
     found = torch.from_numpy(search.calc(frame, other, None)).permute(2, 0, 1)[None].contiguous()
     if enlarge == 1:
         return found

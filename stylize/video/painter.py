@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import RLock
 
 import torch
 from torch import Tensor
 
+from stylize.errors import EmptyMaskError
 from stylize.images.periodic import periodic_part
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
@@ -23,14 +26,14 @@ from stylize.products.transfer.clip_frame import ClipFrame, Continuation
 from stylize.products.transfer.style_crop import Crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.result import Result
+from stylize.runs.result import Result, alpha_of
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.flow import motion, opencv, softened, warped
+from stylize.video.flow import Motion, motion, opencv, softened, warped
 from stylize.video.turns import FRESH, Turn, continues, following_scales, neighbours, sources
 
 # Gives a frame by its number: as it was filmed, or its newest result as read back from the disk.
@@ -56,7 +59,7 @@ class _Painter(ABC):
     Args:
         still: a frame painted by itself.
         video: how frames follow from each other.
-        masked: whether each frame may have a mask of its own.
+        moving_masks: whether each frame may have masks of its own.
 
     Attributes:
         size: ``(height, width)`` of the result.
@@ -64,7 +67,7 @@ class _Painter(ABC):
         memory_plan: how a frame is held in memory; the same for all.
     """
 
-    def __init__(self, still: Transfer | Dream, video: VideoSettings, masked: bool) -> None:
+    def __init__(self, still: Transfer | Dream, video: VideoSettings, moving_masks: bool) -> None:
         opencv()
         self.video = video
         self.size: tuple[int, int] = still.size
@@ -74,8 +77,12 @@ class _Painter(ABC):
         self.scales: list[Scale] = still.scales
         self.memory_plan: MemoryPlan = still.memory_plan
         self._still = still
-        self._masked = masked or still.painted_area is not None
+        self._moving_masks = moving_masks
+        self._masked = moving_masks or still.painted_area is not None
         self._known: OrderedDict[tuple[str, int], Tensor | None] = OrderedDict()
+        self._lock = RLock()  # guards what is known
+        self._follower = ThreadPoolExecutor(1, "flow")
+        self._motions: dict[tuple[int, int], Future[Motion]] = {}
 
     def cost(self, turn: Turn, shot: range) -> Cost:
         """What a turn will cost, without following the motion."""
@@ -83,6 +90,22 @@ class _Painter(ABC):
         if turn.carried:
             return Cost(0.0, still.peak_bytes, None if still.seconds is None else 0.0)
         return self._cost_of_following() if continues(turn, shot, self.video) else still
+
+    def expect(self, turn: Turn, shot: range, photo: Frames) -> None:
+        """Follow the motion for a later turn in the background.
+
+        Args:
+            turn, shot: see :meth:`paint`.
+            photo: gives the frames as they were filmed, in any thread.
+        """
+        if turn.carried:
+            others: Sequence[int] = neighbours(turn, shot, self.video)
+        elif continues(turn, shot, self.video):
+            others = sources(turn, shot, self.video)
+        else:
+            return
+        for other in others:
+            self._motion(turn.index, other, photo)
 
     def paint(
         self,
@@ -107,6 +130,22 @@ class _Painter(ABC):
             InterruptedRunError: stopped before the first step was done.
             StylizeError: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
         """
+        try:
+            return self._painted(turn, shot, photo, result, on_step, stop)
+        except EmptyMaskError:
+            if not self._moving_masks:
+                raise
+            return self._untouched(turn.index, photo)
+
+    def _painted(
+        self,
+        turn: Turn,
+        shot: range,
+        photo: Frames,
+        result: Frames,
+        on_step: OnStep | None,
+        stop: Stop | None,
+    ) -> Result:
         if turn.carried:
             job = self._job(turn.index, photo(turn.index))
             return job.carried(self._between(turn, shot, photo, result))
@@ -118,6 +157,12 @@ class _Painter(ABC):
             self._kept(("area", turn.index), lambda: job.painted_area)
         job.memory_plan = self.memory_plan
         return job.run(on_step, stop)
+
+    def _untouched(self, index: int, photo: Frames) -> Result:
+        """A frame whose mask leaves nothing to paint."""
+        recipe = self._still.carried(torch.zeros(1, 3, *self.size)).recipe
+        alpha = alpha_of(photo(index), self.size)
+        return Result(self._photo(index, photo).clone(), alpha, recipe, interrupted=False)
 
     @abstractmethod
     def _job(self, index: int, photo: Picture) -> Transfer | Dream:
@@ -141,7 +186,14 @@ class _Painter(ABC):
         """How much of the paint shows in a frame, ``(1, 1, *size)``; None for all."""
         if not self._masked:
             return None
-        return self._kept(("area", index), lambda: self._job(index, photo(index)).painted_area)
+
+        def area() -> Tensor | None:
+            try:
+                return self._job(index, photo(index)).painted_area
+            except EmptyMaskError:
+                return torch.zeros(1, 1, *self.size)
+
+        return self._kept(("area", index), area)
 
     def _moved(
         self, index: int, other: int, photo: Frames, result: Frames
@@ -149,7 +201,8 @@ class _Painter(ABC):
         """The layer of another frame where it belongs in this one, its trust, and where that is
         steady.
         """
-        found = motion(self._photo(index, photo), self._photo(other, photo))
+        found = self._motion(index, other, photo).result()
+        del self._motions[index, other]
         trust, area = found.trust, self._area(other, photo)
         if area is not None:
             # What was hidden by a mask was not painted.
@@ -157,6 +210,15 @@ class _Painter(ABC):
             trust = torch.minimum(trust, softened(shown))
         moved = warped(self._layer(other, photo, result), found.flow)
         return moved, trust, torch.minimum(trust, found.steady)
+
+    def _motion(self, index: int, other: int, photo: Frames) -> Future[Motion]:
+        """Where the pixels of a frame are in another one."""
+        key = index, other
+        if key not in self._motions:
+            self._motions[key] = self._follower.submit(
+                lambda: motion(self._photo(index, photo), self._photo(other, photo))
+            )
+        return self._motions[key]
 
     def _gathered(
         self, turn: Turn, shot: range, photo: Frames, result: Frames
@@ -189,12 +251,13 @@ class _Painter(ABC):
         return found
 
     def _kept(self, key: tuple[str, int], make: Callable[[], Tensor | None]) -> Tensor | None:
-        if key not in self._known:
-            self._known[key] = make()
-            while len(self._known) > 2 * _KEPT:
-                self._known.popitem(last=False)
-        self._known.move_to_end(key)
-        return self._known[key]
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = make()
+                while len(self._known) > 2 * _KEPT:
+                    self._known.popitem(last=False)
+            self._known.move_to_end(key)
+            return self._known[key]
 
 
 # The weight of the temporal loss at half coherence, in the units of each style loss, and the most
@@ -252,16 +315,28 @@ class ClipPainter(_Painter):
         self._execution, self._preset = execution, preset
         self._start, self._masks, self._crops = start, masks, crops
         self._session = session or Session()
-        super().__init__(self._job(0, reference), video, callable(masks))
+        try:
+            still = self._job(0, reference)
+        except EmptyMaskError:
+            if not callable(masks):
+                raise
+            still = self._with_masks(None, reference)
+        super().__init__(still, video, callable(masks))
 
     def _job(self, index: int, photo: Picture, taken: Continuation | None = None) -> Transfer:
+        masks = self._masks(index) if callable(self._masks) else self._masks
+        return self._with_masks(masks, photo, taken)
+
+    def _with_masks(
+        self, masks: Masks | None, photo: Picture, taken: Continuation | None = None
+    ) -> Transfer:
         return Transfer(
             photo,
             self._styles,
             self.settings,
             self._execution,
             start=self._start,
-            parts=self._masks(index) if callable(self._masks) else self._masks,
+            parts=masks,
             preset=self._preset,
             crops=self._crops,
             session=self._session,
@@ -363,15 +438,27 @@ class DreamClipPainter(_Painter):
         self._reference, self._guide, self._mask = reference, guide, mask
         self._execution, self._preset = execution, preset
         self._session = session or Session()
-        super().__init__(self._job(0, reference), video, callable(mask))
+        try:
+            still = self._job(0, reference)
+        except EmptyMaskError:
+            if not callable(mask):
+                raise
+            still = self._with_mask(None, reference)
+        super().__init__(still, video, callable(mask))
 
     def _job(self, index: int, photo: Picture, start: DreamStart | None = None) -> Dream:
+        mask = self._mask(index) if callable(self._mask) else self._mask
+        return self._with_mask(mask, photo, start)
+
+    def _with_mask(
+        self, mask: Picture | None, photo: Picture, start: DreamStart | None = None
+    ) -> Dream:
         return Dream(
             photo,
             self.settings,
             self._execution,
             guide=self._guide,
-            mask=self._mask(index) if callable(self._mask) else self._mask,
+            mask=mask,
             preset=self._preset,
             start=start,
             session=self._session,

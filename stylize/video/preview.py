@@ -16,7 +16,8 @@ from stylize.optimize.loop import Step
 from stylize.runs.recipe import to_text
 from stylize.runs.result import Result
 from stylize.video.clip import Clip, Frame, cut_frames, open_clip
-from stylize.video.run import Painter, Request, seconds_of
+from stylize.video.request import Painter, Request
+from stylize.video.run import seconds_of
 from stylize.video.turns import Turn, turns_of
 
 OnStep = Callable[[Step], None]

@@ -24,12 +24,14 @@ def read_clip(recipe: Mapping[str, Any]) -> tuple[Cut, VideoSettings]:
     """
     place = recipe["clip"]
     try:
-        times = (Fraction(place[name]) if name in place else None for name in _CUT)
+        values = (place.get(name) for name in _CUT)
+        cut = Cut(*(None if value is None else Fraction(value) for value in values))
         known = {each.name for each in fields(VideoSettings)}
-        return Cut(*times), from_document(
-            VideoSettings, {name: value for name, value in place.items() if name in known}
-        )
+        settings = {name: value for name, value in place.items() if name in known}
+        video: VideoSettings = from_document(VideoSettings, settings)
     except UsageError as error:
         raise not_followed(recipe, error) from error
     except (ValueError, TypeError, ArithmeticError) as error:
         raise RecipeError("damaged recipe: no such part of a clip") from error
+    cut.check()
+    return cut, video

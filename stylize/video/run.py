@@ -3,288 +3,141 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
 from stylize.errors import InterruptedRunError, OutputError, PictureError
 from stylize.images import mp4
-from stylize.images.atomic import check_writable, refusals_named
-from stylize.images.film import MAX_GIF_FPS, animation_format, check_sides, write_clip
+from stylize.images.atomic import refusals_named
+from stylize.images.film import write_clip
 from stylize.images.open import opened, pixel_limit
 from stylize.images.read import Picture
-from stylize.images.sound import Sound, encoder_for, is_copied
+from stylize.images.sound import Sound
 from stylize.optimize.loop import Step
 from stylize.planning.device import processor
 from stylize.planning.memory import MemoryPlan
 from stylize.runs.recipe import load_recipe, to_text
 from stylize.runs.result import Result
-from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import to_document
-from stylize.settings.schedule import result_size
-from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 from stylize.version import __version__
-from stylize.video.clip import Clip, Cut, Outline, cut_frames, cut_times
 from stylize.video.flow import opencv
-from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.shots import find_shots, small
-from stylize.video.turns import SECONDS_PER_PX, SECONDS_PER_TURN, Turn, turns_of
-from stylize.video.work import (
-    PAINTED_BYTES_PER_PX,
-    PHOTO_BYTES_PER_PX,
-    Record,
-    Work,
-    holds_only_painted,
-    require_same,
-    require_space,
-)
+from stylize.video.reading import Reading, Source
+from stylize.video.record import Record, require_same
+from stylize.video.request import FOLDER, Painter, Request, Target
+from stylize.video.turns import SECONDS_PER_PX, SECONDS_PER_TURN, Turn, is_settled, turns_of
+from stylize.video.work import Work, holds_only_painted, require_space
 
-Painter = ClipPainter | DreamClipPainter
+Stop = Callable[[], bool]
 
-# Gives a frame of the clip of a mask: by the number of the mask and of the frame.
-MaskFrames = Callable[[int, int], Picture]
-
-# A folder of PNG files, instead of a file.
-FOLDER = "folder"
-
-_WITH_ALPHA = ("webp", "apng", FOLDER)
+# How often a wait looks whether it was stopped.
+_PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True)
-class Target:
-    """What is written.
+class _Writing:
+    """A result that is being written.
 
     Attributes:
-        path: a file, or a folder.
-        format: ``mp4 webm gif webp apng`` or :data:`FOLDER`.
-        codec: of mp4 and WebM; None for the usual one.
-        quality: 1 to 100.
-        overwrite: replace what is there.
-        keep_frames: keep the painted frames next to the file.
+        turn: whose it is.
+        as_read: what will be read back; None where only the file says.
+        saving: done when it is on the disk.
     """
 
-    path: Path
-    format: str
-    codec: str | None = None
-    quality: int = 90
-    overwrite: bool = False
-    keep_frames: bool = False
-
-    def require_free(self, inputs: Sequence[Path] = ()) -> None:
-        """Check that the file or folder can be written, and that nothing else would be lost.
-
-        Args:
-            inputs: files that are never replaced.
-
-        Raises:
-            OutputError: it cannot.
-        """
-        path = self.path
-        if self.format != FOLDER:
-            check_writable(path)
-            if any(path.exists() and each.samefile(path) for each in inputs):
-                raise OutputError(f"{path} is an input of this run", hint="write to another file")
-            if os.path.lexists(path) and not self.overwrite:
-                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
-            return
-        if os.path.lexists(path):
-            if not path.is_dir():
-                raise OutputError(f"{path} is not a folder")
-            names = os.listdir(path)
-            if any(each.samefile(path) or each.parent.samefile(path) for each in inputs):
-                raise OutputError(f"{path} holds an input of this run", hint="choose another one")
-            if names and not self.overwrite:
-                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
-            if not holds_only_painted(path):
-                raise OutputError(f"{path} holds other files", hint="choose another folder")
-        check_writable(path.absolute().parent / "picture.png")
-
-    def check(self, clip: Outline, size: tuple[int, int]) -> list[str]:
-        """Check that the clip can be written; return what a user may want to know.
-
-        Args:
-            clip: the frames that are wanted.
-            size: ``(height, width)`` of the result.
-
-        Raises:
-            OutputError: the format cannot hold it.
-            MissingExtraError: PyAV is not installed.
-        """
-        notes = []
-        height, width = size
-        if self.format in mp4.CONTAINERS:
-            codec = mp4.check_codec(self.format, self.codec)
-            mp4.check_least_side(size, codec)
-            if (height % 2 or width % 2) and mp4.needs_even_sides(codec):
-                larger = f"{width + width % 2}×{height + height % 2}"
-                notes.append(f"{codec} needs even sides: {larger}, the last pixels are repeated")
-        if self.format != FOLDER:
-            check_sides((width, height), self.format)
-        shortest = min(
-            (after - before for before, after in zip(clip.times, clip.times[1:], strict=False)),
-            default=Fraction(1),
-        )
-        if self.format == "gif" and shortest < Fraction(1, MAX_GIF_FPS) - Fraction(1, 1000):
-            raise OutputError(
-                f"a gif plays at most {MAX_GIF_FPS} frames per second", hint="--fps 25, or webp"
-            )
-        if clip.transparent and not self.holds_alpha:
-            notes.append(f"{self.format} holds no transparency: it is left out")
-        return notes + self._sound_notes(clip.sound)
-
-    @property
-    def holds_alpha(self) -> bool:
-        """Whether the format holds transparency."""
-        vp9 = self.format == "webm" and self.codec in (None, "vp9")
-        return vp9 or self.format in _WITH_ALPHA
-
-    def _sound_notes(self, codec: str | None) -> list[str]:
-        if codec is None:
-            return []
-        if self.format not in mp4.CONTAINERS:
-            return ["the sound is left out"]
-        if not is_copied(self.format, codec):
-            return [f"the sound is encoded again as {encoder_for(self.format)}"]
-        return []
-
-
-def format_for(path: Path) -> str:
-    """The format of a file's suffix.
-
-    Raises:
-        OutputError: no format of clips has it.
-    """
-    if path.suffix.lower() == ".webm":
-        return "webm"
-    try:
-        return animation_format(path)
-    except OutputError as error:
-        error.hint = "use .mp4 .webm .gif .webp .apng, or a name without extension for a folder"
-        raise
+    turn: Turn
+    as_read: Picture | None
+    saving: Future[Result]
 
 
 @dataclass(frozen=True)
-class Request:
-    """A clip to paint.
+class _Turns:
+    """The order of the work, as far as the clip is known.
 
     Attributes:
-        clip: the clip.
-        cut: the wanted part of it.
-        settings: how a frame looks.
-        video: how frames follow from each other.
-        make: prepares the painter, given the first frame and the frames of masks.
-        inputs: role and SHA-256 of all other pictures.
-        masks: the clips among the masks.
-        target: what is written.
-        command: the current folder and the words of the command, to continue it.
+        shots, count: numbers of shots and frames that it was made for.
+        order: all turns, with their shots.
+        last: the place of the last turn of each frame.
     """
 
-    clip: Clip
-    cut: Cut
-    settings: TransferSettings | DreamSettings
-    video: VideoSettings
-    make: Callable[[Picture, MaskFrames], Painter]
-    inputs: Sequence[tuple[str, str]]
-    masks: Sequence[Clip]
-    target: Target
-    command: Sequence[str] = ()
-
-    @cached_property
-    def outline(self) -> Outline:
-        """The wanted part of the clip.
-
-        Raises:
-            PictureError: there is nothing in it.
-        """
-        outline = self.clip.outline
-        times = cut_times(outline.times, self.cut)
-        if not times:
-            length = f"{float(outline.times[-1]):.2f} s"
-            raise PictureError(
-                f"{self.clip.name} has no frames in this interval", hint=f"it lasts {length}"
-            )
-        return replace(outline, times=times)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """``(height, width)`` of the result."""
-        return result_size(self.settings, self.clip.outline.size)
-
-    @property
-    def kept_size(self) -> tuple[int, int]:
-        """``(height, width)`` at which frames are kept: no larger than the result needs."""
-        size, source = self.size, self.clip.outline.size
-        if size[0] >= source[0] or size[1] >= source[1]:
-            return source
-        return size if result_size(self.settings, size) == size else source
-
-    def check(self) -> list[str]:
-        """Check that the clip can be written; see :meth:`Target.check`."""
-        written = self.target.path.name
-        found = [f"{self.clip.name}: {each}" for each in self.clip.outline.notes]
-        notes = self.target.check(self.outline, self.size)
-        return [*found, *(f"{written}: {each}" for each in notes)]
-
-    def bytes_needed(self) -> float:
-        """Room that the work folder takes on the disk."""
-        kept, painted = (height * width for height, width in (self.kept_size, self.size))
-        per_frame = PHOTO_BYTES_PER_PX * kept * (1 + len(self.masks))
-        per_frame += PAINTED_BYTES_PER_PX * painted * (self.video.passes + 1)
-        return per_frame * (len(self.outline.times) - 1)
+    shots: int
+    count: int
+    order: list[tuple[Turn, range]]
+    last: dict[int, int]
 
 
 class ClipRun:
-    """A clip that is being painted.
+    """A clip that is being painted. Use it with ``with``, or close it.
+
+    The clip is read, the motion followed, and results are written and encoded in the background,
+    while frames are painted. Wherever that meets a stop, a later run continues from the work
+    folder.
 
     Args:
         request: what is asked for.
-        on_photo: called with the number of frames that were read so far.
-        stop: asked while frames are read.
+        stop: asked until the first frame is there.
 
     Attributes:
         record: what was noted at the start.
-        turns: all the work, with the shot of each turn.
-        done: number of turns that are done.
+        painted: number of turns that are painted; the result of the last may yet be written.
+        done: number of turns whose results are on the disk.
         summary: the recipe of the clip, once it is finished.
 
     Raises:
-        InterruptedRunError: stopped while frames were read.
+        InterruptedRunError: stopped before there was anything to paint.
         StylizeError: the clip cannot be painted.
     """
 
-    def __init__(
-        self,
-        request: Request,
-        on_photo: Callable[[int], None] | None = None,
-        stop: Callable[[], bool] | None = None,
-    ) -> None:
+    def __init__(self, request: Request, stop: Stop | None = None) -> None:
         self.request = request
         self.summary: dict[str, Any] = {}
         clip, target = request.clip, request.target
         self.work = Work.next_to(target.path, clip.name, clip.sha256())
         self._masks = [(each, each.sha256()) for each in request.masks]
-        if not self._continue(on_photo, stop):
-            self._begin(on_photo, stop)
-        self.turns = [
-            (turn, shot) for shot in self.record.ranges for turn in turns_of(shot, request.video)
-        ]
-        whole = self.record.complete
-        count = len(self.turns)
-        self.done = count if whole else self.work.done([turn for turn, _ in self.turns])
+        self._news = Condition()
+        self._threads = ThreadPoolExecutor(3, "clip")
+        self._reader: Future[None] | None = None
+        self._writing: _Writing | None = None
+        self._encoder: Future[Path] | None = None
+        self._closed = self._publishing = self._is_new = False
+        self.painted = self.done = 0
+        self._turns = _Turns(0, 0, [], {})
+        try:
+            if self._continue(stop):
+                self._take_up(stop)
+            else:
+                self._begin(stop)
+        except BaseException:
+            self.close()
+            raise
 
-    def _continue(
-        self, on_photo: Callable[[int], None] | None, stop: Callable[[], bool] | None
-    ) -> bool:
+    def __enter__(self) -> ClipRun:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what happens in the background; what is being written is completed."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        reader = self._reader
+        self._stop_reading()
+        self._threads.shutdown()
+        damaged = reader is not None and isinstance(reader.exception(), PictureError)
+        if damaged and self._is_new and not self.done:
+            self.work.remove()
+
+    def _continue(self, stop: Stop | None) -> bool:
         """Take up an earlier run of the same request on the same machine, if there is one."""
         folder, overwrite = self.work.folder, self.request.target.overwrite
         if overwrite and folder.is_dir() and holds_only_painted(folder):
@@ -294,42 +147,56 @@ class ClipRun:
             return False
         try:
             require_same(record, {**record.essence, **self._essence()}, folder)
-            if not self.work.holds_photos(record.count, len(self._masks)):
-                self._keep_photos(on_photo, stop)
+            if record.times and self.work.holds_photos(record.count, len(self._masks)):
+                self.reading = Reading.recorded(self._news, record)
+            else:
+                self._read(stop)
             painter = self.request.make(self.work.photo(0), self._mask)
             require_same(record, {**record.essence, "machine": _machine(painter)}, folder)
         except OutputError:
             if not overwrite:
                 raise
+            self._stop_reading()
             return False
         painter.memory_plan = MemoryPlan(**record.memory)
         self.painter, self.record = painter, record
         return True
 
-    def _begin(
-        self, on_photo: Callable[[int], None] | None, stop: Callable[[], bool] | None
-    ) -> None:
-        """Keep the frames of the clip and note what decides the run."""
+    def _begin(self, stop: Stop | None) -> None:
+        """Start to read the clip, and note what decides the run."""
         request = self.request
         require_space(request.target.path.absolute().parent, request.bytes_needed())
         self.work.begin()
+        self._is_new = True
         try:
-            times, shots, names = self._keep_photos(on_photo, stop)
+            self._read(stop)
             self.painter = painter = request.make(self.work.photo(0), self._mask)
         except BaseException:  # nothing is worth keeping yet
+            self._stop_reading()
             self.work.remove()
             raise
         plan = painter.memory_plan
         self.record = Record(
             {**self._essence(), "machine": _machine(painter)},
-            times,
-            shots,
-            names,
+            request.count,
             {"tile_px": plan.tile_px, "history": plan.history},
             painter.size,
+            target=str(request.target.path.absolute()),
             command=request.command,
         )
         self.work.note(self.record)
+
+    def _take_up(self, stop: Stop | None) -> None:
+        """Count the turns that are done; what comes after a damaged frame is removed."""
+        if self.record.complete:
+            self.painted = self.done = len(self.turns)
+            return
+        while self._next_is_known(stop) and self.work.is_done(self.turns[self.painted][0]):
+            self.painted += 1
+        if stop is not None and stop():
+            raise InterruptedRunError("stopped before the next frame")
+        self.done = self.painted
+        self.work.forget_all_but([turn for turn, _ in self.turns[: self.done]])
 
     def _essence(self) -> dict[str, Any]:
         """What decides the frames, the machine apart."""
@@ -345,50 +212,36 @@ class ClipRun:
             "masks": [sha256 for _, sha256 in self._masks],
         }
 
-    def _keep_photos(
-        self, on_photo: Callable[[int], None] | None, stop: Callable[[], bool] | None
-    ) -> tuple[list[Fraction], list[int], list[str]]:
-        """Keep the wanted frames; return their times, the cuts and the names of the files."""
-        request, times, names, smalls = self.request, list[Fraction](), list[str](), []
-        height, width = request.kept_size
-        outline = request.clip.outline
-        frames = request.clip.frames(request.cut.start)
-        for frame, time in cut_frames(frames, request.cut, outline.times[-1]):
-            if stop is not None and stop():
-                raise InterruptedRunError("stopped before the first frame")
-            image = Image.fromarray(frame.pixels)
-            if image.size != (width, height):
-                image = image.resize((width, height), Image.Resampling.LANCZOS)
-            self.work.keep(len(times), image)
-            smalls.append(small(np.ascontiguousarray(np.asarray(image)[..., :3])))
-            times.append(time)
-            names.append(frame.name)
-            if on_photo is not None:
-                on_photo(len(times))
-        if not times:
-            raise PictureError(f"{request.clip.name} holds no frames")
-        for number, mask in enumerate(request.masks):
-            self._keep_mask(number, mask, times)
-        end = outline.times[-1]
-        end = end if request.cut.end is None else min(end, request.cut.end)
-        shots = find_shots(smalls)
-        return (
-            [*times, max(end, times[-1] + Fraction(1, 1000))],
-            [*(shot.start for shot in shots), len(times)],
-            _names(names),
-        )
+    def _read(self, stop: Stop | None) -> None:
+        """Read the clip in the background; return when the first frame is there."""
+        request = self.request
+        self.reading = reading = Reading(self._news, request.count)
+        source = Source(request.clip, request.cut, request.masks, request.kept_size, request.count)
+        self._reader = self._threads.submit(reading.read, source, self.work)
+        if not self._wait(lambda: reading.decided > 0, stop):
+            raise InterruptedRunError("stopped before the first frame")
 
-    def _keep_mask(self, number: int, mask: Clip, times: Sequence[Fraction]) -> None:
-        """Keep the frame of a mask that is shown at each time; the last one stays."""
-        frames = mask.frames()
-        shown = next(frames, None)
-        if shown is None:
-            raise PictureError(f"{mask.name} holds no frames")
-        after = next(frames, None)
-        for index, time in enumerate(times):
-            while after is not None and after.time <= time:
-                shown, after = after, next(frames, None)
-            self.work.keep(index, Image.fromarray(shown.pixels), f"mask-{number + 1}")
+    def _stop_reading(self) -> None:
+        if self._reader is not None:
+            self.reading.cancelled = True
+            wait([self._reader])
+            self._reader = None
+
+    def _wait(self, ready: Callable[[], bool], stop: Stop | None = None) -> bool:
+        """Wait for something; False if stopped or closed before.
+
+        Raises:
+            StylizeError: the clip cannot be read.
+        """
+        with self._news:
+            while True:
+                if self._reader is not None and self._reader.done():
+                    self._reader.result()
+                if ready():
+                    return True
+                if self._closed or (stop is not None and stop()):
+                    return False
+                self._news.wait(_PATIENCE_S)
 
     def _mask(self, number: int, index: int) -> Picture:
         mask, sha256 = self._masks[number]
@@ -397,13 +250,53 @@ class ClipRun:
 
     @property
     def count(self) -> int:
-        """The number of frames."""
-        return self.record.count
+        """The number of frames; a guess until the clip has been read."""
+        return self.reading.count
 
     @property
     def frames_done(self) -> int:
         """The number of frames that have a result."""
         return len({turn.index for turn, _ in self.turns[: self.done]})
+
+    @property
+    def turns(self) -> list[tuple[Turn, range]]:
+        """All the work, with the shot of each turn; what lies ahead is a guess until it is read."""
+        return self._known_turns().order
+
+    def _known_turns(self) -> _Turns:
+        with self._news:
+            shots, known = self.reading.shots, self._turns
+            if (known.shots, known.count) != (len(shots), self.count):
+                order = [(turn, each) for each in shots for turn in turns_of(each, self._video)]
+                last = {turn.index: place for place, (turn, _) in enumerate(order)}
+                self._turns = _Turns(len(shots), self.count, order, last)
+            return self._turns
+
+    @property
+    def _video(self) -> VideoSettings:
+        return self.request.video
+
+    def _is_settled(self, place: int) -> bool:
+        """Whether the turn at a place in the order is what it will be when all is read."""
+        with self._news:
+            if self.reading.complete or place >= len(self.turns):
+                return self.reading.complete
+            turn, shot = self.turns[place]
+            if shot.stop <= self.reading.starts[-1]:
+                return True
+            return is_settled(turn, shot, self._video, self.reading.decided)
+
+    def _next_is_known(self, stop: Stop | None) -> bool:
+        """Wait until it is known how to go on; False if there is nothing left, or stopped."""
+        if not self._wait(lambda: self._is_settled(self.painted), stop):
+            return False
+        return self.painted < len(self.turns)
+
+    def is_final(self, index: int) -> bool:
+        """Whether a frame has its last result, on the disk."""
+        with self._news:
+            place = self._known_turns().last.get(index)
+            return place is not None and place < self.done and self._is_settled(place)
 
     def costs(self) -> list[float] | None:
         """Seconds that each turn will take; None where nobody knows."""
@@ -413,9 +306,9 @@ class ClipRun:
         self,
         on_turn: Callable[[Turn, Result], None] | None = None,
         on_step: Callable[[Step], None] | None = None,
-        stop: Callable[[], bool] | None = None,
+        stop: Stop | None = None,
     ) -> bool:
-        """Paint what is missing.
+        """Paint what is missing, and encode the clip meanwhile.
 
         Args:
             on_turn: called with every result that was written.
@@ -425,40 +318,83 @@ class ClipRun:
         Returns:
             Whether all frames are there.
         """
-        while self.done < len(self.turns):
-            if stop is not None and stop():
-                return False
-            turn = self.turns[self.done][0]
-            saved = self.paint_next(on_step, stop)
-            if saved is None:
-                return False
+        if self.request.target.format != FOLDER:
+            self._encode()
+        for turn, result in self.results(on_step, stop):
             if on_turn is not None:
-                on_turn(turn, saved)
-        return True
+                on_turn(turn, result)
+        return self.is_painted
 
-    def paint_next(
-        self,
-        on_step: Callable[[Step], None] | None = None,
-        stop: Callable[[], bool] | None = None,
-    ) -> Result | None:
-        """Do the next turn; None if it was stopped."""
-        turn, shot = self.turns[self.done]
-        try:
-            result = self.painter.paint(
-                turn, shot, self.work.photo, self.work.newest, on_step, stop
+    @property
+    def is_painted(self) -> bool:
+        """Whether all frames are there."""
+        return self.reading.complete and self.done == len(self.turns)
+
+    def results(
+        self, on_step: Callable[[Step], None] | None = None, stop: Stop | None = None
+    ) -> Iterator[tuple[Turn, Result]]:
+        """Paint what is missing; give every result once it is on the disk."""
+        while (stop is None or not stop()) and self._next_is_known(stop):
+            turn, shot = self.turns[self.painted]
+            self._expect(self.painted)
+            self._expect(self.painted + 1)
+            try:
+                result = self.painter.paint(
+                    turn, shot, self.work.photo, self._newest, on_step, stop
+                )
+            except InterruptedRunError:
+                break
+            if result.interrupted:
+                break
+            self.painted += 1
+            yield from self._written()
+            self._write_frame(turn, result)
+        yield from self._written()
+
+    def _expect(self, place: int) -> None:
+        """Follow the motion for a turn in the background, if it is known already."""
+        if place < len(self.turns) and self._is_settled(place):
+            self.painter.expect(*self.turns[place], self.work.photo)
+
+    def _write_frame(self, turn: Turn, result: Result) -> None:
+        """Write a result in the background."""
+        saving = self._threads.submit(self.work.save, turn, result, self._place(self.request.count))
+        self._writing = _Writing(turn, self.work.as_read(result), saving)
+
+    def _written(self) -> Iterator[tuple[Turn, Result]]:
+        """Wait until the result that is being written is on the disk, and give it."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            result = writing.saving.result()
+            with self._news:
+                self.done += 1
+                self._news.notify_all()
+            self._note_reading()
+            yield writing.turn, result
+
+    def _newest(self, index: int) -> Picture:
+        """The newest result of a frame, as it is on the disk or about to be."""
+        writing = self._writing
+        if writing is not None and writing.turn.index == index:
+            if writing.as_read is not None:
+                return writing.as_read
+            writing.saving.result()
+        return self.work.newest(index)
+
+    def _note_reading(self) -> None:
+        """Note what is known once all of the clip has been read."""
+        reading = self.reading
+        if reading.complete and not self.record.times:
+            shots = [*reading.starts, reading.count]
+            self.record = replace(
+                self.record, times=reading.times, shots=shots, names=reading.names
             )
-        except InterruptedRunError:
-            return None
-        if result.interrupted:
-            return None
-        saved = self.work.save(turn, result, self._place())
-        self.done += 1
-        return saved
+            self.work.note(self.record)
 
-    def _place(self) -> dict[str, Any]:
+    def _place(self, frames: int) -> dict[str, Any]:
         """What recipes say about the clip."""
         cut = {name: _text(value) for name, value in vars(self.request.cut).items() if value}
-        return {"frames": self.count, **cut, **to_document(self.request.video)}
+        return {"frames": frames, **cut, **to_document(self.request.video)}
 
     def result(self, index: int) -> Result:
         """The newest result of a frame."""
@@ -469,7 +405,7 @@ class ClipRun:
     def recipe(self) -> dict[str, Any]:
         """The recipe of the whole clip."""
         recipe = load_recipe(self.work.newest_path(0))
-        recipe["clip"] = self._place()
+        recipe["clip"] = self._place(self.count)
         return recipe
 
     def finish(self, compare: str | None = None) -> Path:
@@ -481,17 +417,22 @@ class ClipRun:
         Returns:
             What was written.
         """
-        record, target = self.record, self.request.target
+        target = self.request.target
+        self._note_reading()
         self.summary = self.summary or self.recipe()
         if target.format == FOLDER:
-            self.record = replace(record, complete=True)
+            self.record = replace(self.record, complete=True)
             self.work.note(self.record)
             self._publish_folder()
             return target.path
+        encoder = self._encode()
         try:
             if compare is not None:
                 self._write(_compared(target), self._side_by_side(compare), compare)
-            saved = self._write(target, self._pictures())
+            with self._news:
+                self._publishing = True
+                self._news.notify_all()
+            saved = encoder.result()
         except OutputError as error:
             message = f"{error.message}; the painted frames are kept in {self.work.folder}"
             raise OutputError(message, hint=error.hint or "the same command continues") from error
@@ -501,15 +442,26 @@ class ClipRun:
             self.work.remove()
         return saved
 
+    def _encode(self) -> Future[Path]:
+        """Start to encode the clip; its file appears when :meth:`finish` wants it."""
+
+        def encode() -> Path:
+            self._require(lambda: self.reading.complete and self.is_final(0))
+            self.summary = self.summary or self.recipe()
+            return self._write(self.request.target, self._pictures())
+
+        self._encoder = self._encoder or self._threads.submit(encode)
+        return self._encoder
+
     def _write(
         self, target: Target, pictures: Iterator[Image.Image], compare: str | None = None
     ) -> Path:
-        record, outline = self.record, self.request.clip.outline
-        height, width = record.size
+        times, outline = self.reading.times, self.request.clip.outline
+        height, width = self.painter.size
         return write_clip(
             target.path,
             pictures,
-            [each - record.times[0] for each in record.times],
+            [each - times[0] for each in times],
             (width * (2 if compare == "side" else 1), height),
             format=target.format,
             codec=target.codec,
@@ -521,15 +473,26 @@ class ClipRun:
         )
 
     def _sound(self) -> Sound | None:
-        record, cut = self.record, self.request.cut
-        start = record.times[0] if cut.start is not None else None
-        return self.request.clip.sound(start, None if cut.end is None else record.times[-1])
+        times, cut = self.reading.times, self.request.cut
+        start = times[0] if cut.start is not None else None
+        return self.request.clip.sound(start, None if cut.end is None else times[-1])
 
     def _pictures(self) -> Iterator[Image.Image]:
-        """The frames of the new clip."""
+        """The frames of the new clip, each as soon as it is there; the end when it is wanted."""
         transparent = self.request.clip.outline.transparent and self.request.target.holds_alpha
         for index in range(self.count):
+            self._require(lambda index=index: self.is_final(index))  # type: ignore[misc]
             yield _image(self.work.newest_path(index), "RGBA" if transparent else "RGB")
+        self._require(lambda: self._publishing)
+
+    def _require(self, ready: Callable[[], bool]) -> None:
+        """Wait for something.
+
+        Raises:
+            InterruptedRunError: the run was closed before.
+        """
+        if not self._wait(ready):
+            raise InterruptedRunError("stopped before the clip was written")
 
     def _side_by_side(self, compare: str) -> Iterator[Image.Image]:
         for index in range(self.count):
@@ -549,14 +512,14 @@ class ClipRun:
         """Leave only the painted frames in the work folder."""
         folder = self.work.folder
         done = folder.with_name(folder.name + "-kept")
-        self.work.gather(self.record.names or _numbered(self.count), done)
+        self.work.gather(self.record.names, done)
         self.work.remove()
         with refusals_named(folder):
             done.rename(folder)
 
     def _publish_folder(self) -> None:
         target, done = self.request.target.path, self.work.folder / "done"
-        self.work.gather(self.record.names or _numbered(self.count), done)
+        self.work.gather(self.record.names, done)
         with refusals_named(target):
             if target.is_dir() and self.request.target.overwrite:
                 shutil.rmtree(target)
@@ -605,18 +568,6 @@ def _compared(target: Target) -> Target:
 def _image(path: Path, mode: str) -> Image.Image:
     with opened(path, title=str(path), max_pixels=pixel_limit()) as image:
         return image.convert(mode)
-
-
-def _numbered(count: int) -> list[str]:
-    return [f"{index + 1:06d}.png" for index in range(count)]
-
-
-def _names(files: Sequence[str]) -> list[str]:
-    """Names of the painted frames: those of the files of the clip, where they are distinct."""
-    stems = [f"{Path(name).stem}.png" for name in files]
-    if all(files) and len(set(map(str.lower, stems))) == len(stems):
-        return stems
-    return _numbered(len(files))
 
 
 def _text(value: Fraction | None) -> str | None:

@@ -42,6 +42,40 @@ def small(frame: NDArray[np.uint8]) -> Small:
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+class ShotFinder:
+    """Divides a clip into shots while its frames come in, all of one size.
+
+    Attributes:
+        starts: first frame of every shot that was found so far.
+        count: the number of frames so far.
+        decided: how many of these surely belong to the shots so far.
+    """
+
+    def __init__(self) -> None:
+        self.starts: list[int] = [0]
+        self.count = self.decided = 0
+        self._window: deque[Small] = deque(maxlen=2 * _AROUND)
+
+    def add(self, frame: Small) -> None:
+        """Take the next frame, as :func:`small` gives it."""
+        self._window.append(frame)
+        self.count += 1
+        if self.count > _AROUND:
+            self._judge(_AROUND)
+        self.decided = max(1, self.count - _AROUND + 1)
+
+    def end(self) -> None:
+        """Decide about the last frames."""
+        for left in range(min(_AROUND, self.count) - 1, 0, -1):
+            self._judge(left)
+        self.decided = self.count
+
+    def _judge(self, left: int) -> None:
+        """Find out whether a shot begins with the last ``left`` frames."""
+        frames = list(self._window)
+        _judge(frames[:-left], frames[-left:], self.count - left, self.starts)
+
+
 def find_shots(frames: Iterable[Small]) -> list[range]:
     """Divide a clip into shots.
 
@@ -51,18 +85,12 @@ def find_shots(frames: Iterable[Small]) -> list[range]:
     Returns:
         The numbers of the frames of every shot, in order; together all frames.
     """
-    cuts, count = [0], 0
-    window: deque[Small] = deque(maxlen=2 * _AROUND)
+    finder = ShotFinder()
     for frame in frames:
-        window.append(frame)
-        count += 1
-        # The newest frame is the last one after the place.
-        if count >= _AROUND + 1:
-            _judge(list(window)[:-_AROUND], list(window)[-_AROUND:], count - _AROUND, cuts)
-    for left in range(min(_AROUND, count) - 1, 0, -1):
-        _judge(list(window)[:-left], list(window)[-left:], count - left, cuts)
-    ends = [*cuts[1:], count]
-    return [range(*each) for each in zip(cuts, ends, strict=True)] if count else []
+        finder.add(frame)
+    finder.end()
+    ends = [*finder.starts[1:], finder.count]
+    return [range(*each) for each in zip(finder.starts, ends, strict=True)] if finder.count else []
 
 
 def _judge(before: list[Small], after: list[Small], place: int, cuts: list[int]) -> None:

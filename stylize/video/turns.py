@@ -13,7 +13,7 @@ from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 
 # Following the motion from some other frames, and reading and writing frames; measured on a core.
-SECONDS_PER_TURN, SECONDS_PER_PX = 0.05, 1.2e-6
+SECONDS_PER_TURN, SECONDS_PER_PX = 0.05, 3e-6
 
 # Steps of a painted frame that continues others, relative to a still's at the same size, and at
 # least.
@@ -105,6 +105,21 @@ def neighbours(turn: Turn, shot: range, video: VideoSettings) -> tuple[int, int]
     before = max(each for each in painted if each < turn.index)
     after = min(each for each in painted if each > turn.index)
     return before, after
+
+
+def is_settled(turn: Turn, shot: range, video: VideoSettings, decided: int) -> bool:
+    """Whether a turn is the same wherever its shot will turn out to end.
+
+    Args:
+        turn: one of the shot.
+        shot: numbers of its frames; its end is a guess.
+        video: decides which frames are painted.
+        decided: number of frames of the clip that are there and in shots that are known.
+    """
+    if turn.number > 1:
+        return False
+    last = neighbours(turn, shot, video)[1] if turn.carried else turn.index
+    return last < decided and (last - shot.start) % video.every == 0
 
 
 def following_scales(

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,65 +17,17 @@ from PIL import Image
 
 from stylize.errors import OutputError, StylizeError
 from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
-from stylize.images.names import neighbour
+from stylize.images.convert import to_picture
 from stylize.images.read import Picture, read_picture
+from stylize.images.samples import Samples
 from stylize.images.write import write_picture
 from stylize.runs.recipe import load_recipe, to_text
 from stylize.runs.result import Result
+from stylize.video.record import PASSES, PHOTOS, RECORD, Record, folder_for, read_record
 from stylize.video.turns import Turn
 
 # Of a PNG, per pixel: a photo, and a painting with its rough texture.
 PHOTO_BYTES_PER_PX, PAINTED_BYTES_PER_PX = 2.0, 2.6
-
-_RECORD = "record.json"
-
-_PHOTOS, _PASSES = "photos", "pass-{}"
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a run noted when it began.
-
-    Attributes:
-        essence: everything that decides the frames; another one is another clip.
-        times: when each frame is shown, in s from 0 on, and the end of the last one.
-        shots: first frame of each shot, and the number of all frames.
-        names: of the files of the frames; none for a file with all frames.
-        memory: how a frame is held in memory, which decides about rounding.
-        size: ``(height, width)`` of the result.
-        complete: whether all frames are painted.
-        command: the folder and the words of the command that began it.
-    """
-
-    essence: Mapping[str, Any]
-    times: Sequence[Fraction]
-    shots: Sequence[int]
-    names: Sequence[str]
-    memory: Mapping[str, Any]
-    size: tuple[int, int]
-    complete: bool = False
-    command: Sequence[str] = ()
-
-    @property
-    def count(self) -> int:
-        """The number of frames."""
-        return len(self.times) - 1
-
-    @property
-    def ranges(self) -> list[range]:
-        """The frames of each shot."""
-        return [range(*each) for each in zip(self.shots, self.shots[1:], strict=False)]
-
-    def document(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return {**vars(self), "times": [str(each) for each in self.times]}
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Record:
-        """The inverse of :meth:`document`."""
-        times = [Fraction(each) for each in document["times"]]
-        height, width = document["size"]
-        return cls(**{**document, "times": times, "size": (height, width)})
 
 
 @dataclass
@@ -119,13 +69,13 @@ class Work:
         """
         self.remove()
         with refusals_named(self.folder):
-            for each in (self.folder, self.folder / _PHOTOS):
+            for each in (self.folder, self.folder / PHOTOS):
                 each.mkdir(parents=True)
 
     def note(self, record: Record) -> None:
         """Write the record."""
         text = json.dumps(record.document(), indent=1)
-        write_atomically(self.folder / _RECORD, text.encode(), follow_links=False)
+        write_atomically(self.folder / RECORD, text.encode(), follow_links=False)
 
     def remove(self) -> None:
         """Remove the folder with everything in it."""
@@ -133,11 +83,11 @@ class Work:
             with refusals_named(self.folder):
                 shutil.rmtree(self.folder)
 
-    def photo_path(self, index: int, series: str = _PHOTOS) -> Path:
+    def photo_path(self, index: int, series: str = PHOTOS) -> Path:
         """Where a frame of the clip, or of the clip of a mask, is kept."""
         return self.folder / series / f"{index + 1:06d}.png"
 
-    def keep(self, index: int, image: Image.Image, series: str = _PHOTOS) -> None:
+    def keep(self, index: int, image: Image.Image, series: str = PHOTOS) -> None:
         """Keep a frame of the clip, or of the clip of a mask."""
         path = self.photo_path(index, series)
         with refusals_named(path):
@@ -146,7 +96,7 @@ class Work:
 
     def holds_photos(self, count: int, masks: int) -> bool:
         """Whether all frames of the clip, and of the clips of masks, are there and undamaged."""
-        series = [_PHOTOS, *(f"mask-{number + 1}" for number in range(masks))]
+        series = [PHOTOS, *(f"mask-{number + 1}" for number in range(masks))]
         return all(_is_whole(self.photo_path(i, each)) for each in series for i in range(count))
 
     def photo(self, index: int) -> Picture:
@@ -161,7 +111,7 @@ class Work:
 
     def result_path(self, turn: Turn) -> Path:
         """Where the result of a turn is kept."""
-        return self.folder / _PASSES.format(turn.number) / f"{turn.index + 1:06d}.png"
+        return self.folder / PASSES[turn.number - 1] / f"{turn.index + 1:06d}.png"
 
     def newest_path(self, index: int) -> Path:
         """The newest result of a frame."""
@@ -193,22 +143,26 @@ class Work:
             raise
         return Result(result.pixels, result.alpha, recipe, False, result.notes)
 
-    def done(self, turns: Sequence[Turn]) -> int:
-        """The number of turns that are done; what comes after a damaged frame is removed.
+    def is_done(self, turn: Turn) -> bool:
+        """Whether the result of a turn is there and undamaged."""
+        return _is_whole(self.result_path(turn))
 
-        Args:
-            turns: all turns of the clip, in order.
-        """
-        count = next(
-            (place for place, turn in enumerate(turns) if not _is_whole(self.result_path(turn))),
-            len(turns),
-        )
-        for turn in turns[count:]:
-            with suppress(FileNotFoundError):
-                self.result_path(turn).unlink()
-        for number in (1, 2):
-            remove_leftovers(self.folder / _PASSES.format(number))
-        return count
+    def forget_all_but(self, turns: Sequence[Turn]) -> None:
+        """Remove the results of other turns, and what killed runs left."""
+        wanted = {self.result_path(turn) for turn in turns}
+        for name in PASSES:
+            folder = self.folder / name
+            remove_leftovers(folder)
+            for path in {*folder.glob("*.png")} - wanted:
+                path.unlink()
+
+    @staticmethod
+    def as_read(result: Result) -> Picture | None:
+        """A result as it will be read back once it is written; None for a transparent one."""
+        if result.alpha is not None:
+            return None
+        samples = Samples(result.pixels, None, depth=8, over_white=False)
+        return to_picture(samples.rows(slice(None)))
 
     def gather(self, names: Sequence[str], folder: Path) -> None:
         """Move the newest result of every frame to a folder, which may not exist yet.
@@ -224,36 +178,6 @@ class Work:
                     path = self.result_path(Turn(index, number))
                     if path.is_file():
                         path.replace(folder / name)
-
-
-def folder_for(target: Path) -> Path:
-    """The work folder of an output.
-
-    Raises:
-        OutputError: there is something else in its place.
-    """
-    folder = neighbour(target, tail=".frames")
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise OutputError(f"{folder} is in the way of the frames", hint="move it elsewhere")
-    return folder
-
-
-def read_record(folder: Path) -> Record | None:
-    """The record in a work folder; None if there is nothing to continue.
-
-    Raises:
-        OutputError: the folder holds other things.
-    """
-    names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    ours = {_PHOTOS, _RECORD, "done", *(_PASSES.format(number) for number in (1, 2))}
-    if any(each not in ours and not each.startswith((".stylize-", "mask-")) for each in names):
-        raise OutputError(
-            f"{folder} holds other files", hint="move it elsewhere, or choose another -o"
-        )
-    try:
-        return Record.read(json.loads((folder / _RECORD).read_text("utf-8")))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
-        return None
 
 
 def holds_only_painted(folder: Path) -> bool:
@@ -278,40 +202,6 @@ def _is_whole(path: Path) -> bool:
     except Exception:  # damaged files make Pillow raise nearly every class there is
         return False
     return True
-
-
-def require_same(record: Record, essence: Mapping[str, Any], folder: Path) -> None:
-    """Check that a run may continue an earlier one.
-
-    Raises:
-        OutputError: another clip, setting, version or machine; says which.
-    """
-    if dict(record.essence) == dict(essence):
-        return
-    change = next(_changes(record.essence, essence), "another clip")
-    raise OutputError(
-        f"{folder} holds an unfinished clip: {change}",
-        hint="repeat the first command to finish it, or start again with --overwrite",
-    )
-
-
-def _changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
-    """Say what differs, the deepest names first."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for key in [*before, *(key for key in after if key not in before)]:
-            if before.get(key) != after.get(key):
-                yield from _changes(before.get(key), after.get(key), str(key))
-        return
-    name = name.replace("_", " ")
-    plain = all(isinstance(each, str | int | float | None) for each in (before, after))
-    if plain and len(f"{before}{after}") < 80:
-        yield f"its {name} is {_shown(before)}, not {_shown(after)}"
-    else:
-        yield f"its {name} differs"
-
-
-def _shown(value: Any) -> str:
-    return "the default" if value is None else str(value)
 
 
 def require_space(folder: Path, needed: float) -> None:

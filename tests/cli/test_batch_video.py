@@ -76,16 +76,17 @@ def test_a_stopped_clip_goes_on_at_the_next_frame(run, network, tmp_path, monkey
 
     clip, out = write_clip(tmp_path / "clip.mp4", 3), tmp_path / "out"
     words = ("batch", "video", "dream", clip, "-o", out, "--suffix", "gif", *BRIEF)
-    paint = ClipRun.paint
+    results = ClipRun.results
     begun = []
 
-    def painted(self, on_turn=None, on_step=None, stop=None):
+    def painted(self, on_step=None, stop=None):
         begun.append(self.done)
-        return paint(self, on_turn, on_step, lambda: len(begun) == 1 and self.done == 1)
+        return results(self, on_step, lambda: len(begun) == 1 and self.painted == 1)
 
-    monkeypatch.setattr(ClipRun, "paint", painted)
-    assert "1 not begun" in run(*words).stderr
-    assert "1 not begun" in run("batch", "status", out).stdout
+    monkeypatch.setattr(ClipRun, "results", painted)
+    assert "1 not finished" in run(*words).stderr
+    status = run("batch", "status", out)
+    assert "clip.gif: 1 of 3 frames\n0 finished, 0 failed, 1 begun" in status.stdout
     frames = out / "clip.gif.frames" / "pass-1"
     assert names(frames) == ["000001.png"]
     done(run(*words))

@@ -69,7 +69,15 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert "--overwrite" in refused
     other = write_clip(tmp_path / "other.mp4", 2)
     assert "clip" in complaint(run("video", "transfer", other, style, "-o", target, *QUICK), 1)
-    photos = target.with_name("out.gif.frames") / "photos"
+    frames = target.with_name("out.gif.frames")
+    shown = done(run("info", frames)).stdout
+    assert "1 of 3 frames are painted" in shown
+    assert f"stylize resume {frames}" in shown
+    state = json.loads(done(run("info", frames, "--json")).stdout)["unfinished"]
+    assert (state["frames_done"], state["frames"]) == (1, 3)
+    renamed = frames.rename(tmp_path / "old")
+    assert f"mv {renamed} {frames}" in complaint(run("resume", renamed), 1)
+    photos = renamed.rename(frames) / "photos"
     (photos / "000001.png").write_bytes(b"")  # as after a power cut
     (photos / "000003.png").unlink()
     assert "continuing after 1 of 3" in done(run("resume", f"{target}.frames")).stderr
@@ -78,13 +86,38 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert target.read_bytes() == whole.read_bytes()
 
 
+def test_a_clip_is_made_again_with_a_change(run, network, tmp_path, style):
+    clip = write_clip(tmp_path / "clip.mp4", 4)
+    target = tmp_path / "out.apng"
+    done(run("video", "transfer", clip, style, "-o", target, *QUICK))
+    again = done(run("replay", target, "--set", "coherence=0.5", "--set", "end=0.1"))
+    made = tmp_path / "out-coherence-0.5-end-0.1.apng"
+    assert f"saved {made}" in again.stderr
+    assert load_recipe(made)["clip"] == {
+        "frames": 3, "end": "1/10", "coherence": 0.5, "every": 1, "passes": 1
+    }  # fmt: skip
+    whole = tmp_path / "whole.apng"
+    more = ("--coherence", 0.5, "--end", 0.1)
+    done(run("video", "transfer", clip, style, "-o", whole, *QUICK, *more))
+    assert made.read_bytes() == whole.read_bytes()
+    for wrong, code, text in [
+        ("coherence=2", 2, "--coherence: 2 is too large"),
+        ("every=0", 2, "--every: 0 is too small"),
+        ("end=soon", 2, "no time"),
+        ("fps=0", 2, "no frame rate"),
+        ("start=3", 1, "no frames in this interval"),
+        ("coherense=1", 2, "did you mean coherence"),
+    ]:
+        assert text in complaint(run("replay", target, "--set", wrong), code)
+
+
 def stop_at_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     from stylize.video.run import ClipRun
 
     paint = ClipRun.paint
 
     def painted(self, on_turn=None, on_step=None, stop=None):
-        return paint(self, on_turn, on_step, lambda: self.done == 1)
+        return paint(self, on_turn, on_step, lambda: self.painted == 1)
 
     monkeypatch.setattr(ClipRun, "paint", painted)
 
@@ -98,6 +131,8 @@ def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
     [made] = [each for each in tmp_path.iterdir() if each.is_dir() and each != folder]
     assert sorted(os.listdir(made)) == ["s10.png", "s11.png", "s9.png"]
     assert load_recipe(made / "s10.png")["clip"]["frame"] == 2
+    assert "frame 1 of 3 frames" in done(run("info", made)).stdout
+    assert "no painted frames" in complaint(run("info", folder), 1)
     again = complaint(run("video", "transfer", folder, style, *QUICK, "-o", made), 1)
     assert "already exists" in again
     target = tmp_path / "new"

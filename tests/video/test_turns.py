@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stylize.settings.video import VideoSettings
-from stylize.video.turns import Turn, continues, neighbours, sources, turns_of
+from stylize.video.turns import Turn, continues, is_settled, neighbours, sources, turns_of
 
 
 def test_frames_follow_each_other() -> None:
@@ -46,3 +46,16 @@ def test_every_frame_is_made_from_frames_that_are_there(
             assert there.issuperset([*needed, turn.index] if turn.number > 1 else needed)
         there.add(turn.index)
     assert there == set(shot)
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(1, 20), st.integers(1, 5), st.booleans())
+def test_settled_turns_do_not_depend_on_where_the_shot_ends(
+    decided: int, more: int, guessed: int, every: int, twice: bool
+) -> None:
+    video = VideoSettings(every=every, passes=2 if twice else 1)
+    guess = range(decided + guessed)
+    turns = turns_of(guess, video)
+    settled = [is_settled(turn, guess, video, decided) for turn in turns]
+    count = settled.index(False) if False in settled else len(settled)
+    assert count > 0
+    assert turns[:count] == turns_of(range(decided + more), video)[:count]

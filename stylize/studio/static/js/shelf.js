@@ -40,7 +40,6 @@ function jobState(job) {
   if (job.state === "stopping") return "stopping";
   const step = server.steps.get(job.id) ?? job.progress;
   if (!step) return "starting";
-  if (step.reading) return `reading frame ${step.reading} of ${step.frames}`;
   const left = step.seconds_left ?? null;
   const place = step.frames ? `frame ${step.frame} of ${step.frames} · ` : "";
   return `${place}${Math.floor(100 * step.fraction)} %${left === null ? "" : ` · ${duration(left)} left`}`;

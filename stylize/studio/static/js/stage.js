@@ -307,7 +307,6 @@ function report() {
   if (job.state === "stopping") return ["Stopping after this step", size];
   const step = server.steps.get(job.id) ?? job.progress;
   if (!step) return ["Starting", lookOf(job.request)];
-  if (step.reading) return [`Reading the clip · frame ${step.reading} of ${step.frames}`, size];
   const verb = job.request.kind.endsWith("dream") ? "Dreaming" : "Painting";
   const scale = step.frames ? `, frame ${step.frame} of ${step.frames}` : isPreview(job) ? `${verb === "Dreaming" ? " on" : ""} three frames` : step.scales > 1 ? `, size ${step.scale} of ${step.scales}` : "";
   const left = step.seconds_left ?? null;

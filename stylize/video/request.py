@@ -1,0 +1,225 @@
+"""What to make of a clip, and where to write it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+from stylize.errors import OutputError, PictureError
+from stylize.images import mp4
+from stylize.images.atomic import check_writable
+from stylize.images.film import MAX_GIF_FPS, animation_format, check_sides
+from stylize.images.read import Picture
+from stylize.images.sound import encoder_for, is_copied
+from stylize.settings.dream import DreamSettings
+from stylize.settings.schedule import result_size
+from stylize.settings.transfer import TransferSettings
+from stylize.settings.video import VideoSettings
+from stylize.video.clip import Clip, Cut, Outline, cut_times
+from stylize.video.painter import ClipPainter, DreamClipPainter
+from stylize.video.work import PAINTED_BYTES_PER_PX, PHOTO_BYTES_PER_PX, holds_only_painted
+
+Painter = ClipPainter | DreamClipPainter
+
+# Gives a frame of the clip of a mask: by the number of the mask and of the frame.
+MaskFrames = Callable[[int, int], Picture]
+
+# A folder of PNG files, instead of a file.
+FOLDER = "folder"
+
+_WITH_ALPHA = ("webp", "apng", FOLDER)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is written.
+
+    Attributes:
+        path: a file, or a folder.
+        format: ``mp4 webm gif webp apng`` or :data:`FOLDER`.
+        codec: of mp4 and WebM; None for the usual one.
+        quality: 1 to 100.
+        overwrite: replace what is there.
+        keep_frames: keep the painted frames next to the file.
+    """
+
+    path: Path
+    format: str
+    codec: str | None = None
+    quality: int = 90
+    overwrite: bool = False
+    keep_frames: bool = False
+
+    def require_free(self, inputs: Sequence[Path] = ()) -> None:
+        """Check that the file or folder can be written, and that nothing else would be lost.
+
+        Args:
+            inputs: files that are never replaced.
+
+        Raises:
+            OutputError: it cannot.
+        """
+        path = self.path
+        if self.format != FOLDER:
+            check_writable(path)
+            if any(path.exists() and each.samefile(path) for each in inputs):
+                raise OutputError(f"{path} is an input of this run", hint="write to another file")
+            if os.path.lexists(path) and not self.overwrite:
+                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            return
+        if os.path.lexists(path):
+            if not path.is_dir():
+                raise OutputError(f"{path} is not a folder")
+            names = os.listdir(path)
+            if any(each.samefile(path) or each.parent.samefile(path) for each in inputs):
+                raise OutputError(f"{path} holds an input of this run", hint="choose another one")
+            if names and not self.overwrite:
+                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            if not holds_only_painted(path):
+                raise OutputError(f"{path} holds other files", hint="choose another folder")
+        else:
+            check_writable(path)
+            return
+        check_writable(path.absolute().parent / "picture.png")
+
+    def check(self, clip: Outline, size: tuple[int, int]) -> list[str]:
+        """Check that the clip can be written; return what a user may want to know.
+
+        Args:
+            clip: the frames that are wanted.
+            size: ``(height, width)`` of the result.
+
+        Raises:
+            OutputError: the format cannot hold it.
+            MissingExtraError: PyAV is not installed.
+        """
+        notes = []
+        height, width = size
+        if self.format in mp4.CONTAINERS:
+            codec = mp4.check_codec(self.format, self.codec)
+            mp4.check_least_side(size, codec)
+            if (height % 2 or width % 2) and mp4.needs_even_sides(codec):
+                larger = f"{width + width % 2}×{height + height % 2}"
+                notes.append(f"{codec} needs even sides: {larger}, the last pixels are repeated")
+        if self.format != FOLDER:
+            check_sides((width, height), self.format)
+        shortest = min(
+            (after - before for before, after in zip(clip.times, clip.times[1:], strict=False)),
+            default=Fraction(1),
+        )
+        if self.format == "gif" and shortest < Fraction(1, MAX_GIF_FPS) - Fraction(1, 1000):
+            raise OutputError(
+                f"a gif plays at most {MAX_GIF_FPS} frames per second", hint="--fps 25, or webp"
+            )
+        if clip.transparent and not self.holds_alpha:
+            notes.append(f"{self.format} holds no transparency: it is left out")
+        return notes + self._sound_notes(clip.sound)
+
+    @property
+    def holds_alpha(self) -> bool:
+        """Whether the format holds transparency."""
+        vp9 = self.format == "webm" and self.codec in (None, "vp9")
+        return vp9 or self.format in _WITH_ALPHA
+
+    def _sound_notes(self, codec: str | None) -> list[str]:
+        if codec is None:
+            return []
+        if self.format not in mp4.CONTAINERS:
+            return ["the sound is left out"]
+        if not is_copied(self.format, codec):
+            return [f"the sound is encoded again as {encoder_for(self.format)}"]
+        return []
+
+
+def format_for(path: Path) -> str:
+    """The format of a file's suffix.
+
+    Raises:
+        OutputError: no format of clips has it.
+    """
+    if path.suffix.lower() == ".webm":
+        return "webm"
+    try:
+        return animation_format(path)
+    except OutputError as error:
+        error.hint = "use .mp4 .webm .gif .webp .apng, or a name without extension for a folder"
+        raise
+
+
+@dataclass(frozen=True)
+class Request:
+    """A clip to paint.
+
+    Attributes:
+        clip: the clip.
+        cut: the wanted part of it.
+        settings: how a frame looks.
+        video: how frames follow from each other.
+        make: prepares the painter, given the first frame and the frames of masks.
+        inputs: role and SHA-256 of all other pictures.
+        masks: the clips among the masks.
+        target: what is written.
+        command: the current folder and the words of the command, to continue it.
+    """
+
+    clip: Clip
+    cut: Cut
+    settings: TransferSettings | DreamSettings
+    video: VideoSettings
+    make: Callable[[Picture, MaskFrames], Painter]
+    inputs: Sequence[tuple[str, str]]
+    masks: Sequence[Clip]
+    target: Target
+    command: Sequence[str] = ()
+
+    @cached_property
+    def outline(self) -> Outline:
+        """The wanted part of the clip.
+
+        Raises:
+            PictureError: there is nothing in it.
+        """
+        outline = self.clip.outline
+        times = cut_times(outline.times, self.cut)
+        if not times:
+            length = f"{float(outline.times[-1]):.2f} s"
+            raise PictureError(
+                f"{self.clip.name} has no frames in this interval", hint=f"it lasts {length}"
+            )
+        return replace(outline, times=times)
+
+    @property
+    def count(self) -> int:
+        """The number of wanted frames, as far as the clip says."""
+        return len(self.outline.times) - 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(height, width)`` of the result."""
+        return result_size(self.settings, self.clip.outline.size)
+
+    @property
+    def kept_size(self) -> tuple[int, int]:
+        """``(height, width)`` at which frames are kept: no larger than the result needs."""
+        size, source = self.size, self.clip.outline.size
+        if size[0] >= source[0] or size[1] >= source[1]:
+            return source
+        return size if result_size(self.settings, size) == size else source
+
+    def check(self) -> list[str]:
+        """Check that the clip can be written; see :meth:`Target.check`."""
+        written = self.target.path.name
+        found = [f"{self.clip.name}: {each}" for each in self.clip.outline.notes]
+        notes = self.target.check(self.outline, self.size)
+        return [*found, *(f"{written}: {each}" for each in notes)]
+
+    def bytes_needed(self) -> float:
+        """Room that the work folder takes on the disk."""
+        kept, painted = (height * width for height, width in (self.kept_size, self.size))
+        per_frame = PHOTO_BYTES_PER_PX * kept * (1 + len(self.masks))
+        per_frame += PAINTED_BYTES_PER_PX * painted * (self.video.passes + 1)
+        return per_frame * self.count

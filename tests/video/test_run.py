@@ -1,0 +1,173 @@
+"""Reading, painting and encoding go on at the same time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylize import video
+from stylize.errors import PictureError
+from stylize.images.read import Picture, read_picture
+from stylize.runs.recipe import load_recipe
+from stylize.runs.result import Result
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
+from stylize.settings.video import VideoSettings
+from stylize.video.clip import Clip, Cut, Frame, Outline
+from stylize.video.painter import DreamClipPainter
+from stylize.video.request import MaskFrames, Painter, Request, Target
+from stylize.video.run import ClipRun
+from stylize.video.turns import Turn
+from stylize.video.work import Work
+from tests.conftest import save, strokes
+from tests.video.clips import SIZE, read_frames, scene, write_clip
+
+MUSING = DreamSettings(size="96", octaves=1, steps=1, layers="conv2_2")
+COUNT = 8
+PATIENCE_S = 30
+
+
+class HeldBack(Clip):
+    """A clip whose last frames come only when they are let go."""
+
+    def __init__(self) -> None:
+        self.path, self.name = Path("clip.mp4"), "clip.mp4"
+        self.outline = Outline(SIZE[::-1], [Fraction(index, 25) for index in range(COUNT + 1)])
+        self.let_go = threading.Event()
+
+    def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
+        for index in range(COUNT):
+            if index == COUNT - 1:
+                assert self.let_go.wait(PATIENCE_S)
+            yield Frame(scene(index), Fraction(index, 25))
+
+    def sha256(self) -> str:
+        return "0" * 64
+
+
+def request(clip: Clip, target: Target) -> Request:
+    video = VideoSettings()
+
+    def make(reference: Picture, frames: MaskFrames) -> Painter:
+        return DreamClipPainter(reference, MUSING, video, Execution(precision="fp32"))
+
+    return Request(clip, Cut(), MUSING, video, make, (), (), target)
+
+
+@pytest.mark.usefixtures("network")
+def test_frames_are_painted_while_others_are_read_and_encoded(tmp_path: Path) -> None:
+    clip = HeldBack()
+    wanted = Target(tmp_path / "out.apng", "apng")
+    sizes: list[int] = []
+
+    def on_turn(turn: Turn, result: Result) -> None:
+        assert not wanted.path.exists()
+        clip.let_go.set()
+        if turn.index == COUNT - 2:  # the encoder may not have begun before all was read
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline and not any(sizes):
+                time.sleep(0.01)
+                sizes.extend(each.stat().st_size for each in tmp_path.glob(".stylize-*.part"))
+
+    with ClipRun(request(clip, wanted)) as run:
+        assert run.count == COUNT
+        assert run.paint(on_turn)
+        assert run.finish() == wanted.path
+    assert any(sizes)
+    with Image.open(wanted.path) as film:
+        assert film.n_frames == COUNT
+    assert [each.name for each in tmp_path.iterdir()] == ["out.apng"]
+
+
+class Broken(HeldBack):
+    """A clip whose last frame is damaged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing = threading.Event()
+
+    def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
+        self.let_go.set()
+        yield from [*super().frames()][:-1]
+        self.failing.set()
+        raise PictureError("clip.mp4 is damaged")
+
+
+@pytest.mark.usefixtures("network")
+def test_a_clip_that_turns_out_to_be_damaged_leaves_nothing(tmp_path: Path) -> None:
+    clip = Broken()
+    wanted = request(clip, Target(tmp_path / "out.gif", "gif"))
+    with pytest.raises(PictureError, match="damaged"), ClipRun(wanted) as run:
+        assert clip.failing.wait(PATIENCE_S)
+        run.paint()
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.usefixtures("network")
+def test_a_run_that_is_stopped_while_it_reads_continues(tmp_path: Path) -> None:
+    clip = HeldBack()
+    with ClipRun(request(clip, Target(tmp_path / "out.gif", "gif"))) as run:
+        assert not run.paint(stop=lambda: run.painted == 2)
+        clip.let_go.set()
+    assert [each.name for each in tmp_path.iterdir()] == ["out.gif.frames"]
+    assert run.frames_done == 2
+    assert not run.record.times
+    files = []
+    for name, done in (("out.gif", 2), ("whole.gif", 0)):
+        with ClipRun(request(clip, Target(tmp_path / name, "gif"))) as run:
+            assert run.done == done
+            assert run.paint()
+            files.append(run.finish())
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
+    pixels = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(1)) * 1.1 - 0.05
+    result = Result(pixels, None, {"technique": "dream", "version": "0"}, False)
+    work = Work(tmp_path, "clip.mp4", "")
+    work.save(Turn(0), result, {"frames": 1})
+    taken = work.as_read(result)
+    assert taken is not None
+    assert torch.equal(taken.pixels, read_picture(work.result_path(Turn(0))).pixels)
+    levels = np.asarray(Image.open(work.result_path(Turn(0))).convert("RGB"))
+    assert np.array_equal((taken.pixels[0].permute(1, 2, 0) * 255).round().numpy(), levels)
+
+
+@pytest.mark.usefixtures("network")
+def test_in_python_a_mask_may_be_a_clip(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 4)
+    style = save(strokes(), tmp_path / "style.png")
+    nothing, little, most = np.zeros((3, 64, 96, 3), np.uint8)
+    little[:8] = most[:-8] = 255
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for index, levels in enumerate((nothing, most, little, nothing)):
+        Image.fromarray(levels).save(masks / f"{index}.png")
+    brief = {"size": 96, "min_size": 96, "steps": 2, "feather": 0, "precision": "fp32"}
+    photos = [frame.astype(float) for frame in read_frames(clip)]
+
+    def changes(frames: Iterator[Result]) -> list[float]:
+        painted = [frame.pixels[0].permute(1, 2, 0).numpy() * 255 for frame in frames]
+        pairs = zip(painted, photos, strict=True)
+        return [float(np.abs(one[12:52] - other[12:52]).mean()) for one, other in pairs]
+
+    found = changes(video.transfer(clip, style, mask=masks, **brief))
+    assert max(found[0], found[2], found[3]) < 1.5 < found[1]
+    target = tmp_path / "out"
+    more = {"keep": masks, "coherence": 0, "end": 0.08}
+    assert video.transfer(clip, style, target, **more, **brief) == target
+    names = [target / "000001.png", target / "000002.png"]
+    levels = [np.asarray(Image.open(name).convert("RGB"), float) for name in names]
+    first, second = (np.abs(a - b)[12:52].mean() for a, b in zip(levels, photos, strict=False))
+    assert second < 1.5 < first
+    recipe = load_recipe(names[0])
+    roles = {each["role"]: each["name"] for each in recipe["inputs"]}
+    assert roles == {"content": "clip.mp4", "style": "style.png", "region 1": "masks"}
