@@ -59,15 +59,21 @@ def vgg16() -> Weights:
     return load_weights("vgg16")
 
 
+@pytest.fixture(scope="session")
+def vgg19() -> Weights:
+    return load_weights("vgg19")
+
+
 @pytest.fixture
-def network(vgg16: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file of the usual network is read and verified once for all pictures of the tests."""
+def network(vgg16: Weights, vgg19: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of the usual networks are read and verified once for all pictures of the tests."""
+    known = {each.name: each for each in (vgg16, vgg19)}
     for name, module in list(sys.modules.items()):
         if name.startswith("stylize.") and hasattr(module, "load_weights"):
             monkeypatch.setattr(
                 module,
                 "load_weights",
-                lambda name: vgg16 if name == vgg16.name else load_weights(name),
+                lambda name: known.get(name) or load_weights(name),
             )
 
 

@@ -177,7 +177,7 @@ class TransferSettings:
         high=MAX_WEIGHT,
     )
     smoothness: float = setting(
-        0.4,
+        0.75,
         "Weight of the total variation: larger is smoother, with less fine detail.",
         low=0,
         high=MAX_WEIGHT,
@@ -312,7 +312,7 @@ class TransferSettings:
         high=1,
     )
     network: str = setting(
-        "vgg16", "Network; see 'stylize models list'.", Group.NETWORK, metavar="NAME"
+        "vgg19", "Network; see 'stylize models list'.", Group.NETWORK, metavar="NAME"
     )
     pooling: str = setting(
         "max", "Pooling between the blocks of the network.", Group.NETWORK, choices=("max", "avg")

@@ -35,7 +35,8 @@ SMALL: dict[str, Any] = {"octaves": 2, "min_octave": 16, "steps": 3, "layers": "
 
 
 def recipe_of(settings: Any, **changes: Any) -> dict[str, Any]:
-    weights = {"name": "vgg16", "sha256": PACKAGED["vgg16"][0]}
+    network = getattr(settings, "network", "vgg16")
+    weights = {"name": network, "sha256": PACKAGED[network][0]}
     return {
         "technique": settings.TECHNIQUE,
         "settings": to_document(settings),

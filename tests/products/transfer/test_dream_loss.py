@@ -33,6 +33,7 @@ SMALL: dict[str, Any] = {
     "final_steps": 6,
     "style_layers": (("relu1_1", 1.0), ("relu2_1", 1.0)),
     "content_layers": (("relu2_2", 1.0),),
+    "network": "vgg16",
 }
 
 
