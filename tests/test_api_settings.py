@@ -172,6 +172,7 @@ def test_dir_lists_the_functions() -> None:
     assert set(FUNCTIONS) <= set(stylize.__all__)
 
 
+@pytest.mark.slow  # imports everything, torchvision and Ray too
 def test_functions_stay_functions_when_every_module_is_imported() -> None:
     code = (
         "import importlib, pkgutil, stylize\n"
@@ -370,6 +371,7 @@ def test_an_interrupt_ends_a_run_and_leaves_torch_as_it_was() -> None:
     assert dream(PHOTO, **QUICK).pixels.shape == (1, 3, 32, 32)
 
 
+@pytest.mark.slow  # two processes that dream
 def test_after_a_fork_the_error_says_what_to_do() -> None:
     code = """
 import multiprocessing, warnings

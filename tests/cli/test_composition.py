@@ -52,7 +52,8 @@ def each_of(looks: Iterable[str]) -> list[object]:
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a cat, styles and masks. How the subject is found is no matter."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subject, "SEEN_PX", 128)
+    monkeypatch.setattr(subject, "SEEN_PX", 96)
+    monkeypatch.setattr(subject, "PROPOSED_PX", 48)
     save(cat(64), tmp_path / "cat.png")
     save(strokes(), tmp_path / "warm.png")
     save(strokes(period=16).flip(1), tmp_path / "cool.png")
