@@ -94,7 +94,8 @@ def test_one_stride_less_is_too_little(vgg: VGG) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [*(pytest.param(size, marks=pytest.mark.slow) for size in [(96, 72), (101, 67)]), (37, 130)]
+    "size",
+    [*(pytest.param(size, marks=pytest.mark.slow) for size in [(96, 72), (101, 67)]), (37, 130)],
 )
 @pytest.mark.parametrize("kind", ["energy", "response", "match"])
 def test_dreams_are_exact(shallow: VGG, size: tuple[int, int], kind: str) -> None:

@@ -89,7 +89,10 @@ def drawn(name: str, size: tuple[int, int]) -> np.ndarray:
 class TestPhotographs:
     @pytest.mark.parametrize(
         "name",
-        ["chelsea", *(pytest.param(each, marks=pytest.mark.slow) for each in ("astronaut", "coffee"))],
+        [
+            "chelsea",
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ("astronaut", "coffee")),
+        ],
     )
     def test_the_subject_is_found_whole(self, find: Callable[[str], Subject], name: str) -> None:
         found = find(name)

@@ -243,7 +243,9 @@ def test_a_start_of_ones_own(content: Picture, style: Picture) -> None:
     assert [each["role"] for each in result.recipe["inputs"]] == ["content", "style", "start"]
 
 
-@pytest.mark.parametrize(("init", "source"), [("content", photo(SIDE, SIDE)), ("style", strokes(SIDE, SIDE))])
+@pytest.mark.parametrize(
+    ("init", "source"), [("content", photo(SIDE, SIDE)), ("style", strokes(SIDE, SIDE))]
+)
 def test_starts(content: Picture, style: Picture, init: str, source: torch.Tensor) -> None:
     result = paint(content, style, init=init, optimizer="adam", steps=1, learning_rate=1e-4)
     torch.testing.assert_close(result.pixels, source, atol=1e-3, rtol=0)
@@ -292,7 +294,10 @@ def test_more_steps_come_closer(content: Picture, style: Picture, plain: Result)
 def test_a_larger_learning_rate_moves_further(content: Picture, style: Picture) -> None:
     moved = [
         float(
-            (paint(content, style, optimizer="adam", steps=3, learning_rate=rate).pixels - content.pixels)
+            (
+                paint(content, style, optimizer="adam", steps=3, learning_rate=rate).pixels
+                - content.pixels
+            )
             .abs()
             .mean()
         )
