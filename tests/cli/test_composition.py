@@ -16,7 +16,7 @@ from tests.cli.conftest import Run, StopAfter, done
 from tests.conftest import cat, save, strokes
 
 QUICK = ("--size", 64, "--min-size", 64, "--steps", 4, "--final-steps", 4, "--precision", "fp32")
-FEW = ("--style-layers", "relu1_1,relu2_1,relu4_1", "--content-layers", "relu2_2")
+FEW = ("--style-layers", "relu1_1,relu2_1,relu3_1", "--content-layers", "relu2_2")
 PLAIN = ("warm.png",)
 # The styles and the options of each look; a mask belongs to one picture, so not to a batch.
 LOOKS: dict[str, tuple[tuple[str, ...], tuple[object, ...]]] = {

@@ -271,7 +271,9 @@ class TestRecipe:
             Masks.of_inputs({"region 2 style": [COOL]})
 
     def test_a_replay_is_the_same_to_the_bit(self) -> None:
-        settings = TransferSettings(size="64", min_size=64, steps=4, feather=4)
+        settings = TransferSettings(
+            **FEW | {"size": "64", "min_size": 64, "steps": 4, "feather": 4}
+        )
         first = Transfer(PHOTO, [WARM], settings, FP32, parts=self.PARTS, session=STUDIO).run()
         inputs = [("content", PHOTO), ("style", WARM), *self.PARTS.inputs()]
         assert [each["role"] for each in first.recipe["inputs"]] == [role for role, _ in inputs]
