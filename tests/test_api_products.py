@@ -332,7 +332,7 @@ def test_a_run_is_not_resumed_without_its_inputs(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Other tests have opened pictures with the same content.
-    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("stylize.runs.inputs.cache_directory", lambda: tmp_path)
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     stopped(files, folder / "out.checkpoint")

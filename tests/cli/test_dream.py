@@ -244,6 +244,8 @@ class TestOptions:
         typed, meant = TYPED[each.name]
         said = [word for value in typed for word in (option_name(each), value)]
         brief = dict(zip(BRIEF[::2], BRIEF[1::2], strict=True))
+        if each.name == "enlarge":
+            brief["--size"] = 64
         brief.pop(option_name(each), None)
         words = [word for pair in brief.items() for word in pair]
         start = () if each.name == "from_noise" else (scene,)

@@ -207,9 +207,10 @@ def test_the_fingerprint_tells_machines_apart(
 
 
 def test_no_more_threads_than_the_quota_allows(
-    vgg16: Weights, monkeypatch: pytest.MonkeyPatch
+    own_cache: Path, vgg16: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
+    monkeypatch.setattr(self_test, "self_test", lambda *args: GOOD)
     monkeypatch.setattr(device, "available_processors", lambda: 2)
     try:
         torch.set_num_threads(3)
