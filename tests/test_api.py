@@ -26,7 +26,11 @@ from tests.conftest import as_picture, photo, save, strokes
 
 FP32: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 QUICK: dict[str, Any] = {"layers": "conv1_2", "steps": 1, "size": "32", **FP32}
-STYLED: dict[str, Any] = {"size": "32", "min_size": 32, "steps": 2, **FP32}
+FEW: dict[str, Any] = {
+    "style_layers": {"relu1_1": 1, "relu2_1": 1},
+    "content_layers": {"relu2_2": 1},
+}
+STYLED: dict[str, Any] = {"size": "32", "min_size": 32, "steps": 2, **FEW, **FP32}
 
 Files = tuple[Path, Path]
 

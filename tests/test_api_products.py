@@ -45,7 +45,11 @@ from stylize.settings.transfer import TransferSettings
 
 FP32: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 QUICK: dict[str, Any] = {"layers": "conv1_2", "steps": 1, "size": 32, **FP32}
-STYLED: dict[str, Any] = {"size": 32, "min_size": 32, "steps": 2, **FP32}
+FEW: dict[str, Any] = {
+    "style_layers": {"relu1_1": 1, "relu2_1": 1},
+    "content_layers": {"relu2_2": 1},
+}
+STYLED: dict[str, Any] = {"size": 32, "min_size": 32, "steps": 2, **FEW, **FP32}
 FILM: dict[str, Any] = {**QUICK, "octaves": 1, "frames": 3}
 
 Files = tuple[Path, Path]
@@ -198,7 +202,7 @@ def test_a_sheet_of_two_settings_has_columns_and_rows(files: Files, tmp_path: Pa
         files[0],
         files[1],
         vary={"content_weight": np.array([0.01, 0.5]), "style_size": [32, 64]},
-        settings={"steps": 1, "min_size": 32},
+        settings={"steps": 1, "min_size": 32, **FEW},
         size=32,
         progress=labels.append,
         **FP32,
@@ -212,7 +216,7 @@ def test_a_sheet_of_two_settings_has_columns_and_rows(files: Files, tmp_path: Pa
     sheet.save(tmp_path / "sheet.png")
     cell = stylize.replay(tmp_path / "sheet.png", cell="B2")
     wanted = {"content_weight": 0.5, "style_size": 64, "steps": 1}
-    direct = stylize.transfer(files[0], files[1], size=32, min_size=32, **wanted, **FP32)
+    direct = stylize.transfer(*files, size=32, min_size=32, **FEW, **wanted, **FP32)
     assert torch.equal(cell.pixels, direct.pixels)
     with pytest.raises(RecipeError, match="choose with cell: A1"):
         stylize.replay(tmp_path / "sheet.png")
@@ -288,7 +292,8 @@ def test_sheets_that_make_no_sense(
 
 def stopped(files: Files, checkpoint: Path) -> Result:
     """A run that was stopped after its third step; its state is in the checkpoint."""
-    settings = TransferSettings(size="32", min_size=32, steps=6, tolerance=0)
+    layers: dict[str, Any] = {name: tuple(each.items()) for name, each in FEW.items()}
+    settings = TransferSettings(size="32", min_size=32, steps=6, tolerance=0, **layers)
     job = Transfer(read_picture(files[0]), [read_picture(files[1])], settings, Execution(**FP32))
     done: list[Step] = []
 
@@ -304,7 +309,7 @@ def test_a_run_that_was_stopped_is_resumed(files: Files, tmp_path: Path) -> None
     assert stopped(files, checkpoint).interrupted
     steps: list[int] = []
     found = stylize.resume(str(checkpoint), progress=lambda step: steps.append(step.step))
-    whole = stylize.transfer(*files, size=32, min_size=32, steps=6, tolerance=0, **FP32)
+    whole = stylize.transfer(*files, size=32, min_size=32, steps=6, tolerance=0, **FEW, **FP32)
     assert steps == [4, 5, 6]
     assert torch.equal(found.pixels, whole.pixels)
     assert found.recipe == whole.recipe
@@ -327,7 +332,7 @@ def test_a_run_is_not_resumed_without_its_inputs(
     files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Other tests have opened pictures with the same content.
-    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("stylize.runs.inputs.cache_directory", lambda: tmp_path)
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     stopped(files, folder / "out.checkpoint")

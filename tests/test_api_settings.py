@@ -49,7 +49,11 @@ from tests.conftest import photo, strokes
 
 FP32: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
 QUICK: dict[str, Any] = {"layers": "conv1_2", "steps": 1, "size": 32, **FP32}
-STYLED: dict[str, Any] = {"size": 32, "min_size": 32, "steps": 2, **FP32}
+FEW: dict[str, Any] = {
+    "style_layers": {"relu1_1": 1, "relu2_1": 1},
+    "content_layers": {"relu2_2": 1},
+}
+STYLED: dict[str, Any] = {"size": 32, "min_size": 32, "steps": 2, **FEW, **FP32}
 
 PHOTO = photo()[0].permute(1, 2, 0).numpy()
 STYLE = strokes()[0].permute(1, 2, 0).numpy()
@@ -85,7 +89,7 @@ def test_numpy_scalars_and_arrays_are_settings_like_any_other() -> None:
     "layers", [{"relu2_1": 2.0, "relu1_1": 1}, [("relu2_1", 2.0), ("relu1_1", 1)]]
 )
 def test_layers_are_tables_or_pairs(layers: Any) -> None:
-    found = transfer(PHOTO, STYLE, style_layers=layers, **STYLED)
+    found = transfer(PHOTO, STYLE, **STYLED | {"style_layers": layers})
     assert found.recipe["settings"]["style_layers"] == {"relu2_1": 2.0, "relu1_1": 1}
 
 
@@ -172,6 +176,7 @@ def test_dir_lists_the_functions() -> None:
     assert set(FUNCTIONS) <= set(stylize.__all__)
 
 
+@pytest.mark.slow  # imports everything, torchvision and Ray too
 def test_functions_stay_functions_when_every_module_is_imported() -> None:
     code = (
         "import importlib, pkgutil, stylize\n"
@@ -370,6 +375,7 @@ def test_an_interrupt_ends_a_run_and_leaves_torch_as_it_was() -> None:
     assert dream(PHOTO, **QUICK).pixels.shape == (1, 3, 32, 32)
 
 
+@pytest.mark.slow  # two processes that dream
 def test_after_a_fork_the_error_says_what_to_do() -> None:
     code = """
 import multiprocessing, warnings

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -41,12 +43,17 @@ def imports(outside: str) -> Iterator[tuple[str, str]]:
 
 def mentions(text: str, outside: str = "-") -> list[str]:
     """Where a dotted name such as ``sys.exit`` is used, as ``file:line``."""
-    kinds = (ast.Attribute, ast.Name)
-    return [
-        f"{name}:{node.lineno}"
-        for name, node in nodes(*kinds, outside=outside)
-        if isinstance(node, kinds) and ast.unparse(node) == text
-    ]
+    return [f"{name}:{line}" for name, line in places()[text] if not name.startswith(outside)]
+
+
+@cache
+def places() -> defaultdict[str, list[tuple[str, int]]]:
+    """Where each dotted name is used: the file and the line."""
+    found = defaultdict(list)
+    for name, node in nodes(ast.Attribute, ast.Name):
+        assert isinstance(node, (ast.Attribute, ast.Name))
+        found[ast.unparse(node)].append((name, node.lineno))
+    return found
 
 
 def test_there_is_something_to_read() -> None:

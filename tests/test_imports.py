@@ -106,6 +106,7 @@ main()
 UNNEEDED = ("torch", "torchvision", "scipy", "sympy", "jinja2", "ray", "av", "cv2", "sklearn")
 
 
+@pytest.mark.slow  # three processes that paint
 @pytest.mark.parametrize(
     "words", ["transfer {0} {1}", "dream {0} --octaves 1", "inspect feature conv2_1:3"]
 )

@@ -43,7 +43,8 @@ explore_command = import_module("stylize.cli.explore")
 replay_command = import_module("stylize.cli.replay")
 resume_command = import_module("stylize.cli.resume")
 # Words that make a run with the real network short.
-QUICK = ("--size", 32, "--min-size", 32, "--steps", 2, "--precision", "fp32")
+FEW = ("--style-layers", "relu1_1,relu2_1", "--content-layers", "relu2_2")
+QUICK = ("--size", 32, "--min-size", 32, "--steps", 2, *FEW, "--precision", "fp32")
 # The same for a dream: one step at one size.
 BRIEF = ("--octaves", 1, "--steps", 1, "--layer", "conv2_2", "--precision", "fp32")
 

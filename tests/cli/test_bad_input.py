@@ -6,11 +6,11 @@ import errno
 import hashlib
 import os
 import struct
-import subprocess
 import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -27,7 +27,6 @@ from tests.cli.conftest import (
     complaint,
     done,
     listing,
-    program,
     size_of,
 )
 from tests.conftest import photo, save, unprivileged
@@ -148,12 +147,12 @@ def test_one_picture_in_several_roles(run: Run, files: Files, tmp_path: Path) ->
 
 
 @posix
-def test_a_picture_from_a_pipe_is_read_once(files: Files, tmp_path: Path) -> None:
-    call = program("transfer", "photo", files[1], "-o", "out.png", *QUICK) | {"cwd": tmp_path}
-    os.mkfifo(tmp_path / "photo")
-    with subprocess.Popen(**call) as process:
-        (tmp_path / "photo").write_bytes(files[0].read_bytes())
-    assert process.returncode == 0
+def test_a_picture_from_a_pipe_is_read_once(run: Run, files: Files, tmp_path: Path) -> None:
+    pipe, content = tmp_path / "photo", files[0].read_bytes()
+    os.mkfifo(pipe)
+    # Whoever opens it again waits for a writer that does not come.
+    Thread(target=pipe.write_bytes, args=[content], daemon=True).start()
+    done(run("transfer", pipe, files[1], "-o", tmp_path / "out.png", *QUICK))
     assert size_of(tmp_path / "out.png") == (32, 32)
 
 

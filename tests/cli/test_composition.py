@@ -16,7 +16,7 @@ from tests.cli.conftest import Run, StopAfter, done
 from tests.conftest import cat, save, strokes
 
 QUICK = ("--size", 64, "--min-size", 64, "--steps", 4, "--final-steps", 4, "--precision", "fp32")
-FEW = ("--style-layers", "relu1_1,relu2_1,relu4_1", "--content-layers", "relu2_2")
+FEW = ("--style-layers", "relu1_1,relu2_1,relu3_1", "--content-layers", "relu2_2")
 PLAIN = ("warm.png",)
 # The styles and the options of each look; a mask belongs to one picture, so not to a batch.
 LOOKS: dict[str, tuple[tuple[str, ...], tuple[object, ...]]] = {
@@ -52,7 +52,8 @@ def each_of(looks: Iterable[str]) -> list[object]:
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with a cat, styles and masks. How the subject is found is no matter."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(subject, "SEEN_PX", 128)
+    monkeypatch.setattr(subject, "SEEN_PX", 96)
+    monkeypatch.setattr(subject, "PROPOSED_PX", 48)
     save(cat(64), tmp_path / "cat.png")
     save(strokes(), tmp_path / "warm.png")
     save(strokes(period=16).flip(1), tmp_path / "cool.png")

@@ -18,6 +18,7 @@ from stylize.cli.dream import dream
 from stylize.images.read import read_picture
 from stylize.images.resampling import resize
 from stylize.images.write import write_picture
+from stylize.masks import subject
 from stylize.runs.recipe import load_recipe
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -72,6 +73,13 @@ def scene(tmp_path: Path) -> Path:
 
 def pixels_of(path: Path) -> torch.Tensor:
     return read_picture(path).pixels
+
+
+@pytest.fixture(autouse=True)
+def glance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network sees less: how well a subject is found is another file's matter."""
+    monkeypatch.setattr(subject, "SEEN_PX", 96)
+    monkeypatch.setattr(subject, "PROPOSED_PX", 48)
 
 
 class TestPlaces:
@@ -236,6 +244,8 @@ class TestOptions:
         typed, meant = TYPED[each.name]
         said = [word for value in typed for word in (option_name(each), value)]
         brief = dict(zip(BRIEF[::2], BRIEF[1::2], strict=True))
+        if each.name == "enlarge":
+            brief["--size"] = 64
         brief.pop(option_name(each), None)
         words = [word for pair in brief.items() for word in pair]
         start = () if each.name == "from_noise" else (scene,)

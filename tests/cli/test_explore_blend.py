@@ -28,9 +28,12 @@ def sources(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 @pytest.fixture
 def quick(tmp_path: Path) -> Path:
-    """A preset of two steps."""
+    """A preset of two steps, with the layers of QUICK."""
     path = tmp_path / "quick.toml"
-    path.write_text("[settings]\nsteps = 2\nmin_size = 32\nsmoothness = 0.25\n")
+    path.write_text(
+        "[settings]\nsteps = 2\nmin_size = 32\nsmoothness = 0.25\n"
+        "style_layers = {relu1_1 = 1, relu2_1 = 1}\ncontent_layers = {relu2_2 = 1}\n"
+    )
     return path
 
 

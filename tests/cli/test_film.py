@@ -11,11 +11,12 @@ import pytest
 from PIL import Image, ImageSequence
 
 from stylize.runs.recipe import load_recipe
-from tests.cli.conftest import Run, StopAfter, complaint, done, listing
+from tests.cli.conftest import FEW, Run, StopAfter, complaint, done, listing
 from tests.conftest import cat, save, strokes
 
 pytestmark = pytest.mark.usefixtures("network")
-QUICK = ("--size", 48, "--min-size", 32, "--steps", 3, "--final-steps", 2, "--precision", "fp32")
+QUICK = ("--size", 48, "--min-size", 32, "--steps", 3, "--final-steps", 2, *FEW)
+QUICK += ("--precision", "fp32")
 
 
 @pytest.fixture

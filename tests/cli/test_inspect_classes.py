@@ -171,7 +171,7 @@ class TestInspection:
     def test_hiding_the_thing_costs_its_class_most(self, shapes: str) -> None:
         both = torch.cat([scene(24, 48, DISC)[..., :48], scene(72, 48, STRIPES)[..., 48:]], 3)
         photo = as_picture(both, "both.png")
-        common = {"network": shapes, "patch": 32, "step": 16, "size": str(SIDE)}
+        common = {"network": shapes, "patch": 32, "step": 32, "size": str(SIDE)}
         across = [
             show_occlusion(photo, OcclusionSettings(category=each, **common), EXACT).numbers[
                 "peak"

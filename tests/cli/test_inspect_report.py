@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from PIL import Image
 
 from stylize.settings.inspect import SALIENCY_METHODS
-from tests.cli.conftest import Run, complaint, done, listing, program
+from tests.cli.conftest import Run, complaint, done, listing
 from tests.conftest import cat, save
 
 FAST = ("--size", 64, "--steps", 1, "--samples", 1, "--step", 48, "--channels", 2)
@@ -106,11 +105,10 @@ def test_refusals(run: Run, photo: Path, words: tuple[object, ...], code: int, s
     assert listing(photo.parent) == before
 
 
-def test_on_stdout(photo: Path) -> None:
-    call = program("inspect", "report", photo, "conv2_1:3", *FAST, "-o", "-")
-    found = subprocess.run(**call, capture_output=True, check=True)
-    assert found.stdout.startswith(b"<!doctype html>")
-    assert found.stdout.rstrip().endswith(b"</html>")
+def test_on_stdout(run: Run, photo: Path) -> None:
+    found = done(run("inspect", "report", photo, "conv2_1:3", *FAST, "-o", "-")).stdout_bytes
+    assert found.startswith(b"<!doctype html>")
+    assert found.rstrip().endswith(b"</html>")
 
 
 @pytest.mark.parametrize("command", ["saliency", "occlude"])

@@ -40,6 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     save(photo(48, 48), tmp_path / "photo.png")
     save(strokes(32, 32), tmp_path / "style.png")
+    (tmp_path / "quick.toml").write_text("[settings]\nsteps = 2\nmin_size = 32\n")
     return tmp_path
 
 
@@ -74,7 +75,7 @@ class TestCommandsThatPaint:
             (
                 (
                     *("explore", "blend", "photo.png", "style.png", "style.png", "--steps", 2),
-                    *("--size", 64, "--preset", "draft"),
+                    *("--size", 32, "--preset", "quick.toml"),
                 ),
                 ["start", "cell", "cell", "done"],
                 None,

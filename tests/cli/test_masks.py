@@ -23,7 +23,8 @@ SOFT = ("--feather", 4)
 @pytest.fixture(autouse=True)
 def glance(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network sees less: how well a subject is found is another file's matter."""
-    monkeypatch.setattr(subject, "SEEN_PX", 128)
+    monkeypatch.setattr(subject, "SEEN_PX", 96)
+    monkeypatch.setattr(subject, "PROPOSED_PX", 48)
 
 
 @pytest.fixture

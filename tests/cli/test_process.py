@@ -55,6 +55,7 @@ def test_no_more_threads_than_the_affinity_allows(files: tuple[Path, Path], tmp_
     assert events[0]["plan"]["threads"] == 1
 
 
+@pytest.mark.slow  # a process that paints
 def test_a_library_leaves_the_threads_of_its_host_alone(files: tuple[Path, Path]) -> None:
     code = """
 import sys

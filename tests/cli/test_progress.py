@@ -280,7 +280,7 @@ class TestLines:
 
 
 @posix
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", [pytest.param(40, marks=pytest.mark.slow), 80])
 def test_a_command_on_a_terminal(files: tuple[Path, Path], tmp_path: Path, columns: int) -> None:
     out = tmp_path / "o.png"
     received = on_terminal("transfer", *files, *QUICK, "-o", out, columns=columns, cwd=tmp_path)
@@ -292,6 +292,7 @@ def test_a_command_on_a_terminal(files: tuple[Path, Path], tmp_path: Path, colum
     assert lines[-2].startswith("saved ")
 
 
+@pytest.mark.slow  # a process that paints; test_terminals.py has one of a batch
 @posix
 def test_a_dumb_terminal_gets_no_bar(files: tuple[Path, Path], tmp_path: Path) -> None:
     words = ("transfer", *files, *QUICK, "-o", tmp_path / "out.png")
@@ -300,6 +301,7 @@ def test_a_dumb_terminal_gets_no_bar(files: tuple[Path, Path], tmp_path: Path) -
     assert "\r" not in received.replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_no_bar_in_a_pipe(files: tuple[Path, Path], tmp_path: Path) -> None:
     call = program("transfer", *files, *QUICK, "-o", tmp_path / "out.png")
     result = subprocess.run(**call, capture_output=True, check=True)

@@ -99,7 +99,7 @@ WRITERS = {
         ("explore", "dream", "cat.png", "--vary", "octaves=1,2", *SHEET), "out.png", "out-2.png"
     ),
     "explore transfer": Writer(
-        ("explore", "transfer", "cat.png", "strokes.png", "--presets", "draft", *SHEET),
+        ("explore", "transfer", "cat.png", "strokes.png", "--presets", "quick.toml", *SHEET),
         "out.png",
         "out-2.png",
     ),
@@ -154,6 +154,7 @@ def in_the_way(states: Sequence[str], *, overwrite: bool) -> Any:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Photos, a painting, weights and a checkpoint, made once."""
     folder = tmp_path_factory.mktemp("made")
+    (folder / "quick.toml").write_text("[settings]\nsteps = 1\nmin_size = 32\n")
     save(cat(32), folder / "cat.png")
     save(strokes(32, 32), folder / "strokes.png")
     (folder / "photos").mkdir()

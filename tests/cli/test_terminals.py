@@ -96,7 +96,7 @@ def test_help_in_ascii(words: tuple[str, ...]) -> None:
 
 
 @posix
-@pytest.mark.parametrize("columns", [20, 80])
+@pytest.mark.parametrize("columns", [pytest.param(20, marks=pytest.mark.slow), 80])
 def test_names_cannot_reach_the_terminal(
     pictures: tuple[Path, Path], tmp_path: Path, columns: int
 ) -> None:
@@ -123,7 +123,10 @@ def test_no_bars_on_a_dumb_terminal(pictures: tuple[Path, Path], tmp_path: Path)
 
 
 @posix
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [*(pytest.param(each, marks=pytest.mark.slow) for each in (">&-", "2>&-")), "<&- >&- 2>&-"],
+)
 def test_closed_streams(pictures: tuple[Path, Path], tmp_path: Path, closed: str) -> None:
     call = program("transfer", *pictures, *SMALL, "-o", tmp_path / "out.png")
     shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *call["args"]]

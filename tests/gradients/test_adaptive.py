@@ -15,7 +15,7 @@ from stylize.networks.models import Weights
 from stylize.networks.vgg import VGG
 from stylize.planning.memory import MemoryPlan
 
-IMAGE = torch.rand(1, 3, 600, 640, generator=torch.Generator().manual_seed(0))
+IMAGE = torch.rand(1, 3, 150, 160, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +27,7 @@ OBJECTIVE = Objective([EnergyLoss("e", "relu2_1", 1.0)])
 
 
 def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adaptive, "TILES_PX", (128, 64))
     expected = AdaptiveEngine(vgg, OBJECTIVE, MemoryPlan())(IMAGE)
     tried: list[str] = []
 
@@ -35,7 +36,7 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
             tried.append(f"{self._tile_px}")
             if self._tile_px is None:
                 raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
-            if self._tile_px > 256:
+            if self._tile_px > 64:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().__call__(image)
 
@@ -43,13 +44,13 @@ def test_it_steps_down(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = AdaptiveEngine(vgg, OBJECTIVE, MemoryPlan(history=5))
     image = IMAGE.clone()
     found = engine(image)
-    assert tried == ["None", "512", "256"]
-    assert engine.memory_plan == MemoryPlan(256, 5)
+    assert tried == ["None", "128", "64"]
+    assert engine.memory_plan == MemoryPlan(64, 5)
     assert torch.equal(image, IMAGE)
     error = (found.gradient - expected.gradient).norm() / expected.gradient.norm()
     assert float(error) < 1e-5
     engine(image)
-    assert tried[3:] == ["256"], "what did not fit is not tried again"
+    assert tried[3:] == ["64"], "what did not fit is not tried again"
 
 
 def test_other_errors_come_out(vgg: VGG, monkeypatch: pytest.MonkeyPatch) -> None:

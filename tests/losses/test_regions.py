@@ -149,7 +149,7 @@ def two_styles(vgg: VGG, size: tuple[int, int], kind: Any) -> Objective:
     return Objective(terms, [EdgesLoss(random(7, (1, 3, *size)), 0.1)])
 
 
-@pytest.mark.parametrize("size", [(96, 72), (77, 101)])
+@pytest.mark.parametrize("size", [pytest.param((96, 72), marks=pytest.mark.slow), (61, 77)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_regions_are_exact_in_tiles(vgg: VGG, size: tuple[int, int], kind: Any) -> None:
     objective, image = two_styles(vgg, size, kind), random(8, (1, 3, *size))

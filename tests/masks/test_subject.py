@@ -87,7 +87,13 @@ def drawn(name: str, size: tuple[int, int]) -> np.ndarray:
 
 
 class TestPhotographs:
-    @pytest.mark.parametrize("name", ["chelsea", "astronaut", "coffee"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "chelsea",
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ("astronaut", "coffee")),
+        ],
+    )
     def test_the_subject_is_found_whole(self, find: Callable[[str], Subject], name: str) -> None:
         found = find(name)
         truth = drawn(name, sample(name).size)
@@ -98,6 +104,7 @@ class TestPhotographs:
         assert found.notes == ()
         assert abs(found.area - truth.mean()) < 0.1
 
+    @pytest.mark.slow
     def test_neither_flag_nor_shuttle(self, find: Callable[[str], Subject]) -> None:
         mask = find("astronaut").mask[0, 0]
         height, width = mask.shape

@@ -41,6 +41,7 @@ def test_a_shorter_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_worse("L-BFGS")
 
 
+@pytest.mark.slow
 def test_a_worse_schedule_is_noticed() -> None:
     assert is_worse("coarse to fine", steps=8)
 

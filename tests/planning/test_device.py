@@ -23,17 +23,14 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_the_self_test_measures_both_precisions(vgg16: Weights) -> None:
-    found = self_test.self_test("cpu", vgg16)
+def test_the_self_test_measures_both_precisions_even_where_gradients_are_off(
+    vgg16: Weights,
+) -> None:
+    with torch.no_grad():  # on a new machine the first command may be one that needs no gradients
+        found = self_test.self_test("cpu", vgg16)
     assert 0.9 < found.cosine <= 1.0001
     assert found.gflops > 0
     assert found.precision == ("bf16" if found.cosine > 0.99 and found.speedup > 1 else "fp32")
-
-
-def test_the_self_test_runs_where_gradients_are_off(vgg16: Weights) -> None:
-    """On a new machine the first command may be one that needs none."""
-    with torch.no_grad():
-        assert self_test.self_test("cpu", vgg16).gflops > 0
 
 
 @pytest.mark.parametrize(
@@ -210,9 +207,10 @@ def test_the_fingerprint_tells_machines_apart(
 
 
 def test_no_more_threads_than_the_quota_allows(
-    vgg16: Weights, monkeypatch: pytest.MonkeyPatch
+    own_cache: Path, vgg16: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = torch.get_num_threads()
+    monkeypatch.setattr(self_test, "self_test", lambda *args: GOOD)
     monkeypatch.setattr(device, "available_processors", lambda: 2)
     try:
         torch.set_num_threads(3)

@@ -60,6 +60,7 @@ print(resident("VmHWM") - before)
 """
 
 
+@pytest.mark.slow  # measures a process
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux reports it")
 def test_reading_takes_what_is_told(tmp_path):
     from PIL import Image

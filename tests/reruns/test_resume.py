@@ -61,13 +61,14 @@ def dream(mask: bool = False, guide: bool = False, photo: bool = True, **changes
 
 JOBS: dict[str, Callable[[], Job]] = {
     "lbfgs": lambda: transfer(optimizer="lbfgs"),
-    "lbfgs with a tolerance": lambda: transfer(optimizer="lbfgs", steps=60, tolerance=0.3),
+    "lbfgs with a tolerance": lambda: transfer(optimizer="lbfgs", steps=30, tolerance=0.7),
     "adam": lambda: transfer(optimizer="adam", init="noise", seed=3),
     "adam without averages": lambda: transfer(optimizer="adam", averaging=0.0, smoothness=1.0),
     "jitter": lambda: dream(jitter=16, seed=5),
     "mask": lambda: dream(mask=True, fidelity=0.3, smoothing="cascade"),
     "tileable": lambda: dream(tileable=True, smoothing="laplacian"),
     "guide": lambda: dream(guide=True, guide_mode="match", keep_colors=True),
+    "brief": lambda: transfer(optimizer="lbfgs", size="56", min_size=40, steps=3, final_steps=2),
     "noise": lambda: dream(photo=False, from_noise="40x48", carry="rescale"),
 }
 
@@ -109,7 +110,7 @@ def assert_same(found: Result, expected: Result) -> None:
     assert not found.interrupted
 
 
-@pytest.mark.parametrize("name", JOBS)
+@pytest.mark.parametrize("name", sorted(JOBS.keys() - {"brief"}))
 def test_the_same_pixels(name: str, whole: Any, tmp_path: Path) -> None:
     """Stopped after the first step, at the end of a scale, right after it, at the very end."""
     expected, steps = whole(name)
@@ -126,7 +127,7 @@ def test_the_same_pixels(name: str, whole: Any, tmp_path: Path) -> None:
 def test_a_tolerance_ends_scales_early(whole: Any) -> None:
     """Or else the case above would show nothing about totals."""
     steps = [n for _, _, n in whole("lbfgs with a tolerance")[0].recipe["resolved"]["scales"]]
-    assert steps[0] < 60
+    assert steps[0] < 30
 
 
 def test_stopped_again_and_again(whole: Any, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_stop_before_the_first_new_step_has_a_picture(tmp_path: Path) -> None:
     assert before.recipe["resolved"]["scales"][0][2] == 3
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "guide"])
+@pytest.mark.parametrize("name", ["brief", "guide"])
 def test_out_of_memory_on_the_way(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,6 +170,7 @@ def test_the_final_steps(steps: int, final: int | None) -> None:
 
 
 @pytest.mark.parametrize("kind", [TransferSettings, DreamSettings, TunnelSettings, Execution])
+@hypothesis.settings(max_examples=40)  # each draws some forty settings
 @given(data=st.data())
 def test_to_a_document_and_back(kind: type[Any], data: st.DataObject) -> None:
     settings = data.draw(objects(kind))

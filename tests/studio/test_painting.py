@@ -48,6 +48,7 @@ def transfer(server: Server) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_transfer_from_upload_to_recall(server: Server) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/#token=[\w-]{32,}", server.line)
     request = transfer(server)

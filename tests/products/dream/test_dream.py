@@ -236,12 +236,12 @@ def test_tiles_dream_the_same_picture(tileable: bool, monkeypatch: pytest.Monkey
     monkeypatch.setattr(layout_module, "TILES_PX", (64, 32))
     monkeypatch.setattr(layout_module, "BASE_BYTES", 0.0)
     settings = DreamSettings(
-        size="150", layers="conv3_1", octaves=2, steps=2, strength=10, tileable=tileable
+        size="120", layers="conv3_1", octaves=2, steps=2, strength=10, tileable=tileable
     )
     found = []
     for allowed in ("4GB", "20MB"):
         execution = Execution(precision="fp32", max_memory=allowed)
-        found.append(Dream(as_picture(cat(150)), settings, execution).run())
+        found.append(Dream(as_picture(cat(120)), settings, execution).run())
     whole, tiled = found
     assert [each.recipe["resolved"]["engine"] for each in found] == ["whole", "tiles"]
     assert float((whole.pixels - tiled.pixels).abs().max()) < 2 / 255

@@ -26,9 +26,9 @@ def test_psnr() -> None:
 
 
 def test_the_first_layer_knows_all_and_the_deeper_know_less(vgg16: Weights) -> None:
-    photo = cat(48)
+    photo = cat(32)
     found = [
-        invert(VGG(vgg16, (layer,)), photo, layer, steps=60, smoothness=0.05).psnr_db
+        invert(VGG(vgg16, (layer,)), photo, layer, steps=40, smoothness=0.05).psnr_db
         for layer in ("conv1_1", "conv2_1", "conv3_1", "conv4_1")
     ]
     assert found[0] > 25

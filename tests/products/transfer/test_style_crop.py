@@ -24,7 +24,13 @@ from tests.conftest import as_picture, cat, strokes
 
 FAST = Execution(device="cpu", precision="fp32", threads=1)
 
-QUICK: dict[str, Any] = {"size": "32", "steps": 1, "min_size": 32}
+QUICK: dict[str, Any] = {
+    "size": "32",
+    "steps": 1,
+    "min_size": 32,
+    "style_layers": (("relu1_1", 1.0), ("relu2_1", 1.0)),
+    "content_layers": (("relu2_2", 1.0),),
+}
 
 INNER = strokes(48, 64, 5.0)
 
