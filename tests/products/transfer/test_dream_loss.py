@@ -27,7 +27,6 @@ FP32 = Execution(device="cpu", precision="fp32")
 STUDIO = Session()
 CONTENT, STYLE = as_picture(cat(64), "cat.png"), as_picture(strokes(64, 64), "strokes.png")
 SMALL: dict[str, Any] = {
-    "network": "vgg16",
     "size": "64",
     "min_size": 64,
     "steps": 6,
