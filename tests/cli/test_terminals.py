@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from stylize.cli.messages import shown
-from tests.cli.conftest import Run, program
+from tests.cli.conftest import FEW, Run, program
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such terminals")
 
 # A title and the clipboard set by the terminal, a colour, C1's CSI, a line of its own, a reversal.
 HOSTILE = "x\x1b]0;pwned\a\x1b[31m\x9b31m\n\u202egnp"
-SMALL = ("--size", 32, "--steps", 2, "--precision", "fp32")
+SMALL = ("--size", 32, "--steps", 2, *FEW, "--precision", "fp32")
 
 
 @pytest.fixture

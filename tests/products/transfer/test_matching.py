@@ -10,6 +10,8 @@ import stylize
 from tests.conftest import photo, strokes
 
 QUICK = {
+    "network": "vgg16",
+    "smoothness": 0.4,
     "size": 64,
     "min_size": 64,
     "steps": 12,

@@ -235,9 +235,9 @@ def test_average_pooling_is_another_picture(
     assert float((average.pixels - plain.pixels).abs().mean()) > 0.005
 
 
-def test_vgg16_is_another_network(content: Picture, style: Picture, plain: Result) -> None:
-    result = paint(content, style, network="vgg16")
-    assert result.recipe["weights"]["name"] == "vgg16"
+def test_vgg19_is_another_network(content: Picture, style: Picture, plain: Result) -> None:
+    result = paint(content, style, network="vgg19")
+    assert result.recipe["weights"]["name"] == "vgg19"
     assert float((result.pixels - plain.pixels).abs().mean()) > 0.005
 
 
