@@ -33,7 +33,6 @@ def info(file: Path, as_json: bool) -> None:
     Examples:
       stylize info result.png
       stylize info result.png --json
-      stylize info sheet.png
       stylize info painted.mp4.frames
 
     FILE may also be a folder of painted frames, or the folder of an unfinished clip.

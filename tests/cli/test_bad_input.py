@@ -327,10 +327,10 @@ def test_an_objective_that_explodes(
 def test_damaged_weights(
     run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(store.PACKAGED, "vgg16", ("0" * 64, "elsewhere"))
+    monkeypatch.setitem(store.PACKAGED, "vgg19", ("0" * 64, "elsewhere"))
     before = listing(tmp_path)
     line = complaint(run("transfer", *files, *QUICK), 1)
-    assert "vgg16.safetensors is damaged: expected SHA-256 0000" in line
+    assert "vgg19.safetensors is damaged: expected SHA-256 0000" in line
     assert line.endswith("(reinstall stylize)")
     assert listing(tmp_path) == before
 

@@ -101,10 +101,10 @@ def test_the_record_says_everything(save, torchvision_states, models_folder):
 @pytest.mark.parametrize("architecture", ["vgg16", "vgg19"])
 def test_add_a_state_dict_with_names_like_ours(save, plain_states, models_folder, architecture):
     model = additions.add_file(save(plain_states[architecture], "vgg_conv.pth"))
-    assert (model.name, model.architecture) == ("vgg-conv", architecture)
+    assert (model.name, model.architecture) == ("vgg_conv", architecture)
     assert model.classifier is None
-    assert store.load_weights("vgg-conv").preprocessing == CAFFE
-    assert contents(models_folder) == {"vgg-conv.safetensors", "vgg-conv.json"}
+    assert store.load_weights("vgg_conv").preprocessing == CAFFE
+    assert contents(models_folder) == {"vgg_conv.safetensors", "vgg_conv.json"}
 
 
 def test_add_a_pickle_of_the_old_kind(tmp_path, torchvision_states):
