@@ -17,6 +17,8 @@ from stylize.settings.transfer import TransferSettings
 from tests.conftest import SAMPLES, as_picture, cat
 
 RECORD = Path(__file__).parent / "optimize" / "convergence.json"
+# What the record was made with, whatever the defaults are.
+FIXED = {"size": "96", "tolerance": 0.0, "network": "vgg16", "smoothness": 0.4}
 # Starts that differ by less than a grey level: what they spread over is noise.
 STARTS = range(6)
 
@@ -27,7 +29,7 @@ class Case:
 
     Attributes:
         marks: numbers of evaluations at the finest size whose losses count.
-        settings: what differs from the default.
+        settings: what differs from the default and from :data:`FIXED`.
     """
 
     marks: tuple[int, ...]
@@ -54,7 +56,7 @@ def losses(case: Case, start: int, **changes: Any) -> list[float]:
     photo = cat(96)
     photo = (photo + torch.randn(photo.shape, generator=generator) / 512).clamp(0, 1)
     style = resize(read_picture(SAMPLES / "styles" / "brushwork.jpg").pixels, (96, 96))
-    settings = TransferSettings(size="96", tolerance=0.0, **case.settings | changes)
+    settings = TransferSettings(**FIXED | case.settings | changes)
     found: dict[int, float] = {}
 
     def note(event: Step) -> None:
