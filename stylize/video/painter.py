@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import RLock
 
 import torch
 from torch import Tensor
@@ -33,7 +31,7 @@ from stylize.settings.execution import Execution
 from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.flow import Motion, motion, opencv, softened, warped
+from stylize.video.flow import motion, opencv, softened, warped
 from stylize.video.turns import FRESH, Turn, continues, following_scales, neighbours, sources
 
 # Gives a frame by its number: as it was filmed, or its newest result as read back from the disk.
@@ -80,9 +78,6 @@ class _Painter(ABC):
         self._moving_masks = moving_masks
         self._masked = moving_masks or still.painted_area is not None
         self._known: OrderedDict[tuple[str, int], Tensor | None] = OrderedDict()
-        self._lock = RLock()  # guards what is known
-        self._follower = ThreadPoolExecutor(1, "flow")
-        self._motions: dict[tuple[int, int], Future[Motion]] = {}
 
     def cost(self, turn: Turn, shot: range) -> Cost:
         """What a turn will cost, without following the motion."""
@@ -90,22 +85,6 @@ class _Painter(ABC):
         if turn.carried:
             return Cost(0.0, still.peak_bytes, None if still.seconds is None else 0.0)
         return self._cost_of_following() if continues(turn, shot, self.video) else still
-
-    def expect(self, turn: Turn, shot: range, photo: Frames) -> None:
-        """Follow the motion for a later turn in the background.
-
-        Args:
-            turn, shot: see :meth:`paint`.
-            photo: gives the frames as they were filmed, in any thread.
-        """
-        if turn.carried:
-            others: Sequence[int] = neighbours(turn, shot, self.video)
-        elif continues(turn, shot, self.video):
-            others = sources(turn, shot, self.video)
-        else:
-            return
-        for other in others:
-            self._motion(turn.index, other, photo)
 
     def paint(
         self,
@@ -201,8 +180,7 @@ class _Painter(ABC):
         """The layer of another frame where it belongs in this one, its trust, and where that is
         steady.
         """
-        found = self._motion(index, other, photo).result()
-        del self._motions[index, other]
+        found = motion(self._photo(index, photo), self._photo(other, photo))
         trust, area = found.trust, self._area(other, photo)
         if area is not None:
             # What was hidden by a mask was not painted.
@@ -210,15 +188,6 @@ class _Painter(ABC):
             trust = torch.minimum(trust, softened(shown))
         moved = warped(self._layer(other, photo, result), found.flow)
         return moved, trust, torch.minimum(trust, found.steady)
-
-    def _motion(self, index: int, other: int, photo: Frames) -> Future[Motion]:
-        """Where the pixels of a frame are in another one."""
-        key = index, other
-        if key not in self._motions:
-            self._motions[key] = self._follower.submit(
-                lambda: motion(self._photo(index, photo), self._photo(other, photo))
-            )
-        return self._motions[key]
 
     def _gathered(
         self, turn: Turn, shot: range, photo: Frames, result: Frames
@@ -251,13 +220,12 @@ class _Painter(ABC):
         return found
 
     def _kept(self, key: tuple[str, int], make: Callable[[], Tensor | None]) -> Tensor | None:
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = make()
-                while len(self._known) > 2 * _KEPT:
-                    self._known.popitem(last=False)
-            self._known.move_to_end(key)
-            return self._known[key]
+        if key not in self._known:
+            self._known[key] = make()
+            while len(self._known) > 2 * _KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return self._known[key]
 
 
 # The weight of the temporal loss at half coherence, in the units of each style loss, and the most

@@ -77,8 +77,9 @@ class _Turns:
 class ClipRun:
     """A clip that is being painted. Use it with ``with``, or close it.
 
-    The clip is read, the motion followed, and results are written and encoded in the background,
-    while frames are painted. Wherever that meets a stop, a later run continues from the work
+    The clip is read, and results are written and encoded in the background, while frames are
+    painted. The motion is followed in between: next to the painting, it slows it down by more than
+    it takes. Wherever that meets a stop, a later run continues from the work
     folder.
 
     Args:
@@ -336,8 +337,6 @@ class ClipRun:
         """Paint what is missing; give every result once it is on the disk."""
         while (stop is None or not stop()) and self._next_is_known(stop):
             turn, shot = self.turns[self.painted]
-            self._expect(self.painted)
-            self._expect(self.painted + 1)
             try:
                 result = self.painter.paint(
                     turn, shot, self.work.photo, self._newest, on_step, stop
@@ -350,11 +349,6 @@ class ClipRun:
             yield from self._written()
             self._write_frame(turn, result)
         yield from self._written()
-
-    def _expect(self, place: int) -> None:
-        """Follow the motion for a turn in the background, if it is known already."""
-        if place < len(self.turns) and self._is_settled(place):
-            self.painter.expect(*self.turns[place], self.work.photo)
 
     def _write_frame(self, turn: Turn, result: Result) -> None:
         """Write a result in the background."""
