@@ -316,7 +316,7 @@ def _stream(
     stream.height, stream.width = values.shape[:2]
     stream.pix_fmt = "yuva420p" if transparent else "yuv420p"
     context = stream.codec_context
-    # Several threads of x264 now and then give other bytes on a busy machine.
+    # With several threads, equal frames once gave different bytes; the cause was not found.
     context.thread_count = 1
     if rate is None:
         context.time_base = _TICK_S
