@@ -262,7 +262,9 @@ def _encode(
     stream, track = None, None
     lengths: dict[int, int] = {}
     unit = _TICK_S if rate is None else 1 / rate
+    count = 0
     for values, time, duration in _with_durations(frames, unit, end):
+        count += 1
         picture = _even(values) if _ENCODERS[codec].even else values
         if stream is None:
             stream = _stream(film, picture, rate, codec, quality)
@@ -278,7 +280,11 @@ def _encode(
         lengths[frame.pts] = max(1, round(duration / unit))
         film.mux(_lasting(stream.encode(frame), lengths))
     if stream:
-        film.mux(_lasting(stream.encode(), lengths))
+        packets = _lasting(stream.encode(), lengths)
+        if codec == "h265" and count <= 2:
+            for packet in packets:  # libx265 leaves the time of decoding to chance
+                packet.dts = packet.pts
+        film.mux(packets)
     if track:
         track.close()
 

@@ -44,6 +44,29 @@ def film(tmp_path_factory) -> bytes:
     return written(tmp_path_factory.mktemp("film") / "film.mp4", recipe=RECIPE)
 
 
+# With one or two frames, libx265 leaves to chance when they are decoded.
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_the_shortest_films_start_at_once(tmp_path, length):
+    times = [Fraction(index, 25) for index in range(length + 1)]
+    for _ in range(20):
+        path = tmp_path / "film.mp4"
+        mp4.write_video(
+            path,
+            pictures(length, (96, 64)),
+            times,
+            container="mp4",
+            codec="h265",
+            recipe=None,
+            quality=90,
+        )
+        with av.open(str(path)) as film:
+            packets = [packet for packet in film.demux(video=0) if packet.size]
+            assert len(packets) == length
+            for packet in packets:
+                assert packet.dts <= packet.pts
+                assert packet.dts * packet.time_base > -1
+
+
 @pytest.mark.parametrize(
     ("fps", "rate"),
     [(25, 25), (30, 30), (60, 60), (0.1, Fraction(1, 10)), (30000 / 1001, Fraction(30000, 1001))],
