@@ -21,6 +21,7 @@ from stylize.cli.batch_run import (
     take_files,
     take_run,
 )
+from stylize.cli.clip_options import cut_options, encoding_options, require_libraries
 from stylize.cli.completion import FILE
 from stylize.cli.help import Command, CommandGroup, Decorated
 from stylize.cli.options import (
@@ -33,7 +34,6 @@ from stylize.cli.options import (
     preset_option,
     settings_options,
 )
-from stylize.cli.video import cut_options, encoding_options, require_libraries
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stylize.cli.clip_options import CUT_TYPES
+from stylize.cli.clip_reruns import replay_clip
 from stylize.cli.completion import FILE, complete_cell
 from stylize.cli.help import Command, option
 from stylize.cli.inputs import open_picture, require_files
@@ -32,10 +32,9 @@ from stylize.cli.options import (
 from stylize.cli.output import choose_target, placeholders
 from stylize.cli.process import load_torch
 from stylize.cli.progress import stop_on_interrupt
-from stylize.cli.requests import Messages, OutputRequest, take
+from stylize.cli.requests import Messages, OutputRequest, ReplayRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.cli.video import CUT_TYPES, replay_clip
 from stylize.errors import PictureError, RecipeError, SettingError
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
@@ -139,38 +138,6 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
         )
         return shoot(job, tunnel)
     return paint_again(job, request)
-
-
-@dataclass(frozen=True)
-class ReplayRequest:
-    """A replay as the command line asks for it, with the recipe read and the inputs found.
-
-    Attributes:
-        file: the picture, film or sheet whose recipe is followed.
-        cell: of a sheet.
-        recipe: of the picture to make.
-        wanted: the recipe's inputs.
-        paths: where each was found.
-        overrides: of the recipe's execution.
-        changes: words for the file name; none for the same picture again.
-        altered: whether more is changed than the size.
-        of_clip: what is changed of a clip as a whole.
-    """
-
-    file: Path
-    cell: str | None
-    recipe: Mapping[str, Any]
-    settings: Any
-    wanted: Sequence[Wanted]
-    paths: Sequence[Path]
-    substitute: bool
-    overrides: Mapping[str, Any]
-    changes: Sequence[str]
-    altered: bool
-    of_clip: Mapping[str, Any]
-    output: OutputRequest
-    messages: Messages
-    started: float = field(default_factory=time.perf_counter)
 
 
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:

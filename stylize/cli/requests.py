@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from stylize.runs.inputs import Wanted
 
 Kind = TypeVar("Kind")
 
@@ -53,6 +58,38 @@ class OutputRequest:
     save_steps: Path | None = None
     film: Path | None = None
     show: bool = False
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """A replay as the command line asks for it, with the recipe read and the inputs found.
+
+    Attributes:
+        file: the picture, film or sheet whose recipe is followed.
+        cell: of a sheet.
+        recipe: of the picture to make.
+        wanted: the recipe's inputs.
+        paths: where each was found.
+        overrides: of the recipe's execution.
+        changes: words for the file name; none for the same picture again.
+        altered: whether more is changed than the size.
+        of_clip: what is changed of a clip as a whole.
+    """
+
+    file: Path
+    cell: str | None
+    recipe: Mapping[str, Any]
+    settings: Any
+    wanted: Sequence[Wanted]
+    paths: Sequence[Path]
+    substitute: bool
+    overrides: Mapping[str, Any]
+    changes: Sequence[str]
+    altered: bool
+    of_clip: Mapping[str, Any]
+    output: OutputRequest
+    messages: Messages
+    started: float = field(default_factory=time.perf_counter)
 
 
 def take(kind: type[Kind], options: dict[str, Any]) -> Kind:

@@ -90,7 +90,7 @@ def resume(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 
 def continue_clip(folder: Path, options: dict[str, Any]) -> int:
     """Continue a clip; what decides about it cannot be changed."""
-    from stylize.cli.video import resume_clip
+    from stylize.cli.clip_reruns import resume_clip
 
     said = [
         name for name in ("output", "inputs", "save_steps", "film", "threads") if is_typed(name)

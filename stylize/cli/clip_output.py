@@ -1,0 +1,93 @@
+"""Where a clip is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylize.cli.options import is_typed, note
+from stylize.cli.output import filled
+from stylize.errors import SettingError
+
+if TYPE_CHECKING:
+    from stylize.video.request import Target
+
+
+def choose_target(
+    clip: str,
+    sources: Sequence[str],
+    words: str,
+    wanted: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> Target:
+    """The file or folder to write, checked to be writable.
+
+    Args:
+        clip: its name and folder are used where no output is named.
+        sources: other inputs, which are never written to.
+        words: added to the clip's name.
+        wanted: the output options by name.
+        values: of the placeholders in ``-o``.
+    """
+    from stylize.images.destinations import make_folder
+    from stylize.video.request import FOLDER, Target, format_for
+
+    if wanted["output"] == "-":
+        raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
+    content = Path(clip).parent if is_pattern(clip) else Path(clip)
+    output = filled(wanted["output"], str(content), values)
+    rest = {name: wanted[name] for name in ("codec", "quality", "overwrite", "keep_frames")}
+    inputs = [Path(each) for each in (clip, *sources) if os.path.exists(each)]
+    overwrite: bool = wanted["overwrite"]
+    if output is None and (os.path.isdir(clip) or is_pattern(clip)):
+        output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{words}/"
+    if output is not None and (not Path(output).suffix or output.endswith(("/", os.sep))):
+        target = Target(Path(output), FOLDER, **rest)
+        make_folder(target.path.absolute().parent, None)
+    else:
+        path = choose_file(output, content, words, inputs, overwrite=overwrite)
+        make_folder(path.parent, None)
+        target = Target(path, format_for(path), **rest)
+    target.require_free(inputs)
+    return target
+
+
+def choose_file(
+    output: str | None, content: Path, words: str, inputs: Sequence[Path], *, overwrite: bool
+) -> Path:
+    """The file to write: as requested, or with a name made from that of the clip."""
+    from stylize.images.destinations import resolve_output
+    from stylize.video.request import format_for
+
+    suffix = content.suffix.lower()
+    if suffix not in (".webm", ".gif", ".webp", ".apng"):
+        suffix = ".mp4"
+    if output is not None:
+        format_for(Path(output))
+        suffix = Path(output).suffix
+    # A name of our own is not reserved: the same command continues the clip.
+    return resolve_output(
+        output,
+        content=content,
+        suffix_words=words,
+        overwrite=overwrite,
+        inputs=inputs,
+        suffix=suffix,
+    )
+
+
+def note_idle_output(target: Target) -> None:
+    """Say which options have no effect on what is written."""
+    if is_typed("quality") and target.format in ("gif", "apng", "folder"):
+        note("--quality has no effect without a .mp4, .webm or .webp clip")
+    if is_typed("codec") and target.format not in ("mp4", "webm"):
+        note("--codec has no effect without a .mp4 or .webm clip")
+    if target.keep_frames and target.format == "folder":
+        note("--keep-frames has no effect without a clip file as the output")
+
+
+def is_pattern(source: str) -> bool:
+    """Whether a source is a pattern for the names of frames."""
+    return any(letter in source for letter in "*?[") and not os.path.exists(source)
