@@ -147,7 +147,7 @@ class TransferSettings:
         choices=("wasserstein", "moments", "gram"),
     )
     style_layers: LayerWeights = setting(
-        (("relu1_1", 256), ("relu2_1", 41), ("relu3_1", 16), ("relu4_1", 6), ("relu5_1", 2)),
+        (("relu1_1", 256), ("relu2_1", 41), ("relu3_1", 16), ("relu4_1", 6)),
         "Layers that describe the style, with relative weights.",
         Group.STYLE,
         low=0,
@@ -267,7 +267,7 @@ class TransferSettings:
         "lbfgs", "Optimization method.", Group.OPTIMIZER, choices=("lbfgs", "adam")
     )
     steps: int = setting(
-        160,
+        80,
         "Steps at the smallest size; fewer at each larger size, down to --final-steps.",
         Group.OPTIMIZER,
         low=1,
