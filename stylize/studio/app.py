@@ -84,9 +84,11 @@ class Studio:
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
         """Start the engine with the server, and end it with it."""
         self.jobs.start()
+        watching = asyncio.create_task(self.jobs.watch())
         try:
             yield
         finally:
+            watching.cancel()
             self.hub.close()
             self.jobs.close()
             self.database.close()
@@ -309,10 +311,11 @@ class Studio:
 
     async def events(self, request: Request) -> Response:
         """Stream the events of all jobs."""
-        return EventSourceResponse(self._all_events(), ping=_PING_S)
+        sessions = frozenset(request.query_params.getlist("session"))
+        return EventSourceResponse(self._all_events(sessions), ping=_PING_S)
 
-    async def _all_events(self) -> AsyncIterator[dict[str, str]]:
-        with self.hub.listening() as listener:
+    async def _all_events(self, sessions: frozenset[str]) -> AsyncIterator[dict[str, str]]:
+        with self.hub.listening(sessions=sessions) as listener:
             hello = {
                 "jobs": self.jobs.all(),
                 "engine": self.jobs.engine_state,
@@ -507,6 +510,8 @@ async def _json(request: Request, keys: tuple[str, ...] | None = None) -> dict[s
             raise ApiError(413, "too_large", "the body is too large")
     try:
         document = json.loads(bytes(body))
+        # Half a character, or a number without a value, could not be sent back.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise ApiError(422, "invalid", "the body is not JSON") from None
     if not isinstance(document, dict):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import re
+from dataclasses import fields
+from functools import cache
 from typing import Any
 
 from stylize.errors import (
@@ -14,9 +17,15 @@ from stylize.errors import (
     is_out_of_memory,
 )
 from stylize.planning.limits import out_of_memory
+from stylize.settings.execution import Execution
 from stylize.settings.keywords import in_python
+from stylize.settings.presets import PRODUCTS
+from stylize.settings.video import VideoSettings
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+
+# Where the messages about a setting name it.
+_SUBJECT = re.compile(r"(?:no such |unknown (?:value of )?)?(\w+)")
 
 _STATUS = {"disk_full": 507, "internal": 500, "output": 500}
 
@@ -52,7 +61,16 @@ def described(error: BaseException) -> dict[str, Any]:
         message = error.strerror or message
     else:
         message = f"internal error: {type(error).__name__}: {message[:300]}"
-    return {"code": code, "message": " ".join(message.split())[:2000], "hint": hint}
+    document = {"code": code, "message": " ".join(message.split())[:2000], "hint": hint}
+    if isinstance(error, UsageError) and (found := _SUBJECT.match(message)):
+        document |= {"field": found[1]} if found[1] in _setting_names() else {}
+    return document
+
+
+@cache
+def _setting_names() -> frozenset[str]:
+    kinds = (*PRODUCTS.values(), Execution, VideoSettings)
+    return frozenset(each.name for kind in kinds for each in fields(kind))
 
 
 def status_of(error: BaseException) -> int:

@@ -66,6 +66,7 @@ def _item(known: Known) -> dict[str, Any] | None:
         "height": known.height,
         "type": known.type,
         "clip": known.document["clip"],
+        "cells": known.cells,
         "created": known.mtime,
         "interrupted": bool(recipe.get("interrupted")),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -22,10 +22,11 @@ class Listener:
 
     Args:
         job: hear only of this job.
+        sessions: of the pages that share this connection.
     """
 
-    def __init__(self, job: str | None = None) -> None:
-        self.job = job
+    def __init__(self, job: str | None = None, sessions: Collection[str] = ()) -> None:
+        self.job, self.sessions = job, sessions
         self.is_open = True
         self._waiting: OrderedDict[Any, tuple[str, str]] = OrderedDict()
         self._numbers = count()
@@ -73,10 +74,22 @@ class Hub:
             for each in list(self._listeners):
                 each.put(name, data, text)
 
+    def hears(self, job: str, session: str | None) -> bool:
+        """Whether somebody listens to a job: to it alone, or for its session.
+
+        A job without a session is heard by all who listen to everything.
+        """
+        return any(
+            each.job == job or (each.job is None and (session is None or session in each.sessions))
+            for each in self._listeners
+        )
+
     @contextmanager
-    def listening(self, job: str | None = None) -> Iterator[Listener]:
+    def listening(
+        self, job: str | None = None, sessions: Collection[str] = ()
+    ) -> Iterator[Listener]:
         """Add a listener for as long as the block lasts."""
-        listener = Listener(job)
+        listener = Listener(job, sessions)
         self._listeners.add(listener)
         try:
             yield listener

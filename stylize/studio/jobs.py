@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import secrets
@@ -45,6 +46,9 @@ KEPT_JOBS = 50
 MOST_UNFINISHED = 500
 
 _MAX_NAME_BYTES = 120
+
+# A live job ends when nobody has listened for its session for so long.
+ALONE_S, _LOOK_S = 60.0, 5.0
 
 _OF_CLIPS = ("frame", "frames")
 
@@ -142,18 +146,36 @@ class Jobs:
         self._answers: dict[str, Any] = {}
         # Of each job that the engine has, the frames that were done before.
         self._sent: dict[str, int] = {}
+        # What was last published of each job, and when its session was last seen.
+        self._positions: dict[str, int] = {}
+        self._heard_of: dict[str, float] = {}
         self._load()
 
     def _load(self) -> None:
         for _, _, text in self._database.read("SELECT * FROM jobs ORDER BY place"):
             with suppress(ValueError, TypeError):
                 job = Job(**json.loads(text))
-                if not job.is_over:
-                    job.state, job.started = "queued", None
                 self._jobs[job.id] = job
+                if not job.is_over:
+                    self._begin_again(job)
+
+    def _begin_again(self, job: Job) -> None:
+        """Decide about a job that the last server has not finished."""
+        if job.live:  # its page submits it again, if there still is one
+            self._forget(job)
+        elif job.state == "stopping":
+            job.state, job.finished = "failed", time.time()
+            job.error = {
+                "code": "failed",
+                "message": "the server ended before the picture was kept",
+                "hint": "try again",
+            }
+        else:
+            job.state, job.started = "queued", None
 
     def start(self) -> None:
         """Start the engine; what was unfinished follows when it is ready."""
+        self._library.empty_incoming()
         remove_leftovers(self._folder)
         for folder in self._clip_folders():
             job = self._jobs.get(folder.name)
@@ -164,6 +186,26 @@ class Jobs:
     def close(self) -> None:
         """End the engine. Unfinished jobs start again with the next server."""
         self.engine.close()
+
+    async def watch(self) -> None:
+        """Cancel live jobs whose pages have gone, until the task is cancelled."""
+        while True:
+            self.cancel_deserted(time.monotonic())
+            await asyncio.sleep(_LOOK_S)
+
+    def cancel_deserted(self, now: float) -> None:
+        """Cancel live jobs that nobody has listened for since a minute.
+
+        Args:
+            now: in seconds, of any clock.
+        """
+        live = [job for job in self.unfinished() if job.live]
+        self._heard_of = {job.id: self._heard_of.get(job.id, now) for job in live}
+        for job in live:
+            if self._hub.hears(job.id, job.session):
+                self._heard_of[job.id] = now
+            elif now - self._heard_of[job.id] >= ALONE_S and job.state != "stopping":
+                self._end(job, keep=False)
 
     # Looking
 
@@ -334,10 +376,10 @@ class Jobs:
         if not job.is_over or job.id in self._sent:
             raise ApiError(409, "conflict", "the job is not over", "cancel it first")
         self._forget(job)
-        self._hub.publish("gone", {"id": job.id})
 
     def _forget(self, job: Job) -> None:
         del self._jobs[job.id]
+        self._hub.publish("gone", {"id": job.id})
         with suppress(OSError):
             self._database.write("DELETE FROM jobs WHERE id = ?", [job.id])
         shutil.rmtree(self.cell_file(job, 0).parent, ignore_errors=True)
@@ -377,8 +419,8 @@ class Jobs:
         places = sorted(each.place for each in waiting)
         for each, place in zip(waiting, places, strict=True):
             each.place = place
-        for each in waiting:  # all have their places by now, so each knows its position
-            self._changed(each)
+            self._save(each)
+        self._publish_moved()
 
     def warm(self, known: Known) -> None:
         """Have a picture decoded that was just chosen, if the engine has nothing to do."""
@@ -555,6 +597,8 @@ class Jobs:
     def _engine_died(self, again: bool) -> None:
         before, self._sent = self._sent, {}
         lost = [self._jobs[id] for id in before if id in self._jobs]
+        # The one that came last was being painted; those that it had interrupted are innocent.
+        interrupted = lost[:-1]
         state = "restarting" if again else "failed"
         self.engine_state = {"state": state}
         self._hub.publish("engine", self.engine_state)
@@ -562,9 +606,13 @@ class Jobs:
         for job in lost:
             if job.is_over:
                 _remove(self.clip_folder(job))
-            elif job.is_clip and job.frames_done > before[job.id]:
-                # It goes on at the next frame; one that gets no further has failed.
+            elif (job in interrupted and job.state != "stopping") or (
+                job.is_clip and job.frames_done > before[job.id]
+            ):
+                # A clip goes on at the next frame; one that gets no further has failed.
                 job.state, job.started = "queued", None
+                if not job.is_clip:
+                    job.progress = None
                 self._changed(job)
             else:
                 error = {"code": "engine", "message": message, "hint": "try a smaller size"}
@@ -583,7 +631,17 @@ class Jobs:
 
     def _changed(self, job: Job) -> None:
         self._save(job)
-        self._hub.publish("job", self.document(job))
+        position = self._publish_moved(but=job)
+        self._hub.publish("job", job.document(position))
+
+    def _publish_moved(self, but: Job | None = None) -> int | None:
+        """Publish the jobs that have moved, except one; return the position of that one."""
+        waiting = self.unfinished()
+        before, self._positions = self._positions, {job.id: i for i, job in enumerate(waiting)}
+        for position, job in enumerate(waiting):
+            if job is not but and before.get(job.id) != position:
+                self._hub.publish("job", job.document(position))
+        return None if but is None else self._positions.get(but.id)
 
     def _save(self, job: Job) -> None:
         text = json.dumps(job.kept)

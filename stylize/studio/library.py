@@ -81,6 +81,8 @@ _STEM_BYTES = 60
 # In memory, some 15 kB each.
 _MOST_THUMBNAILS = 300
 
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pictures (
     id TEXT, path TEXT PRIMARY KEY, name TEXT, width INTEGER, height INTEGER, type TEXT,
@@ -134,7 +136,20 @@ class Known:
             "has_recipe": self.recipe is not None,
             "notes": list(self.notes),
             "clip": None if self.clip is None else dict(self.clip),
+            "cells": self.cells,
         }
+
+    @property
+    def cells(self) -> list[dict[str, str]] | None:
+        """Name and label of each picture of a contact sheet; None for anything else."""
+        found = self.recipe.get("cells") if isinstance(self.recipe, Mapping) else None
+        if not isinstance(found, Mapping):
+            return None
+        return [
+            {"name": str(name), "label": str(each.get("label", name))}
+            for name, each in found.items()
+            if isinstance(each, Mapping)
+        ]
 
     @property
     def source(self) -> Source:
@@ -176,15 +191,24 @@ class Database:
         with refusals_named(path):
             make_folder(path.parent)
         self._lock = threading.Lock()
-        try:
-            self._open(path)
-        except sqlite3.DatabaseError:  # damaged: an index and a queue can be begun anew
-            path.unlink(missing_ok=True)
-            self._open(path)
+        with refusals_named(path), _disk_errors():
+            try:
+                self._open(path)
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+                    raise
+                # An index and a queue can be begun anew.
+                self._connection.close()
+                _move_aside(path)
+                self._open(path)
 
     def _open(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
+        if self._connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            error = sqlite3.DatabaseError(f"{path.name} is damaged")
+            error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+            raise error
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
         columns = self._connection.execute("PRAGMA table_info(pictures)").fetchall()
@@ -211,11 +235,18 @@ class Database:
             self._connection.close()
 
 
+def _move_aside(path: Path) -> None:
+    """Rename a damaged database, and remove what SQLite keeps next to it."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    path.replace(path.with_name(path.name + ".damaged"))
+
+
 @contextmanager
 def _disk_errors() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         number = errno.ENOSPC if "full" in str(error) else errno.EIO
         raise OSError(number, os.strerror(number)) from error
 
@@ -233,6 +264,8 @@ class Library:
         self._database = database
         self._scanning = threading.Lock()
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
+        # Modification time and size of the files that could not be read.
+        self._unreadable: dict[str, tuple[int, int]] = {}
 
     @property
     def incoming(self) -> Path:
@@ -240,6 +273,12 @@ class Library:
         folder = studio_folder(self.folder) / "incoming"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    def empty_incoming(self) -> None:
+        """Remove what a killed server was receiving."""
+        for each in self.incoming.iterdir():
+            with suppress(OSError):
+                each.unlink()
 
     def add(self, file: Path, name: str, *, sha256: str | None = None) -> Known:
         """Keep an uploaded file whose header is that of a picture; :meth:`check` reads the rest.
@@ -363,13 +402,22 @@ class Library:
             present = set()
             for path in _pictures_in(self.folder):
                 relative = path.relative_to(self.folder).as_posix()
-                with suppress(OSError, StylizeError, ValueError):
+                with suppress(OSError):
                     status = path.stat()
                     present.add(relative)
-                    if before.get(relative) != (status.st_mtime_ns, status.st_size):
-                        self._record(path, _digest(path), path.name, _examined(path, path.name))
+                    now = (status.st_mtime_ns, status.st_size)
+                    if now not in (before.get(relative), self._unreadable.get(relative)):
+                        self._take_in(path, relative, now)
             for gone in before.keys() - present:
                 self._database.write("DELETE FROM pictures WHERE path = ?", [gone])
+
+    def _take_in(self, path: Path, relative: str, now: tuple[int, int]) -> None:
+        """Record a new file; one that cannot be read is tried again when it has changed."""
+        try:
+            self._record(path, _digest(path), path.name, _examined(path, path.name))
+            self._unreadable.pop(relative, None)
+        except (StylizeError, ValueError):
+            self._unreadable[relative] = now
 
     def _record(self, path: Path, sha256: str, name: str, values: Mapping[str, Any]) -> Known:
         status = path.stat()

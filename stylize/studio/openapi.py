@@ -96,6 +96,7 @@ _OPERATIONS: tuple[_Operation, ...] = (
 )
 
 _PARAMETERS: Mapping[str, tuple[tuple[str, Any, str], ...]] = {
+    "/events": (("session", _TEXT, "Session whose live jobs are watched; may be repeated."),),
     "/images/{id}/recall": (("cell", _TEXT, "Cell of a contact sheet, such as B3."),),
     "/images/{id}/view": (
         ("side", {"type": "integer"}, "Long side at most, in px."),
@@ -170,7 +171,6 @@ def _operation(operation: _Operation) -> dict[str, Any]:
 def _schemas() -> dict[str, Any]:
     names = ("Transfer request", "Dream request", *_CLIP_REQUESTS.values(), "Sheet request")
     requests = [_ref(name) for name in names]
-    error = _object(("code", "message"), code=_TEXT, message=_TEXT, hint=_or_null(_TEXT))
     return {
         "Transfer settings": json_schema(KINDS["transfer"]),
         "Dream settings": json_schema(KINDS["dream"]),
@@ -192,6 +192,7 @@ def _schemas() -> dict[str, Any]:
             has_recipe=_FLAG,
             notes=_list(_TEXT),
             clip=_or_null(_object(frames=_NUMBER, seconds=_NUMBER)),
+            cells=_or_null(_list(_object(name=_TEXT, label=_TEXT))),
         ),
         "Recall": _object(
             request=_object(),
@@ -204,8 +205,14 @@ def _schemas() -> dict[str, Any]:
         "Texts": _object(command=_TEXT, python=_TEXT),
         "Subject": _object(("photo",), photo=_ID, invert=_FLAG),
         "Move": _object(("position",), position={"type": "integer", "minimum": 0}),
-        "Error": _object(("error",), error=error),
+        "Error": _object(("error",), error=_error()),
     }
+
+
+def _error() -> dict[str, Any]:
+    return _object(
+        ("code", "message"), code=_TEXT, message=_TEXT, hint=_or_null(_TEXT), field=_TEXT
+    )
 
 
 def _request(kind: str) -> dict[str, Any]:
@@ -289,7 +296,7 @@ def _job() -> dict[str, Any]:
         result=_or_null(_ID),
         interrupted=_FLAG,
         notes=_list(_TEXT),
-        error=_or_null(_object(code=_TEXT, message=_TEXT, hint=_or_null(_TEXT))),
+        error=_or_null(_error()),
         request=_object(),
         cells=_or_null(_list(_object())),
         plan=_or_null(plan),

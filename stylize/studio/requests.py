@@ -137,11 +137,7 @@ def read_request(document: Mapping[str, Any]) -> JobRequest:
     kind = _choice(document, "kind", (*KEYS, *CLIP_KINDS))
     technique = CLIP_KINDS.get(kind, kind)
     _require_known(document, keys_of(kind))
-    session = document.get("session")
-    if session is not None and not (isinstance(session, str) and _SESSION.fullmatch(session)):
-        raise SettingError("session is not a word of up to 64 letters and digits")
-    if not isinstance(document.get("live", False), bool):
-        raise SettingError("live is not true or false")
+    _check_session(document)
     is_clip = kind in CLIP_KINDS
     photo = _picture(document, "clip" if is_clip else "photo")
     said = {**_table(document, "settings")}
@@ -167,6 +163,14 @@ def read_request(document: Mapping[str, Any]) -> JobRequest:
     )
     _check(request)
     return request
+
+
+def _check_session(document: Mapping[str, Any]) -> None:
+    session = document.get("session")
+    if session is not None and not (isinstance(session, str) and _SESSION.fullmatch(session)):
+        raise SettingError("session is not a word of up to 64 letters and digits")
+    if not isinstance(document.get("live", False), bool):
+        raise SettingError("live is not true or false")
 
 
 def keys_of(kind: str) -> tuple[str, ...]:
@@ -264,6 +268,7 @@ def read_sheet(document: Mapping[str, Any], names: Mapping[str, str] | None = No
     """
     of = _choice(document, "of", KEYS)
     _require_known(document, (*KEYS[of], *_SHEET_KEYS))
+    _check_session(document)
     wanted = _choice(document, "try", TRIES[of])
     base = {key: value for key, value in document.items() if key not in _SHEET_KEYS}
     base["kind"] = of
@@ -273,6 +278,8 @@ def read_sheet(document: Mapping[str, Any], names: Mapping[str, str] | None = No
     for key in ("live", "session"):
         base.pop(key, None)
     if wanted == "channels":
+        if base.get("photo") is None:
+            raise UsageError("channels are those that a photo excites", hint="choose a photo")
         layer, count = document.get("layer"), document.get("count", CHANNELS)
         layer = _layer_to_try(base, size) if layer is None else layer
         if not isinstance(layer, str) or len(targets := parse_targets(layer)) != 1:
@@ -326,8 +333,10 @@ def _cells(
         values = document.get("values", STRENGTHS[of])
         if not isinstance(values, list | tuple):
             raise SettingError("values is not a list of numbers")
+        # A content weight says the same as a strength.
+        own = {k: v for k, v in base["settings"].items() if k != "content_weight"}
         for value in values:
-            settings = {**base["settings"], "strength": value}
+            settings = {**own, "strength": value}
             yield f"strength {value}", {**base, "settings": settings}
     else:
         for style in _pictures(document, "styles"):

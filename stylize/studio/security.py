@@ -70,7 +70,9 @@ class Guard:
             return  # no other protocol is spoken here
         problem = self._problem(scope)
         if problem is not None:
-            await _refuse(send, *problem)
+            status, code, message = problem
+            help = _HELP[code].format(port=self._port) if _is_browser(scope) else None
+            await _refuse(send, status, code, message, help)
             return
         is_api = str(scope["path"]).startswith("/api/")
 
@@ -133,16 +135,40 @@ def _header(scope: Scope, name: bytes) -> str | None:
     return None if not values else bytes(b"\0".join(values)).decode("latin-1")
 
 
+def _is_browser(scope: Scope) -> bool:
+    """Whether somebody opened an address that is none of the API's."""
+    wants = _header(scope, b"accept") or ""
+    return "text/html" in wants and not str(scope["path"]).startswith("/api/")
+
+
+# For those who open a page that is refused.
+_HELP = {
+    "forbidden_host": (
+        "The studio does not answer under this name. Open it by the address of its machine, "
+        "such as http://192.168.1.7:{port}/."
+    ),
+    "forbidden_origin": "Open the address that 'stylize studio' printed in the terminal.",
+    "unauthorized": (
+        "There is no page here. Open the address that 'stylize studio' printed in the terminal."
+    ),
+}
+
+
 def _headers(is_api: bool) -> list[tuple[bytes, bytes]]:
     # A page that was updated must not run with scripts of before.
     more = {"cache-control": "no-store" if is_api else "no-cache"}
     return [(name.encode(), value.encode()) for name, value in (HEADERS | more).items()]
 
 
-async def _refuse(send: Send, status: int, code: str, message: str) -> None:
-    body = json.dumps({"error": {"code": code, "message": message, "hint": None}}).encode()
+async def _refuse(send: Send, status: int, code: str, message: str, help: str | None) -> None:
+    if help is not None:
+        kind, text = b"text/plain; charset=utf-8", help
+    else:
+        kind = b"application/json"
+        text = json.dumps({"error": {"code": code, "message": message, "hint": None}})
+    body = text.encode()
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", kind),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
         *_headers(is_api=True),

@@ -215,15 +215,35 @@ def test_a_death_of_the_engine_is_survived(server: Server) -> None:
     lost = server.submit(kind="dream", photo=photo, settings=long, execution=FP32)
     assert any(name == "step" for name, _ in server.events(lost))
     after = server.submit(kind="dream", photo=photo, settings=long | {"steps": 1}, execution=FP32)
+    kill_engine(server)
+    failed = server.finish(lost)
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "engine")
+    assert server.finish(after)["state"] == "done"
+
+
+@pytest.mark.slow
+def test_a_live_job_that_kills_the_engine_does_no_harm_to_the_queue(server: Server) -> None:
+    photo = server.upload(png(64, 7), "seventh.png")
+    long = {"size": 64, "octaves": 1, "steps": 100_000, "layers": "conv2_2"}
+    request = {"kind": "dream", "photo": photo, "settings": long, "execution": FP32}
+    outer = server.submit(**request)
+    assert any(name == "step" for name, _ in server.events(outer))
+    live = server.submit(**request, live=True, session="a")
+    assert any(name == "step" for name, _ in server.events(live))
+    kill_engine(server)
+    assert server.finish(live)["state"] == "failed"
+    assert any(name == "step" for name, _ in server.events(outer)), "it begins again"
+    kill_engine(server)
+    assert server.finish(outer)["state"] == "failed"
+
+
+def kill_engine(server: Server) -> None:
     (engine,) = (
         each
         for each in psutil.Process(server.process.pid).children()
         if "spawn_main" in " ".join(each.cmdline())
     )
     engine.kill()
-    failed = server.finish(lost)
-    assert (failed["state"], failed["error"]["code"]) == ("failed", "engine")
-    assert server.finish(after)["state"] == "done"
 
 
 def test_what_does_not_fit_is_said_in_words(server: Server) -> None:
