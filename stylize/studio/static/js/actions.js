@@ -2,7 +2,8 @@
 
 import { api } from "./api.js";
 import { button, copyText, el, iconButton, say } from "./dom.js";
-import { recall } from "./intake.js";
+import { lostWords, recall } from "./intake.js";
+import { chooseCell } from "./cells.js";
 import { ofClip } from "./clip.js";
 import { deleteResult } from "./delete.js";
 import { draft, isClip, jobRequest, missing, server } from "./state.js";
@@ -13,7 +14,7 @@ function trying(run) {
     try {
       await run(...args);
     } catch (error) {
-      say(error.words ?? String(error), { bad: true });
+      say(error.words ?? error.message, { bad: true });
     }
   };
 }
@@ -23,9 +24,19 @@ export const stop = trying(async () => {
   if (job?.state === "running") await api.stop(job.id);
 });
 
-/** The request of what is shown: of the job, or of the draft. */
+/** How the shown picture was made, or one of the cells of a contact sheet; null if none was chosen. */
+async function recalled() {
+  const { item } = shown;
+  const cell = item.cells ? await chooseCell(item) : null;
+  if (item.cells && !cell) return null;
+  const found = await api.recall(item.id, cell);
+  if (found.missing.length) throw new Error(`${lostWords(found.missing)} Add it to the page, then try again.`);
+  return found;
+}
+
+/** The request of what is shown: of the picture, of the job, or of the draft; null if none was chosen. */
 async function shownRequest() {
-  if (shown.type === "picture") return (await api.recall(shown.item.id)).request;
+  if (shown.type === "picture") return (await recalled())?.request ?? null;
   const { live, session, preview, ...request } = shown.type === "job" ? shownJob().request : jobRequest();
   return request;
 }
@@ -39,7 +50,7 @@ async function enqueue(request, said) {
 export const addToQueue = trying(async () => {
   if (shown.type !== "picture" && missing()) return;
   const request = await shownRequest();
-  await enqueue(request, request.clip ? "The clip was added to the queue." : "Added to the queue.");
+  if (request) await enqueue(request, request.clip ? "The clip was added to the queue." : "Added to the queue.");
 });
 
 function photoSide() {
@@ -48,7 +59,7 @@ function photoSide() {
 
 export const fullSize = trying(async () => {
   const request = await shownRequest();
-  if (!request.photo) return;
+  if (!request?.photo) return;
   const photo = await api.picture(request.photo);
   await enqueue(
     { ...request, settings: { ...request.settings, size: "original" } },
@@ -69,9 +80,8 @@ export const save = trying(async () => {
 function copier(kind, said) {
   return trying(async () => {
     if (shown.type === "picture") {
-      const texts = await api.recall(shown.item.id);
-      if (texts[kind] === null) throw new Error("An input of this picture was not found, so there is no command for it.");
-      await copyText(texts[kind], said);
+      const texts = await recalled();
+      if (texts) await copyText(texts[kind], said);
       return;
     }
     if (shown.type === "live" && missing()) return;
@@ -83,7 +93,7 @@ export const copyCommand = copier("command", "Copied the command for a shell.");
 export const copyPython = copier("python", "Copied the Python program.");
 
 export const recallShown = trying(async () => {
-  if (shown.type === "picture") await recall(shown.item.id);
+  if (shown.type === "picture") await recall(shown.item);
 });
 
 export const deleteShown = trying(async () => {

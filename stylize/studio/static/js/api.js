@@ -1,7 +1,8 @@
 // The server: requests with the token, pictures as object URLs, and the stream of events.
 
+import { follow } from "./stream.js";
+
 const TOKEN = "stylize-token";
-const PINGS_MS = 40_000;
 const PICTURES_KEPT = 300;
 
 /** What the server refused, or that it does not answer. */
@@ -53,7 +54,7 @@ export const api = {
   samples: () => get("samples"),
   picture: (id) => get(`images/${id}`),
   remove: (id) => request(`images/${id}`, { method: "DELETE" }),
-  recall: (id) => get(`images/${id}/recall`),
+  recall: (id, cell = null) => get(`images/${id}/recall${cell ? `?cell=${encodeURIComponent(cell)}` : ""}`),
   history: (query) => get(`history?${new URLSearchParams(query)}`),
   submit: (job) => post("jobs", job),
   stop: (id) => request(`jobs/${id}/stop`, { method: "POST" }),
@@ -66,6 +67,10 @@ export const api = {
   file: async (id) => (await request(`images/${id}/file`)).blob(),
 
   async upload(file, name = file.name || "picture.png") {
+    // A folder looks like a file until it is read.
+    await file.slice(0, 1).arrayBuffer().catch(() => {
+      throw new ApiError({ code: "unreadable", message: `${name} cannot be read`, hint: "if it is a folder, open it and choose the files in it" });
+    });
     const answer = await request("images", {
       method: "POST", body: file, headers: { "X-File-Name": encodeURIComponent(name) },
     });
@@ -89,7 +94,7 @@ function pictureUrl(path) {
   if (pictures.size > PICTURES_KEPT) {
     const [oldest, url] = pictures.entries().next().value;
     pictures.delete(oldest);
-    url.then(URL.revokeObjectURL, () => {});
+    url.then((old) => { if (!document.querySelector(`video[src="${old}"]`)) URL.revokeObjectURL(old); }, () => {});
   }
   return coming;
 }
@@ -101,89 +106,54 @@ export const cellPicture = (job, index) => pictureUrl(`jobs/${job}/cells/${index
 export const jobPreview = (job) => pictureUrl(`jobs/${job}/preview`);
 
 /** Show a picture in an <img> as soon as it has come, unless another was asked for meanwhile. */
-export async function showIn(img, coming) {
+export async function showIn(img, coming, onFail = () => {}) {
   img.coming = coming;
   try {
     const url = await coming;
     if (img.coming === coming) img.src = url;
-  } catch {
-    if (img.coming === coming) img.removeAttribute("src");
+  } catch (error) {
+    if (img.coming !== coming) return img;
+    img.removeAttribute("src");
+    onFail(error);
   }
   return img;
 }
 
 /**
- * Follow the events for as long as the page is open, and connect again when the server is back.
- * onState gets "connected", "lost" or "locked" (wrong token).
+ * Follow the events for as long as the page is open; returns a function to call when the session has
+ * changed. onState gets "connected", "lost" or "locked" (wrong token).
  */
-export function listen(onEvent, onState) {
-  let connection = null;
-  let stopped = false;
+export function listen(session, onEvent, onState) {
+  const introduced = () => ({ token: localStorage.getItem(TOKEN) ?? "", session: session() });
+  let leave = () => {};
+  let join;
 
-  async function follow() {
-    connection = new AbortController();
-    const mine = connection;
-    let watchdog;
-    const alive = () => {
-      clearTimeout(watchdog);
-      watchdog = setTimeout(() => mine.abort(), PINGS_MS);
+  function alone() {
+    join = () => {
+      leave();
+      const { token, session: mine } = introduced();
+      leave = follow(token, [mine], onEvent, onState);
     };
-    try {
-      alive();
-      const answer = await request("events", { headers: { Accept: "text/event-stream" }, signal: mine.signal });
-      onState("connected");
-      await read(answer.body, alive);
-    } finally {
-      clearTimeout(watchdog);
-    }
+    join();
   }
 
-  async function read(body, alive) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "", name = "message", data = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      alive();
-      const lines = (rest + value).split("\n");
-      rest = lines.pop();
-      for (const raw of lines) {
-        const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-        if (line.startsWith("event:")) name = line.slice(6).trim();
-        else if (line.startsWith("data:")) data += line.slice(5).trimStart();
-        else if (line === "" && data) {
-          onEvent(name, JSON.parse(data));
-          name = "message";
-          data = "";
-        }
-      }
-    }
+  function together() {
+    const worker = new SharedWorker("/static/js/shared.js", { type: "module" });
+    const { port } = worker;
+    join = () => port.postMessage(introduced());
+    leave = () => port.postMessage({ bye: true });
+    port.onmessage = ({ data: [kind, ...rest] }) => {
+      if (kind === "event") onEvent(...rest);
+      else if (kind === "state") onState(...rest);
+      else join();
+    };
+    worker.onerror = alone;
+    join();
   }
 
-  async function run() {
-    let wait = 250;
-    while (!stopped) {
-      const begun = Date.now();
-      try {
-        await follow();
-      } catch (error) {
-        if (error.status === 401) {
-          onState("locked");
-          return;
-        }
-      }
-      if (stopped) return;
-      onState("lost");
-      wait = Date.now() - begun > 5000 ? 250 : Math.min(wait * 1.6, 3000);
-      await new Promise((resolve) => setTimeout(resolve, wait));
-    }
-  }
-
-  addEventListener("pagehide", () => { stopped = true; connection?.abort(); });
-  addEventListener("pageshow", (event) => {
-    if (!event.persisted) return;
-    stopped = false;
-    run();
-  });
-  run();
+  if (window.SharedWorker) together();
+  else alone();
+  addEventListener("pagehide", () => leave());
+  addEventListener("pageshow", (event) => { if (event.persisted) join(); });
+  return () => join();
 }

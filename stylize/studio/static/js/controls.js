@@ -3,7 +3,7 @@
 import { showIn, thumbnail } from "./api.js";
 import { blockHead, button, el, icon, iconButton, refill, segments, slider, words } from "./dom.js";
 import { draggable, pickFiles } from "./intake.js";
-import { openPainter } from "./painter.js";
+import { leavePainter, openPainter } from "./painter.js";
 import { openDrawer } from "./settings.js";
 import { trySheet } from "./sheets.js";
 import {
@@ -78,7 +78,7 @@ function drawPhoto() {
       el("div", { class: "strip" },
         el("p", { title: photo.name }, photo.name),
         iconButton("Choose another photo", "image", { kind: "small", "data-focus": "photo", onclick: () => pickFiles("photo") }),
-        iconButton(photo.clip ? "Remove the clip" : "Remove the photo", "close", { kind: "small", onclick: () => change({ photo: null }) }))),
+        iconButton(photo.clip ? "Remove the clip" : "Remove the photo", "close", { kind: "small", onclick: async () => { if (await leavePainter()) change({ photo: null }); } }))),
     el("div", { class: "row hint" },
       button(regions ? "Edit the mask" : "Paint a mask", { icon: "brush", kind: "small", id: "mask-button", "data-focus": "mask", onclick: () => openPainter() }),
       regions ? button("Remove it", { kind: "small quiet", onclick: () => change({ mask: null }) }) : null),
@@ -223,7 +223,7 @@ function drawPresets() {
       button("Try all presets", { icon: "grid", kind: "small", id: "try-presets", "data-focus": "tp", onclick: () => trySheet("presets") }),
       button("Try strengths", { kind: "small", id: "try-strengths", "data-focus": "ts", onclick: () => trySheet("strengths") }),
       draft.kind === "transfer" && several && button("Try these styles", { kind: "small", id: "try-styles", onclick: () => trySheet("styles") }),
-      draft.kind === "dream" && button("Try channels", { kind: "small", id: "try-channels", onclick: () => trySheet("channels") })),
+      draft.kind === "dream" && button("Try channels", { kind: "small", id: "try-channels", disabled: !draft.photo, title: draft.photo ? null : "Add a photo first: channels are those that it excites", onclick: () => trySheet("channels") })),
   ];
 }
 
@@ -319,7 +319,7 @@ export function startControls() {
     place(() => [draft.photo?.id, draft.video, draft.cut, draft.format, Boolean(server.settings)], drawMotion, isClip),
     place(() => [draft.styles, own().style_weights, server.samples.styles.length], drawStyles, () => draft.kind === "transfer"),
     place(() => [draft.guide?.id], drawGuide, () => draft.kind === "dream"),
-    place(() => [draft.kind, presets(), draft.preset, draft.styles.length > 1], drawPresets),
+    place(() => [draft.kind, presets(), draft.preset, draft.styles.length > 1, Boolean(draft.photo)], drawPresets),
     place(() => [draft.kind, presets(), draft.preset, own().strength, own().content_weight], drawStrength),
     place(() => [draft.kind, presets(), draft.preset, own().size, own().enlarge, draft.photo?.id], drawSize),
     place(() => [draft.kind, presets(), draft.preset, own().color, own().palette, own().keep_colors], drawColours),

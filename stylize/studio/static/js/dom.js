@@ -148,6 +148,17 @@ export function openDialog(title, body, end = []) {
   return dialog;
 }
 
+/** Ask a question; resolves to whether the answer was yes. */
+export function ask(title, text, yes, no) {
+  return new Promise((resolve) => {
+    let sure = false;
+    const go = button(yes, { kind: "primary", id: "yes", onclick: () => { sure = true; dialog.close(); } });
+    const dialog = openDialog(title, el("p", {}, text), [button(no, { id: "no", onclick: () => dialog.close() }), go]);
+    dialog.addEventListener("close", () => resolve(sure));
+    go.focus();
+  });
+}
+
 /** Copy text, also where the clipboard is closed to the page. */
 export async function copyText(text, said) {
   try {

@@ -1,8 +1,10 @@
 // How pictures come in: dropped, pasted, chosen, or recalled with their settings.
 
 import { api } from "./api.js";
+import { chooseCell } from "./cells.js";
 import { el, icon, say } from "./dom.js";
-import { change, draft, on, server, setStyles } from "./state.js";
+import { leavePainter } from "./painter.js";
+import { change, draft, emit, on, server, setStyles } from "./state.js";
 import { show } from "./stage.js";
 
 const PICTURE = "application/x-stylize-picture";
@@ -19,10 +21,12 @@ export function pickFiles(role, then = null) {
   input.click();
 }
 
-/** Upload files, and use them. */
+/** Upload files, and use them: of a style as many as there are, of anything else the first. */
 export async function addFiles(files, role) {
   const pictures = [];
-  for (const file of files) {
+  const taken = role === "style" ? files : files.slice(0, 1);
+  if (taken.length < files.length) say(`Only ${taken[0].name} was used: this place takes one file, not ${files.length}.`, { seconds: 9 });
+  for (const file of taken) {
     try {
       const limit = server.status?.limits.upload_bytes ?? Infinity;
       if (file.size > limit) {
@@ -31,7 +35,7 @@ export async function addFiles(files, role) {
       }
       pictures.push(await api.upload(file));
     } catch (error) {
-      const words = error.words ?? String(error);
+      const words = error.words ?? error.message;
       // Messages about the file begin with its name.
       say(error.message?.startsWith(file.name) ? file.name + words.slice(file.name.length) : `${file.name}: ${words}`, { bad: true });
     }
@@ -41,19 +45,16 @@ export async function addFiles(files, role) {
 }
 
 /** Use uploaded pictures or results in a role. */
-export async function usePictures(pictures, role) {
-  if (!pictures.length) return;
-  const [first] = pictures;
+export async function usePictures(found, role) {
+  if (!found.length) return;
   if (role === "recall") {
-    if (first.has_recipe === false) say(`${first.name} was not made by stylize: it carries no recipe.`, { bad: true });
-    else await recall(first.id);
+    if (found[0].has_recipe === false) say(`${found[0].name} was not made by stylize: it carries no recipe.`, { bad: true });
+    else await recall(found[0]);
     return;
   }
-  const clips = role === "photo" ? [] : pictures.filter(({ type }) => type?.startsWith("video/"));
-  if (clips.length) {
-    say(`${clips[0].name} is a clip. It can only take the place of the photo.`, { bad: true });
-    return;
-  }
+  const pictures = role === "photo" ? found : found.filter(isStill);
+  if (!pictures.length || (role === "photo" && !(await leavePainter()))) return;
+  const [first] = pictures;
   if (role === "guide") change({ guide: first });
   if (role === "start") change({ start: first });
   if (role === "style") {
@@ -61,37 +62,49 @@ export async function usePictures(pictures, role) {
     setStyles([...draft.styles, ...fresh]);
   }
   if (role === "photo") {
-    const { from_noise: _, ...dream } = draft.settings.dream;
-    change({ photo: first, settings: { ...draft.settings, dream }, cut: {} });
+    change({ photo: first, cut: {} });
     if (first.has_recipe) {
-      say("This picture was made by stylize.", { action: { words: ROLES.recall, run: () => recall(first.id) }, seconds: 9 });
+      say("This picture was made by stylize.", { action: { words: ROLES.recall, run: () => recall(first) }, seconds: 9 });
     }
   }
   for (const note of pictures.flatMap((each) => each.notes ?? [])) say(note);
   show({ type: "live" });
 }
 
-/** Take over settings and inputs of a picture made by stylize. */
-export async function recall(id) {
+/** Whether something can be a style or a guide; says so if it cannot. */
+function isStill({ name, type }) {
+  if (!type?.startsWith("video/")) return true;
+  say(`${name} is a clip. It can only take the place of the photo.`, { bad: true });
+  return false;
+}
+
+/** Say which inputs of a picture are neither in the folder nor among the samples. */
+export const lostWords = (lost) => `Not found here: ${lost.map((each) => each.name ?? each.role).join(", ")}.`;
+
+/** Take over settings and inputs of a picture made by stylize, or of a cell of a contact sheet. */
+export async function recall(picture) {
   try {
-    const { request, missing: lost } = await api.recall(id);
-    await applyRequest(request);
-    if (lost.length) say(`Not found here: ${lost.map((each) => each.name ?? each.role).join(", ")}. Add it again.`, { bad: true });
+    const cell = picture.cells ? await chooseCell(picture) : null;
+    if (picture.cells && !cell) return;
+    const { request, missing: lost } = await api.recall(picture.id, cell);
+    if (!(await applyRequest(request))) return;
+    if (lost.length) say(`${lostWords(lost)} Add it again.`, { bad: true });
     else say("Settings and inputs recalled.");
   } catch (error) {
-    say(error.words ?? String(error), { bad: true });
+    say(error.words ?? error.message, { bad: true });
   }
 }
 
-/** Make the draft what a job request says. */
-export async function applyRequest(request, { keepSize = false } = {}) {
+/** Make the draft what a job request says; resolves to whether that was done. */
+async function applyRequest(request, { keepSize = false } = {}) {
+  if (!(await leavePainter())) return false;
   const kind = request.kind.replace("video-", "");
   const load = (each) => (each ? api.picture(each) : null);
   const [photo, styles, guide, start] = await Promise.all([
     load(request.photo ?? request.clip), Promise.all((request.styles ?? []).map(load)), load(request.guide), load(request.start),
   ]);
-  const regions = await Promise.all((request.regions ?? []).filter((each) => !each.colour).map(async ({ mask, style }) => (
-    { use: style === "keep" ? style : await api.picture(style), mask }
+  const regions = await Promise.all((request.regions ?? []).map(async ({ mask, style, colour }) => (
+    { use: style === "keep" ? style : await api.picture(style), mask, ...(colour && { colour }) }
   )));
   if (request.mask) regions.push({ use: "paint", mask: request.mask });
   if (request.keep) regions.push({ use: "keep", mask: request.keep });
@@ -113,6 +126,7 @@ export async function applyRequest(request, { keepSize = false } = {}) {
     execution: request.execution ?? {},
   });
   show({ type: "live" });
+  return true;
 }
 
 /** Let a picture of the page be dragged. */
@@ -131,8 +145,10 @@ function carriesPictures(event) {
 
 async function takeDrop(event, role) {
   const own = event.dataTransfer.getData(PICTURE);
+  const files = [...event.dataTransfer.files];
   if (own) await usePictures([JSON.parse(own)], role);
-  else await addFiles([...event.dataTransfer.files], role);
+  else if (files.length) await addFiles(files, role);
+  else say("No file came with that. Save the picture first, then drop its file.", { bad: true });
 }
 
 function startDrops() {
@@ -164,23 +180,24 @@ function startDrops() {
     hide();
     const role = event.target.closest?.("[data-drop]")?.dataset.drop;
     const files = [...event.dataTransfer.files];
-    takeDrop(event, role ?? (files.length ? guess() : "recall"));
+    takeDrop(event, role ?? (files.length ? guess(files) : "recall"));
   });
 }
 
 /** What a picture is for that comes without saying so. */
-function guess() {
+function guess(files) {
+  if (files[0].type.startsWith("video/")) return "photo";
   return draft.photo && draft.kind === "transfer" ? "style" : "photo";
 }
 
 function startPaste() {
   document.addEventListener("paste", async (event) => {
-    const files = [...(event.clipboardData?.files ?? [])].filter((file) => file.type.startsWith("image/"));
+    const files = [...(event.clipboardData?.files ?? [])];
     if (!files.length) return;
     event.preventDefault();
-    const role = guess();
+    const role = guess(files);
     const [picture] = await addFiles(files, role);
-    if (picture && role === "style") {
+    if (picture && role === "style" && draft.styles.some(({ id }) => id === picture.id)) {
       say("Pasted as a style image.", {
         action: {
           words: ROLES.photo,
@@ -201,16 +218,17 @@ export function startIntake() {
     if (then) {
       for (const file of input.files) {
         try {
-          then(await api.upload(file));
+          const picture = await api.upload(file);
+          if (isStill(picture)) then(picture);
         } catch (error) {
-          say(error.words ?? String(error), { bad: true });
+          say(error.words ?? error.message, { bad: true });
         }
       }
       return;
     }
     await addFiles([...input.files], role);
   });
-  on("use-request", ({ request, keepSize }) => applyRequest(request, { keepSize }));
+  on("use-request", ({ request, keepSize }) => applyRequest(request, { keepSize }).catch((error) => emit("trouble", error)));
   startDrops();
   startPaste();
 }

@@ -4,9 +4,17 @@ import { el, openDialog } from "./dom.js";
 
 const shortcuts = [];
 
-/** Add a shortcut: the key as KeyboardEvent.key says it, and what it does in words. */
-export function shortcut(key, words, run) {
-  shortcuts.push({ key, words, run });
+/**
+ * Add a shortcut: the key as KeyboardEvent.key says it, and what it does in words. With the id of a
+ * button it does nothing while that is disabled or hidden.
+ */
+export function shortcut(key, words, run, id = null) {
+  shortcuts.push({ key, words, run, id });
+}
+
+function isOff(id) {
+  const node = id && document.getElementById(id);
+  return Boolean(node) && (node.disabled || node.closest("[hidden]") !== null);
 }
 
 function shown(key) {
@@ -33,6 +41,6 @@ export function startKeys() {
     const found = shortcuts.find(({ key }) => key.toLowerCase() === event.key.toLowerCase());
     if (!found || (event.key === " " && event.target.matches("button, input, summary, a"))) return;
     event.preventDefault();
-    found.run();
+    if (!isOff(found.id)) found.run();
   });
 }

@@ -86,6 +86,7 @@ function followOwner() {
 export function startLive() {
   claimSession().then((taken) => {
     claimed = true;
+    if (taken) emit("session");
     if (taken && live) remember({ ...live, borrowed: true });
     followOwner();
     schedule();
@@ -99,6 +100,8 @@ export function startLive() {
     if (job.id === live?.id && ["done", "failed"].includes(job.state)) remember({ ...live, job });
     followOwner();
   });
+  // The server forgets old jobs; the picture on the stage stays.
+  on("gone", ({ id }) => { if (id === live?.id && live.job) server.jobs.set(id, live.job); });
   on("hello", () => {
     // After a restart of the server the run may be unknown: a finished one is still to be seen, and
     // an unfinished one begins again.

@@ -11,7 +11,7 @@ import { openPainter } from "./painter.js";
 import { startSettings, toggleDrawer } from "./settings.js";
 import { focusSearch, startShelf, stepHistory } from "./shelf.js";
 import { show, startStage, toggleActual, toggleCompare } from "./stage.js";
-import { emit, server } from "./state.js";
+import { emit, on, server, session } from "./state.js";
 import { startTheme } from "./theme.js";
 
 const OVER = ["done", "failed", "cancelled"];
@@ -59,6 +59,7 @@ const takes = {
   },
   gone({ id }) {
     server.jobs.delete(id);
+    emit("gone", { id });
     emit("jobs");
   },
   history: (result) => emit("history", result),
@@ -102,20 +103,20 @@ function onState(state) {
 }
 
 function addShortcuts() {
-  shortcut("X", "Stop and keep the picture so far", stop);
-  shortcut("S", "Save the picture", save);
-  shortcut("Q", "Add to the queue", addToQueue);
-  shortcut("F", "Continue to full size", fullSize);
-  shortcut("B", "Before and after", toggleCompare);
-  shortcut("Z", "Actual pixels", toggleActual);
+  shortcut("X", "Stop and keep the picture so far", stop, "stop");
+  shortcut("S", "Save the picture", save, "save");
+  shortcut("Q", "Add to the queue", addToQueue, "enqueue");
+  shortcut("F", "Continue to full size", fullSize, "full");
+  shortcut("B", "Before and after", toggleCompare, "compare");
+  shortcut("Z", "Actual pixels", toggleActual, "actual");
   shortcut("M", "Paint a mask", openPainter);
   shortcut("A", "All settings", toggleDrawer);
-  shortcut("C", "Copy as command", copyCommand);
-  shortcut("P", "Copy as Python", copyPython);
-  shortcut("R", "Use the settings of the result shown", recallShown);
+  shortcut("C", "Copy as command", copyCommand, "copy-command");
+  shortcut("P", "Copy as Python", copyPython, "copy-python");
+  shortcut("R", "Use the settings of the result shown", recallShown, "recall");
   shortcut("J", "Next result of the history", () => stepHistory(1));
   shortcut("K", "Previous result of the history", () => stepHistory(-1));
-  shortcut("Delete", "Delete the result shown", deleteShown);
+  shortcut("Delete", "Delete the result shown", deleteShown, "delete");
   shortcut("/", "Search the history", focusSearch);
   shortcut("Escape", "Back to the picture in progress", () => show({ type: "live" }));
   shortcut("?", "Show this list", showShortcuts);
@@ -139,4 +140,4 @@ startControls();
 startSettings();
 startShelf();
 startLive();
-listen((name, data) => takes[name]?.(data), onState);
+on("session", listen(() => session, (name, data) => takes[name]?.(data), onState));

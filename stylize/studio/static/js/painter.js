@@ -1,9 +1,9 @@
 // Painting a mask by hand: every pixel of the photo belongs to one region, or to none.
 
 import { api, showIn, thumbnail, view } from "./api.js";
-import { button, el, icon, iconButton, openDialog, refill, say, slider, words } from "./dom.js";
+import { ask, button, el, icon, iconButton, openDialog, refill, say, slider, words } from "./dom.js";
 import { pickFiles } from "./intake.js";
-import { change, draft, server, setSetting, valueOf } from "./state.js";
+import { change, draft, on, server, setSetting, valueOf } from "./state.js";
 import { show } from "./stage.js";
 
 const LONG_SIDE = 1024;
@@ -15,12 +15,25 @@ let current = null;
 /** Open the painter over the picture, with the regions of the draft. */
 export async function openPainter() {
   if (!draft.photo || current) return;
+  if (draft.mask?.regions.some(({ colour }) => colour)) {
+    say("This mask is a map of colours. It is used as it is, and cannot be edited here. Remove it to paint another.", { seconds: 9 });
+    return;
+  }
   show({ type: "live" });
   current = new Painter(draft.photo);
   await current.load(draft.mask?.regions ?? []);
 }
 
 export const painterIsOpen = () => current !== null;
+
+/** Close the painter before something else takes its place; resolves to whether it is closed. */
+export async function leavePainter() {
+  if (current?.undos.length && !(await ask("Discard the mask?", "What you have painted is not in use yet.", "Discard it", "Go on painting"))) return false;
+  current?.close();
+  return true;
+}
+
+on("draft", () => { if (current && current.photo.id !== draft.photo?.id) current.close(); });
 
 class Painter {
   constructor(photo) {
@@ -71,9 +84,7 @@ class Painter {
           button("Invert", { kind: "small", onclick: () => this.invert() }),
           button("Clear", { kind: "small", onclick: () => this.fill(() => 0) }))),
       el("div", { class: "painter-body" }, el("div", { class: "frame" }, picture)));
-    const place = document.getElementById("view");
-    place.classList.add("tall");
-    place.append(this.node);
+    document.getElementById("stage").append(this.node);
     this.listen();
     this.erase(false);
   }
@@ -156,7 +167,7 @@ class Painter {
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
     const onCanvas = event.target === this.canvas;
     const done = () => { event.preventDefault(); event.stopPropagation(); };
-    if (event.key === "Escape") { done(); this.close(); }
+    if (event.key === "Escape") { done(); leavePainter(); }
     else if ((event.ctrlKey || event.metaKey) && event.key === "z") { done(); this.undo(); }
     else if (onCanvas && moves[event.key]) {
       done();
@@ -297,7 +308,6 @@ class Painter {
   }
 
   close() {
-    document.getElementById("view").classList.remove("tall");
     this.node.remove();
     current = null;
     document.getElementById("mask-button")?.focus();

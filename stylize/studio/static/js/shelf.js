@@ -3,10 +3,12 @@
 import { api, showIn, thumbnail } from "./api.js";
 import { blockHead, button, duration, el, icon, iconButton, refill, say, sentence, words } from "./dom.js";
 import { draggable } from "./intake.js";
+import { liveJob } from "./live.js";
 import { on, server } from "./state.js";
 import { show, shown } from "./stage.js";
 
-const PAGE = 60;
+// Results that are shown more of, and the most that the server lists at once.
+const PAGE = 60, MOST = 500;
 
 const OVER = ["done", "failed", "cancelled"];
 
@@ -14,8 +16,11 @@ const OVER = ["done", "failed", "cancelled"];
 
 const rows = new Map();
 
+/** The jobs to list. Live ones are on the stage; those that are not can be seen and ended here. */
 function waiting() {
-  return [...server.jobs.values()].filter((job) => !job.live && (!OVER.includes(job.state) || job.state === "failed"));
+  const onStage = shown.type === "live" ? liveJob()?.id : null;
+  return [...server.jobs.values()].filter((job) => (
+    job.live ? !OVER.includes(job.state) && job.id !== onStage : !OVER.includes(job.state) || job.state === "failed"));
 }
 
 async function trying(run) {
@@ -31,7 +36,7 @@ const NAMES = { transfer: "Painting", dream: "Dream", sheet: "Sheet", "video-tra
 function jobTitle(job) {
   const { preset, settings = {} } = job.request;
   const size = job.width ? `${job.width} × ${job.height}` : settings.size ?? "512";
-  return [preset ? words(preset) : NAMES[job.kind], size].filter(Boolean).join(" · ");
+  return [job.live && "Live", preset ? words(preset) : NAMES[job.kind], size].filter(Boolean).join(" · ");
 }
 
 function jobState(job) {
@@ -71,7 +76,7 @@ function makeRow(job) {
       state.textContent = state.title = jobState(now);
       node.classList.toggle("failed", now.state === "failed");
       again.hidden = now.state !== "failed";
-      up.hidden = now.state !== "queued" || first;
+      up.hidden = now.state !== "queued" || now.live || first;
       end.title = now.state === "failed" ? "Dismiss" : now.state === "queued" ? "Remove from the queue" : "Cancel, and keep nothing";
       end.setAttribute("aria-label", end.title);
       bar.hidden = now.state !== "running";
@@ -91,7 +96,7 @@ function renderQueue() {
   jobs.forEach((job, index) => {
     if (!rows.has(job.id)) rows.set(job.id, makeRow(job));
     const row = rows.get(job.id);
-    row.update(job, jobs[index - 1]?.state !== "queued");
+    row.update(job, jobs[index - 1]?.state !== "queued" || jobs[index - 1].live);
     if (list.children[index] !== row.node) list.insertBefore(row.node, list.children[index] ?? null);
   });
   document.querySelector("#queue output").textContent = jobs.length ? String(jobs.length) : "";
@@ -108,13 +113,19 @@ let asked = 0;
 
 async function load(more = false) {
   const mine = ++asked;
-  const wanted = { limit: more ? PAGE : Math.max(PAGE, items.length), offset: more ? items.length : 0 };
+  const wanted = {};
   for (const name of ["search", "preset", "style"]) if (query[name]) wanted[name] = query[name];
   if (query.days) wanted.since = Date.now() / 1000 - 86400 * query.days;
   try {
-    const found = await api.history(wanted);
-    if (mine !== asked) return;
-    items = more ? [...items, ...found.items] : found.items;
+    const all = more ? [...items] : [];
+    const goal = more ? items.length + PAGE : Math.max(PAGE, items.length);
+    let found;
+    do {
+      found = await api.history({ ...wanted, offset: all.length, limit: Math.min(MOST, goal - all.length) });
+      if (mine !== asked) return;
+      all.push(...found.items);
+    } while (found.items.length && all.length < Math.min(goal, found.total));
+    items = all;
     total = found.total;
     fillChoices(found);
     renderHistory();
@@ -134,7 +145,7 @@ function fillChoices({ presets, styles }) {
 export async function openItem(item) {
   show({ type: "picture", item });
   try {
-    if (item.clip) return;
+    if (item.clip || item.cells) return;
     const { request } = await api.recall(item.id);
     if (shown.type === "picture" && shown.item.id === item.id) show({ type: "picture", item, photo: request.photo });
   } catch {
@@ -149,16 +160,34 @@ function pick(item, on) {
   else if (on) say("Pick another result to compare.", { seconds: 3 });
 }
 
-function shot(item) {
-  const img = el("img", { alt: "", loading: "lazy", draggable: false });
-  showIn(img, thumbnail(item.id));
+// Thumbnails are fetched when they are to be seen, and kept as long as they are listed.
+let images = new Map();
+const seen = new IntersectionObserver((entries) => {
+  for (const { isIntersecting, target } of entries) {
+    if (!isIntersecting) continue;
+    seen.unobserve(target);
+    showIn(target, thumbnail(target.dataset.id));
+  }
+}, { scrollMargin: "300px" });
+
+function imageOf({ id }) {
+  const known = images.get(id);
+  images.delete(id); // the same picture may be listed twice
+  if (known) return known;
+  const img = el("img", { alt: "", draggable: false });
+  img.dataset.id = id;
+  seen.observe(img);
+  return img;
+}
+
+function shot(item, img) {
   const current = shown.type === "picture" && shown.item.id === item.id;
   const about = [item.preset && words(item.preset), ...(item.styles ?? [])].filter(Boolean).join(", ");
   const open = el("button", {
     type: "button", class: "open", "data-focus": item.id, title: `${item.name}\n${about}`, "aria-label": `Open ${item.name}, ${about}`,
     "aria-current": String(current), onclick: () => openItem(item),
   }, img);
-  draggable(open, { id: item.id, name: item.name, width: item.width, height: item.height, type: item.type, clip: item.clip });
+  draggable(open, { id: item.id, name: item.name, width: item.width, height: item.height, type: item.type, clip: item.clip, cells: item.cells });
   return el("li", { class: "shot", "data-picture": item.id }, open,
     item.clip && el("span", { class: "length" }, icon("play"), `${item.clip.seconds.toFixed(1)} s`),
     el("input", {
@@ -170,7 +199,10 @@ function shot(item) {
 function renderHistory() {
   const list = document.querySelector("#history ul");
   list.classList.toggle("picking", picked.length > 0);
-  refill(list, items.map(shot));
+  const listed = items.map((item) => [item.id, imageOf(item)]);
+  for (const img of images.values()) seen.unobserve(img);
+  images = new Map(listed);
+  refill(list, items.map((item, index) => shot(item, listed[index][1])));
   document.querySelector("#history output").textContent = total ? String(total) : "";
   const filtered = Object.values(query).some(Boolean);
   const empty = document.querySelector("#history .empty");
@@ -225,6 +257,7 @@ export function startShelf() {
   on("history", later);
   on("hello", () => load());
   on("shown", () => {
+    renderQueue();
     if (shown.type !== "pair" && picked.length) {
       picked = [];
       for (const each of document.querySelectorAll("#history .pick")) each.checked = false;

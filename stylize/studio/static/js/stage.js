@@ -3,21 +3,27 @@
 import { cellPicture, jobPreview, showIn, thumbnail, view } from "./api.js";
 import { formatOf, isPreview, ofClip, planWords, play, previewStrip, renderFrame } from "./clip.js";
 import { button, duration, el, icon, say, sentence, words } from "./dom.js";
-import { pickFiles } from "./intake.js";
-import { change, draft, emit, memory, missing, on, server, setStyles } from "./state.js";
+import { pickFiles, usePictures } from "./intake.js";
+import { leavePainter, painterIsOpen } from "./painter.js";
+import { draft, emit, memory, missing, on, server, setStyles } from "./state.js";
 import { liveIsLost, liveJob } from "./live.js";
 import { actions } from "./actions.js";
 
 /** What is shown: { type: "live" | "job" | "picture" | "pair" | "sheet", … }. */
 export let shown = memory.get("shown") ?? { type: "live" };
 
-const FULL_PIXELS = 12e6;
+// Results up to these are shown exactly; the server sends no side that is longer.
+const FULL_PIXELS = 12e6, MOST_SIDE = 4096;
 
 let comparing = false;
 let actual = false;
 const parts = {};
 
 export function show(next) {
+  if (next.type !== "live" && painterIsOpen()) {
+    leavePainter().then((left) => { if (left) show(next); });
+    return;
+  }
   shown = next;
   memory.set("shown", next);
   emit("shown");
@@ -94,7 +100,13 @@ export function startStage() {
     if (isPreview(job)) renderFrame(job, index);
     else if (shown.type === "sheet") renderCell(index);
   });
-  on("trouble", (error) => say(error.words ?? String(error), { bad: true }));
+  on("trouble", (error) => say(error.words ?? error.message, { bad: true }));
+  on("history", ({ id, removed }) => {
+    const pictures = { picture: [shown.item], pair: shown.items }[shown.type] ?? [];
+    if (!removed || !pictures.some((each) => each.id === id)) return;
+    if (!document.getElementById("confirm-delete")) say("The result that was shown here was deleted.");
+    show({ type: "live" });
+  });
   render();
 }
 
@@ -186,7 +198,8 @@ function showResult(job, result) {
     img.dataset.shows = result.id;
     img.dataset.photo = job?.request.photo ?? "";
     const large = (result.width ?? 0) * (result.height ?? 0) > FULL_PIXELS;
-    showIn(img, view(result.id, large ? 3000 : Math.max(result.width ?? 1600, result.height ?? 1600), large ? "jpeg" : "png"));
+    const side = large ? 3000 : Math.min(MOST_SIDE, Math.max(result.width ?? 1600, result.height ?? 1600));
+    showIn(img, view(result.id, side, large ? "jpeg" : "png"), (error) => emit("trouble", error));
     img.alt = `Result ${result.name ?? ""}`.trim();
     return;
   }
@@ -237,9 +250,9 @@ function renderWelcome() {
       : "Add a photo and a style image. Painting begins at once, and you watch it grow."),
     el("button", { type: "button", class: "drop", "data-drop": "photo", onclick: () => pickFiles("photo") },
       icon("image"), el("span", {}, el("b", {}, server.status?.video ? "Drop a photo or a clip here" : "Drop a photo here"), ", paste it, or click to choose a file")),
-    photos.length && el("h3", {}, "Or begin with a sample"),
-    el("div", { class: "samples" }, photos.map((photo) => sampleTile(photo, () => change({ photo })))),
-    !dream && styles.length && el("h3", {}, draft.styles.length ? "Style chosen. Now add a photo." : "Styles to try"),
+    photos.length > 0 && el("h3", {}, "Or begin with a sample"),
+    el("div", { class: "samples" }, photos.map((photo) => sampleTile(photo, () => usePictures([photo], "photo")))),
+    !dream && styles.length > 0 && el("h3", {}, draft.styles.length ? "Style chosen. Now add a photo." : "Styles to try"),
     !dream && el("div", { class: "samples square" }, styles.map((style) => sampleTile(style, () => setStyles([style])))),
   )));
 }

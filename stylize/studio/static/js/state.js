@@ -29,7 +29,7 @@ function emptyDraft() {
     photo: null,
     styles: [],
     guide: null,
-    mask: null, // { photo: ID, regions: [{ use: "paint" | "keep" | style picture, mask: ID }] }
+    mask: null, // { photo: ID, regions: [{ use: "paint" | "keep" | style picture, mask: ID, colour }] }
     preset: { transfer: null, dream: null },
     settings: { transfer: {}, dream: {} },
     execution: {},
@@ -79,6 +79,10 @@ try {
 /** Change the draft; all that depends on it follows. */
 export function change(patch) {
   Object.assign(draft, patch);
+  if (patch.photo && "from_noise" in draft.settings.dream) {
+    const { from_noise: _, ...dream } = draft.settings.dream;
+    draft.settings = { ...draft.settings, dream };
+  }
   if (draft.mask && draft.mask.photo !== draft.photo?.id) draft.mask = null;
   sessionStorage.setItem(DRAFT, JSON.stringify(draft));
   emit("draft");
@@ -170,11 +174,11 @@ export function stillRequest(changes = {}) {
   if (kind === "transfer") request.styles = draft.styles.map((each) => each.id);
   if (kind === "dream" && draft.guide) request.guide = draft.guide.id;
   if (Object.keys(draft.execution).length) request.execution = { ...draft.execution };
-  for (const { use, mask } of draft.mask?.regions ?? []) {
+  for (const { use, mask, colour } of draft.mask?.regions ?? []) {
     if (use === "paint") request.mask = mask;
     else if (kind === "dream") continue;
-    else if (use === "keep") request.keep = mask;
-    else request.regions = [...(request.regions ?? []), { mask, style: use.id }];
+    else if (use === "keep" && !colour && !request.keep) request.keep = mask;
+    else request.regions = [...(request.regions ?? []), { mask, style: use.id ?? use, ...(colour && { colour }) }];
   }
   return request;
 }
