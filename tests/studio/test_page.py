@@ -494,3 +494,108 @@ def begin_with_start(page: Page, photo: Path, style: Path) -> None:
     page.click("#drawer-back")
     begin(page, photo, style)
     finish(page)
+
+
+def test_what_other_tabs_paint_is_in_the_queue(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    def live() -> list[str]:
+        over = ("done", "failed", "cancelled")
+        return [
+            each["state"] for each in studio.jobs() if each["live"] and each["state"] not in over
+        ]
+
+    endless(page, photo, style)
+    assert waiting(page) == [], "it is on the stage"
+    tabs = [Page(page.driver, studio.address) for _ in range(7)]  # more than a host has connections
+    other = tabs[-1]
+    other.until(lambda: len(waiting(other)) == 1)
+    assert other.text(".job .what p").startswith("Live")
+    assert live() == ["running"]
+    other.click(".job [aria-label='Cancel, and keep nothing']")
+    other.until(lambda: not waiting(other))
+    for tab in tabs:
+        tab.close()
+    page.focus()
+    page.until(lambda: page.state() == "Ended without a picture")
+    assert live() == []
+
+
+def test_what_is_painted_is_not_lost_without_a_question(page: Page, photo: Path) -> None:
+    page.drop(PHOTO, photo)
+    page.click("#mask-button")
+    page.until(lambda: page.one("#mask-canvas")).click()
+    page.drop(".photo-card", photo)
+    page.click("#no")
+    assert page.all("#mask-canvas")
+    page.click("[aria-label='Remove the photo']")
+    page.click("#yes")
+    page.until(lambda: page.all(PHOTO))
+    assert not page.all("#mask-canvas")
+
+
+def test_what_cannot_be_used_is_said(
+    page: Page, studio: Studio, photo: Path, style: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / "moving.mp4"
+    clip.write_bytes(moving_square(3))
+    page.drop(STYLE, style, clip)
+    page.until(lambda: "moving.mp4 is a clip" in page.text("#toasts"))
+    page.until(lambda: page.all(f".tile[aria-label='Style {style.stem.capitalize()}']"))
+    page.drop(PHOTO, photo, style)
+    page.until(lambda: f"Only {photo.name} was used" in page.text("#toasts"))
+    page.script(
+        "const data = new DataTransfer(); data.items.add(new File(['x'], 'IMG_1.HEIC'));"
+        "document.dispatchEvent("
+        "new ClipboardEvent('paste', {clipboardData: data, bubbles: true}))"
+    )
+    page.until(lambda: "IMG_1.HEIC is not a picture" in page.text("#toasts"))
+
+
+def test_a_recalled_result_is_painted_as_it_was_or_not_at_all(page: Page, studio: Studio) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "cookbook"
+    for name in ("patchwork.webp", "from-wood.webp"):
+        (studio.folder / name).write_bytes((docs / name).read_bytes())
+    try:
+        page.driver.refresh()
+        page.until(lambda: page.all("[aria-label^='Open from-wood.webp']"))
+        page.click("[aria-label^='Open from-wood.webp']")
+        page.click("#recall")
+        page.until(lambda: len(page.all("#sheet-cells button")) == 4)
+        page.all("#sheet-cells button")[1].click()
+        page.until(lambda: "recalled" in page.text("#toasts"))
+        assert draft(page)["settings"]["transfer"]["style_weights"][0] < 1
+        page.click("[aria-label^='Open patchwork.webp']")
+        page.click("#recall")
+        page.until(lambda: draft(page)["mask"])
+        wanted = recipe_of(studio.folder / "patchwork.webp")["inputs"]
+        colours = [each["role"].split()[2:] for each in wanted if each["role"].startswith("region")]
+        found = [each.get("colour") for each in draft(page)["mask"]["regions"]]
+        assert found == [each[0] for each in colours if each != ["style"]]
+        page.click("#mask-button")
+        page.until(lambda: "map of colours" in page.text("#toasts"))
+    finally:
+        for name in ("patchwork.webp", "from-wood.webp"):
+            (studio.folder / name).unlink()
+
+
+def draft(page: Page) -> dict[str, Any]:
+    found: dict[str, Any] = page.script("return JSON.parse(sessionStorage['stylize-draft'])")
+    return found
+
+
+def test_a_result_without_its_inputs_is_not_queued(
+    page: Page, studio: Studio, photo: Path, style: Path
+) -> None:
+    for name, value in (("size", 64), ("min_size", 32), ("steps", 3), ("final_steps", 2)):
+        page.set(name, value)
+    page.click("#drawer-back")
+    begin(page, photo, style)
+    finish(page)
+    for each in (studio.folder / "inputs").glob("noise*"):
+        each.unlink()
+    before = len(studio.jobs())
+    page.click(".shot .open")
+    page.click("#enqueue")
+    page.until(lambda: f"Not found here: {style.name}" in page.text("#toasts"))
+    assert len(studio.jobs()) == before

@@ -15,5 +15,6 @@ export function chooseCell({ name, cells }) {
       el("div", { class: "row", id: "sheet-cells" }, cells.map((cell) => button(cell.label === cell.name ? cell.name : `${cell.name}: ${cell.label}`, { kind: "small", onclick: () => choose(cell) }))),
     ]);
     dialog.addEventListener("close", () => resolve(chosen));
+    document.querySelector("#sheet-cells button")?.focus();
   });
 }

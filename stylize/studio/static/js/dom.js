@@ -153,9 +153,10 @@ export function ask(title, text, yes, no) {
   return new Promise((resolve) => {
     let sure = false;
     const go = button(yes, { kind: "primary", id: "yes", onclick: () => { sure = true; dialog.close(); } });
-    const dialog = openDialog(title, el("p", {}, text), [button(no, { id: "no", onclick: () => dialog.close() }), go]);
+    const stay = button(no, { id: "no", onclick: () => dialog.close() });
+    const dialog = openDialog(title, el("p", {}, text), [stay, go]);
     dialog.addEventListener("close", () => resolve(sure));
-    go.focus();
+    stay.focus();
   });
 }
 
