@@ -507,7 +507,7 @@ def test_what_other_tabs_paint_is_in_the_queue(
 
     endless(page, photo, style)
     assert waiting(page) == [], "it is on the stage"
-    tabs = [Page(page.driver, studio.address) for _ in range(7)]  # more than a host has connections
+    tabs = [Page(page.driver, studio.address) for _ in range(6)]  # a host has six connections
     other = tabs[-1]
     other.until(lambda: len(waiting(other)) == 1)
     assert other.text(".job .what p").startswith("Live")
