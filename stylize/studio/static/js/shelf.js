@@ -4,7 +4,7 @@ import { api, showIn, thumbnail } from "./api.js";
 import { blockHead, button, duration, el, icon, iconButton, refill, say, sentence, words } from "./dom.js";
 import { draggable } from "./intake.js";
 import { liveJob } from "./live.js";
-import { on, server } from "./state.js";
+import { on, server, session } from "./state.js";
 import { show, shown } from "./stage.js";
 
 // Results that are shown more of, and the most that the server lists at once.
@@ -18,9 +18,9 @@ const rows = new Map();
 
 /** The jobs to list. Live ones are on the stage; those that are not can be seen and ended here. */
 function waiting() {
-  const onStage = shown.type === "live" ? liveJob()?.id : null;
+  const onStage = (job) => shown.type === "live" && (job.session === session || job.id === liveJob()?.id);
   return [...server.jobs.values()].filter((job) => (
-    job.live ? !OVER.includes(job.state) && job.id !== onStage : !OVER.includes(job.state) || job.state === "failed"));
+    job.live ? !OVER.includes(job.state) && !onStage(job) : !OVER.includes(job.state) || job.state === "failed"));
 }
 
 async function trying(run) {
