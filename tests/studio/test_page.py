@@ -558,14 +558,13 @@ def test_a_recalled_result_is_painted_as_it_was_or_not_at_all(page: Page, studio
         (studio.folder / name).write_bytes((docs / name).read_bytes())
     try:
         page.driver.refresh()
-        page.until(lambda: page.all("[aria-label^='Open from-wood.webp']"))
-        page.click("[aria-label^='Open from-wood.webp']")
+        open_result(page, "[aria-label^='Open from-wood.webp']")
         page.click("#recall")
         page.until(lambda: len(page.all("#sheet-cells button")) == 4)
         page.all("#sheet-cells button")[1].click()
         page.until(lambda: "recalled" in page.text("#toasts"))
         assert draft(page)["settings"]["transfer"]["style_weights"][0] < 1
-        page.click("[aria-label^='Open patchwork.webp']")
+        open_result(page, "[aria-label^='Open patchwork.webp']")
         page.click("#recall")
         page.until(lambda: draft(page)["mask"])
         wanted = recipe_of(studio.folder / "patchwork.webp")["inputs"]
@@ -577,6 +576,12 @@ def test_a_recalled_result_is_painted_as_it_was_or_not_at_all(page: Page, studio
     finally:
         for name in ("patchwork.webp", "from-wood.webp"):
             (studio.folder / name).unlink()
+
+
+def open_result(page: Page, selector: str) -> None:
+    """Find and click in one go, because the history may be made anew in between."""
+    click = "const node = document.querySelector(arguments[0]); node?.click(); return Boolean(node)"
+    page.until(lambda: page.script(click, selector))
 
 
 def draft(page: Page) -> dict[str, Any]:
@@ -595,7 +600,8 @@ def test_a_result_without_its_inputs_is_not_queued(
     for each in (studio.folder / "inputs").glob("noise*"):
         each.unlink()
     before = len(studio.jobs())
-    page.click(".shot .open")
+    newest = f"[data-focus='{studio.jobs()[0]['result']}']"
+    open_result(page, newest)
     page.click("#enqueue")
     page.until(lambda: f"Not found here: {style.name}" in page.text("#toasts"))
     assert len(studio.jobs()) == before
