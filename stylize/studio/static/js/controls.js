@@ -304,7 +304,11 @@ function drawMore() {
 export function startControls() {
   const kinds = document.getElementById("kind");
   const legend = kinds.querySelector("legend");
-  block(kinds, () => draft.kind, () => [legend, ...segments("kind", KINDS, draft.kind, (kind) => change({ kind }))]);
+  const choose = async (kind) => {
+    if (await leavePainter()) change({ kind });
+    else kinds.querySelector(`[value=${draft.kind}]`).checked = true;
+  };
+  block(kinds, () => draft.kind, () => [legend, ...segments("kind", KINDS, draft.kind, choose)]);
   const own = () => draft.settings[draft.kind];
   const place = (key, draw, shown = () => true) => {
     const node = el("section", { class: "block" });
