@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -43,7 +44,7 @@ from stylize.networks.models import (
     user_directory,
     verify,
 )
-from stylize.networks.module_files import checked_state, recognised
+from stylize.networks.module_files import checked_state, is_needed, nearest, of_caffe, recognised
 from stylize.networks.torchvision_models import torchvision_models
 from stylize.networks.weight_files import (
     CAFFE,
@@ -456,25 +457,59 @@ def read_network(
 
 def _read_module(path: Path, preprocessing: str, architecture: str | None) -> ImportedNetwork:
     state, described, names = _read(path, everything=True)
-    if architecture is None or (architecture == "googlenet" and caffe.from_caffe(state)):
-        architecture = recognised(state)
+    _check_amount(state, path)
+    if of_caffe(state) and architecture in (None, "googlenet"):
+        architecture = caffe.NAME
+    architecture = architecture or recognised(state)
     if architecture is None:
-        found = ", ".join(name[:60] for name in names[:3]) or "nothing"
-        with_norm = any(name.endswith("running_mean") for name in names)
-        raise WeightsError(
-            f"{path} is none of torchvision's classifiers that can be used: found "
-            f"{found}{', with batch normalization' if with_norm else ''}",
-            hint="give --architecture NAME to see which of that network's tensors are missing",
-        )
+        raise _unrecognised(path, state, names)
     tensors, classes = checked_state(state, architecture, path)
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise WeightsError(f"{path}: {name} holds values that are not finite")
+    copies = {name: float32_copy(tensor) for name, tensor in tensors.items()}
+    for name, tensor in copies.items():
+        _check_numbers(tensor, name, path)
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise WeightsError(f"{path}: {name} holds negative variances")
     wanted = PREPROCESSINGS.get(preprocessing) or _described_preprocessing(described, path)
     if wanted is None:
         wanted = _PREPROCESSING_OF.get(architecture, TORCHVISION)
-    copies = {name: float32_copy(tensor) for name, tensor in tensors.items()}
     return ImportedNetwork(architecture, wanted, copies, {}, classes)
+
+
+def _check_amount(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that would fill the memory: a view can be far larger than what is stored."""
+    amount = sum(4 * math.prod(tensor.shape) for tensor in state.values())
+    if amount > MAX_FILE_BYTES:
+        raise WeightsError(
+            f"{path} is too large for a network: {amount / 1e9:.1f} GB as float32, the limit is"
+            f" {MAX_FILE_BYTES / 1e9:.1f} GB"
+        )
+
+
+def _check_numbers(tensor: Tensor, name: str, path: Path) -> None:
+    """Refuse NaN, and what is infinite as float32."""
+    if not tensor.isfinite().all():
+        raise WeightsError(f"{path}: {name} holds values that are not finite in single precision")
+
+
+def _unrecognised(path: Path, state: Mapping[str, Tensor], names: Sequence[str]) -> WeightsError:
+    """The error for a file whose network is not recognised."""
+    message = f"{path} is none of torchvision's classifiers that can be used"
+    similar = nearest(state)
+    if similar is not None:
+        try:
+            checked_state(state, similar, path)
+        except WeightsError as err:
+            _, _, difference = err.message.partition(": expected ")
+            return WeightsError(
+                f"{message}: it is like {similar}, but expected {difference}",
+                hint=f"save the state dict of torchvision's own {similar}",
+            )
+    found = ", ".join(name[:60] for name in names[:3]) or "nothing"
+    with_norm = any(name.endswith("running_mean") for name in names)
+    return WeightsError(
+        f"{message}: found {found}{', with batch normalization' if with_norm else ''}",
+        hint="give --architecture NAME to see which of that network's tensors are missing",
+    )
 
 
 def _class_names(path: Path, classes: int) -> list[str]:
@@ -485,8 +520,10 @@ def _class_names(path: Path, classes: int) -> list[str]:
     """
     try:
         text = checked_file(path).read_text("utf-8", "replace")
+    except WeightsError as err:
+        raise UsageError(f"--classes: {err.message}") from err
     except OSError as err:
-        raise UsageError(f"cannot read {path}: {err.strerror or err}") from err
+        raise UsageError(f"--classes: cannot read {path}: {err.strerror or err}") from err
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Places365 lists its classes as "/a/airport_terminal 2".
     names = [
@@ -525,8 +562,7 @@ def _read_vgg(
         raise WeightsError(f"{path} is a {architecture}, not a {wanted_architecture}")
     tensors = pick_convolutions(state, architecture, path, aliases)
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise WeightsError(f"{path}: {aliases[name]} holds values that are not finite")
+        _check_numbers(tensor, aliases[name], path)
     if preprocessing == "auto":
         wanted = _described_preprocessing(described, path) or _usual_preprocessing(aliases, path)
     else:
@@ -559,7 +595,7 @@ def _read(
     checked_file(path)
     try:
         if path.suffix.lower() == ".safetensors":
-            return map_file(path, (lambda name: True) if everything else _is_wanted)
+            return map_file(path, is_needed if everything else _is_wanted)
         state = _check_tensors(_state_of(_unpickle(path)), path)
         return state, {}, list(state)
     except OSError as err:
@@ -722,5 +758,7 @@ def _classifier(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     # A view can be far larger than what is stored of it.
     if sum(4 * tensor.numel() for tensor in layers.values()) > _MAX_CLASSIFIER_BYTES:
         raise WeightsError(f"{path} has a classifier that is larger than any of a VGG")
-    usable = all(is_plain_float(t) and bool(t.isfinite().all()) for t in layers.values())
-    return {name: float32_copy(tensor) for name, tensor in layers.items()} if usable else {}
+    if not all(is_plain_float(tensor) and tensor.numel() for tensor in layers.values()):
+        return {}
+    copies = {name: float32_copy(tensor) for name, tensor in layers.items()}
+    return copies if all(bool(tensor.isfinite().all()) for tensor in copies.values()) else {}
