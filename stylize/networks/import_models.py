@@ -13,7 +13,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from http.client import HTTPException
@@ -51,6 +51,7 @@ from stylize.networks.weight_files import (
     INCEPTION,
     MAX_FILE_BYTES,
     METADATA_KEY,
+    PREPROCESSINGS,
     TORCHVISION,
     Preprocessing,
     checked_file,
@@ -121,7 +122,7 @@ def add_file(
 def download(
     name: str, *, progress: Progress | None = None, base_url: str | None = None
 ) -> ModelFile:
-    """Download one of torchvision's models, unless it is already there and intact.
+    """Download one of torchvision's models, unless it is there already; see :func:`installed`.
 
     Args:
         name: one of :data:`stylize.networks.models.DOWNLOADABLE`.
@@ -130,14 +131,13 @@ def download(
 
     Raises:
         UnknownNameError: there is no such model.
-        WeightsError: the download failed, or is not the expected file.
+        WeightsError: the download failed, is not the expected file, or the name is taken.
         OutputError: the folder of models cannot be written.
     """
     if name not in DOWNLOADABLE:
         raise UnknownNameError("model", name, DOWNLOADABLE)
-    with suppress(WeightsError):
-        present = find_model(name)
-        verify(present)
+    present = installed(name)
+    if present is not None:
         return present
     url = address(name)
     file_name = url.rpartition("/")[2]
@@ -148,9 +148,37 @@ def download(
         path = scratch / file_name
         digest = _fetch(url, path, progress or (lambda done, total: None), by_hand)
         _check_prefix(url, digest)
-        architecture = name.removesuffix("-imagenet")
+        architecture = _architecture_of(name)
         preprocessing = "torchvision" if is_vgg(architecture) else "auto"
         return _install(path, name, url, _Asked(preprocessing, architecture), scratch)
+
+
+def installed(name: str) -> ModelFile | None:
+    """Find one of torchvision's models that is there already and intact.
+
+    Args:
+        name: one of :data:`stylize.networks.models.DOWNLOADABLE`.
+
+    Returns:
+        The model; None if it is missing or damaged.
+
+    Raises:
+        WeightsError: an intact model of another source has its name.
+    """
+    try:
+        present = find_model(name)
+        verify(present)
+    except WeightsError:
+        return None
+    # A download and the same file, added by hand, are equally good.
+    same_file = (_source_of(name) or "").startswith(_digits(address(name)))
+    if not same_file or present.architecture != _architecture_of(name):
+        raise _taken(name, "")
+    return present
+
+
+def _architecture_of(name: str) -> str:
+    return name.removesuffix("-imagenet")
 
 
 def remove(name: str) -> None:
@@ -176,7 +204,7 @@ def remove(name: str) -> None:
 
 def address(name: str) -> str:
     """Return torchvision's URL of a downloadable model."""
-    weights: Any = torchvision_models().get_model_weights(name.removesuffix("-imagenet"))
+    weights: Any = torchvision_models().get_model_weights(_architecture_of(name))
     return str(weights.IMAGENET1K_V1.url)
 
 
@@ -205,13 +233,17 @@ def _fetch(url: str, target: Path, progress: Progress, by_hand: str) -> str:
 
 
 def _check_prefix(url: str, digest: str) -> None:
-    # torchvision ends its file names with the first digits of the SHA-256.
-    expected = url.rpartition("-")[2].partition(".")[0]
+    expected = _digits(url)
     if not digest.startswith(expected):
         raise WeightsError(
             f"{url} is not what it should be: expected SHA-256 {expected}…, found {digest}",
             hint="try again; a proxy may have answered in the server's place",
         )
+
+
+def _digits(url: str) -> str:
+    """The first digits of the SHA-256, with which torchvision ends the names of its files."""
+    return url.rpartition("-")[2].partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -372,10 +404,14 @@ def _check_owner(name: str, source_sha256: str) -> None:
     except (OSError, ValueError, KeyError, TypeError, StylizeError):
         return
     if _source_of(name) not in (None, source_sha256):
-        raise WeightsError(
-            f"a model '{name}' already exists, from another source",
-            hint=f"give another --name, or stylize models remove {name}",
-        )
+        raise _taken(name, "give another --name, or ")
+
+
+def _taken(name: str, remedy: str) -> WeightsError:
+    return WeightsError(
+        f"a model '{name}' already exists, from another source",
+        hint=f"{remedy}stylize models remove {name}",
+    )
 
 
 def _source_of(name: str) -> str | None:
@@ -386,8 +422,6 @@ def _source_of(name: str) -> str | None:
         return None
     return found if isinstance(found, str) else None
 
-
-PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION, "inception": INCEPTION}
 
 # Architectures whose files of torchvision expect pixels from -1 to 1.
 INCEPTIONS = ("googlenet", "inception_v3")

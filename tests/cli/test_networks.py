@@ -43,7 +43,7 @@ def scene(tmp_path: Path) -> Path:
     return save(cat(64), tmp_path / "cat.png")
 
 
-def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
+def test_a_dream(run: Run, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("--layer", "inception_3a + 0.5*inception3b.branch2:4-9", "--steps", 2, *NET)
     done(run("dream", scene, *words, "-o", tmp_path / "dream.png"))
     dreamt = read_picture(tmp_path / "dream.png").pixels
@@ -52,6 +52,12 @@ def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
     assert recipe["weights"]["name"] == "net"
     done(run("replay", tmp_path / "dream.png", "-o", tmp_path / "again.png", "-q"))
     assert torch.equal(read_picture(tmp_path / "again.png").pixels, dreamt)
+    # Another network takes its name.
+    monkeypatch.setenv("STYLIZE_DATA_DIR", str(tmp_path / "other"))
+    torch.save(he_module("squeezenet1_1", classes=3).state_dict(), tmp_path / "net.pth")
+    add_file(tmp_path / "net.pth")
+    line = complaint(run("replay", tmp_path / "dream.png", "-o", tmp_path / "third.png"), 1)
+    assert line.startswith("the weights of the network 'net' differ from those in the recipe")
 
 
 @pytest.mark.slow
@@ -124,11 +130,15 @@ def test_layers(run: Run) -> None:
         (("dream", "--layer", "inception_4x"), "did you mean .*inception_4"),
         (
             ("dream",),
-            "default layer, conv4_3, .* --layer inception_4c, .*--preset classic-inception",
+            "conv4_3, the default layer, .* --layer inception_4c; --preset classic-inception has",
         ),
         (
             ("dream", "--preset", "eyes"),
             "only VGG-16 and VGG-19 have it; name another, such as incep",
+        ),
+        (
+            ("dream", "--preset", "classic-inception", "--layer", "conv4_3"),
+            "conv4_3, the default layer, is one of VGG-16 and VGG-19, .* --preset .* has one",
         ),
         (("dream", "--layer", "zzz"), r"layer of googlenet 'zzz' \('stylize layers"),
         (("dream", "--layer", "inception_3a:256"), "no channel 256: inception_3a of googlenet"),

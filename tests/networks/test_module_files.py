@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
@@ -161,6 +162,11 @@ def test_names_of_classes(save, tmp_path):
     assert (head.index_of("Cat"), head.index_of("4")) == (9, 4)
     with pytest.raises(UnknownNameError, match="class 'dog'"):
         head.index_of("dog")
+    record = store.record_path("mine")
+    damaged = json.loads(record.read_text()) | {"class_names": ["cat"]}
+    record.write_text(json.dumps(damaged))
+    with pytest.raises(WeightsError, match=r"'mine' names 1 classes, and the network has 10 .*s F"):
+        load_head("mine")
     with pytest.raises(UsageError, match=r"cannot read .*missing\.txt"):
         additions.add_file(
             save(state_of("resnet18")), name="other", classes=tmp_path / "missing.txt"
@@ -197,6 +203,13 @@ def test_download(save, monkeypatch):
     assert asked == [f"/models/{good}"]
     assert (model.name, model.architecture) == ("resnet18", "resnet18")
     assert store.load_weights("resnet18").preprocessing == TORCHVISION
+    with serving(body) as (url, asked):
+        assert additions.download("resnet18", base_url=url) == model
+    assert asked == []
+    additions.add_file(path, name="resnet50")
+    with pytest.raises(WeightsError, match=r"'resnet50' already exists, from another source"):
+        additions.download("resnet50", base_url="https://nowhere.invalid")
+    assert store.find_model("resnet50").architecture == "resnet18"
 
 
 def caffe_state() -> dict[str, Tensor]:
