@@ -247,14 +247,11 @@ def scales(architecture: str) -> tuple[str, ...]:
 
 def _blocks(architecture: str) -> list[Layer]:
     """The largest parts of a network that is no VGG, such as the stages of a ResNet."""
-    _traced(architecture)
-    first = graph_of(architecture).first
-    parts = [
-        each
-        for each in listed_layers(architecture)
-        # Not "features", which is nearly the whole network.
-        if each.name == first or not first.startswith(f"{each.name}.")
-    ]
+    listed = listed_layers(architecture)
+    # "features" is the whole network up to the classifier.
+    whole = graph_of(architecture).first.partition(".")[0]
+    last = [each.name for each in listed if "." in each.name][-1]
+    parts = [each for each in listed if each.name != whole or not last.startswith(f"{whole}.")]
     return [each for each in parts if "." not in each.name] or parts
 
 
