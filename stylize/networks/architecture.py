@@ -167,6 +167,11 @@ def layer_names(architecture: str) -> tuple[str, ...]:
     )
 
 
+def second_names(architecture: str) -> tuple[str, ...]:
+    """List torchvision's spelling of the names of :func:`layer_names`, such as ``inception4c``."""
+    return () if is_vgg(architecture) else tuple(each.path for each in _traced(architecture))
+
+
 def rectified(name: str) -> str:
     """Return the name of a convolution's output after the ReLU."""
     return name.replace("conv", "relu")
