@@ -590,7 +590,7 @@ def _checked(
 ) -> InspectSettings:
     """The settings of a question."""
     wanted: InspectSettings = from_document(kind, said)
-    wanted.check_layers(find_model(wanted.network).architecture)
+    wanted = wanted.for_network(find_model(wanted.network).architecture)
     given = {name: [name] for name, aid in aids.items() if aid is not None}
     wanted.check_request(said.keys(), given)
     return wanted

@@ -14,7 +14,7 @@ from click import shell_completion
 from click.shell_completion import CompletionItem
 
 from stylize.errors import StylizeError
-from stylize.networks.architecture import is_vgg, layer_names, listed_layers
+from stylize.networks.architecture import is_vgg, layer_names, listed_layers, second_names
 from stylize.settings.dream import BaseDreamSettings
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -98,18 +98,37 @@ def complete_layer(
     """Complete the last layer of a list or sum, of the network that the command line names."""
     from stylize.networks.models import find_model
 
-    network = context.params.get("network") or BaseDreamSettings.network
     try:
-        architecture = find_model(network).architecture
-        listed = [each.name for each in listed_layers(architecture)]
+        architecture = find_model(_network(context)).architecture
+        every = layer_names(architecture)
+        # Hundreds of modules of other networks have names, too.
+        listed = [] if is_vgg(architecture) else [each.name for each in listed_layers(architecture)]
+        spelled = dict(zip(every, second_names(architecture), strict=False))
     except StylizeError:  # Tab must stay silent
         return []
-    found = parts_of_lists(lambda: listed)(context, parameter, incomplete)
-    # Hundreds of modules of other networks have names, too.
-    every = parts_of_lists(lambda: layer_names(architecture))
-    if found and not is_vgg(architecture):
-        return found
-    return every(context, parameter, incomplete)
+    second = [spelled[name] for name in listed]
+    found = [
+        parts_of_lists(names.__iter__)(context, parameter, incomplete)
+        for names in (listed, second, every, list(spelled.values()))
+    ]
+    return next(filter(None, found), [])
+
+
+def _network(context: click.Context) -> str:
+    """The network that the command line names, or that its preset has.
+
+    Raises:
+        StylizeError: the preset cannot be read.
+    """
+    from stylize.runs.recipe import choose_preset
+    from stylize.settings.presets import DEFAULTS
+
+    product = {"tunnel": "dream", "video": "transfer"}.get(name := str(context.info_name), name)
+    network = context.params.get("network")
+    if network is None and product in DEFAULTS:
+        preset = context.params.get("preset") or DEFAULTS[product]
+        network = choose_preset(product, preset).apply().network
+    return network or BaseDreamSettings.network
 
 
 def complete_cell(

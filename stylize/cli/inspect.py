@@ -312,10 +312,10 @@ COMMANDS: dict[str, Command] = {
           stylize inspect report photo.jpg --network vgg16-imagenet
 
         The page shows the strongest channels of each block, the saliency of TARGET by all methods,
-        what hiding parts of the photo does to it, and the photo reconstructed from five layers. A
-        network with classes adds its five best classes with Grad-CAM. The page needs no other file
-        and no connection. It takes about a minute on two cores. TARGET is a layer, a channel or a
-        sum of them; the default is the deepest layer.""",
+        what hiding parts of the photo does to it, and the photo reconstructed from a layer of each
+        block. A network with classes adds its five best classes with Grad-CAM. The page needs no
+        other file and no connection. It takes about a minute on two cores. TARGET is a layer, a
+        channel or a sum of them; the default is the deepest layer.""",
         {"photo": "PHOTO", "target": "[TARGET]"},
         unit="step",
         page=True,
@@ -469,7 +469,7 @@ class InspectRequest:
         output, messages = take(OutputRequest, options), take(Messages, options)
         given, execution = _given(entry.question.settings, options), _given(Execution, options)
         settings = entry.question.settings(**given)
-        settings.check_layers(find_model(settings.network).architecture)
+        settings = settings.for_network(find_model(settings.network).architecture)
         album = None
         if "folder" in entry.arguments:
             check_streams(output.output, (), as_json=messages.as_json)

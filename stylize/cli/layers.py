@@ -70,7 +70,8 @@ def layers(network: str, as_json: bool) -> None:
     gives others.
 
     Of other networks, the blocks, their branches and the convolutions of the stem are listed. Every
-    other module is a layer too, by torchvision's name: layer3.0.conv2 of a ResNet.
+    other module that makes maps, and runs only once, is a layer too, by torchvision's name:
+    layer3.0.conv2 of a ResNet.
     """
     architecture = find_model(network).architecture
     rows = [row(architecture, layer) for layer in listed_layers(architecture)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -54,14 +54,25 @@ def list_command(as_json: bool) -> None:
       stylize models list
       stylize models list --json
     """
-    found = store.list_models()
+    damaged: list[WeightsError] = []
+    found = store.list_models(damaged.append)
     if as_json:
         click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
+        _report(damaged)
         return
     widths = [max(len(getattr(model, key)) for model in found) for key in ("name", "architecture")]
     for model in found:
         name, architecture = model.name.ljust(widths[0]), model.architecture.ljust(widths[1])
         echo(f"{name}  {architecture}  {model.origin:<7}  {model.source}")
+    _report(damaged)
+
+
+def _report(damaged: Sequence[WeightsError]) -> None:
+    """Print the errors of damaged models, the last one by raising it."""
+    for error in damaged[:-1]:
+        say(str(error))
+    if damaged:
+        raise damaged[-1]
 
 
 @models.command()
@@ -74,8 +85,8 @@ def verify(name: str | None) -> None:
       stylize models verify
       stylize models verify vgg19
     """
-    damaged = []
-    for model in [store.find_model(name)] if name else store.list_models():
+    damaged: list[WeightsError] = []
+    for model in [store.find_model(name)] if name else store.list_models(damaged.append):
         try:
             store.verify(model)
         except WeightsError as err:
@@ -83,10 +94,7 @@ def verify(name: str | None) -> None:
             echo(f"{model.name}: damaged")
         else:
             echo(f"{model.name}: intact, SHA-256 {model.sha256}")
-    for error in damaged[:-1]:
-        say(str(error))
-    if damaged:
-        raise damaged[-1]
+    _report(damaged)
 
 
 @models.command()
@@ -180,6 +188,11 @@ def add(
                 "--name, --preprocessing, --architecture and --classes are for files, not for"
                 " downloads"
             )
+        present = additions.installed(source)
+        if present is not None:
+            say(f"{source} ({present.architecture}) is already installed")
+            echo_path(present.path)
+            return
         with _bar(source) as progress:
             model = additions.download(source, progress=progress)
     elif os.path.lexists(source):

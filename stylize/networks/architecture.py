@@ -167,6 +167,11 @@ def layer_names(architecture: str) -> tuple[str, ...]:
     )
 
 
+def second_names(architecture: str) -> tuple[str, ...]:
+    """List torchvision's spelling of the names of :func:`layer_names`, such as ``inception4c``."""
+    return () if is_vgg(architecture) else tuple(each.path for each in _traced(architecture))
+
+
 def rectified(name: str) -> str:
     """Return the name of a convolution's output after the ReLU."""
     return name.replace("conv", "relu")
@@ -212,6 +217,11 @@ def _unknown_layer(architecture: str, name: str) -> UnknownNameError:
         remedy = "it may be a layer of another --network" if _ELSEWHERE.match(name) else None
         return UnknownNameError(kind, name, layer_names(architecture), remedy=remedy)
     listed = "'stylize layers' lists those of a network"
+    repeated = {key(each): each for each in graph_of(architecture).repeated}
+    if key(name) in repeated:
+        block = repeated[key(name)].rpartition(".")[0]
+        remedy = f"this part runs more than once; name the block around it, {block}; {listed}"
+        return UnknownNameError(kind, name, (), remedy=remedy)
     if _LAYER.fullmatch(name):
         remedy = (
             f"only VGG-16 and VGG-19 have it; name another, such as {usual_layer(architecture)}"
@@ -224,9 +234,35 @@ def usual_layer(architecture: str) -> str:
     """Name a layer whose dreams suit small photos: ``inception_4c`` of GoogLeNet."""
     if is_vgg(architecture):
         return "conv4_3"
-    blocks = [each for each in listed_layers(architecture) if "." not in each.name]
-    fit = [each.name for each in blocks or listed_layers(architecture) if _is_seen_whole(each)]
-    return fit[-1]
+    return [each.name for each in _blocks(architecture) if _is_seen_whole(each)][-1]
+
+
+def deepest_layer(architecture: str) -> str:
+    """Name the last block: ``inception_5b`` of GoogLeNet, ``conv5_3`` of VGG-16."""
+    if is_vgg(architecture):
+        return convolutions(architecture)[-1].name
+    return _blocks(architecture)[-1].name
+
+
+def scales(architecture: str) -> tuple[str, ...]:
+    """Name the last block of each stride, shallow to deep."""
+    blocks = convolutions(architecture) if is_vgg(architecture) else _blocks(architecture)
+    return tuple({each.stride: each.name for each in blocks}.values())
+
+
+def _blocks(architecture: str) -> list[Layer]:
+    """The largest parts of a network that is no VGG, such as the stages of a ResNet."""
+    listed = listed_layers(architecture)
+    # "features" is the whole network up to the classifier.
+    whole = graph_of(architecture).first.partition(".")[0]
+    last = [each.name for each in listed if "." in each.name][-1]
+    parts = [each for each in listed if each.name != whole or not last.startswith(f"{whole}.")]
+    return [each for each in parts if "." not in each.name] or parts
+
+
+def has_smooth_activations(architecture: str) -> bool:
+    """Return whether a network has activations other than ReLU and ReLU6."""
+    return not is_vgg(architecture) and graph_of(architecture).is_smooth
 
 
 def _is_seen_whole(layer: Layer) -> bool:

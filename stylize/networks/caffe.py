@@ -10,7 +10,7 @@ Reference:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,11 +67,20 @@ def build_caffe(classes: int) -> nn.Module:
     return built
 
 
+def is_caffe(names: Iterable[str]) -> bool:
+    """Return whether some of the names are those of Caffe's layers."""
+    return any(_BLOCK.match(name) for name in names)
+
+
 def from_caffe(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
-    """Rename the tensors of Caffe's layers; None if a state dict has none of them."""
-    if not any(_BLOCK.match(name) for name in state):
+    """Rename the tensors of Caffe's layers; None if a state dict has none of them.
+
+    A second layer with scores of classes keeps its name.
+    """
+    if not is_caffe(state):
         return None
-    renamed = {}
+    renamed: dict[str, Tensor] = {}
+    head = next((name.rpartition(".")[0] for name in state if _is_head(name)), None)
     for name, tensor in state.items():
         layer, _, part = name.rpartition(".")
         block = _BLOCK.fullmatch(layer)
@@ -80,7 +89,7 @@ def from_caffe(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
         elif block and block[2] in _BRANCHES:
             layer = f"inception{block[1]}.{_BRANCHES[block[2]]}"
             layer += ".conv"
-        elif _HEAD.fullmatch(layer):
+        elif layer == head:
             layer = "fc"
         elif _AUXILIARY.fullmatch(layer):
             continue
@@ -88,8 +97,12 @@ def from_caffe(state: Mapping[str, Tensor]) -> dict[str, Tensor] | None:
     return renamed
 
 
+def _is_head(name: str) -> bool:
+    return _HEAD.fullmatch(name.rpartition(".")[0]) is not None
+
+
 def _reshaped(tensor: Tensor, part: str, *, is_head: bool) -> Tensor:
     # Old converters keep Caffe's shapes: a vector as (1, 1, 1, n), a matrix as (1, 1, n, m).
     if part == "bias":
         return tensor.flatten()
-    return tensor.reshape(-1, tensor.shape[-1]) if is_head and tensor.ndim == 4 else tensor
+    return tensor.flatten(0, 2) if is_head and tensor.ndim == 4 else tensor

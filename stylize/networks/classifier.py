@@ -28,7 +28,9 @@ from stylize.networks.architecture import (
 from stylize.networks.graph import graph_of
 from stylize.networks.models import (
     DOWNLOADABLE,
+    ModelFile,
     Weights,
+    check_class_names,
     find_model,
     load_weights,
     read_verified,
@@ -176,14 +178,22 @@ def load_head(name: str) -> Classifier:
 
     Raises:
         UnknownNameError: there is no such model.
-        WeightsError: the model has no classifier, or its file is missing or damaged.
+        WeightsError: the model has no classifier, or its files are missing or damaged.
     """
     model = find_model(name)
-    if not is_vgg(model.architecture):
-        return ModuleHead(load_weights(name), model.class_names)
+    head: Classifier
+    if is_vgg(model.architecture):
+        head = _vgg_head(model)
+    else:
+        head = ModuleHead(load_weights(name), model.class_names)
+    check_class_names(model, head.classes)
+    return head
+
+
+def _vgg_head(model: ModelFile) -> Head:
     if model.classifier is None:
         raise WeightsError(
-            f"the model '{name}' has no classifier",
+            f"the model '{model.name}' has no classifier",
             hint=f"stylize models add {DOWNLOADABLE[0]}, then --network {DOWNLOADABLE[0]}",
         )
     path = model.classifier.path

@@ -75,6 +75,9 @@ _SPATIAL = ("conv2d", "max_pool2d", "_max_pool2d", "avg_pool2d", "max_pool2d_wit
 
 _GLOBAL = ("adaptive_avg_pool2d", "adaptive_max_pool2d", "mean")
 
+# Activations and gates other than ReLU and ReLU6.
+_SMOOTH = ("silu", "hardswish", "hardsigmoid", "sigmoid", "gelu")
+
 # Modules that are no layers of their own in a list.
 _MINOR = (
     "ReLU",
@@ -212,11 +215,15 @@ class Graph:
         layers: in the order in which they are computed.
         fused: batch normalizations by the convolution whose output only they read.
         first: path of the convolution that reads the pixels.
+        repeated: paths of the modules that run more than once, and so are no layers.
+        is_smooth: whether it has activations other than ReLU and ReLU6.
     """
 
     layers: tuple[Traced, ...]
     fused: Mapping[str, str]
     first: str
+    repeated: frozenset[str]
+    is_smooth: bool
 
     @cached_property
     def by_name(self) -> dict[str, Traced]:
@@ -261,7 +268,9 @@ class _Follower:
         self._fused: dict[str, str] = {}
         self._inputs: dict[str, int] = {}
         self._macs = self._kept = self._indices = self._widest = 0.0
-        self._first = ""
+        self._first, self._is_smooth = "", False
+        weights = [name for name in module.state_dict() if name.endswith(".weight")]
+        self._head = weights[-1].removesuffix(".weight")
 
     def picture(self) -> Tensor:
         import torch  # noqa: PLC0415
@@ -277,7 +286,8 @@ class _Follower:
             for conv, norm in self._fused.items()
             if self._readers[self._inputs[norm]] == 1 and self._runs[conv] == self._runs[norm] == 1
         }
-        return Graph(layers, fused, self._first)
+        repeated = frozenset(path for path in self._found if self._runs[path] > 1)
+        return Graph(layers, fused, self._first, repeated, self._is_smooth)
 
     def watching(self) -> Any:
         from contextlib import ExitStack  # noqa: PLC0415
@@ -321,7 +331,10 @@ class _Follower:
             self._fused[self._maker[id(inputs[0])]] = path
             self._inputs[path] = id(inputs[0])
         _, view = self._views.get(id(output), (None, None))
-        if view is None or max(view.rows.stride, view.columns.stride) == 1:
+        if path == self._head:  # the rest has as many channels as classes
+            self._views[id(output)] = (output, None)
+            return
+        if view is None or not self._first:
             return
         self._found[path] = Traced(
             path,
@@ -343,6 +356,7 @@ class _Follower:
         return above is None or kind != "Conv2d" or type(above).__name__ == "Sequential"
 
     def _follow(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        self._is_smooth = self._is_smooth or name in _SMOOTH
         read = list(_tensors([*args, *kwargs.values()]))
         known = [each for each in read if id(each) in self._views]
         if not known:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import struct
@@ -12,7 +13,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
 from http.client import HTTPException
@@ -43,13 +44,14 @@ from stylize.networks.models import (
     user_directory,
     verify,
 )
-from stylize.networks.module_files import checked_state, recognised
+from stylize.networks.module_files import checked_state, is_needed, nearest, of_caffe, recognised
 from stylize.networks.torchvision_models import torchvision_models
 from stylize.networks.weight_files import (
     CAFFE,
     INCEPTION,
     MAX_FILE_BYTES,
     METADATA_KEY,
+    PREPROCESSINGS,
     TORCHVISION,
     Preprocessing,
     checked_file,
@@ -120,7 +122,7 @@ def add_file(
 def download(
     name: str, *, progress: Progress | None = None, base_url: str | None = None
 ) -> ModelFile:
-    """Download one of torchvision's models, unless it is already there and intact.
+    """Download one of torchvision's models, unless it is there already; see :func:`installed`.
 
     Args:
         name: one of :data:`stylize.networks.models.DOWNLOADABLE`.
@@ -129,14 +131,13 @@ def download(
 
     Raises:
         UnknownNameError: there is no such model.
-        WeightsError: the download failed, or is not the expected file.
+        WeightsError: the download failed, is not the expected file, or the name is taken.
         OutputError: the folder of models cannot be written.
     """
     if name not in DOWNLOADABLE:
         raise UnknownNameError("model", name, DOWNLOADABLE)
-    with suppress(WeightsError):
-        present = find_model(name)
-        verify(present)
+    present = installed(name)
+    if present is not None:
         return present
     url = address(name)
     file_name = url.rpartition("/")[2]
@@ -147,9 +148,37 @@ def download(
         path = scratch / file_name
         digest = _fetch(url, path, progress or (lambda done, total: None), by_hand)
         _check_prefix(url, digest)
-        architecture = name.removesuffix("-imagenet")
+        architecture = _architecture_of(name)
         preprocessing = "torchvision" if is_vgg(architecture) else "auto"
         return _install(path, name, url, _Asked(preprocessing, architecture), scratch)
+
+
+def installed(name: str) -> ModelFile | None:
+    """Find one of torchvision's models that is there already and intact.
+
+    Args:
+        name: one of :data:`stylize.networks.models.DOWNLOADABLE`.
+
+    Returns:
+        The model; None if it is missing or damaged.
+
+    Raises:
+        WeightsError: an intact model of another source has its name.
+    """
+    try:
+        present = find_model(name)
+        verify(present)
+    except WeightsError:
+        return None
+    # A download and the same file, added by hand, are equally good.
+    same_file = (_source_of(name) or "").startswith(_digits(address(name)))
+    if not same_file or present.architecture != _architecture_of(name):
+        raise _taken(name, "")
+    return present
+
+
+def _architecture_of(name: str) -> str:
+    return name.removesuffix("-imagenet")
 
 
 def remove(name: str) -> None:
@@ -175,7 +204,7 @@ def remove(name: str) -> None:
 
 def address(name: str) -> str:
     """Return torchvision's URL of a downloadable model."""
-    weights: Any = torchvision_models().get_model_weights(name.removesuffix("-imagenet"))
+    weights: Any = torchvision_models().get_model_weights(_architecture_of(name))
     return str(weights.IMAGENET1K_V1.url)
 
 
@@ -204,13 +233,17 @@ def _fetch(url: str, target: Path, progress: Progress, by_hand: str) -> str:
 
 
 def _check_prefix(url: str, digest: str) -> None:
-    # torchvision ends its file names with the first digits of the SHA-256.
-    expected = url.rpartition("-")[2].partition(".")[0]
+    expected = _digits(url)
     if not digest.startswith(expected):
         raise WeightsError(
             f"{url} is not what it should be: expected SHA-256 {expected}…, found {digest}",
             hint="try again; a proxy may have answered in the server's place",
         )
+
+
+def _digits(url: str) -> str:
+    """The first digits of the SHA-256, with which torchvision ends the names of its files."""
+    return url.rpartition("-")[2].partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -371,10 +404,14 @@ def _check_owner(name: str, source_sha256: str) -> None:
     except (OSError, ValueError, KeyError, TypeError, StylizeError):
         return
     if _source_of(name) not in (None, source_sha256):
-        raise WeightsError(
-            f"a model '{name}' already exists, from another source",
-            hint=f"give another --name, or stylize models remove {name}",
-        )
+        raise _taken(name, "give another --name, or ")
+
+
+def _taken(name: str, remedy: str) -> WeightsError:
+    return WeightsError(
+        f"a model '{name}' already exists, from another source",
+        hint=f"{remedy}stylize models remove {name}",
+    )
 
 
 def _source_of(name: str) -> str | None:
@@ -385,8 +422,6 @@ def _source_of(name: str) -> str | None:
         return None
     return found if isinstance(found, str) else None
 
-
-PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION, "inception": INCEPTION}
 
 # Architectures whose files of torchvision expect pixels from -1 to 1.
 INCEPTIONS = ("googlenet", "inception_v3")
@@ -456,25 +491,59 @@ def read_network(
 
 def _read_module(path: Path, preprocessing: str, architecture: str | None) -> ImportedNetwork:
     state, described, names = _read(path, everything=True)
-    if architecture is None or (architecture == "googlenet" and caffe.from_caffe(state)):
-        architecture = recognised(state)
+    _check_amount(state, path)
+    if of_caffe(state) and architecture in (None, "googlenet"):
+        architecture = caffe.NAME
+    architecture = architecture or recognised(state)
     if architecture is None:
-        found = ", ".join(name[:60] for name in names[:3]) or "nothing"
-        with_norm = any(name.endswith("running_mean") for name in names)
-        raise WeightsError(
-            f"{path} is none of torchvision's classifiers that can be used: found "
-            f"{found}{', with batch normalization' if with_norm else ''}",
-            hint="give --architecture NAME to see which of that network's tensors are missing",
-        )
+        raise _unrecognised(path, state, names)
     tensors, classes = checked_state(state, architecture, path)
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise WeightsError(f"{path}: {name} holds values that are not finite")
+    copies = {name: float32_copy(tensor) for name, tensor in tensors.items()}
+    for name, tensor in copies.items():
+        _check_numbers(tensor, name, path)
+        if name.endswith("running_var") and bool((tensor < 0).any()):
+            raise WeightsError(f"{path}: {name} holds negative variances")
     wanted = PREPROCESSINGS.get(preprocessing) or _described_preprocessing(described, path)
     if wanted is None:
         wanted = _PREPROCESSING_OF.get(architecture, TORCHVISION)
-    copies = {name: float32_copy(tensor) for name, tensor in tensors.items()}
     return ImportedNetwork(architecture, wanted, copies, {}, classes)
+
+
+def _check_amount(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that would fill the memory: a view can be far larger than what is stored."""
+    amount = sum(4 * math.prod(tensor.shape) for tensor in state.values())
+    if amount > MAX_FILE_BYTES:
+        raise WeightsError(
+            f"{path} is too large for a network: {amount / 1e9:.1f} GB as float32, the limit is"
+            f" {MAX_FILE_BYTES / 1e9:.1f} GB"
+        )
+
+
+def _check_numbers(tensor: Tensor, name: str, path: Path) -> None:
+    """Refuse NaN, and what is infinite as float32."""
+    if not tensor.isfinite().all():
+        raise WeightsError(f"{path}: {name} holds values that are not finite in single precision")
+
+
+def _unrecognised(path: Path, state: Mapping[str, Tensor], names: Sequence[str]) -> WeightsError:
+    """The error for a file whose network is not recognised."""
+    message = f"{path} is none of torchvision's classifiers that can be used"
+    similar = nearest(state)
+    if similar is not None:
+        try:
+            checked_state(state, similar, path)
+        except WeightsError as err:
+            _, _, difference = err.message.partition(": expected ")
+            return WeightsError(
+                f"{message}: it is like {similar}, but expected {difference}",
+                hint=f"save the state dict of torchvision's own {similar}",
+            )
+    found = ", ".join(name[:60] for name in names[:3]) or "nothing"
+    with_norm = any(name.endswith("running_mean") for name in names)
+    return WeightsError(
+        f"{message}: found {found}{', with batch normalization' if with_norm else ''}",
+        hint="give --architecture NAME to see which of that network's tensors are missing",
+    )
 
 
 def _class_names(path: Path, classes: int) -> list[str]:
@@ -485,8 +554,10 @@ def _class_names(path: Path, classes: int) -> list[str]:
     """
     try:
         text = checked_file(path).read_text("utf-8", "replace")
+    except WeightsError as err:
+        raise UsageError(f"--classes: {err.message}") from err
     except OSError as err:
-        raise UsageError(f"cannot read {path}: {err.strerror or err}") from err
+        raise UsageError(f"--classes: cannot read {path}: {err.strerror or err}") from err
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     # Places365 lists its classes as "/a/airport_terminal 2".
     names = [
@@ -525,8 +596,7 @@ def _read_vgg(
         raise WeightsError(f"{path} is a {architecture}, not a {wanted_architecture}")
     tensors = pick_convolutions(state, architecture, path, aliases)
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise WeightsError(f"{path}: {aliases[name]} holds values that are not finite")
+        _check_numbers(tensor, aliases[name], path)
     if preprocessing == "auto":
         wanted = _described_preprocessing(described, path) or _usual_preprocessing(aliases, path)
     else:
@@ -559,7 +629,7 @@ def _read(
     checked_file(path)
     try:
         if path.suffix.lower() == ".safetensors":
-            return map_file(path, (lambda name: True) if everything else _is_wanted)
+            return map_file(path, is_needed if everything else _is_wanted)
         state = _check_tensors(_state_of(_unpickle(path)), path)
         return state, {}, list(state)
     except OSError as err:
@@ -722,5 +792,7 @@ def _classifier(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     # A view can be far larger than what is stored of it.
     if sum(4 * tensor.numel() for tensor in layers.values()) > _MAX_CLASSIFIER_BYTES:
         raise WeightsError(f"{path} has a classifier that is larger than any of a VGG")
-    usable = all(is_plain_float(t) and bool(t.isfinite().all()) for t in layers.values())
-    return {name: float32_copy(tensor) for name, tensor in layers.items()} if usable else {}
+    if not all(is_plain_float(tensor) and tensor.numel() for tensor in layers.values()):
+        return {}
+    copies = {name: float32_copy(tensor) for name, tensor in layers.items()}
+    return copies if all(bool(tensor.isfinite().all()) for tensor in copies.values()) else {}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -23,6 +24,7 @@ from stylize.networks.architecture import architectures, is_vgg
 from stylize.networks.graph import PUBLISHED
 from stylize.networks.module_files import checked_state
 from stylize.networks.weight_files import (
+    PREPROCESSINGS,
     Preprocessing,
     checked_file,
     map_convolutions,
@@ -72,6 +74,8 @@ class ModelFile:
         source: where the weights come from, in words.
         classifier: the layers after a VGG's convolutions, if the source had them.
         class_names: of the classes, if they are known and not ImageNet's thousand.
+        preprocessing: its name, see :data:`stylize.networks.weight_files.PREPROCESSINGS`; None
+            for one without a name, and for models of the package.
     """
 
     name: str
@@ -82,6 +86,7 @@ class ModelFile:
     source: str
     classifier: StoredFile | None = None
     class_names: tuple[str, ...] | None = None
+    preprocessing: str | None = None
 
 
 @dataclass(frozen=True)
@@ -129,13 +134,24 @@ def _user_directories() -> tuple[Path, Path]:
     return user_directory(), cache_directory() / "models"
 
 
-def list_models() -> list[ModelFile]:
+def list_models(on_damage: Callable[[WeightsError], None] | None = None) -> list[ModelFile]:
     """List the models of the package, then those of the user, by name.
 
+    Args:
+        on_damage: called with the error of each model that is left out: its record is damaged.
+
     Raises:
-        WeightsError: the record of a user's model is damaged.
+        WeightsError: the record of a user's model is damaged, and there is no ``on_damage``.
     """
-    return [find_model(name) for name in model_names()]
+    found = []
+    for name in model_names():
+        try:
+            found.append(find_model(name))
+        except WeightsError as err:
+            if on_damage is None:
+                raise
+            on_damage(err)
+    return found
 
 
 def find_model(name: str) -> ModelFile:
@@ -248,8 +264,25 @@ def _from_record(name: str, folder: Path, record: dict[str, Any]) -> ModelFile:
         classifier=StoredFile(folder / Path(classifier["file"]).name, str(classifier["sha256"]))
         if classifier
         else None,
-        class_names=tuple(map(str, record["class_names"])) if "class_names" in record else None,
+        class_names=_names_in(record) if "class_names" in record else None,
+        preprocessing=_known_preprocessing(record.get("preprocessing")),
     )
+
+
+def _names_in(record: Mapping[str, Any]) -> tuple[str, ...]:
+    names = record["class_names"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("class_names is not a list of texts")
+    return tuple(names)
+
+
+def _known_preprocessing(values: Any) -> str | None:
+    """The name of a preprocessing, as ``--preprocessing`` takes it; None if it has none."""
+    try:
+        found = Preprocessing.from_json(values)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return next((name for name, each in PREPROCESSINGS.items() if each == found), None)
 
 
 def read_verified(model: ModelFile, file: StoredFile) -> bytes:
@@ -292,4 +325,23 @@ def _remedy(model: ModelFile) -> str:
         return "reinstall stylize"
     if model.name in DOWNLOADABLE and model.source.startswith("http"):
         return f"stylize models add {model.name}"
-    return f"add it again: stylize models add {model.source} --name {model.name}"
+    words = ["stylize", "models", "add", model.source, "--name", model.name]
+    words += ["--architecture", model.architecture]
+    if model.preprocessing is not None:
+        words += ["--preprocessing", model.preprocessing]
+    classes = " --classes FILE" if model.class_names else ""
+    return f"add it again: {shlex.join(words)}{classes}"
+
+
+def check_class_names(model: ModelFile, classes: int) -> None:
+    """Check that a model's record names every class.
+
+    Raises:
+        WeightsError: it names more or fewer.
+    """
+    if model.class_names is not None and len(model.class_names) != classes:
+        raise WeightsError(
+            f"the record of the model '{model.name}' names {len(model.class_names)} classes, and"
+            f" the network has {classes}",
+            hint=_remedy(model),
+        )

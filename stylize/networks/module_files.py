@@ -37,12 +37,20 @@ _FAMILIES = {
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+# A file is like a network if it has this share of its tensors.
+_ALIKE = 0.9
+
+
+def is_needed(name: str) -> bool:
+    """Return whether a tensor of this name matters outside training."""
+    return _TRAINING.match(name) is None
+
 
 @cache
 def expected_shapes(architecture: str) -> Shapes:
     """The names and shapes of a network's tensors, with a thousand classes."""
     state = build(architecture).state_dict()
-    return {name: tuple(each.shape) for name, each in state.items() if not _TRAINING.match(name)}
+    return {name: tuple(each.shape) for name, each in state.items() if is_needed(name)}
 
 
 def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -51,30 +59,55 @@ def plain_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Old files of torchvision's DenseNets have ``norm.1`` for ``norm1``; see also
     :func:`stylize.networks.caffe.from_caffe`.
     """
-    names = list(state)
-    for prefix in _PREFIXES:
-        if names and all(name.startswith(prefix) for name in names):
-            names = [name.removeprefix(prefix) for name in names]
-    found = dict(zip(names, state.values(), strict=True))
+    found = _unprefixed(state)
     found = caffe.from_caffe(found) or found
     old = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)")
     return {
         (f"{match[1]}{match[2]}" if (match := old.fullmatch(name)) else name): tensor
         for name, tensor in found.items()
-        if not _TRAINING.match(name)
+        if is_needed(name)
     }
+
+
+def of_caffe(state: Mapping[str, Tensor]) -> bool:
+    """Return whether the tensors have the names of Caffe's GoogLeNet."""
+    return caffe.is_caffe(_unprefixed(state))
+
+
+def _unprefixed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = list(state)
+    for prefix in _PREFIXES:
+        if names and all(name.startswith(prefix) for name in names):
+            names = [name.removeprefix(prefix) for name in names]
+    return dict(zip(names, state.values(), strict=True))
 
 
 def recognised(state: Mapping[str, Tensor]) -> str | None:
     """Which of torchvision's networks a state dict belongs to; None if it is none of them."""
     names = plain_names(state)
-    families = [family for first, family in _FAMILIES.items() if f"{first}.weight" in names]
-    likely = [each for each in ARCHITECTURES if families and each.startswith(families[0])]
-    for architecture in likely:
+    for architecture in _likely(names):
         shapes = expected_shapes(architecture)
         if names.keys() == shapes.keys() and not _differing(names, shapes):
             return architecture
     return None
+
+
+def nearest(state: Mapping[str, Tensor]) -> str | None:
+    """Which network nearly all tensors of a state dict fit; None if they fit none."""
+    names = plain_names(state)
+    best, fewest = None, float("inf")
+    for architecture in _likely(names):
+        shapes = expected_shapes(architecture)
+        wrong, more = _differing(names, shapes), names.keys() - shapes.keys()
+        if len(wrong) <= (1 - _ALIKE) * len(shapes) and len(wrong) + len(more) < fewest:
+            best, fewest = architecture, len(wrong) + len(more)
+    return best
+
+
+def _likely(names: Mapping[str, Tensor]) -> list[str]:
+    """The architectures whose first convolution has the name that a file has."""
+    families = [family for first, family in _FAMILIES.items() if f"{first}.weight" in names]
+    return [each for each in ARCHITECTURES if families and each.startswith(families[0])]
 
 
 def checked_state(
@@ -101,15 +134,17 @@ def checked_state(
         name = wrong[0] if wrong else more[0]
         expected = f"{name} {shapes[name]}" if name in shapes else "no tensor of this name"
         what = f"{tuple(found[name].shape)} of {found[name].dtype}" if name in found else "nothing"
-        if name not in found and more:
+        if more and (name not in found or name not in shapes):
             what = ", ".join(each[:60] for each in more[:3])
-        elif name not in shapes:
-            what = name[:60]
         raise WeightsError(
             f"{path} is not a {architecture} of torchvision: expected {expected}, found {what}",
-            hint="name another --architecture",
+            hint="name another --architecture, or mend the file",
         )
     classes = found[head_of(shapes)].shape[0]
+    if classes == 0:
+        raise WeightsError(
+            f"{path} is a {architecture} without classes: {head_of(shapes)} is empty"
+        )
     return {name: found[name] for name in shapes}, classes
 
 

@@ -78,6 +78,8 @@ TORCHVISION = Preprocessing("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.
 # From -1 to 1; torchvision calls the step from its usual input to this one transform_input.
 INCEPTION = Preprocessing("RGB", 1.0, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
+PREPROCESSINGS = {"caffe": CAFFE, "torchvision": TORCHVISION, "inception": INCEPTION}
+
 
 def checked_file(path: Path) -> Path:
     """Check that a file of weights may be read in full, without opening it.

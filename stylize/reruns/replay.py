@@ -8,9 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from stylize.errors import RecipeError, UsageError, WeightsError
+from stylize.errors import RecipeError, UsageError
 from stylize.images.read import Picture
-from stylize.networks.models import find_model
 from stylize.optimize.loop import Step
 from stylize.planning.device import available_devices, choose_device
 from stylize.planning.memory import HISTORIES, TILES_PX, MemoryPlan
@@ -19,7 +18,7 @@ from stylize.products.dream.tunnel import Tunnel
 from stylize.products.transfer.style_crop import Crops, recorded_crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.recipe import not_followed
+from stylize.runs.recipe import check_weights, not_followed
 from stylize.runs.result import Result
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
@@ -66,7 +65,7 @@ def job_of(
         StylizeError: the job cannot be carried out.
     """
     if not changed or settings.network == recipe["settings"].get("network"):
-        _check_weights(recipe, settings.network)
+        check_weights(recipe, settings.network)
     parts: dict[str, list[Picture]] = {}
     for role, picture in inputs:
         parts.setdefault(role, []).append(picture)
@@ -128,16 +127,6 @@ def _job(
     if isinstance(settings, TunnelSettings):
         return Tunnel(photo, settings, execution, guide=guide, preset=preset)
     return Dream(photo, settings, execution, guide=guide, mask=one("mask"), preset=preset)
-
-
-def _check_weights(recipe: Mapping[str, Any], network: str) -> None:
-    weights = recipe.get("weights")
-    wanted = weights.get("sha256") if isinstance(weights, Mapping) else None
-    if find_model(network).sha256 != wanted:
-        raise WeightsError(
-            f"the weights of the network '{network}' differ from those in the recipe",
-            hint="add the right ones with 'stylize models add'",
-        )
 
 
 def recorded_steps(recipe: Mapping[str, Any]) -> int | None:

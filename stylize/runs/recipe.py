@@ -244,7 +244,7 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
 
     Raises:
         RecipeError: this version does not know the technique or a setting.
-        WeightsError: the network is not installed.
+        WeightsError: the network is not installed, or another one has its name.
         SettingError: the size is invalid.
     """
     technique = recipe.get("technique")
@@ -252,7 +252,12 @@ def settings_of(recipe: Mapping[str, Any], size: str | None = None) -> Any:
         raise RecipeError(f"a recipe for '{technique}' cannot be replayed")
     try:
         settings = from_document(KINDS[technique], effective_settings(recipe))
-        check_layers(settings, _architecture(settings.network))
+        architecture = _architecture(settings.network)
+        try:
+            check_layers(settings, architecture)
+        except UsageError:
+            check_weights(recipe, settings.network)
+            raise
     except UsageError as error:
         raise not_followed(recipe, error) from error
     if size is not None:
@@ -351,6 +356,21 @@ def not_followed(recipe: Mapping[str, Any], error: UsageError) -> RecipeError:
         f"this version cannot follow the recipe: {error.message}",
         hint=f"stylize {recipe.get('version')} made it",
     )
+
+
+def check_weights(recipe: Mapping[str, Any], network: str) -> None:
+    """Check that a network has the weights with which a picture was made.
+
+    Raises:
+        WeightsError: it has others.
+    """
+    weights = recipe.get("weights")
+    wanted = weights.get("sha256") if isinstance(weights, Mapping) else None
+    if find_model(network).sha256 != wanted:
+        raise WeightsError(
+            f"the weights of the network '{network}' differ from those in the recipe",
+            hint="add the right ones with 'stylize models add'",
+        )
 
 
 def _architecture(network: str) -> str:

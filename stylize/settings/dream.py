@@ -162,9 +162,9 @@ class BaseDreamSettings:
         default = type(self).layers
         if self.layers == default and not is_vgg(architecture):
             preset = PRESETS_OF.get(architecture)
-            also = f", or take --preset {preset}" if preset else ""
+            also = f"; --preset {preset} has one that suits" if preset else ""
             raise SettingError(
-                f"the default layer, {default}, is one of VGG-16 and VGG-19, and this network is of"
+                f"{default}, the default layer, is one of VGG-16 and VGG-19, and this network is of"
                 f" another kind: {architecture}",
                 hint=f"name a layer, such as --layer {usual_layer(architecture)}{also}; "
                 "'stylize layers' lists those of a network",

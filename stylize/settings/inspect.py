@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from stylize.errors import SettingError
 from stylize.images.sizes import SizeSpec
-from stylize.networks.architecture import find_layer, require_vgg, unrectified
+from stylize.networks.architecture import (
+    deepest_layer,
+    find_layer,
+    has_smooth_activations,
+    is_vgg,
+    require_vgg,
+    scales,
+    unrectified,
+    usual_layer,
+)
 from stylize.networks.layer_expressions import Target, check_targets, parse_targets
 from stylize.settings.fields import Group, check_fields, option_name, setting
 from stylize.settings.masks import NETWORK
@@ -37,10 +46,25 @@ SALIENCY_METHODS = (
 )
 
 
+# A layer that depends on the network.
+AUTO = "auto"
+
+# By field: the layer of VGG-16 and VGG-19, and what chooses that of another architecture.
+LayerDefaults = Mapping[str, tuple[str, Callable[[str], str]]]
+
+
+def saliency_methods(architecture: str) -> tuple[str, ...]:
+    """The saliency methods that work with an architecture."""
+    of_relus = ("guided", "deconvnet")
+    smooth = has_smooth_activations(architecture)
+    return tuple(each for each in SALIENCY_METHODS if not smooth or each not in of_relus)
+
+
 class InspectSettings:
     """Settings of an inspect command.
 
     Attributes:
+        LAYERS: what ``auto`` means.
         ONLY_WITH: fields that matter only if another field has a value, by name: the other field
             and its value (None for any value but None).
     """
@@ -48,10 +72,26 @@ class InspectSettings:
     network: str
 
     TECHNIQUE: ClassVar[str]
+    LAYERS: ClassVar[LayerDefaults] = {}
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def for_network(self, architecture: str) -> Self:
+        """Choose the layers that are ``auto``, and check all of them.
+
+        Raises:
+            SettingError: see :meth:`check_layers`.
+        """
+        chosen = {
+            name: vgg if is_vgg(architecture) else other(architecture)
+            for name, (vgg, other) in self.LAYERS.items()
+            if getattr(self, name) == AUTO
+        }
+        settings: Self = dataclasses.replace(self, **chosen)  # type: ignore[type-var]
+        settings.check_layers(architecture)
+        return settings
 
     def check_layers(self, architecture: str) -> None:
         """Check layers and channels against a network.
@@ -143,6 +183,8 @@ class PhotoSettings(Sized, WithTarget):
         None, CLASS_HELP, Group.NETWORK, everyday=True, metavar="CLASS", option="--class"
     )
     at: str | None = setting(None, _AT_HELP, Group.NETWORK, everyday=True, metavar="X,Y")
+
+    LAYERS: ClassVar[LayerDefaults] = {"target": ("conv5_3", deepest_layer)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -377,7 +419,7 @@ class FeatureSettings(WithTarget):
 class SaliencySettings(PhotoSettings):
     """Settings of ``stylize inspect saliency``."""
 
-    target: str = setting("conv5_3", "Target to explain: layers, channels, weights.", Group.NETWORK)
+    target: str = setting(AUTO, "Target to explain: layers, channels, weights.", Group.NETWORK)
     method: str = setting(
         "gradient",
         "Attribution method: the gradient, its mean over noisy copies (smoothgrad), its product"
@@ -413,12 +455,27 @@ class SaliencySettings(PhotoSettings):
         name: ("method", "smoothgrad") for name in ("samples", "noise", "seed")
     }
 
+    def check_layers(self, architecture: str) -> None:
+        """Check the layers' names and channels, and the method, against a network.
+
+        Raises:
+            ExpressionError: the network has no such layer or channel.
+            SettingError: it does not allow the method.
+        """
+        super().check_layers(architecture)
+        if self.method not in saliency_methods(architecture):
+            raise SettingError(
+                f"--method {self.method} is for networks of ReLUs, and '{self.network}' is a"
+                f" {architecture}, which has other activations",
+                hint="take another --method, such as smoothgrad",
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class OcclusionSettings(PhotoSettings):
     """Settings of ``stylize inspect occlude``."""
 
-    target: str = setting("conv5_3", "Target to watch: layers, channels, weights.", Group.NETWORK)
+    target: str = setting(AUTO, "Target to watch: layers, channels, weights.", Group.NETWORK)
     patch: int = setting(
         48, "Side of the patch in px, at the size of --size.", everyday=True, low=1, high=4096
     )
@@ -453,7 +510,7 @@ class OcclusionSettings(PhotoSettings):
 class ReportSettings(PhotoSettings):
     """Settings of ``stylize inspect report``."""
 
-    target: str = setting("conv5_3", "Target to explain: layers, channels, weights.", Group.NETWORK)
+    target: str = setting(AUTO, "Target to explain: layers, channels, weights.", Group.NETWORK)
     channels: int = setting(
         6, "Number of channels shown of each layer, the strongest first.", low=1, high=64
     )
@@ -483,13 +540,16 @@ class InversionSettings(Sized, WithLayer):
     """Settings of ``stylize inspect invert``."""
 
     layer: str = setting(
-        "relu4_1",
-        "Layer to reconstruct the photo from.",
+        AUTO,
+        "Layer to reconstruct the photo from. auto: relu4_1 of a VGG, else one that suits dreams.",
         Group.NETWORK,
         everyday=True,
     )
     strip: bool = setting(
-        False, "Show the photo and its reconstructions from conv1_1 to conv5_1.", everyday=True
+        False,
+        "Show the photo and its reconstructions from conv1_1 to conv5_1; of another network, from "
+        "its last layer of each stride.",
+        everyday=True,
     )
     steps: int = setting(100, "Number of L-BFGS steps.", Group.OPTIMIZER, low=1, high=100_000)
     smoothness: float = setting(
@@ -502,14 +562,16 @@ class InversionSettings(Sized, WithLayer):
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect invert"
+    LAYERS: ClassVar[LayerDefaults] = {"layer": ("relu4_1", usual_layer)}
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {"layer": ("strip", False)}
 
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers that are inverted."""
-        if self.strip:
+    def inverted_layers(self, architecture: str) -> tuple[str, ...]:
+        """The layers from which the photo is reconstructed."""
+        if not self.strip:
+            return (self.layer,)
+        if is_vgg(architecture):
             return tuple(f"conv{block}_1" for block in range(1, 6))
-        return (self.layer,)
+        return scales(architecture)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -517,8 +579,9 @@ class CaricatureSettings(Sized, WithLayer):
     """Settings of ``stylize inspect caricature``."""
 
     layer: str = setting(
-        "relu4_2",
-        "Layer whose activations are exaggerated.",
+        AUTO,
+        "Layer whose activations are exaggerated. auto: relu4_2 of a VGG, else one that suits "
+        "dreams.",
         Group.NETWORK,
         everyday=True,
     )
@@ -541,6 +604,7 @@ class CaricatureSettings(Sized, WithLayer):
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect caricature"
+    LAYERS: ClassVar[LayerDefaults] = {"layer": ("relu4_2", usual_layer)}
 
 
 def before_relu(target: Target) -> Target:
@@ -623,7 +687,7 @@ class ActivationsSettings(Sized):
     """Settings of ``stylize inspect activations``."""
 
     layer: str = setting(
-        "relu4_3",
+        AUTO,
         "Layer, or channels of a layer: relu4_3:7,21-26.",
         Group.NETWORK,
         everyday=True,
@@ -640,6 +704,7 @@ class ActivationsSettings(Sized):
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect activations"
+    LAYERS: ClassVar[LayerDefaults] = {"layer": ("relu4_3", usual_layer)}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -660,7 +725,7 @@ class ActivationsSettings(Sized):
 class PatchesSettings(Sized):
     """Settings of ``stylize inspect patches``."""
 
-    channels: str = setting("relu4_3:0", "Channels, one row each: relu4_3:7,21-26.", Group.NETWORK)
+    channels: str = setting(AUTO, "Channels, one row each: relu4_3:7,21-26.", Group.NETWORK)
     top: int = setting(9, "Number of patches per channel.", everyday=True, low=1, high=64)
     per_photo: int = setting(
         2,
@@ -674,6 +739,7 @@ class PatchesSettings(Sized):
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect patches"
+    LAYERS: ClassVar[LayerDefaults] = {"channels": ("relu4_3:0", lambda of: f"{usual_layer(of)}:0")}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -701,8 +767,8 @@ class MapSettings(Sized, WithLayer):
     """Settings of ``stylize inspect map``."""
 
     layer: str = setting(
-        "relu5_3",
-        "Layer whose mean activations are compared.",
+        AUTO,
+        "Layer whose mean activations are compared. auto: relu5_3 of a VGG, else the deepest.",
         Group.NETWORK,
         everyday=True,
     )
@@ -724,6 +790,7 @@ class MapSettings(Sized, WithLayer):
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect map"
+    LAYERS: ClassVar[LayerDefaults] = {"layer": ("relu5_3", deepest_layer)}
 
 
 def channels_of(target: Target, architecture: str) -> tuple[int, ...]:

@@ -239,8 +239,28 @@ def test_values() -> None:
     vgg19 = ("--network", "vgg19")
     assert values(("inspect", "activations"), "a.jpg", *vgg19, "relu5_4") == ["relu5_4"]
     assert values(("transfer",), "--style-layers", "relu1_1:2,relu5_") == [
-        f"relu1_1:2,relu5_{number}" for number in (1, 2, 3)
+        f"relu1_1:2,relu5_{number}" for number in (1, 2, 3, 4)
     ]
+    vgg16 = ("--network", "vgg16")
+    assert values(("transfer",), *vgg16, "--content-layers", "relu5_4") == []
+
+
+def test_the_layers_of_a_presets_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("a.jpg", "--preset", "classic-inception", "--layer")
+    monkeypatch.setenv("STYLIZE_DATA_DIR", str(tmp_path))
+    assert values(("dream",), *asked, "incep") == []
+    # A model is found by its record.
+    record = tmp_path / "models" / "googlenet.json"
+    record.parent.mkdir()
+    record.write_text('{"architecture": "googlenet", "sha256": "", "source": ""}')
+    for command in ("dream", "tunnel"):
+        assert "inception_4c" in values((command,), *asked, "incep")
+        assert values((command,), *asked, "inception_4c:7 + inception4c.branch2")[0] == (
+            "inception_4c:7 + inception4c.branch2"
+        )
+        assert values((command,), *asked, "inception4")[0] == "inception4a.branch1"
+    assert values(("dream",), *asked[:-1], "--network", "vgg16", "--layer", "incep") == []
+    assert values(("dream",), "a.jpg", "--preset", "nothing", "--layer", "conv") == []
 
 
 def test_the_cells_of_a_sheet(run: Run, tmp_path: Path) -> None:

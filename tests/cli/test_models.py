@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -128,6 +129,39 @@ def test_download(run, monkeypatch):
     assert result.exit_code == 0, result.exception
     assert result.stdout.endswith("vgg16.safetensors\n")
     assert "added vgg16" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("verify",)])
+def test_one_damaged_record_hides_no_other_model(run, network, words):
+    for name in ("aaa", "mine"):
+        run("add", str(network), "--name", name)
+    record = store.record_path("aaa")
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"class_names": None}))
+    result = run(*words)
+    assert all(name in result.stdout for name in ("vgg16", "vgg19", "mine"))
+    assert isinstance(result.exception, WeightsError)
+    assert "aaa.json is not the record of a model" in str(result.exception)
+
+
+def test_the_remedy_is_a_command_that_can_be_copied(run, network):
+    spaced = network.rename(network.with_name("my network.pth"))
+    run("add", str(spaced), "--name", "mine", "--preprocessing", "torchvision")
+    store.find_model("mine").path.write_bytes(b"damaged")
+    assert str(run("verify", "mine").exception).endswith(
+        "(add it again: stylize models add 'my network.pth' --name mine --architecture vgg16"
+        " --preprocessing torchvision)"
+    )
+
+
+def test_what_is_already_installed(run, network, monkeypatch):
+    run("add", str(network), "--name", "vgg16-imagenet")
+    result = run("add", "vgg16-imagenet")
+    assert isinstance(result.exception, WeightsError)
+    assert "a model 'vgg16-imagenet' already exists, from another source" in str(result.exception)
+    digits = hashlib.sha256(network.read_bytes()).hexdigest()[:8]
+    monkeypatch.setattr(additions, "address", lambda name: f"https://x.invalid/vgg-{digits}.pth")
+    result = run("add", "vgg16-imagenet")
+    assert (result.exit_code, result.stderr) == (0, "vgg16-imagenet (vgg16) is already installed\n")
 
 
 @pytest.mark.parametrize(

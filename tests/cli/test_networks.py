@@ -11,15 +11,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from stylize.errors import SettingError
 from stylize.images.read import read_picture
 from stylize.networks.architecture import find_layer, listed_layers
 from stylize.networks.import_models import add_file
 from stylize.networks.layer_expressions import parse_targets
-from stylize.networks.models import load_weights
+from stylize.networks.models import Weights, load_weights
 from stylize.networks.module import ModuleNetwork
+from stylize.networks.weight_files import Preprocessing
 from stylize.products.inspect.response import TargetResponse
 from stylize.products.inspect.saliency import gradient_of
 from stylize.runs.recipe import load_recipe
+from stylize.settings.inspect import SaliencySettings
 from tests.cli.conftest import Run, complaint, done
 from tests.conftest import cat, save
 from tests.networks.conftest import he_module
@@ -35,6 +38,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLIZE_DATA_DIR", str(folder))
         add_file(folder / "net.pth", classes=folder / "names.txt")
+        torch.save(he_module("squeezenet1_1", classes=3).state_dict(), folder / "small.pth")
+        add_file(folder / "small.pth")
         yield
 
 
@@ -43,7 +48,7 @@ def scene(tmp_path: Path) -> Path:
     return save(cat(64), tmp_path / "cat.png")
 
 
-def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
+def test_a_dream(run: Run, scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("--layer", "inception_3a + 0.5*inception3b.branch2:4-9", "--steps", 2, *NET)
     done(run("dream", scene, *words, "-o", tmp_path / "dream.png"))
     dreamt = read_picture(tmp_path / "dream.png").pixels
@@ -52,6 +57,12 @@ def test_a_dream(run: Run, scene: Path, tmp_path: Path) -> None:
     assert recipe["weights"]["name"] == "net"
     done(run("replay", tmp_path / "dream.png", "-o", tmp_path / "again.png", "-q"))
     assert torch.equal(read_picture(tmp_path / "again.png").pixels, dreamt)
+    # Another network takes its name.
+    monkeypatch.setenv("STYLIZE_DATA_DIR", str(tmp_path / "other"))
+    torch.save(he_module("squeezenet1_1", classes=3).state_dict(), tmp_path / "net.pth")
+    add_file(tmp_path / "net.pth")
+    line = complaint(run("replay", tmp_path / "dream.png", "-o", tmp_path / "third.png"), 1)
+    assert line.startswith("the weights of the network 'net' differ from those in the recipe")
 
 
 @pytest.mark.slow
@@ -109,6 +120,40 @@ def test_inspect(run: Run, scene: Path, tmp_path: Path, words: tuple[str, ...]) 
     assert float(read_picture(tmp_path / "page.png").pixels.std()) > 0
 
 
+@pytest.mark.parametrize(
+    ("words", "layers"),
+    [
+        (("saliency",), "features.12"),
+        (("occlude", "--step", "48"), "features.12"),
+        (("caricature", "--steps", "1"), "features.11"),
+        (("invert", "--steps", "1"), "features.11"),
+        (("invert", "--steps", "1", "--strip"), "features.0 features.4 features.7 features.12"),
+        (("saliency", "--class", "2", "--method", "grad-cam"), None),
+    ],
+)
+def test_defaults_suit_the_network(
+    run: Run, scene: Path, tmp_path: Path, words: tuple[str, ...], layers: str | None
+) -> None:
+    first, *rest = words
+    more = ("--network", "small", "--size", "64", "--json", "-q", "-o", tmp_path / "page.png")
+    numbers = json.loads(done(run("inspect", first, scene, *rest, *more)).stdout)
+    rows = numbers.get("layers", [{"layer": numbers.get("layer", numbers.get("target"))}])
+    names = [row["layer"] for row in rows]
+    assert names == ([None] if layers is None else layers.split())
+    if names != [None] and len(names) == 1:
+        settings = numbers["recipe"]["settings"]
+        assert settings.get("target", settings.get("layer")) == layers
+
+
+@pytest.mark.parametrize("name", ["small", pytest.param("net", marks=pytest.mark.slow)])
+def test_a_report(run: Run, scene: Path, tmp_path: Path, name: str) -> None:
+    words = ("--network", name, "--size", "64", "--steps", 1, "--samples", 1, "--patch", 64)
+    done(run("inspect", "report", scene, *words, "-o", tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text()
+    assert ("features.12:" if name == "small" else "inception_5b:") in page
+    assert f"--strip --steps 100 --network {name}" in page
+
+
 def test_layers(run: Run) -> None:
     rows = json.loads(done(run("layers", "--network", "net", "--json")).stdout)
     assert [row["name"] for row in rows] == [each.name for each in listed_layers("googlenet")]
@@ -124,11 +169,15 @@ def test_layers(run: Run) -> None:
         (("dream", "--layer", "inception_4x"), "did you mean .*inception_4"),
         (
             ("dream",),
-            "default layer, conv4_3, .* --layer inception_4c, .*--preset classic-inception",
+            "conv4_3, the default layer, .* --layer inception_4c; --preset classic-inception has",
         ),
         (
             ("dream", "--preset", "eyes"),
             "only VGG-16 and VGG-19 have it; name another, such as incep",
+        ),
+        (
+            ("dream", "--preset", "classic-inception", "--layer", "conv4_3"),
+            "conv4_3, the default layer, is one of VGG-16 and VGG-19, .* --preset .* has one",
         ),
         (("dream", "--layer", "zzz"), r"layer of googlenet 'zzz' \('stylize layers"),
         (("dream", "--layer", "inception_3a:256"), "no channel 256: inception_3a of googlenet"),
@@ -191,3 +240,36 @@ def test_the_rules_hold_for_its_relus(rule: str) -> None:
         sent * scale.view(1, -1, 1, 1), kernel, stride=2, padding=3, output_padding=1
     )
     torch.testing.assert_close(found, 2 * back)
+
+
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_the_rules_hold_for_relu6(rule: str) -> None:
+    module = he_module("mobilenet_v2")
+    with torch.no_grad():
+        module.features[0][1].bias[3] = 6  # so that the activations reach the upper bound
+    plain = Preprocessing("RGB", 1.0, (0.0, 0.0, 0.0))
+    weights = Weights("net", "mobilenet_v2", "0", plain, module.state_dict(), 10)
+    image = cat(64)
+    response = TargetResponse(parse_targets("features.0:3"))
+    found = gradient_of(ModuleNetwork(weights, ("features.0",)), response, image, rule)
+    conv, norm, _ = module.features[0]
+    with torch.no_grad():
+        before = norm(conv(image))
+    assert 0 < float((before[:, 3] > 6).float().mean()) < 1
+    sent = torch.zeros_like(before)
+    sent[:, 3] = 1 / sent[0, 3].numel()
+    if rule == "guided":
+        sent *= (before > 0) & (before < 6)
+    scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().view(1, -1, 1, 1)
+    back = F.conv_transpose2d(
+        sent * scale, conv.weight.detach(), stride=2, padding=1, output_padding=1
+    )
+    torch.testing.assert_close(found, back)
+
+
+@pytest.mark.parametrize("method", ["guided", "deconvnet"])
+def test_the_rules_are_refused_for_other_activations(method: str) -> None:
+    settings = SaliencySettings(method=method, network="mine")
+    with pytest.raises(SettingError, match="'mine' is a mobilenet_v3_small, which has other"):
+        settings.for_network("mobilenet_v3_small")
+    assert SaliencySettings(method=method).for_network("vgg19").target == "conv5_3"

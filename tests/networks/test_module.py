@@ -15,15 +15,19 @@ from stylize.losses.content import ContentLoss
 from stylize.losses.loss import Objective
 from stylize.networks.architecture import (
     can_be_tiled,
+    deepest_layer,
     find_layer,
     layer_names,
     listed_layers,
     macs_per_px,
     positions,
+    scales,
+    usual_layer,
 )
+from stylize.networks.graph import ARCHITECTURES, build
 from stylize.networks.models import Weights
 from stylize.networks.module import ModuleNetwork
-from stylize.networks.weight_files import INCEPTION, TORCHVISION
+from stylize.networks.weight_files import INCEPTION, TORCHVISION, Preprocessing
 from stylize.planning.memory import MemoryNeed, MemoryPlan
 from stylize.planning.tiles import halo_px
 from tests.networks.conftest import he_module
@@ -234,3 +238,45 @@ def test_half_precision_keeps_the_first_convolution_exact():
     torch.testing.assert_close(half["conv1.conv"], exact["conv1.conv"].bfloat16())
     error = (half["inception_4c"] - exact["inception_4c"]).norm() / exact["inception_4c"].norm()
     assert float(error) < 0.05
+
+
+# To follow all of them takes a quarter of a minute.
+SOME = ("densenet121", "mobilenet_v3_small", "alexnet", "vgg11_bn", "mnasnet0_5", "squeezenet1_1")
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        each if each in SOME else pytest.param(each, marks=pytest.mark.slow)
+        for each in ARCHITECTURES
+    ],
+)
+def test_every_network_has_layers_to_suggest(architecture):
+    shown = [each.name for each in listed_layers(architecture)]
+    for name in (usual_layer(architecture), deepest_layer(architecture), *scales(architecture)):
+        assert name in shown
+        # Not the container of the whole network.
+        assert name not in ("features", "layers")
+    strides = [find_layer(architecture, name).stride for name in scales(architecture)]
+    assert strides == sorted(set(strides))
+    # A file may have any number of classes.
+    assert all(find_layer(architecture, n).channels != 1000 for n in layer_names(architecture))
+
+
+def test_layers_of_stride_1_and_parts_that_run_twice():
+    assert [find_layer("vgg11_bn", f"features.{n}").stride for n in range(4)] == [1, 1, 1, 2]
+    state = {
+        name: torch.zeros(()).expand(each.shape)
+        for name, each in build("vgg11_bn", 10).state_dict().items()
+    }
+    stem = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 64, 3, padding=1), torch.nn.BatchNorm2d(64), torch.nn.ReLU()
+    ).eval()
+    state |= {f"features.{name}": each.detach() for name, each in stem.state_dict().items()}
+    plain = Preprocessing("RGB", 1.0, (0.0, 0.0, 0.0))
+    image = noise(32, 32).float()
+    network = ModuleNetwork(Weights("test", "vgg11_bn", "0", plain, state, 10), ("features.2",))
+    with torch.no_grad():
+        torch.testing.assert_close(network(image)["features.2"], stem(image))
+    with pytest.raises(UnknownNameError, match=r"runs more than once; .* it, layer1\.0;"):
+        find_layer("resnet18", "layer1.0.relu")

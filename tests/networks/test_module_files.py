@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor
 
 from stylize.errors import UnknownNameError, UsageError, WeightsError
@@ -104,6 +106,38 @@ def test_wrong_files(save, changes, architecture, message):
     assert "my-network" not in store.model_names()
 
 
+def test_safetensors_with_counters_of_batches(tmp_path):
+    state = state_of("resnet18")
+    assert state["bn1.num_batches_tracked"].dtype == torch.int64
+    save_file(state, tmp_path / "r.safetensors")
+    additions.add_file(tmp_path / "r.safetensors")
+    assert torch.equal(store.load_weights("r").tensors["fc.bias"], state["fc.bias"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"fc.weight": torch.zeros(1).expand(700_000, 512)},
+            r"too large for a network: 1\.5 GB as float32, the limit is 1\.2 GB",
+        ),
+        (
+            {"fc.bias": torch.full((10,), 1e300, dtype=torch.float64)},
+            r"fc\.bias .* not finite in single",
+        ),
+        ({"bn1.running_var": -torch.ones(64)}, r"bn1\.running_var holds negative variances"),
+        (
+            {"fc.weight": torch.zeros(0, 512), "fc.bias": torch.zeros(0)},
+            r"a resnet18 without classes",
+        ),
+        ({"more.weight": torch.zeros(3)}, r"it is like resnet18, but .* found more\.weight"),
+    ],
+)
+def test_unusable_numbers(save, changes, message):
+    with pytest.raises(WeightsError, match=message):
+        additions.add_file(save(state_of("resnet18") | changes))
+
+
 def test_a_hostile_pickle_is_not_run(save, tmp_path):
     path = save(state_of("resnet18") | {"fc.bias": Trap(tmp_path / "trapped")})
     with pytest.raises(WeightsError, match="contains Python objects other than tensors"):
@@ -128,6 +162,15 @@ def test_names_of_classes(save, tmp_path):
     assert (head.index_of("Cat"), head.index_of("4")) == (9, 4)
     with pytest.raises(UnknownNameError, match="class 'dog'"):
         head.index_of("dog")
+    record = store.record_path("mine")
+    damaged = json.loads(record.read_text()) | {"class_names": ["cat"]}
+    record.write_text(json.dumps(damaged))
+    with pytest.raises(WeightsError, match=r"'mine' names 1 classes, and the network has 10 .*s F"):
+        load_head("mine")
+    with pytest.raises(UsageError, match=r"cannot read .*missing\.txt"):
+        additions.add_file(
+            save(state_of("resnet18")), name="other", classes=tmp_path / "missing.txt"
+        )
     names.write_text("one\ntwo\n")
     with pytest.raises(UsageError, match="2 names, and the network has 10 classes"):
         additions.add_file(save(state_of("resnet18")), name="other", classes=names)
@@ -160,6 +203,13 @@ def test_download(save, monkeypatch):
     assert asked == [f"/models/{good}"]
     assert (model.name, model.architecture) == ("resnet18", "resnet18")
     assert store.load_weights("resnet18").preprocessing == TORCHVISION
+    with serving(body) as (url, asked):
+        assert additions.download("resnet18", base_url=url) == model
+    assert asked == []
+    additions.add_file(path, name="resnet50")
+    with pytest.raises(WeightsError, match=r"'resnet50' already exists, from another source"):
+        additions.download("resnet50", base_url="https://nowhere.invalid")
+    assert store.find_model("resnet50").architecture == "resnet18"
 
 
 def caffe_state() -> dict[str, Tensor]:
@@ -235,6 +285,25 @@ def test_files_of_caffe(save, architecture):
     ]
     torch.testing.assert_close(found["inception_3a"], torch.cat(branches, 1), rtol=1e-3, atol=1e-2)
     assert load_head(model.name)(torch.ones(1, 1024, 2, 2)).shape == (1, 7)
+
+
+def incomplete(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: each for name, each in state.items() if "4c_5x5." not in name}
+
+
+@pytest.mark.parametrize("architecture", [None, "googlenet"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (incomplete, r"expected inception4c\.branch3\.1\.conv\.weight .* found nothing"),
+        (lambda state: state | {"loss3_classifier.weight": torch.zeros(1, 1, 0, 0)}, r"fc\.weight"),
+        (lambda state: state | {"prob_fc.bias": torch.zeros(7)}, r"found prob_fc\.bias"),
+    ],
+)
+def test_damaged_files_of_caffe(save, architecture, change, message):
+    with pytest.raises(WeightsError, match=f"not a googlenet_caffe .*{message}") as caught:
+        additions.add_file(save(change(caffe_state())), architecture=architecture)
+    assert "--architecture NAME" not in str(caught.value)
 
 
 def test_addresses():

@@ -41,9 +41,9 @@ def show_activations(
         PictureError: the photo is too small for the layer.
         StylizeError: the network or the device is not available.
     """
-    (target,) = parse_targets(settings.layer)
     model = Model(settings.network, execution, session)
-    settings.check_layers(model.weights.architecture)
+    settings = settings.for_network(model.weights.architecture)
+    (target,) = parse_targets(settings.layer)
     size = SizeSpec.parse(settings.size).fit(*photo.size)
     pixels = resize(photo.pixels, size).clamp(0, 1)
     maps = model.activations(pixels, (target.layer,), photo.name)[target.layer]

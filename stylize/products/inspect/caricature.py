@@ -112,6 +112,7 @@ def show_caricature(
         StylizeError: the photo, the layer, the network or the device cannot be used.
     """
     model = Model(settings.network, execution, session)
+    settings = settings.for_network(model.weights.architecture)
     grown = _grown(
         model, model.pixels(photo, settings.size, (settings.layer,)), settings, on_step, stop
     )

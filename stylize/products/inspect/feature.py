@@ -81,7 +81,7 @@ def show_feature(
         StylizeError: the network or the device is not there.
     """
     model = Model(settings.network, execution, session)
-    settings.check_layers(model.weights.architecture)
+    settings = settings.for_network(model.weights.architecture)
     response = response_of(settings, model, direction)
     grown = _grown(settings, model.network(response.layers), response, on_step, stop)
     result = model.result(

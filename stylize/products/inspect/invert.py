@@ -8,7 +8,7 @@ Reference:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -116,7 +116,7 @@ def show_inversion(
     stop: Stop | None = None,
     session: Session | None = None,
 ) -> Finding:
-    """A photo reconstructed from one layer, or from five layers side by side.
+    """A photo reconstructed from one layer, or from several layers side by side.
 
     Args:
         photo, execution, session: see :func:`stylize.products.inspect.response.query`.
@@ -129,9 +129,10 @@ def show_inversion(
         StylizeError: the photo, the layer, the network or the device cannot be used.
     """
     model = Model(settings.network, execution, session)
-    settings.check_layers(model.weights.architecture)
-    pixels = model.pixels(photo, settings.size, settings.layers)
-    found = dict(_inversions(model, pixels, settings, on_step, stop))
+    settings = settings.for_network(model.weights.architecture)
+    layers = settings.inverted_layers(model.weights.architecture)
+    pixels = model.pixels(photo, settings.size, layers)
+    found = dict(_inversions(model, pixels, layers, settings, on_step, stop))
     page = _strip(pixels.cpu(), found) if settings.strip else found[settings.layer].pixels
     last = list(found.values())[-1]
     result = model.result(page, settings, [("content", photo)], interrupted=last.interrupted)
@@ -141,18 +142,19 @@ def show_inversion(
 def _inversions(
     model: Model,
     photo: Tensor,
+    layers: Sequence[str],
     settings: InversionSettings,
     on_step: OnStep | None,
     stop: Stop | None,
 ) -> Iterator[tuple[str, Inversion]]:
     # The layers follow each other until the run is stopped.
-    numbers, total = count(1), settings.steps * len(settings.layers)
+    numbers, total = count(1), settings.steps * len(layers)
 
     def on_descent(step: Step) -> None:
         if on_step is not None:
             on_step(next(numbers), total)
 
-    for layer in settings.layers:
+    for layer in layers:
         found = invert(
             model.network((layer,)),
             photo,

@@ -250,7 +250,7 @@ def show_map(
     """
     require_scikit(len(album.photos))
     model = Model(settings.network, execution, session)
-    settings.check_layers(model.weights.architecture)
+    settings = settings.for_network(model.weights.architecture)
     side = thumbnail_side(settings.thumbnail, len(album.photos))
     seen = _look(album, settings, model, side, on_step, on_skip)
     layout = _laid_out(seen, settings)

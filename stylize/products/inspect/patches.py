@@ -249,12 +249,11 @@ class PatchSearch:
         session: Session | None = None,
     ) -> None:
         self.album = album
-        self.settings = settings
-        targets = parse_targets(settings.channels)
-        self.layers = tuple(dict.fromkeys(each.layer for each in targets))
         self.model = Model(settings.network, execution, session)
         architecture = self.model.weights.architecture
-        settings.check_layers(architecture)
+        self.settings = settings.for_network(architecture)
+        targets = parse_targets(self.settings.channels)
+        self.layers = tuple(dict.fromkeys(each.layer for each in targets))
         self.neurons = [
             Neurons(
                 each.layer, find_layer(architecture, each.layer), channels_of(each, architecture)

@@ -19,7 +19,7 @@ from stylize.images.open import printable
 from stylize.images.read import Picture
 from stylize.images.resampling import resize
 from stylize.images.write import write_stream
-from stylize.networks.architecture import is_vgg, listed_layers, rectified
+from stylize.networks.architecture import is_vgg, rectified, scales
 from stylize.networks.classifier import Classifier, has_classes, load_head
 from stylize.products.inspect.activations import by_strength, map_pictures
 from stylize.products.inspect.invert import invert
@@ -46,10 +46,10 @@ from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.inspect import (
-    SALIENCY_METHODS,
     ActivationsSettings,
     InversionSettings,
     ReportSettings,
+    saliency_methods,
 )
 
 # Of the pictures in the page.
@@ -138,6 +138,7 @@ def show_report(
     """
     settings = settings or ReportSettings()
     asked = query(photo, settings, execution, session=session or Session())
+    settings = settings.for_network(asked.model.weights.architecture)
     asked.model.pixels(photo, settings.size, _last_layers(asked))  # refuses photos too small
     silence = silence_of(asked.response, asked.features())
     head = _head(asked)
@@ -164,8 +165,8 @@ def show_report(
 def _last_layers(asked: Query) -> tuple[str, ...]:
     """The last layer of each block, after the ReLU."""
     architecture = asked.model.weights.architecture
-    last = {each.stride: each.name for each in listed_layers(architecture)}
-    return tuple(rectified(name) if is_vgg(architecture) else name for name in last.values())
+    last = scales(architecture)
+    return tuple(rectified(name) if is_vgg(architecture) else name for name in last)
 
 
 def _head(asked: Query) -> Classifier | None:
@@ -200,18 +201,19 @@ class _Progress:
 def _methods(asked: Query) -> tuple[str, ...]:
     """The saliency methods that can explain the response."""
     one_layer = len(asked.response.layers) == 1
-    return tuple(each for each in SALIENCY_METHODS if one_layer or each != "grad-cam")
+    usable = saliency_methods(asked.model.weights.architecture)
+    return tuple(each for each in usable if one_layer or each != "grad-cam")
 
 
 def _steps(asked: Query, settings: ReportSettings) -> int:
     tops, lefts = (places(side, settings.patch, settings.step) for side in asked.image.shape[2:])
     single = len(_methods(asked)) - 1
-    inverted = len(_inverted_layers()) * settings.steps
+    inverted = len(_inverted_layers(asked)) * settings.steps
     return single + settings.samples + len(tops) * len(lefts) + inverted
 
 
-def _inverted_layers() -> tuple[str, ...]:
-    return InversionSettings(strip=True).layers
+def _inverted_layers(asked: Query) -> tuple[str, ...]:
+    return InversionSettings(strip=True).inverted_layers(asked.model.weights.architecture)
 
 
 def _channels(asked: Query, settings: ReportSettings, strongest: dict[str, list[int]]) -> Section:
@@ -235,7 +237,7 @@ def _channels(asked: Query, settings: ReportSettings, strongest: dict[str, list[
         "Each picture shows where one channel responds. The first blocks respond to edges and "
         "colours, the last ones to parts of things. Below each picture: the layer, the number of "
         "the channel and its mean activation.",
-        f"stylize inspect activations PHOTO {layers[-1]} --overlay",
+        f"stylize inspect activations PHOTO {layers[-1]} --overlay{_network(settings)}",
         figures,
     )
 
@@ -282,11 +284,12 @@ def _saliency(asked: Query, settings: ReportSettings, silence: Silence, step: _P
         shares = stretched(amounts)
         shown = overlay(shares, asked.image) if method == "grad-cam" else heat(shares)
         figures.append(_figure(method, shown))
+    detailed = "guided" if "guided" in _methods(asked) else "smoothgrad"
     return Section(
         f"Saliency of {_subject(settings)}",
         "Which pixels the response depends on, by every method. Bright pixels matter most. "
         "Methods disagree: compare them before you trust one.",
-        f"stylize inspect saliency PHOTO {_words(settings)} --method guided",
+        f"stylize inspect saliency PHOTO {_words(settings)} --method {detailed}",
         figures,
         "; ".join(silence.notes),
     )
@@ -311,7 +314,7 @@ def _occlusion(asked: Query, settings: ReportSettings, step: _Progress) -> Secti
 
 def _inversions(asked: Query, settings: ReportSettings, step: _Progress) -> Section:
     figures = [_figure("the photo", asked.image)]
-    for layer in _inverted_layers():
+    for layer in _inverted_layers(asked):
         found = invert(
             asked.model.network((layer,)),
             asked.image,
@@ -327,7 +330,7 @@ def _inversions(asked: Query, settings: ReportSettings, step: _Progress) -> Sect
         "The photo, reconstructed from noise by the activations of one layer alone. What a layer "
         "does not represent comes out at random. Below each picture: how "
         "similar it is to the photo, as peak signal-to-noise ratio.",
-        "stylize inspect invert PHOTO --strip --steps 100",
+        f"stylize inspect invert PHOTO --strip --steps 100{_network(settings)}",
         figures,
     )
 
@@ -339,9 +342,12 @@ def _subject(settings: ReportSettings) -> str:
 def _words(settings: ReportSettings) -> str:
     if settings.category is not None:
         return f'--class "{settings.category}" --network {settings.network}'
-    network = "" if settings.network == "vgg16" else f" --network {settings.network}"
     at = "" if settings.at is None else f" --at {settings.at}"
-    return f"{settings.target}{at}{network}"
+    return f"{settings.target}{at}{_network(settings)}"
+
+
+def _network(settings: ReportSettings) -> str:
+    return "" if settings.network == ReportSettings.network else f" --network {settings.network}"
 
 
 def _size(image: Tensor) -> tuple[int, int]:

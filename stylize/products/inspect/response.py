@@ -390,7 +390,7 @@ def query(
         StylizeError: the network or the device is not available.
     """
     model = Model(settings.network, execution, session)
-    settings.check_layers(model.weights.architecture)
+    settings = settings.for_network(model.weights.architecture)
     place = settings.place_in(photo.size)
     response: Response
     if settings.category is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -25,25 +26,31 @@ RULES = ("gradient", "deconvnet", "guided")
 # Every name under which torch has a ReLU.
 _RELUS = (F.relu, torch.relu, torch.relu_, F.relu_, Tensor.relu, Tensor.relu_)
 
+# ReLU6 calls hardtanh with its bounds.
+_HARD = (F.hardtanh, F.hardtanh_, F.relu6)
+
 
 class _Rule(torch.autograd.Function):
-    """A ReLU that passes only positive gradients back; with ``guided``, only where ``x > 0``."""
+    """A ReLU up to ``most`` that passes only positive gradients back.
+
+    With ``guided``, it passes them only where the input is within the bounds.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, guided: bool) -> Tensor:
-        rectified = x.clamp_min(0)
-        ctx.guided = guided
+    def forward(ctx: Any, x: Tensor, guided: bool, most: float) -> Tensor:
+        rectified = x.clamp(0, most)
+        ctx.guided, ctx.most = guided, most
         if guided:
             ctx.save_for_backward(rectified)
         return rectified
 
     @staticmethod
-    def backward(ctx: Any, *back: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *back: Tensor) -> tuple[Tensor, None, None]:
         passed = back[0].clamp_min(0)
         if ctx.guided:
             (rectified,) = ctx.saved_tensors
-            passed = passed * (rectified > 0)
-        return passed, None
+            passed = passed * ((rectified > 0) & (rectified < ctx.most))
+        return passed, None, None
 
 
 class _Mode(TorchFunctionMode):
@@ -59,13 +66,15 @@ class _Mode(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func in _RELUS:
-            return _Rule.apply(args[0], self._guided)
+            return _Rule.apply(args[0], self._guided, math.inf)
+        if func in _HARD:
+            return _Rule.apply(args[0], self._guided, 6.0)
         return func(*args, **(kwargs or {}))
 
 
 @contextmanager
 def backward_rule(name: str) -> Iterator[None]:
-    """A context in which every ReLU uses this rule in its backward pass.
+    """A context in which every ReLU and ReLU6 uses this rule in its backward pass.
 
     The forward pass does not change. The backward pass may run after the context.
 
