@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,7 +33,7 @@ from stylize.settings.video import VideoSettings
 from stylize.version import __version__
 from stylize.video.flow import opencv
 from stylize.video.reading import Reading, Source
-from stylize.video.record import Record, require_same
+from stylize.video.record import DONE, Record, require_same
 from stylize.video.request import FOLDER, Painter, Request, Target
 from stylize.video.turns import SECONDS_PER_PX, SECONDS_PER_TURN, Turn, is_settled, turns_of
 from stylize.video.work import Work, holds_only_painted, require_space
@@ -398,7 +399,10 @@ class ClipRun:
 
     def recipe(self) -> dict[str, Any]:
         """The recipe of the whole clip."""
-        recipe = load_recipe(self.work.newest_path(0))
+        path = self.work.newest_path(0)
+        if self.record.complete and not path.is_file():  # an earlier run was about to publish it
+            path = self.work.folder / DONE / self.record.names[0]
+        recipe = load_recipe(path)
         recipe["clip"] = self._place(self.count)
         return recipe
 
@@ -415,26 +419,33 @@ class ClipRun:
         self._note_reading()
         self.summary = self.summary or self.recipe()
         if target.format == FOLDER:
-            self.record = replace(self.record, complete=True)
-            self.work.note(self.record)
-            self._publish_folder()
+            with self._failures_named():
+                self.record = replace(self.record, complete=True)
+                self.work.note(self.record)
+                self._publish_folder()
             return target.path
         encoder = self._encode()
-        try:
+        with self._failures_named():
             if compare is not None:
                 self._write(_compared(target), self._side_by_side(compare), compare)
             with self._news:
                 self._publishing = True
                 self._news.notify_all()
             saved = encoder.result()
-        except OutputError as error:
-            message = f"{error.message}; the painted frames are kept in {self.work.folder}"
-            raise OutputError(message, hint=error.hint or "the same command continues") from error
         if target.keep_frames:
             self._lay_out()
         else:
             self.work.remove()
         return saved
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        """Say where the painted frames are when the clip cannot be written."""
+        try:
+            yield
+        except OutputError as error:
+            message = f"{error.message}; the painted frames are kept in {self.work.folder}"
+            raise OutputError(message, hint=error.hint or "the same command continues") from error
 
     def _encode(self) -> Future[Path]:
         """Start to encode the clip; its file appears when :meth:`finish` wants it."""
@@ -512,7 +523,7 @@ class ClipRun:
             done.rename(folder)
 
     def _publish_folder(self) -> None:
-        target, done = self.request.target.path, self.work.folder / "done"
+        target, done = self.request.target.path, self.work.folder / DONE
         self.work.gather(self.record.names, done)
         with refusals_named(target):
             if target.is_dir() and self.request.target.overwrite:

@@ -140,6 +140,29 @@ def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
     assert os.listdir(target) == ["s9.png"]
 
 
+def test_a_folder_that_could_not_be_published_is_published_later(
+    run, network, tmp_path, style, monkeypatch
+):
+    from stylize.video.run import ClipRun
+
+    clip, target = write_clip(tmp_path / "clip.mp4", 2), tmp_path / "out"
+    words = ("video", "transfer", clip, style, "-o", target, *QUICK)
+    paint = ClipRun.paint
+
+    def painted(self, *listeners, **more):
+        (target / ".DS_Store").write_text("by the desktop")
+        return paint(self, *listeners, **more)
+
+    target.mkdir()
+    monkeypatch.setattr(ClipRun, "paint", painted)
+    assert f"kept in {target}.frames" in complaint(run(*words, "-q"), 1)
+    monkeypatch.undo()
+    (target / ".DS_Store").unlink()
+    assert "continuing after 2 of 2 frames" in done(run(*words)).stderr
+    assert sorted(os.listdir(target)) == ["000001.png", "000002.png"]
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out"}
+
+
 def test_dreams_masks_and_events(run, network, tmp_path, clip):
     black = np.zeros((64, 96, 3), np.uint8)
     white = np.full((64, 96, 3), 255, np.uint8)
