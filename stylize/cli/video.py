@@ -220,6 +220,8 @@ def prepare(clip: Clip, request: VideoRequest) -> Request:
 
         return painter_of(reference, request, at, moving=bool(moving))
 
+    digests = {source: each.sha256 for source, each in still.items()}
+    digests |= {source: f"clip {number}" for number, source in enumerate(moving, 1)}
     context = click.get_current_context()
     return Request(
         clip=clip,
@@ -227,7 +229,7 @@ def prepare(clip: Clip, request: VideoRequest) -> Request:
         settings=look.settings,
         video=request.video,
         make=make,
-        inputs=[(source_role(look, source), each.sha256) for source, each in still.items()],
+        inputs=[(role, digests[source]) for role, source in roles_of(look)],
         masks=list(moving.values()),
         target=request.target,
         command=(os.getcwd(), *context.find_root().obj),
@@ -242,13 +244,17 @@ def mask_sources(look: Look) -> list[str]:
     return list(dict.fromkeys(filter(None, [look.masks.mask, *(each.mask for each in regions)])))
 
 
-def source_role(look: Look, source: str) -> str:
-    """What part a picture plays, for the record."""
+def roles_of(look: Look) -> list[tuple[str, str]]:
+    """The part that each source plays, in order; a source may play several."""
     if isinstance(look, DreamLook):
-        return "guide" if source == look.guide else "mask"
-    if source in look.styles:
-        return "style"
-    return "start" if source == look.start else "region"
+        parts = [("guide", look.guide), ("mask", look.mask)]
+    else:
+        parts = [*(("style", each) for each in look.styles), ("start", look.start)]
+        parts.append(("mask", look.masks.mask))
+        for number, region in enumerate(look.masks.regions, 1):
+            where = f"region {number}" + (f" {region.colour}" if region.colour else "")
+            parts += [(where, region.mask), (f"region {number} style", region.style)]
+    return [(role, source) for role, source in parts if source]
 
 
 def painter_of(

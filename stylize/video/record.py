@@ -134,7 +134,7 @@ def _changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
     if plain and len(f"{before}{after}") < 80:
         yield f"its {name} is {_shown(before)}, not {_shown(after)}"
     else:
-        yield f"its {name} differs"
+        yield f"its {name} differ" + ("" if name.endswith("s") else "s")
 
 
 def _shown(value: Any) -> str:

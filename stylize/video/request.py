@@ -160,7 +160,8 @@ class Request:
         settings: how a frame looks.
         video: how frames follow from each other.
         make: prepares the painter, given the first frame and the frames of masks.
-        inputs: role and SHA-256 of all other pictures.
+        inputs: role and SHA-256 of all other pictures, in order; where a mask is a clip, ``clip``
+            and its number in ``masks``.
         masks: the clips among the masks.
         target: what is written.
         command: the current folder and the words of the command, to continue it.

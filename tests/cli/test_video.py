@@ -86,6 +86,36 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert target.read_bytes() == whole.read_bytes()
 
 
+def test_the_parts_that_pictures_play_belong_to_an_unfinished_clip(
+    run, network, tmp_path, style, monkeypatch
+):
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    pale = save(strokes(period=5), tmp_path / "pale.png")
+    half = np.zeros((64, 96, 3), np.uint8)
+    half[:, :48] = 255
+    moving = write_clip(tmp_path / "mask.mp4", 2, frames=[half, half])
+    colours = tmp_path / "colours.png"
+    Image.fromarray(np.where(half, half, [0, 0, 255]).astype(np.uint8)).save(colours)
+
+    def words(*styles, mask=f"{moving}=keep", region=f"#0000ff={pale}"):
+        masks = ("--mask", mask, "--regions", colours, "--region", region)
+        return ("video", "transfer", clip, *styles, "-o", tmp_path / "out.gif", *masks, *QUICK)
+
+    stop_at_first_frame(monkeypatch)
+    assert run(*words(style, style, pale)).exit_code == 130
+    for other in [
+        words(style, pale, pale),
+        words(style, pale, style),
+        words(style, style, pale, mask=moving),
+        words(style, style, pale, mask=f"{moving}={pale}"),
+        words(style, style, pale, region=f"#ffffff={pale}"),
+        words(style, style, pale, region="#0000ff=keep"),
+    ]:
+        assert "its inputs differ" in complaint(run(*other, "-q"), 1)
+    monkeypatch.undo()
+    assert "after 1 of 2 frames" in done(run(*words(style, style, pale))).stderr
+
+
 def test_a_clip_is_made_again_with_a_change(run, network, tmp_path, style):
     clip = write_clip(tmp_path / "clip.mp4", 4)
     target = tmp_path / "out.apng"
