@@ -144,10 +144,10 @@ def read_request(
     messages = take(Messages, options)
     cut = Cut(*(options.pop(name) for name in ("start", "end", "fps")))
     cut.check()
-    names = ("output", "overwrite", "codec", "quality", "keep_frames")
+    names = ("output", "overwrite", "codec", "quality", "keep_frames", "compare")
     wanted = {name: options.pop(name) for name in names}
     preview, dry_run = options.pop("preview"), options.pop("dry_run")
-    reporting = Reporting(messages, options.pop("compare"), options.pop("show"))
+    reporting = Reporting(messages, options.pop("show"))
     said = given(VideoSettings, options)
     settings = VideoSettings(**said)
     if options.pop("save_mask", None) is not None:
@@ -156,8 +156,9 @@ def read_request(
     note_idle(settings, said)
     check_sources([clip, *look.sources])
     values = {**look.names, **placeholders(look.settings)}
-    target = choose_target(clip, look.sources, look.words, wanted, values)
-    if reporting.compare is not None and target.format == "folder":
+    is_written = not (preview or dry_run)
+    target = choose_target(clip, look.sources, look.words, wanted, values, is_written=is_written)
+    if target.compare is not None and target.format == "folder":
         raise UsageError("--compare needs a clip file as the output", hint="-o NAME.mp4")
     note_idle_output(target)
     return VideoRequest(clip, look, settings, cut, target, preview, dry_run, reporting)

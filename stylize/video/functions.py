@@ -265,7 +265,7 @@ class _Job:
             if not run.paint(report, stop=self._stop):
                 done = f"stopped after {run.frames_done} of {run.count} frames"
                 raise InterruptedRunError(done, hint="the same call continues")
-        return run.finish()
+        return run.finish(self._stop)
 
     def _frames(self) -> Iterator[Result]:
         """Paint the clip in a temporary folder and give its frames in order."""

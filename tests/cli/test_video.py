@@ -222,12 +222,16 @@ def test_dreams_masks_and_events(run, network, tmp_path, clip):
 def test_preview_and_dry_run(run, network, tmp_path, clip, style):
     target = tmp_path / "out.mp4"
     words = ("video", "transfer", clip, style, "-o", target, *QUICK)
+    target.write_text("an earlier clip")
     planned = done(run(*words, "--dry-run"))
     assert planned.stdout.startswith("4 frames of 48×32")
-    assert everything(tmp_path) == {"clip.mp4", "strokes.png"}
+    done(run("video", "transfer", clip, style, "-o", tmp_path / "new" / "a.mp4", *QUICK, "-n"))
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out.mp4"}
     done(run(*words, "--preview"))
     numbers = [f"out-preview-{number:06d}.png" for number in (1, 3, 4)]
-    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out-preview.png", *numbers}
+    made = {"out-preview.png", *numbers}
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out.mp4"} | made
+    assert target.read_text() == "an earlier clip"
 
 
 def test_two_runs_never_mix(run, tmp_path, clip, style):
@@ -244,6 +248,8 @@ def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
     (folder / "letter.txt").write_text("dear")
     words = ("video", "transfer", clip, style, *QUICK, "--overwrite")
     assert "other files" in complaint(run(*words, "-o", folder), 1)
+    folder = folder.rename(tmp_path / "out.v2")
+    assert "other files" in complaint(run(*words, "-o", folder), 1)
     folder.rename(tmp_path / "out.mp4.frames")
     assert "other files" in complaint(run(*words, "-q", "-o", tmp_path / "out.mp4"), 1)
     assert (tmp_path / "out.mp4.frames" / "letter.txt").exists()
@@ -254,10 +260,23 @@ def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
 
 def test_compare_shows_original_and_result(run, network, tmp_path, clip, style):
     target = tmp_path / "out.webp"
-    words = ("video", "transfer", clip, style, "-o", target, *QUICK, "--compare", "side")
-    done(run(*words))
-    with Image.open(tmp_path / "out-compare.webp") as both:
+    compared = tmp_path / "out-compare.webp"
+    more = (*QUICK, "--compare", "side", "--keep-frames")
+    words = ("video", "transfer", clip, style, "-o", target, *more)
+    assert f"saved {compared}" in done(run(*words)).stderr
+    with Image.open(compared) as both:
         assert (both.size, both.n_frames) == ((96, 32), 4)
+    target.unlink()
+    assert f"{compared} already exists" in complaint(run(*words), 1)
+    wide = ("--size", "9000x6000", "--enlarge", "--overwrite")
+    assert "use --compare split" in complaint(run(*words, *wide), 1)
+    compared.unlink()
+    refused = complaint(run(*words, "-q"), 1)
+    assert "the frames of an earlier clip" in refused
+    assert "--overwrite" in refused
+    film = clip.rename(tmp_path / "b-compare.mp4")
+    words = ("video", "transfer", film, style, "-o", tmp_path / "b.mp4", "--compare", "split")
+    assert f"{film} is an input" in complaint(run(*words, "--overwrite"), 1)
 
 
 FAULTS = {

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from stylize import video
-from stylize.errors import PictureError
+from stylize.errors import InterruptedRunError, OutputError, PictureError
 from stylize.images.read import Picture, read_picture
+from stylize.images.sound import Sound
 from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
@@ -127,6 +128,44 @@ def test_a_run_that_is_stopped_while_it_reads_continues(tmp_path: Path) -> None:
             assert run.paint()
             files.append(run.finish())
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.usefixtures("network")
+def test_a_run_that_is_stopped_while_it_encodes_continues(tmp_path: Path) -> None:
+    clip, target = HeldBack(), Target(tmp_path / "out.gif", "gif", compare="split")
+    clip.let_go.set()
+    for before_clip in (True, False):
+        with ClipRun(request(clip, target)) as run:
+            assert run.paint()
+            with pytest.raises(InterruptedRunError):
+                run.finish(lambda: before_clip or run.compared is not None)  # noqa: B023
+        assert [each.name for each in tmp_path.iterdir()] == ["out.gif.frames"]
+    with ClipRun(request(clip, target)) as run:
+        assert run.done == COUNT
+        assert run.paint()
+        assert run.finish() == target.path
+    assert {each.name for each in tmp_path.iterdir()} == {"out.gif", "out-compare.gif"}
+
+
+@pytest.mark.usefixtures("network")
+def test_an_encoder_that_fails_stops_the_run(tmp_path: Path) -> None:
+    clip, target = HeldBack(), Target(tmp_path / "out.mp4", "mp4")
+    clip.let_go.set()
+    asked = threading.Event()
+
+    def sound(*_: object) -> Sound:
+        asked.set()
+        return Sound(tmp_path / "gone.wav", "wav", None, None, Fraction(0))
+
+    def on_turn(*_: object) -> None:
+        assert asked.wait(PATIENCE_S)
+        time.sleep(0.1)
+
+    clip.sound = sound
+    with ClipRun(request(clip, target)) as run:
+        with pytest.raises(OutputError, match=f"kept in {target.path}.frames"):
+            run.paint(on_turn)
+        assert 0 < run.done < COUNT
 
 
 def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
