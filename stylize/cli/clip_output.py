@@ -45,7 +45,8 @@ def choose_target(
     content = Path(clip).parent if is_pattern(clip) else Path(clip)
     output = filled(wanted["output"], str(content), values)
     rest = {name: value for name, value in wanted.items() if name != "output"}
-    inputs = [Path(each) for each in (clip, str(content), *sources) if os.path.exists(each)]
+    named = [Path(each).parent if is_pattern(each) else Path(each) for each in (clip, *sources)]
+    inputs = [each for each in named if each.exists()]
     made = click.get_current_context().with_resource(ExitStack())  # removes empty folders
     if output is None and (os.path.isdir(clip) or is_pattern(clip)):
         output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{words}/"

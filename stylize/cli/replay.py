@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.clip_options import CUT_TYPES
+from stylize.cli.clip_output import is_pattern
 from stylize.cli.clip_reruns import replay_clip
 from stylize.cli.completion import FILE, complete_cell
 from stylize.cli.help import Command, option
@@ -161,14 +162,16 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
     said, of_clip = said_of(settings_of(recipe), options, is_clip="clip" in recipe)
     recipe = dict(with_changed_clip(recipe, of_clip))
     settings = changed_settings(recipe, said, len(options["styles"]) or None)
+    is_clip = "clip" in recipe
     new = [("style", Path(style)) for style in options["styles"]]
     if options["content"]:
         new.insert(0, ("content", Path(options["content"])))
-    require_files([path for _, path in new])
+    require_files([path for _, path in new if not (is_clip and is_pattern(str(path)))])
     kept = kept_inputs(recipe, settings, [role for role, _ in new])
     substitute: bool = options["substitute"]
-    found = find_sources(kept, given=inputs, folders=(file.parent, Path()), substitute=substitute)
-    wanted, paths = with_new(new, kept, found)
+    places = (file.parent, Path())
+    found = find_sources(kept, given=inputs, folders=places, substitute=substitute, frames=is_clip)
+    wanted, paths = with_new(new, kept, found, frames=is_clip)
     more = {name: value for name, value in said.items() if name not in ("size", "enlarge")}
     note_changes(settings, more, [each.role for each in wanted])
     return ReplayRequest(
@@ -288,12 +291,26 @@ def note_changes(settings: Any, said: Mapping[str, Any], roles: Sequence[str]) -
 
 
 def with_new(
-    new: Sequence[tuple[str, Path]], kept: Sequence[Wanted], found: Sequence[Path]
+    new: Sequence[tuple[str, Path]],
+    kept: Sequence[Wanted],
+    found: Sequence[Path],
+    *,
+    frames: bool,
 ) -> tuple[list[Wanted], list[Path]]:
-    """List all inputs with their files, the new ones first."""
-    from stylize.runs.inputs import Wanted, digest
+    """List all inputs with their files, the new ones first.
 
-    wanted = [Wanted(role, path.name, digest(path)) for role, path in new]
+    Args:
+        new: role and file of each.
+        kept: inputs of the recipe.
+        found: the file of each of those.
+        frames: whether a photo may be a folder of frames, or a pattern.
+    """
+    from stylize.runs.inputs import Wanted, digest, frames_digest
+
+    wanted = []
+    for role, path in new:
+        several = frames and role == "content" and not path.is_file()
+        wanted.append(Wanted(role, path.name, frames_digest(path) if several else digest(path)))
     return [*wanted, *kept], [*(path for _, path in new), *found]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -179,13 +178,10 @@ def check_sources(sources: Sequence[str]) -> None:
 def perform(request: VideoRequest) -> int:
     """Paint the clip; the exit code."""
     from stylize.runs.inputs import remember
-    from stylize.video.clip import FrameFiles, open_clip
+    from stylize.video.clip import open_clip
 
     os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 says what goes wrong, not more
     clip = open_clip(request.clip, request.target.path)
-    if isinstance(clip, FrameFiles) and request.cut.fps is not None:
-        clip.at_rate(request.cut.fps)
-        request = dataclasses.replace(request, cut=dataclasses.replace(request.cut, fps=None))
     load_torch()
     job = prepare(clip, request)
     announce(job)

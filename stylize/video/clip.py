@@ -5,7 +5,6 @@ Every frame is upright, in sRGB, with square pixels and 8 bits per channel.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -29,6 +28,7 @@ from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, reco
 from stylize.images.raw import is_raw_signature
 from stylize.images.read import read_picture
 from stylize.images.sound import Sound, codec_of, seek, sound_stream
+from stylize.runs.inputs import digest, digest_of
 from stylize.video.dynamic_range import to_screen
 
 Pixels = NDArray[np.uint8]
@@ -250,15 +250,6 @@ def container_of(path: Path) -> str | None:
     return "mov" if head[4:8] in _MOV_BOXES and not still else None
 
 
-def digest_of(paths: Iterable[Path]) -> str:
-    """Hash files: the hash of one, or the hash of the hashes of several."""
-    found = []
-    for path in paths:
-        with path.open("rb") as file:
-            found.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
-
-
 class VideoFile(Clip):
     """A file that PyAV reads.
 
@@ -294,7 +285,7 @@ class VideoFile(Clip):
             )
 
     def sha256(self) -> str:
-        return digest_of([self.path])
+        return digest(self.path)
 
     def sound(self, start: Fraction | None, end: Fraction | None) -> Sound | None:
         if self.outline.sound is None:
@@ -593,7 +584,7 @@ class Animation(Clip):
         self.outline = Outline(size, times, transparent)
 
     def sha256(self) -> str:
-        return digest_of([self.path])
+        return digest(self.path)
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
         mode = "RGBA" if self.outline.transparent else "RGB"
@@ -667,8 +658,8 @@ class FrameFiles(Clip):
         return digest_of(each.path for each in self._found)
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
-        for each, time in zip(self._found, self.outline.times, strict=False):
-            if start is None or time >= start:
+        for each, (time, end) in zip(self._found, pairwise(self.outline.times), strict=True):
+            if start is None or end > start:
                 yield Frame(self._read(each), time, each.path.name)
 
     def _read(self, found: Found) -> Pixels:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -32,7 +32,7 @@ from stylize.settings.keywords import VideoDreamKeywords, VideoTransferKeywords,
 from stylize.settings.presets import DEFAULTS, Preset, find_preset
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.clip import Cut, FrameFiles, is_clip, open_clip
+from stylize.video.clip import Cut, is_clip, open_clip
 from stylize.video.inputs import ClipInputs
 from stylize.video.record import folder_for
 from stylize.video.request import FOLDER, Request, Target, format_for
@@ -288,15 +288,12 @@ class _Job:
                     raise InterruptedRunError(done)
 
     def _request(self, target: Target) -> Request:
-        clip, cut, inputs = open_clip(os.fspath(self._clip), target.path), self._cut, self._inputs
-        if isinstance(clip, FrameFiles) and cut.fps is not None:
-            clip.at_rate(cut.fps)
-            cut = replace(cut, fps=None)
+        clip, inputs = open_clip(os.fspath(self._clip), target.path), self._inputs
         for role, source in self._moving.items():
             inputs.masks[role] = open_clip(source, target.path)
         return Request(
             clip,
-            cut,
+            self._cut,
             self._settings,
             self._video,
             inputs.maker(self._settings, self._video, self._execution, preset=self._preset),

@@ -19,7 +19,7 @@ from stylize.settings.dream import DreamSettings
 from stylize.settings.schedule import result_size
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.clip import Clip, Cut, Outline, cut_times
+from stylize.video.clip import Clip, Cut, FrameFiles, Outline, cut_times
 from stylize.video.painter import ClipPainter, DreamClipPainter
 from stylize.video.work import PAINTED_BYTES_PER_PX, PHOTO_BYTES_PER_PX, holds_only_painted
 
@@ -203,6 +203,12 @@ class Request:
     masks: Sequence[Clip]
     target: Target
     command: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clip, FrameFiles) and self.cut.fps is not None:
+            for each in (self.clip, *self.masks):
+                if isinstance(each, FrameFiles):
+                    each.at_rate(self.cut.fps)
 
     @cached_property
     def outline(self) -> Outline:

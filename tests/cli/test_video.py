@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from stylize.images.atomic import reserved
 from stylize.runs.recipe import load_recipe
@@ -168,6 +168,37 @@ def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
     target = tmp_path / "new"
     done(run("video", "transfer", folder / "s?.jpg", style, *QUICK, "-o", f"{target}/"))
     assert os.listdir(target) == ["s9.png"]
+
+
+def delays(path: Path) -> list[int]:
+    """How long each frame of an animation is shown, in ms."""
+    with Image.open(path) as film:
+        return [each.info["duration"] for each in ImageSequence.Iterator(film)]
+
+
+def test_the_frame_rate_of_a_folder_is_kept(run, network, tmp_path, style, monkeypatch):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in (1, 2):
+        Image.fromarray(scene(index)).save(folder / f"{index}.png")
+    target = tmp_path / "out.gif"
+    words = ("video", "transfer", folder, style, "-o", target, *QUICK)
+    stop_at_first_frame(monkeypatch)
+    assert run(*words, "--fps", 10).exit_code == 130
+    monkeypatch.undo()
+    refused = complaint(run(*words, "--fps", 5), 1)
+    assert "its fps is 10, not 5" in refused
+    done(run(*words, "--fps", 10))
+    assert load_recipe(target)["clip"]["fps"] == "10"
+    assert delays(target) == [100, 100]
+    (tmp_path / "elsewhere").mkdir()
+    moved = folder.rename(tmp_path / "elsewhere" / "frames")
+    again = ("replay", target, "-o", tmp_path / "again.gif", "-q")
+    assert "or the folder of frames" in complaint(run(*again), 1)
+    done(run(*again, "--input", moved))
+    assert (tmp_path / "again.gif").read_bytes() == target.read_bytes()
+    done(run(*again, "--overwrite", "--content", moved / "[12].png", "--set", "fps=5"))
+    assert delays(tmp_path / "again.gif") == [200, 200]
 
 
 def test_a_folder_that_could_not_be_published_is_published_later(
