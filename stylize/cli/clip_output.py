@@ -38,15 +38,14 @@ def choose_target(
         is_written: whether it will be; if not, it may exist.
     """
     from stylize.images.destinations import make_folder
-    from stylize.video.request import FOLDER, Target, format_for
+    from stylize.video.request import FOLDER, Target, existing, format_for
 
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
     content = Path(clip).parent if is_pattern(clip) else Path(clip)
     output = filled(wanted["output"], str(content), values)
     rest = {name: value for name, value in wanted.items() if name != "output"}
-    named = [Path(each).parent if is_pattern(each) else Path(each) for each in (clip, *sources)]
-    inputs = [each for each in named if each.exists()]
+    inputs = existing([clip, *sources])
     made = click.get_current_context().with_resource(ExitStack())  # removes empty folders
     if output is None and (os.path.isdir(clip) or is_pattern(clip)):
         output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{words}/"

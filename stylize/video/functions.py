@@ -35,7 +35,7 @@ from stylize.settings.video import VideoSettings
 from stylize.video.clip import Cut, is_clip, open_clip
 from stylize.video.inputs import ClipInputs
 from stylize.video.record import folder_for
-from stylize.video.request import FOLDER, Request, Target, format_for
+from stylize.video.request import FOLDER, Request, Target, existing, format_for
 from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
 
@@ -206,6 +206,7 @@ class _Job:
         self._clip, self._cut, self._stop = clip, cut, stop
         self._inputs = ClipInputs()
         self._moving: dict[str, str] = {}
+        self._files = [os.fspath(clip)]
 
     def add(self, role: str, source: PictureLike, name: str) -> None:
         """Add an input.
@@ -215,6 +216,8 @@ class _Job:
             source: a picture; of a mask also a clip.
             name: the parameter, for messages.
         """
+        if isinstance(source, str | Path):
+            self._files.append(os.fspath(source))
         is_mask = role == "mask" or (role.startswith("region ") and not role.endswith(" style"))
         if is_mask and isinstance(source, str | Path) and is_clip(os.fspath(source)):
             self._moving[role] = os.fspath(source)
@@ -246,7 +249,7 @@ class _Job:
         path = Path(output)
         format = FOLDER if not path.suffix or path.is_dir() else format_for(path)
         target = Target(path, format, codec, quality, overwrite)
-        target.require_free()
+        target.require_free(existing(self._files))
         with reserved(Path(os.path.realpath(folder_for(path)))) as is_ours:
             if not is_ours:
                 raise OutputError(f"another run is making {path}", hint="wait for its end")

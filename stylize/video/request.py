@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -160,6 +160,13 @@ class Target:
         if not is_copied(self.format, codec):
             return [f"the sound is encoded again as {encoder_for(self.format)}"]
         return []
+
+
+def existing(sources: Iterable[str]) -> list[Path]:
+    """The files and folders among the sources of inputs; of a pattern, its folder."""
+    paths = map(Path, sources)
+    named = (path if path.exists() else path.parent for path in paths)
+    return [path for path in named if path.exists()]
 
 
 def format_for(path: Path) -> str:

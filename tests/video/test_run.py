@@ -180,6 +180,26 @@ def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
     assert np.array_equal((taken.pixels[0].permute(1, 2, 0) * 255).round().numpy(), levels)
 
 
+def test_in_python_an_input_is_never_replaced(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    style = save(strokes(), tmp_path / "style.gif")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    Image.fromarray(scene(0)).save(frames / "1.png")
+    before = {path: path.read_bytes() for path in (clip, style, frames / "1.png")}
+    for source, target in [
+        (clip, clip),
+        (clip, style),
+        (frames, frames),
+        (frames / "*.png", frames),
+    ]:
+        with pytest.raises(OutputError, match="input of this run"):
+            video.transfer(source, style, target, overwrite=True, size=48, steps=1)
+    with pytest.raises(OutputError, match="input of this run"):
+        video.dream(clip, clip, overwrite=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 @pytest.mark.usefixtures("network")
 def test_in_python_a_mask_may_be_a_clip(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", 4)
