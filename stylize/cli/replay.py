@@ -144,21 +144,13 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:
     """Read the recipe, find the inputs, and check the options."""
     from stylize.runs.inputs import find_sources, kept_inputs
-    from stylize.runs.recipe import changed_settings, load_recipe, of_cell, settings_of
+    from stylize.runs.recipe import changed_settings, settings_of
 
     messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
     Execution(**overrides)
     check_streams(output.output, (), as_json=messages.as_json)
-    if not file.exists():
-        raise PictureError(f"{file}: there is no such file")
-    recipe = of_cell(load_recipe(file), options["cell"])
-    technique = str(recipe["technique"])
-    if technique.startswith("inspect "):
-        raise RecipeError(
-            f"{file.name} was made by 'stylize {technique}', which is not replayed",
-            hint=f"run that command again; 'stylize info {file}' shows its settings",
-        )
+    recipe = read_recipe(file, options["cell"])
     said, of_clip = said_of(settings_of(recipe), options, is_clip="clip" in recipe)
     recipe = dict(with_changed_clip(recipe, of_clip))
     settings = changed_settings(recipe, said, len(options["styles"]) or None)
@@ -194,6 +186,27 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         output=output,
         messages=messages,
     )
+
+
+def read_recipe(file: Path, cell: str | None) -> Mapping[str, Any]:
+    """The recipe of a file, or of a cell of a sheet.
+
+    Raises:
+        PictureError: there is no such file.
+        RecipeError: it holds no recipe, or one of a command that is not replayed.
+    """
+    from stylize.runs.recipe import load_recipe, of_cell
+
+    if not file.exists():
+        raise PictureError(f"{file}: there is no such file")
+    recipe = of_cell(load_recipe(file), cell)
+    technique = str(recipe["technique"])
+    if technique.startswith("inspect "):
+        raise RecipeError(
+            f"{file.name} was made by 'stylize {technique}', which is not replayed",
+            hint=f"run that command again; 'stylize info {file}' shows its settings",
+        )
+    return recipe
 
 
 def said_of(
