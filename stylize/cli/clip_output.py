@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from stylize.cli.options import is_typed, note
 from stylize.cli.output import filled
@@ -21,8 +24,10 @@ def choose_target(
     words: str,
     wanted: Mapping[str, Any],
     values: Mapping[str, Any],
+    *,
+    is_written: bool = True,
 ) -> Target:
-    """The file or folder to write, checked to be writable.
+    """The file or folder to write, checked to be writable; folders above it are made.
 
     Args:
         clip: its name and folder are used where no output is named.
@@ -30,28 +35,37 @@ def choose_target(
         words: added to the clip's name.
         wanted: the output options by name.
         values: of the placeholders in ``-o``.
+        is_written: whether it will be; if not, it may exist.
     """
     from stylize.images.destinations import make_folder
-    from stylize.video.request import FOLDER, Target, format_for
+    from stylize.video.request import FOLDER, Target, existing, format_for
 
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
     content = Path(clip).parent if is_pattern(clip) else Path(clip)
     output = filled(wanted["output"], str(content), values)
-    rest = {name: wanted[name] for name in ("codec", "quality", "overwrite", "keep_frames")}
-    inputs = [Path(each) for each in (clip, *sources) if os.path.exists(each)]
-    overwrite: bool = wanted["overwrite"]
+    rest = {name: value for name, value in wanted.items() if name != "output"}
+    inputs = existing([clip, *sources])
+    made = click.get_current_context().with_resource(ExitStack())  # removes empty folders
     if output is None and (os.path.isdir(clip) or is_pattern(clip)):
         output = f"{Path(clip).parent if is_pattern(clip) else Path(clip)}-{words}/"
-    if output is not None and (not Path(output).suffix or output.endswith(("/", os.sep))):
+    if output is not None:
+        make_folder(Path(output).absolute().parent, made)
+    if output is not None and names_folder(output):
         target = Target(Path(output), FOLDER, **rest)
-        make_folder(target.path.absolute().parent, None)
     else:
-        path = choose_file(output, content, words, inputs, overwrite=overwrite)
-        make_folder(path.parent, None)
+        replaces = wanted["overwrite"] or (output is not None and not is_written)
+        path = choose_file(output, content, words, inputs, overwrite=replaces)
         target = Target(path, format_for(path), **rest)
-    target.require_free(inputs)
+    if is_written:
+        target.require_free(inputs)
     return target
+
+
+def names_folder(output: str) -> bool:
+    """Whether the frames go to a folder."""
+    ends = output.endswith(("/", os.sep))
+    return ends or os.path.isdir(output) or not Path(output).suffix
 
 
 def choose_file(

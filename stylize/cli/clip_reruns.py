@@ -100,7 +100,7 @@ def replay_clip(request: ReplayRequest) -> int:
         str(request.file),
         files,
         "-".join(request.changes) or "replay",
-        {**wanted, "codec": None, "keep_frames": False},
+        {**wanted, "codec": None},
         placeholders(request.settings),
     )
     load_torch()

@@ -26,17 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reporting:
-    """What is said and shown, and what is written besides the clip.
+    """What is said and shown.
 
     Attributes:
         messages: what is said.
-        compare: ``side`` or ``split``; None for no clip that compares.
         show: open the clip in the desktop's viewer.
         started: when the command began, by :func:`time.perf_counter`.
     """
 
     messages: Messages
-    compare: str | None = None
     show: bool = False
     started: float = field(default_factory=time.perf_counter)
 
@@ -103,9 +101,13 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
     if reporting.messages.verbose:
         shots = len(run.reading.shots)
         say(f"{shots} shot{'s' if shots > 1 else ''}")
-    with Meter(reporting.messages, None) as meter:
-        meter.advance(0, "writing the clip")
-        saved = run.finish(reporting.compare)
+    try:
+        with Meter(reporting.messages, None) as meter:
+            meter.advance(0, "writing the clip")
+            saved = run.finish(stop)
+    except InterruptedRunError:
+        report_stopped(run, reporting)
+        return stop.exit_code
     report(run, saved, reporting)
     return 0
 
@@ -176,10 +178,14 @@ def report(run: ClipRun, saved: Path, reporting: Reporting) -> None:
     """Say where the clip is."""
     height, width = run.painter.size
     if reporting.messages.as_json:
+        if run.compared is not None:
+            emit("film", file=str(run.compared), frames=run.count)
         emit_clip(run, saved, reporting)
     elif reporting.speaks:
         frames = f"{run.count} frame{'s' if run.count > 1 else ''} of {width}×{height}"
         say(f"saved {saved} ({frames}, {duration(reporting.seconds)})")
+        if run.compared is not None:
+            say(f"saved {run.compared} (the comparison)")
     if reporting.show:
         open_viewer(saved)
 

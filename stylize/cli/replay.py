@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stylize.cli.clip_options import CUT_TYPES
+from stylize.cli.clip_output import is_pattern
 from stylize.cli.clip_reruns import replay_clip
 from stylize.cli.completion import FILE, complete_cell
 from stylize.cli.help import Command, option
@@ -143,32 +144,26 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) -> ReplayRequest:
     """Read the recipe, find the inputs, and check the options."""
     from stylize.runs.inputs import find_sources, kept_inputs
-    from stylize.runs.recipe import changed_settings, load_recipe, of_cell, settings_of
+    from stylize.runs.recipe import changed_settings, settings_of
 
     messages, output = take(Messages, options), take(OutputRequest, options)
     overrides = given(Execution, options)
     Execution(**overrides)
     check_streams(output.output, (), as_json=messages.as_json)
-    if not file.exists():
-        raise PictureError(f"{file}: there is no such file")
-    recipe = of_cell(load_recipe(file), options["cell"])
-    technique = str(recipe["technique"])
-    if technique.startswith("inspect "):
-        raise RecipeError(
-            f"{file.name} was made by 'stylize {technique}', which is not replayed",
-            hint=f"run that command again; 'stylize info {file}' shows its settings",
-        )
+    recipe = read_recipe(file, options["cell"])
     said, of_clip = said_of(settings_of(recipe), options, is_clip="clip" in recipe)
     recipe = dict(with_changed_clip(recipe, of_clip))
     settings = changed_settings(recipe, said, len(options["styles"]) or None)
+    is_clip = "clip" in recipe
     new = [("style", Path(style)) for style in options["styles"]]
     if options["content"]:
         new.insert(0, ("content", Path(options["content"])))
-    require_files([path for _, path in new])
+    require_files([path for _, path in new if not (is_clip and is_pattern(str(path)))])
     kept = kept_inputs(recipe, settings, [role for role, _ in new])
     substitute: bool = options["substitute"]
-    found = find_sources(kept, given=inputs, folders=(file.parent, Path()), substitute=substitute)
-    wanted, paths = with_new(new, kept, found)
+    places = (file.parent, Path())
+    found = find_sources(kept, given=inputs, folders=places, substitute=substitute, frames=is_clip)
+    wanted, paths = with_new(new, kept, found, frames=is_clip)
     more = {name: value for name, value in said.items() if name not in ("size", "enlarge")}
     note_changes(settings, more, [each.role for each in wanted])
     return ReplayRequest(
@@ -191,6 +186,27 @@ def read_request(file: Path, inputs: Sequence[Path], options: dict[str, Any]) ->
         output=output,
         messages=messages,
     )
+
+
+def read_recipe(file: Path, cell: str | None) -> Mapping[str, Any]:
+    """The recipe of a file, or of a cell of a sheet.
+
+    Raises:
+        PictureError: there is no such file.
+        RecipeError: it holds no recipe, or one of a command that is not replayed.
+    """
+    from stylize.runs.recipe import load_recipe, of_cell
+
+    if not file.exists():
+        raise PictureError(f"{file}: there is no such file")
+    recipe = of_cell(load_recipe(file), cell)
+    technique = str(recipe["technique"])
+    if technique.startswith("inspect "):
+        raise RecipeError(
+            f"{file.name} was made by 'stylize {technique}', which is not replayed",
+            hint=f"run that command again; 'stylize info {file}' shows its settings",
+        )
+    return recipe
 
 
 def said_of(
@@ -288,12 +304,26 @@ def note_changes(settings: Any, said: Mapping[str, Any], roles: Sequence[str]) -
 
 
 def with_new(
-    new: Sequence[tuple[str, Path]], kept: Sequence[Wanted], found: Sequence[Path]
+    new: Sequence[tuple[str, Path]],
+    kept: Sequence[Wanted],
+    found: Sequence[Path],
+    *,
+    frames: bool,
 ) -> tuple[list[Wanted], list[Path]]:
-    """List all inputs with their files, the new ones first."""
-    from stylize.runs.inputs import Wanted, digest
+    """List all inputs with their files, the new ones first.
 
-    wanted = [Wanted(role, path.name, digest(path)) for role, path in new]
+    Args:
+        new: role and file of each.
+        kept: inputs of the recipe.
+        found: the file of each of those.
+        frames: whether a photo may be a folder of frames, or a pattern.
+    """
+    from stylize.runs.inputs import Wanted, digest, frames_digest
+
+    wanted = []
+    for role, path in new:
+        several = frames and role == "content" and not path.is_file()
+        wanted.append(Wanted(role, path.name, frames_digest(path) if several else digest(path)))
     return [*wanted, *kept], [*(path for _, path in new), *found]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,10 +143,10 @@ def read_request(
     messages = take(Messages, options)
     cut = Cut(*(options.pop(name) for name in ("start", "end", "fps")))
     cut.check()
-    names = ("output", "overwrite", "codec", "quality", "keep_frames")
+    names = ("output", "overwrite", "codec", "quality", "keep_frames", "compare")
     wanted = {name: options.pop(name) for name in names}
     preview, dry_run = options.pop("preview"), options.pop("dry_run")
-    reporting = Reporting(messages, options.pop("compare"), options.pop("show"))
+    reporting = Reporting(messages, options.pop("show"))
     said = given(VideoSettings, options)
     settings = VideoSettings(**said)
     if options.pop("save_mask", None) is not None:
@@ -156,8 +155,9 @@ def read_request(
     note_idle(settings, said)
     check_sources([clip, *look.sources])
     values = {**look.names, **placeholders(look.settings)}
-    target = choose_target(clip, look.sources, look.words, wanted, values)
-    if reporting.compare is not None and target.format == "folder":
+    is_written = not (preview or dry_run)
+    target = choose_target(clip, look.sources, look.words, wanted, values, is_written=is_written)
+    if target.compare is not None and target.format == "folder":
         raise UsageError("--compare needs a clip file as the output", hint="-o NAME.mp4")
     note_idle_output(target)
     return VideoRequest(clip, look, settings, cut, target, preview, dry_run, reporting)
@@ -178,13 +178,10 @@ def check_sources(sources: Sequence[str]) -> None:
 def perform(request: VideoRequest) -> int:
     """Paint the clip; the exit code."""
     from stylize.runs.inputs import remember
-    from stylize.video.clip import FrameFiles, open_clip
+    from stylize.video.clip import open_clip
 
     os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 says what goes wrong, not more
     clip = open_clip(request.clip, request.target.path)
-    if isinstance(clip, FrameFiles) and request.cut.fps is not None:
-        clip.at_rate(request.cut.fps)
-        request = dataclasses.replace(request, cut=dataclasses.replace(request.cut, fps=None))
     load_torch()
     job = prepare(clip, request)
     announce(job)
@@ -220,6 +217,8 @@ def prepare(clip: Clip, request: VideoRequest) -> Request:
 
         return painter_of(reference, request, at, moving=bool(moving))
 
+    digests = {source: each.sha256 for source, each in still.items()}
+    digests |= {source: f"clip {number}" for number, source in enumerate(moving, 1)}
     context = click.get_current_context()
     return Request(
         clip=clip,
@@ -227,7 +226,7 @@ def prepare(clip: Clip, request: VideoRequest) -> Request:
         settings=look.settings,
         video=request.video,
         make=make,
-        inputs=[(source_role(look, source), each.sha256) for source, each in still.items()],
+        inputs=[(role, digests[source]) for role, source in roles_of(look)],
         masks=list(moving.values()),
         target=request.target,
         command=(os.getcwd(), *context.find_root().obj),
@@ -242,13 +241,17 @@ def mask_sources(look: Look) -> list[str]:
     return list(dict.fromkeys(filter(None, [look.masks.mask, *(each.mask for each in regions)])))
 
 
-def source_role(look: Look, source: str) -> str:
-    """What part a picture plays, for the record."""
+def roles_of(look: Look) -> list[tuple[str, str]]:
+    """The part that each source plays, in order; a source may play several."""
     if isinstance(look, DreamLook):
-        return "guide" if source == look.guide else "mask"
-    if source in look.styles:
-        return "style"
-    return "start" if source == look.start else "region"
+        parts = [("guide", look.guide), ("mask", look.mask)]
+    else:
+        parts = [*(("style", each) for each in look.styles), ("start", look.start)]
+        parts.append(("mask", look.masks.mask))
+        for number, region in enumerate(look.masks.regions, 1):
+            where = f"region {number}" + (f" {region.colour}" if region.colour else "")
+            parts += [(where, region.mask), (f"region {number} style", region.style)]
+    return [(role, source) for role, source in parts if source]
 
 
 def painter_of(

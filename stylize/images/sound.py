@@ -50,6 +50,27 @@ def codec_of(stream: Any) -> str:
     return str(stream.codec_context.codec.canonical_name)
 
 
+def sound_stream(container: Any) -> Any:
+    """Return the best stream of sound whose codec PyAV reads; None if there is none."""
+    best = container.streams.best("audio")
+    known = (each for each in container.streams.audio if each.codec_context is not None)
+    return best if best is not None and best.codec_context is not None else next(known, None)
+
+
+def _rate_for(encoder: Any, rate: int) -> int:
+    """Return the least rate in Hz that an encoder takes and that loses nothing, or its highest."""
+    taken: list[int] = sorted(encoder.audio_rates or [rate])
+    return next((each for each in taken if each >= rate), taken[-1])
+
+
+def seek(container: Any, stream: Any, time: Fraction) -> None:
+    """Go to a time in a file, in s, or a little earlier."""
+    try:
+        container.seek(int(time / stream.time_base), stream=stream)
+    except OSError:  # there is no earlier key frame
+        container.seek(0)
+
+
 class Track:
     """The sound of a clip on its way into a file that is being written.
 
@@ -64,7 +85,7 @@ class Track:
         self._file = sound.path.open("rb")
         try:
             self._source = av.open(self._file, "r", format=sound.format, metadata_errors="replace")
-            stream = self._source.streams.best("audio")
+            stream = sound_stream(self._source)
             if is_copied(film.format.name, codec_of(stream)):
                 self._packets = self._copied(stream)
             else:
@@ -92,7 +113,7 @@ class Track:
         """The packets of the interval, within one packet."""
         start, end = self._sound.start, self._sound.end
         if start is not None:
-            self._source.seek(int(start / stream.time_base), stream=stream)
+            seek(self._source, stream, start)
         for packet in self._source.demux(stream):
             if packet.pts is None:
                 continue
@@ -118,7 +139,8 @@ class Track:
 
     def _encoded(self, av: Any, stream: Any) -> Iterator[tuple[Fraction, Any]]:
         name = _TAKEN[self._film.format.name][1]
-        rate = _OPUS_HZ if name == "libopus" else stream.codec_context.sample_rate
+        rate = stream.codec_context.sample_rate
+        rate = _OPUS_HZ if name == "libopus" else _rate_for(av.Codec(name, "w"), rate)
         new = self._film.add_stream(name, rate=rate)
         new.codec_context.layout = "mono" if stream.codec_context.channels == 1 else "stereo"
         new.codec_context.open()
@@ -131,7 +153,7 @@ class Track:
                 rate=rate,
                 frame_size=context.frame_size,
             )
-            for frame in self._samples(stream):
+            for frame in self._samples(av, stream):
                 for each in resampler.resample(frame):
                     yield from self._timed(new.encode(each))
             for each in resampler.resample(None):
@@ -140,10 +162,14 @@ class Track:
 
         return packets()
 
-    def _samples(self, stream: Any) -> Iterator[Any]:
-        """The decoded sound, in the time of the new file."""
+    def _samples(self, av: Any, stream: Any) -> Iterator[Any]:
+        """The decoded sound, in the time of the new file; what is damaged is left out."""
         for packet in self._wanted(stream):
-            for frame in packet.decode():
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                continue
+            for frame in frames:
                 if frame.pts is not None:
                     frame.pts -= round(self._sound.first / frame.time_base)
                 yield frame

@@ -19,7 +19,7 @@ from typing import Any
 from unicodedata import normalize
 
 from stylize.directories import cache_directory
-from stylize.errors import PictureError, RecipeError, UsageError
+from stylize.errors import PictureError, RecipeError, StylizeError, UsageError
 from stylize.images.open import printable
 
 MAX_FILES = 2000
@@ -129,6 +129,31 @@ def digest(path: Path) -> str:
         raise PictureError(f"{path} cannot be read: {reason.lower()}") from error
 
 
+def digest_of(paths: Iterable[Path]) -> str:
+    """Hash several files: the hash of their hashes; of one, its own.
+
+    Raises:
+        PictureError: see :func:`digest`.
+    """
+    found = [digest(path) for path in paths]
+    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
+
+
+def frames_digest(source: Path) -> str:
+    """Hash the frames in a folder, or those that match a pattern, as the recipe of a clip has it.
+
+    Raises:
+        StylizeError: there are none, or one cannot be read.
+    """
+    from stylize.images.find import collect  # noqa: PLC0415
+
+    nowhere = Path(os.devnull)
+    found = collect([str(source)], recursive=False, output=nowhere, include_results=True).found
+    if not found:
+        raise PictureError(f"{source} holds no frames")
+    return digest_of(each.path for each in found)
+
+
 def remember(path: Path, sha256: str) -> None:
     """Record in the index where a picture is. Never raises: the index is a convenience."""
     if _HASH.fullmatch(sha256):
@@ -196,6 +221,7 @@ def find_sources(
     given: Sequence[Path],
     folders: Sequence[Path],
     substitute: bool = False,
+    frames: bool = False,
 ) -> list[Path]:
     """Find the files that have the content of the wanted inputs.
 
@@ -209,6 +235,8 @@ def find_sources(
         folders: where else to look; those that do not exist are skipped.
         substitute: use given files that are none of the inputs for the inputs that are not found,
             in the order of both.
+        frames: whether an input may be a folder of frames. Such a folder is one that is given, or
+            one with the recorded name in the other folders.
 
     Returns:
         A path for each of ``wanted``, in its order.
@@ -217,11 +245,12 @@ def find_sources(
         PictureError: a given path does not exist or cannot be read.
         RecipeError: an input is not found, or a given file is not needed.
     """
-    search = _Search(wanted)
+    search = _Search(wanted, frames)
     strangers = search.take_files(given)
     search.search_folders([path for path in given if os.path.isdir(path)])
     search.search_folders(folders)
     search.search_index()
+    search.search_frames(given, folders)
     if substitute:
         strangers = search.substitute(strangers)
     if strangers:
@@ -237,9 +266,11 @@ class _Search:
     Attributes:
         found: a file for each digest.
         differing: for a digest, a file with the right name or place but other content.
+        takes_frames: whether an input may be a folder of frames.
     """
 
-    def __init__(self, wanted: Sequence[Wanted]) -> None:
+    def __init__(self, wanted: Sequence[Wanted], takes_frames: bool) -> None:
+        self.takes_frames = takes_frames
         self.found: dict[str, Path] = {}
         self.differing: dict[str, Path] = {}
         self._wanted = wanted
@@ -287,6 +318,14 @@ class _Search:
             for path in recall(each.sha256)[:_MAX_KNOWN]:
                 self._try(path, [each])
 
+    def search_frames(self, given: Sequence[Path], folders: Sequence[Path]) -> None:
+        """Read the folders of frames that are given, or have a recorded name."""
+        names = {normalize("NFC", each.name) for each in self.missing()}
+        paths = [folder / name for folder in folders for name in _listing(folder)]
+        for path in [*given, *(each for each in paths if _recorded_name(each) in names)]:
+            if self.takes_frames and self.missing() and path.is_dir():
+                self._try(path)
+
     def substitute(self, strangers: Sequence[Path]) -> list[Path]:
         """Use other files for what is missing; return those left over."""
         places = self.places()
@@ -324,8 +363,8 @@ class _Search:
         key = os.path.realpath(path)
         if key not in self._digests:
             self._digests[key] = None
-            with suppress(PictureError):
-                self._digests[key] = digest(path)
+            with suppress(StylizeError):
+                self._digests[key] = frames_digest(path) if path.is_dir() else digest(path)
         return self._digests[key]
 
 
@@ -370,7 +409,8 @@ def _not_found(search: _Search) -> RecipeError:
     for each in search.missing():
         other = differing.get(each.sha256)
         lines.append(f"{each}" if other is None else f"{each}, but {other} has other content")
-    advice = "name the file with --input PATH"
+    what = "the file, or the folder of frames," if search.takes_frames else "the file"
+    advice = f"name {what} with --input PATH"
     if any(each.sha256 in differing for each in search.missing()):
         advice += "; --substitute accepts one that differs"
     roles = {each.role for each in search.missing()}

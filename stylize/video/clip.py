@@ -5,7 +5,6 @@ Every frame is upright, in sRGB, with square pixels and 8 bits per channel.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import re
@@ -28,7 +27,8 @@ from stylize.images.find import Found, collect
 from stylize.images.open import HEAD_BYTES, opened, pixel_limit, printable, recognise
 from stylize.images.raw import is_raw_signature
 from stylize.images.read import read_picture
-from stylize.images.sound import Sound, codec_of
+from stylize.images.sound import Sound, codec_of, seek, sound_stream
+from stylize.runs.inputs import digest, digest_of
 from stylize.video.dynamic_range import to_screen
 
 Pixels = NDArray[np.uint8]
@@ -170,7 +170,7 @@ def cut_frames(
             continue
         begin = cut.start or Fraction(0)
         while (tick := begin + ticks / cut.fps) < min(until, last):
-            if tick >= frame.time or ticks == 0:
+            if tick > frame.time - 1 / cut.fps:  # the first frame may come late
                 yield frame, tick
             ticks += 1
 
@@ -250,15 +250,6 @@ def container_of(path: Path) -> str | None:
     return "mov" if head[4:8] in _MOV_BOXES and not still else None
 
 
-def digest_of(paths: Iterable[Path]) -> str:
-    """Hash files: the hash of one, or the hash of the hashes of several."""
-    found = []
-    for path in paths:
-        with path.open("rb") as file:
-            found.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return found[0] if len(found) == 1 else hashlib.sha256("".join(found).encode()).hexdigest()
-
-
 class VideoFile(Clip):
     """A file that PyAV reads.
 
@@ -282,7 +273,9 @@ class VideoFile(Clip):
             self._origin, self._length = self._measure(container, stream)
             first, notes = self._first(container, stream)
             times = self._times(container, stream)
-            sound = container.streams.best("audio")
+            sound = sound_stream(container)
+            if sound is None and container.streams.audio:
+                notes.append("the sound is left out: PyAV does not know its codec")
             self.outline = Outline(
                 first.pixels.shape[:2],
                 times,
@@ -292,7 +285,7 @@ class VideoFile(Clip):
             )
 
     def sha256(self) -> str:
-        return digest_of([self.path])
+        return digest(self.path)
 
     def sound(self, start: Fraction | None, end: Fraction | None) -> Sound | None:
         if self.outline.sound is None:
@@ -353,8 +346,9 @@ class VideoFile(Clip):
             origin = stream.start_time * stream.time_base
         if stream.duration is not None:
             return origin, stream.duration * stream.time_base
-        if container.duration is not None:
-            return origin, Fraction(container.duration, self._av.time_base)
+        if container.duration is not None:  # Matroska counts it from 0, not from the first frame
+            length = Fraction(container.duration, self._av.time_base)
+            return origin, length - max(origin, Fraction(0))
         return origin, None
 
     def _first(self, container: Any, stream: Any) -> tuple[Frame, list[str]]:
@@ -414,7 +408,7 @@ class VideoFile(Clip):
                 yield from self._finished(timed, stream, [])
                 return
             if start is not None and start > 0:
-                container.seek(int((self._origin + start) / stream.time_base), stream=stream)
+                seek(container, stream, self._origin + start)
             yield from self._finished(self._timed(container, stream), stream, [])
 
     def _timed(self, container: Any, stream: Any) -> Iterator[tuple[Any, Fraction]]:
@@ -495,16 +489,27 @@ class VideoFile(Clip):
         pixels = shown.to_ndarray()
         if curve:
             pixels = to_screen(pixels, curve)
-        return _squared(np.rot90(pixels, round(raw.rotation / 90)), stream, raw.rotation)
+        return self._upright(pixels, raw, stream)
+
+    def _upright(self, pixels: Pixels, raw: Any, stream: Any) -> Pixels:
+        """Turn and mirror a frame as its display matrix says."""
+        matrix = raw.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return _squared(pixels, stream.sample_aspect_ratio)
+        # Where the axes of the frame point on the screen: x right and y down.
+        (x_right, x_down), (y_right, y_down) = np.frombuffer(matrix, "i4").reshape(3, 3)[:2, :2]
+        aspect = stream.sample_aspect_ratio
+        if abs(int(x_down)) > abs(int(x_right)):
+            pixels, aspect = pixels.swapaxes(0, 1), 1 / aspect if aspect else aspect
+            x_right, y_down = y_right, x_down
+        pixels = pixels[:: -1 if y_down < 0 else 1, :: -1 if x_right < 0 else 1]
+        return _squared(pixels, aspect)
 
 
-def _squared(pixels: Pixels, stream: Any, rotation: int) -> Pixels:
+def _squared(pixels: Pixels, aspect: Fraction | None) -> Pixels:
     """Stretch pixels that are not square; the picture keeps its larger side or grows."""
-    aspect = stream.sample_aspect_ratio
     if not aspect or aspect == 1:
         return np.ascontiguousarray(pixels)
-    if rotation % 180:
-        aspect = 1 / aspect
     height, width = pixels.shape[:2]
     size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize(size, _LANCZOS))
@@ -579,7 +584,7 @@ class Animation(Clip):
         self.outline = Outline(size, times, transparent)
 
     def sha256(self) -> str:
-        return digest_of([self.path])
+        return digest(self.path)
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
         mode = "RGBA" if self.outline.transparent else "RGB"
@@ -653,8 +658,8 @@ class FrameFiles(Clip):
         return digest_of(each.path for each in self._found)
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
-        for each, time in zip(self._found, self.outline.times, strict=False):
-            if start is None or time >= start:
+        for each, (time, end) in zip(self._found, pairwise(self.outline.times), strict=True):
+            if start is None or end > start:
                 yield Frame(self._read(each), time, each.path.name)
 
     def _read(self, found: Found) -> Pixels:

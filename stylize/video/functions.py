@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
@@ -32,10 +32,10 @@ from stylize.settings.keywords import VideoDreamKeywords, VideoTransferKeywords,
 from stylize.settings.presets import DEFAULTS, Preset, find_preset
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.clip import Cut, FrameFiles, is_clip, open_clip
+from stylize.video.clip import Cut, is_clip, open_clip
 from stylize.video.inputs import ClipInputs
 from stylize.video.record import folder_for
-from stylize.video.request import FOLDER, Request, Target, format_for
+from stylize.video.request import FOLDER, Request, Target, existing, format_for
 from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
 
@@ -206,6 +206,7 @@ class _Job:
         self._clip, self._cut, self._stop = clip, cut, stop
         self._inputs = ClipInputs()
         self._moving: dict[str, str] = {}
+        self._files = [os.fspath(clip)]
 
     def add(self, role: str, source: PictureLike, name: str) -> None:
         """Add an input.
@@ -215,6 +216,8 @@ class _Job:
             source: a picture; of a mask also a clip.
             name: the parameter, for messages.
         """
+        if isinstance(source, str | Path):
+            self._files.append(os.fspath(source))
         is_mask = role == "mask" or (role.startswith("region ") and not role.endswith(" style"))
         if is_mask and isinstance(source, str | Path) and is_clip(os.fspath(source)):
             self._moving[role] = os.fspath(source)
@@ -246,7 +249,7 @@ class _Job:
         path = Path(output)
         format = FOLDER if not path.suffix or path.is_dir() else format_for(path)
         target = Target(path, format, codec, quality, overwrite)
-        target.require_free()
+        target.require_free(existing(self._files))
         with reserved(Path(os.path.realpath(folder_for(path)))) as is_ours:
             if not is_ours:
                 raise OutputError(f"another run is making {path}", hint="wait for its end")
@@ -265,7 +268,7 @@ class _Job:
             if not run.paint(report, stop=self._stop):
                 done = f"stopped after {run.frames_done} of {run.count} frames"
                 raise InterruptedRunError(done, hint="the same call continues")
-        return run.finish()
+        return run.finish(self._stop)
 
     def _frames(self) -> Iterator[Result]:
         """Paint the clip in a temporary folder and give its frames in order."""
@@ -288,15 +291,12 @@ class _Job:
                     raise InterruptedRunError(done)
 
     def _request(self, target: Target) -> Request:
-        clip, cut, inputs = open_clip(os.fspath(self._clip), target.path), self._cut, self._inputs
-        if isinstance(clip, FrameFiles) and cut.fps is not None:
-            clip.at_rate(cut.fps)
-            cut = replace(cut, fps=None)
+        clip, inputs = open_clip(os.fspath(self._clip), target.path), self._inputs
         for role, source in self._moving.items():
             inputs.masks[role] = open_clip(source, target.path)
         return Request(
             clip,
-            cut,
+            self._cut,
             self._settings,
             self._video,
             inputs.maker(self._settings, self._video, self._execution, preset=self._preset),

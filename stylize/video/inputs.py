@@ -30,9 +30,9 @@ class ClipInputs:
     masks: dict[str, Clip] = field(default_factory=dict)
 
     def digests(self) -> list[tuple[str, str]]:
-        """The roles with the hashes of pictures; those of clips are kept elsewhere."""
+        """The roles with the hashes of pictures, or with the numbers of clips."""
         found = [(role, picture.sha256) for role, picture in self.pictures]
-        return found + [(role, "clip") for role in self.masks]
+        return found + [(role, f"clip {number}") for number, role in enumerate(self.masks, 1)]
 
     def maker(
         self,

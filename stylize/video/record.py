@@ -14,6 +14,7 @@ from stylize.images.names import neighbour
 
 # What is in a work folder.
 RECORD, PHOTOS, PASSES = "record.json", "photos", ("pass-1", "pass-2")
+DONE = "done"  # the frames of a folder that is about to be published
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def read_record(folder: Path) -> Record | None:
         OutputError: the folder holds other things.
     """
     names = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    ours = {PHOTOS, RECORD, "done", *PASSES}
+    ours = {PHOTOS, RECORD, DONE, *PASSES}
     if any(each not in ours and not each.startswith((".stylize-", "mask-")) for each in names):
         raise OutputError(
             f"{folder} holds other files", hint="move it elsewhere, or choose another -o"
@@ -133,7 +134,7 @@ def _changes(before: Any, after: Any, name: str = "") -> Iterator[str]:
     if plain and len(f"{before}{after}") < 80:
         yield f"its {name} is {_shown(before)}, not {_shown(after)}"
     else:
-        yield f"its {name} differs"
+        yield f"its {name} differ" + ("" if name.endswith("s") else "s")
 
 
 def _shown(value: Any) -> str:

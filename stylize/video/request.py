@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -19,7 +19,7 @@ from stylize.settings.dream import DreamSettings
 from stylize.settings.schedule import result_size
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.clip import Clip, Cut, Outline, cut_times
+from stylize.video.clip import Clip, Cut, FrameFiles, Outline, cut_times
 from stylize.video.painter import ClipPainter, DreamClipPainter
 from stylize.video.work import PAINTED_BYTES_PER_PX, PHOTO_BYTES_PER_PX, holds_only_painted
 
@@ -45,6 +45,8 @@ class Target:
         quality: 1 to 100.
         overwrite: replace what is there.
         keep_frames: keep the painted frames next to the file.
+        compare: also write a clip of the photos next to the result, ``side``, or of the left half
+            of the photos over it, ``split``.
     """
 
     path: Path
@@ -53,6 +55,19 @@ class Target:
     quality: int = 90
     overwrite: bool = False
     keep_frames: bool = False
+    compare: str | None = None
+
+    @property
+    def compare_path(self) -> Path | None:
+        """The clip that shows the photos, too; None if it is not wanted."""
+        if self.compare is None or self.format == FOLDER:
+            return None
+        return self.path.with_stem(f"{self.path.stem}-compare")
+
+    def compare_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """``(height, width)`` of that clip, given the size of the result."""
+        height, width = size
+        return height, width * (2 if self.compare == "side" else 1)
 
     def require_free(self, inputs: Sequence[Path] = ()) -> None:
         """Check that the file or folder can be written, and that nothing else would be lost.
@@ -65,11 +80,8 @@ class Target:
         """
         path = self.path
         if self.format != FOLDER:
-            check_writable(path)
-            if any(path.exists() and each.samefile(path) for each in inputs):
-                raise OutputError(f"{path} is an input of this run", hint="write to another file")
-            if os.path.lexists(path) and not self.overwrite:
-                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+            for each in filter(None, (path, self.compare_path)):
+                self._require_free_file(each, inputs)
             return
         if os.path.lexists(path):
             if not path.is_dir():
@@ -85,6 +97,13 @@ class Target:
             check_writable(path)
             return
         check_writable(path.absolute().parent / "picture.png")
+
+    def _require_free_file(self, path: Path, inputs: Sequence[Path]) -> None:
+        check_writable(path)
+        if any(path.exists() and each.samefile(path) for each in inputs):
+            raise OutputError(f"{path} is an input of this run", hint="write to another file")
+        if os.path.lexists(path) and not self.overwrite:
+            raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
 
     def check(self, clip: Outline, size: tuple[int, int]) -> list[str]:
         """Check that the clip can be written; return what a user may want to know.
@@ -107,6 +126,7 @@ class Target:
                 notes.append(f"{codec} needs even sides: {larger}, the last pixels are repeated")
         if self.format != FOLDER:
             check_sides((width, height), self.format)
+            self._check_compare_sides(size)
         shortest = min(
             (after - before for before, after in zip(clip.times, clip.times[1:], strict=False)),
             default=Fraction(1),
@@ -118,6 +138,13 @@ class Target:
         if clip.transparent and not self.holds_alpha:
             notes.append(f"{self.format} holds no transparency: it is left out")
         return notes + self._sound_notes(clip.sound)
+
+    def _check_compare_sides(self, size: tuple[int, int]) -> None:
+        try:
+            check_sides(self.compare_size(size)[::-1], self.format)
+        except OutputError as error:
+            message = f"--compare {self.compare}: {error.message}"
+            raise OutputError(message, hint="use --compare split") from error
 
     @property
     def holds_alpha(self) -> bool:
@@ -133,6 +160,13 @@ class Target:
         if not is_copied(self.format, codec):
             return [f"the sound is encoded again as {encoder_for(self.format)}"]
         return []
+
+
+def existing(sources: Iterable[str]) -> list[Path]:
+    """The files and folders among the sources of inputs; of a pattern, its folder."""
+    paths = map(Path, sources)
+    named = (path if path.exists() else path.parent for path in paths)
+    return [path for path in named if path.exists()]
 
 
 def format_for(path: Path) -> str:
@@ -160,7 +194,8 @@ class Request:
         settings: how a frame looks.
         video: how frames follow from each other.
         make: prepares the painter, given the first frame and the frames of masks.
-        inputs: role and SHA-256 of all other pictures.
+        inputs: role and SHA-256 of all other pictures, in order; where a mask is a clip, ``clip``
+            and its number in ``masks``.
         masks: the clips among the masks.
         target: what is written.
         command: the current folder and the words of the command, to continue it.
@@ -175,6 +210,12 @@ class Request:
     masks: Sequence[Clip]
     target: Target
     command: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.clip, FrameFiles) and self.cut.fps is not None:
+            for each in (self.clip, *self.masks):
+                if isinstance(each, FrameFiles):
+                    each.at_rate(self.cut.fps)
 
     @cached_property
     def outline(self) -> Outline:

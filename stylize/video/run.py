@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -32,8 +33,8 @@ from stylize.settings.video import VideoSettings
 from stylize.version import __version__
 from stylize.video.flow import opencv
 from stylize.video.reading import Reading, Source
-from stylize.video.record import Record, require_same
-from stylize.video.request import FOLDER, Painter, Request, Target
+from stylize.video.record import DONE, Record, require_same
+from stylize.video.request import FOLDER, Painter, Request
 from stylize.video.turns import SECONDS_PER_PX, SECONDS_PER_TURN, Turn, is_settled, turns_of
 from stylize.video.work import Work, holds_only_painted, require_space
 
@@ -41,6 +42,8 @@ Stop = Callable[[], bool]
 
 # How often a wait looks whether it was stopped.
 _PATIENCE_S = 0.1
+
+_UNWRITTEN = "stopped before the clip was written"
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class ClipRun:
         painted: number of turns that are painted; the result of the last may yet be written.
         done: number of turns whose results are on the disk.
         summary: the recipe of the clip, once it is finished.
+        compared: the clip that shows the photos, too, once it is written.
 
     Raises:
         InterruptedRunError: stopped before there was anything to paint.
@@ -100,6 +104,7 @@ class ClipRun:
     def __init__(self, request: Request, stop: Stop | None = None) -> None:
         self.request = request
         self.summary: dict[str, Any] = {}
+        self.compared: Path | None = None
         clip, target = request.clip, request.target
         self.work = Work.next_to(target.path, clip.name, clip.sha256())
         self._masks = [(each, each.sha256()) for each in request.masks]
@@ -232,12 +237,13 @@ class ClipRun:
         """Wait for something; False if stopped or closed before.
 
         Raises:
-            StylizeError: the clip cannot be read.
+            StylizeError: the clip cannot be read, or the new one cannot be written.
         """
         with self._news:
             while True:
-                if self._reader is not None and self._reader.done():
-                    self._reader.result()
+                for each in (self._reader, self._encoder):
+                    if each is not None and each.done():
+                        each.result()
                 if ready():
                     return True
                 if self._closed or (stop is not None and stop()):
@@ -318,12 +324,16 @@ class ClipRun:
 
         Returns:
             Whether all frames are there.
+
+        Raises:
+            StylizeError: the clip cannot be painted or written; finished frames are kept.
         """
         if self.request.target.format != FOLDER:
             self._encode()
-        for turn, result in self.results(on_step, stop):
-            if on_turn is not None:
-                on_turn(turn, result)
+        with self._failures_named():
+            for turn, result in self.results(on_step, stop):
+                if on_turn is not None:
+                    on_turn(turn, result)
         return self.is_painted
 
     @property
@@ -398,43 +408,75 @@ class ClipRun:
 
     def recipe(self) -> dict[str, Any]:
         """The recipe of the whole clip."""
-        recipe = load_recipe(self.work.newest_path(0))
+        path = self.work.newest_path(0)
+        if self.record.complete and not path.is_file():  # an earlier run was about to publish it
+            path = self.work.folder / DONE / self.record.names[0]
+        recipe = load_recipe(path)
         recipe["clip"] = self._place(self.count)
         return recipe
 
-    def finish(self, compare: str | None = None) -> Path:
+    def finish(self, stop: Stop | None = None) -> Path:
         """Write the clip, completely or not at all, and remove the work folder.
 
         Args:
-            compare: also write the clip next to the photos, ``side`` or ``split``.
+            stop: asked while a file is encoded.
 
         Returns:
             What was written.
+
+        Raises:
+            InterruptedRunError: stopped; the painted frames are kept.
+            OutputError: the system refuses; the painted frames are kept.
         """
         target = self.request.target
         self._note_reading()
         self.summary = self.summary or self.recipe()
         if target.format == FOLDER:
-            self.record = replace(self.record, complete=True)
-            self.work.note(self.record)
-            self._publish_folder()
+            with self._failures_named():
+                self.record = replace(self.record, complete=True)
+                self.work.note(self.record)
+                self._publish_folder()
             return target.path
-        encoder = self._encode()
-        try:
-            if compare is not None:
-                self._write(_compared(target), self._side_by_side(compare), compare)
-            with self._news:
-                self._publishing = True
-                self._news.notify_all()
-            saved = encoder.result()
-        except OutputError as error:
-            message = f"{error.message}; the painted frames are kept in {self.work.folder}"
-            raise OutputError(message, hint=error.hint or "the same command continues") from error
+        with self._failures_named():
+            self._write_compared(stop)
+            try:
+                saved = self._encoded(stop)
+            except BaseException:
+                if self.compared is not None:  # the same command would refuse to replace it
+                    self.compared.unlink(missing_ok=True)
+                raise
         if target.keep_frames:
             self._lay_out()
         else:
             self.work.remove()
         return saved
+
+    def _encoded(self, stop: Stop | None) -> Path:
+        """Wait until the clip is encoded and has its name.
+
+        Raises:
+            InterruptedRunError: stopped before.
+        """
+        encoder = self._encode()
+        if stop is not None and stop():
+            raise InterruptedRunError(_UNWRITTEN)
+        with self._news:
+            self._publishing = True
+            self._news.notify_all()
+        if not self._wait(encoder.done, stop):
+            with self._news:
+                self._closed = True
+                self._news.notify_all()
+        return encoder.result()
+
+    @contextmanager
+    def _failures_named(self) -> Iterator[None]:
+        """Say where the painted frames are when the clip cannot be written."""
+        try:
+            yield
+        except OutputError as error:
+            message = f"{error.message}; the painted frames are kept in {self.work.folder}"
+            raise OutputError(message, hint=error.hint or "the same command continues") from error
 
     def _encode(self) -> Future[Path]:
         """Start to encode the clip; its file appears when :meth:`finish` wants it."""
@@ -442,41 +484,57 @@ class ClipRun:
         def encode() -> Path:
             self._require(lambda: self.reading.complete and self.is_final(0))
             self.summary = self.summary or self.recipe()
-            return self._write(self.request.target, self._pictures())
+            path, size = self.request.target.path, self.painter.size
+            return self._write(path, self._pictures(), size, transparent=self._transparent)
 
-        self._encoder = self._encoder or self._threads.submit(encode)
+        if self._encoder is None:
+            self._encoder = self._threads.submit(encode)
+            self._encoder.add_done_callback(self._tell)
         return self._encoder
 
+    def _tell(self, _: object) -> None:
+        with self._news:
+            self._news.notify_all()
+
+    @property
+    def _transparent(self) -> bool:
+        """Whether the frames of the new clip may be transparent."""
+        return self.request.clip.outline.transparent and self.request.target.holds_alpha
+
     def _write(
-        self, target: Target, pictures: Iterator[Image.Image], compare: str | None = None
+        self,
+        path: Path,
+        pictures: Iterator[Image.Image],
+        size: tuple[int, int],
+        *,
+        transparent: bool,
     ) -> Path:
-        times, outline = self.reading.times, self.request.clip.outline
-        height, width = self.painter.size
+        times, target = self.reading.times, self.request.target
         return write_clip(
-            target.path,
+            path,
             pictures,
             [each - times[0] for each in times],
-            (width * (2 if compare == "side" else 1), height),
+            size[::-1],
             format=target.format,
             codec=target.codec,
             sound=self._sound() if target.format in mp4.CONTAINERS else None,
-            transparent=outline.transparent and target.holds_alpha and compare is None,
+            transparent=transparent,
             recipe=to_text(self.summary),
             quality=target.quality,
             overwrite=target.overwrite,
         )
 
     def _sound(self) -> Sound | None:
-        times, cut = self.reading.times, self.request.cut
-        start = times[0] if cut.start is not None else None
-        return self.request.clip.sound(start, None if cut.end is None else times[-1])
+        times = self.reading.times
+        end = None if self.request.cut.end is None else times[-1]
+        return self.request.clip.sound(times[0], end)
 
     def _pictures(self) -> Iterator[Image.Image]:
         """The frames of the new clip, each as soon as it is there; the end when it is wanted."""
-        transparent = self.request.clip.outline.transparent and self.request.target.holds_alpha
+        mode = "RGBA" if self._transparent else "RGB"
         for index in range(self.count):
             self._require(lambda index=index: self.is_final(index))  # type: ignore[misc]
-            yield _image(self.work.newest_path(index), "RGBA" if transparent else "RGB")
+            yield _image(self.work.newest_path(index), mode)
         self._require(lambda: self._publishing)
 
     def _require(self, ready: Callable[[], bool]) -> None:
@@ -485,14 +543,24 @@ class ClipRun:
         Raises:
             InterruptedRunError: the run was closed before.
         """
-        if not self._wait(ready):
-            raise InterruptedRunError("stopped before the clip was written")
+        if self._closed or not self._wait(ready):
+            raise InterruptedRunError(_UNWRITTEN)
 
-    def _side_by_side(self, compare: str) -> Iterator[Image.Image]:
+    def _write_compared(self, stop: Stop | None) -> None:
+        """Write the clip that shows the photos, too, if it is wanted."""
+        target = self.request.target
+        if target.compare_path is not None:
+            size = target.compare_size(self.painter.size)
+            pictures = self._side_by_side(stop)
+            self.compared = self._write(target.compare_path, pictures, size, transparent=False)
+
+    def _side_by_side(self, stop: Stop | None) -> Iterator[Image.Image]:
         for index in range(self.count):
+            if stop is not None and stop():
+                raise InterruptedRunError(_UNWRITTEN)
             result = _image(self.work.newest_path(index), "RGB")
             photo = _image(self.work.photo_path(index), "RGB").resize(result.size)
-            if compare == "split":
+            if self.request.target.compare == "split":
                 box = (0, 0, result.width // 2, result.height)
                 result.paste(photo.crop(box), box)
                 yield result
@@ -512,7 +580,7 @@ class ClipRun:
             done.rename(folder)
 
     def _publish_folder(self) -> None:
-        target, done = self.request.target.path, self.work.folder / "done"
+        target, done = self.request.target.path, self.work.folder / DONE
         self.work.gather(self.record.names, done)
         with refusals_named(target):
             if target.is_dir() and self.request.target.overwrite:
@@ -552,11 +620,6 @@ def _machine(painter: Painter) -> dict[str, Any]:
         "processor": hashlib.sha256(processor().encode()).hexdigest()[:12],
         "weights": painter.weights.sha256,
     }
-
-
-def _compared(target: Target) -> Target:
-    path = target.path.with_stem(f"{target.path.stem}-compare")
-    return replace(target, path=path)
 
 
 def _image(path: Path, mode: str) -> Image.Image:

@@ -57,8 +57,13 @@ class Work:
         """What an earlier run noted; None if there is nothing that can be continued.
 
         Raises:
-            OutputError: the folder is not one of ours.
+            OutputError: the folder holds other things.
         """
+        if self.folder.is_dir() and any(self.folder.iterdir()) and holds_only_painted(self.folder):
+            raise OutputError(
+                f"{self.folder} holds the frames of an earlier clip",
+                hint="start anew with --overwrite, or move them elsewhere",
+            )
         return read_record(self.folder)
 
     def begin(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from stylize.images.atomic import reserved
 from stylize.runs.recipe import load_recipe
@@ -86,6 +86,36 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     assert target.read_bytes() == whole.read_bytes()
 
 
+def test_the_parts_that_pictures_play_belong_to_an_unfinished_clip(
+    run, network, tmp_path, style, monkeypatch
+):
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    pale = save(strokes(period=5), tmp_path / "pale.png")
+    half = np.zeros((64, 96, 3), np.uint8)
+    half[:, :48] = 255
+    moving = write_clip(tmp_path / "mask.mp4", 2, frames=[half, half])
+    colours = tmp_path / "colours.png"
+    Image.fromarray(np.where(half, half, [0, 0, 255]).astype(np.uint8)).save(colours)
+
+    def words(*styles, mask=f"{moving}=keep", region=f"#0000ff={pale}"):
+        masks = ("--mask", mask, "--regions", colours, "--region", region)
+        return ("video", "transfer", clip, *styles, "-o", tmp_path / "out.gif", *masks, *QUICK)
+
+    stop_at_first_frame(monkeypatch)
+    assert run(*words(style, style, pale)).exit_code == 130
+    for other in [
+        words(style, pale, pale),
+        words(style, pale, style),
+        words(style, style, pale, mask=moving),
+        words(style, style, pale, mask=f"{moving}={pale}"),
+        words(style, style, pale, region=f"#ffffff={pale}"),
+        words(style, style, pale, region="#0000ff=keep"),
+    ]:
+        assert "its inputs differ" in complaint(run(*other, "-q"), 1)
+    monkeypatch.undo()
+    assert "after 1 of 2 frames" in done(run(*words(style, style, pale))).stderr
+
+
 def test_a_clip_is_made_again_with_a_change(run, network, tmp_path, style):
     clip = write_clip(tmp_path / "clip.mp4", 4)
     target = tmp_path / "out.apng"
@@ -140,6 +170,60 @@ def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
     assert os.listdir(target) == ["s9.png"]
 
 
+def delays(path: Path) -> list[int]:
+    """How long each frame of an animation is shown, in ms."""
+    with Image.open(path) as film:
+        return [each.info["duration"] for each in ImageSequence.Iterator(film)]
+
+
+def test_the_frame_rate_of_a_folder_is_kept(run, network, tmp_path, style, monkeypatch):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in (1, 2):
+        Image.fromarray(scene(index)).save(folder / f"{index}.png")
+    target = tmp_path / "out.gif"
+    words = ("video", "transfer", folder, style, "-o", target, *QUICK)
+    stop_at_first_frame(monkeypatch)
+    assert run(*words, "--fps", 10).exit_code == 130
+    monkeypatch.undo()
+    refused = complaint(run(*words, "--fps", 5), 1)
+    assert "its fps is 10, not 5" in refused
+    done(run(*words, "--fps", 10))
+    assert load_recipe(target)["clip"]["fps"] == "10"
+    assert delays(target) == [100, 100]
+    (tmp_path / "elsewhere").mkdir()
+    moved = folder.rename(tmp_path / "elsewhere" / "frames")
+    again = ("replay", target, "-o", tmp_path / "again.gif", "-q")
+    assert "or the folder of frames" in complaint(run(*again), 1)
+    done(run(*again, "--input", moved))
+    assert (tmp_path / "again.gif").read_bytes() == target.read_bytes()
+    done(run(*again, "--overwrite", "--content", moved / "[12].png", "--set", "fps=5"))
+    assert delays(tmp_path / "again.gif") == [200, 200]
+
+
+def test_a_folder_that_could_not_be_published_is_published_later(
+    run, network, tmp_path, style, monkeypatch
+):
+    from stylize.video.run import ClipRun
+
+    clip, target = write_clip(tmp_path / "clip.mp4", 2), tmp_path / "out"
+    words = ("video", "transfer", clip, style, "-o", target, *QUICK)
+    paint = ClipRun.paint
+
+    def painted(self, *listeners, **more):
+        (target / ".DS_Store").write_text("by the desktop")
+        return paint(self, *listeners, **more)
+
+    target.mkdir()
+    monkeypatch.setattr(ClipRun, "paint", painted)
+    assert f"kept in {target}.frames" in complaint(run(*words, "-q"), 1)
+    monkeypatch.undo()
+    (target / ".DS_Store").unlink()
+    assert "continuing after 2 of 2 frames" in done(run(*words)).stderr
+    assert sorted(os.listdir(target)) == ["000001.png", "000002.png"]
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out"}
+
+
 def test_dreams_masks_and_events(run, network, tmp_path, clip):
     black = np.zeros((64, 96, 3), np.uint8)
     white = np.full((64, 96, 3), 255, np.uint8)
@@ -169,12 +253,16 @@ def test_dreams_masks_and_events(run, network, tmp_path, clip):
 def test_preview_and_dry_run(run, network, tmp_path, clip, style):
     target = tmp_path / "out.mp4"
     words = ("video", "transfer", clip, style, "-o", target, *QUICK)
+    target.write_text("an earlier clip")
     planned = done(run(*words, "--dry-run"))
     assert planned.stdout.startswith("4 frames of 48×32")
-    assert everything(tmp_path) == {"clip.mp4", "strokes.png"}
+    done(run("video", "transfer", clip, style, "-o", tmp_path / "new" / "a.mp4", *QUICK, "-n"))
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out.mp4"}
     done(run(*words, "--preview"))
     numbers = [f"out-preview-{number:06d}.png" for number in (1, 3, 4)]
-    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out-preview.png", *numbers}
+    made = {"out-preview.png", *numbers}
+    assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out.mp4"} | made
+    assert target.read_text() == "an earlier clip"
 
 
 def test_two_runs_never_mix(run, tmp_path, clip, style):
@@ -191,6 +279,8 @@ def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
     (folder / "letter.txt").write_text("dear")
     words = ("video", "transfer", clip, style, *QUICK, "--overwrite")
     assert "other files" in complaint(run(*words, "-o", folder), 1)
+    folder = folder.rename(tmp_path / "out.v2")
+    assert "other files" in complaint(run(*words, "-o", folder), 1)
     folder.rename(tmp_path / "out.mp4.frames")
     assert "other files" in complaint(run(*words, "-q", "-o", tmp_path / "out.mp4"), 1)
     assert (tmp_path / "out.mp4.frames" / "letter.txt").exists()
@@ -201,10 +291,23 @@ def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
 
 def test_compare_shows_original_and_result(run, network, tmp_path, clip, style):
     target = tmp_path / "out.webp"
-    words = ("video", "transfer", clip, style, "-o", target, *QUICK, "--compare", "side")
-    done(run(*words))
-    with Image.open(tmp_path / "out-compare.webp") as both:
+    compared = tmp_path / "out-compare.webp"
+    more = (*QUICK, "--compare", "side", "--keep-frames")
+    words = ("video", "transfer", clip, style, "-o", target, *more)
+    assert f"saved {compared}" in done(run(*words)).stderr
+    with Image.open(compared) as both:
         assert (both.size, both.n_frames) == ((96, 32), 4)
+    target.unlink()
+    assert f"{compared} already exists" in complaint(run(*words), 1)
+    wide = ("--size", "9000x6000", "--enlarge", "--overwrite")
+    assert "use --compare split" in complaint(run(*words, *wide), 1)
+    compared.unlink()
+    refused = complaint(run(*words, "-q"), 1)
+    assert "the frames of an earlier clip" in refused
+    assert "--overwrite" in refused
+    film = clip.rename(tmp_path / "b-compare.mp4")
+    words = ("video", "transfer", film, style, "-o", tmp_path / "b.mp4", "--compare", "split")
+    assert f"{film} is an input" in complaint(run(*words, "--overwrite"), 1)
 
 
 FAULTS = {

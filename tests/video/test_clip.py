@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import struct
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import av
@@ -60,6 +62,13 @@ def test_every_frame_of_h264_in_avi(tmp_path):
     assert read(path, Cut(Fraction(8, 25)))[2] == times[8:]
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("a.webm", "libvpx-vp9")])
+def test_a_clip_that_begins_after_its_sound_is_whole(tmp_path, name, codec):
+    late = [Fraction(each, 25) for each in range(25, 30)]
+    path = write_clip(tmp_path / name, codec=codec, times=late, sound="libopus")
+    assert read(path)[2] == [each - 1 for each in late]
+
+
 def test_times_are_kept(tmp_path):
     wanted = [Fraction(each, 1000) for each in (0, 30, 130, 150, 400)]
     _, _, times = read(write_clip(tmp_path / "a.mkv", times=wanted))
@@ -74,6 +83,28 @@ def test_a_turned_clip_is_upright(tmp_path, turn):
         told = next(film.decode(video=0)).rotation
     assert abs(told) == abs(turn)
     assert mean_error(frames[0].pixels, np.rot90(scene(0), told // 90)) < 8
+
+
+MATRICES = [*product((1, -1), (0,), (0,), (1, -1)), *product((0,), (1, -1), (1, -1), (0,))]
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_a_mirrored_clip_is_shown_as_its_file_says(tmp_path, matrix):
+    path = write_clip(tmp_path / "a.mp4", 1)
+    content = path.read_bytes()
+    one = 1 << 16
+    place = content.find(
+        struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), content.find(b"tkhd")
+    )
+    right, right_down, down_right, down = (each * one for each in matrix)
+    turned = struct.pack(">9i", right, right_down, 0, down_right, down, 0, 0, 0, 1 << 30)
+    path.write_bytes(content[:place] + turned + content[place + 36 :])
+    y, x = np.mgrid[:64, :96]
+    columns, rows = (matrix[0] * x + matrix[2] * y), (matrix[1] * x + matrix[3] * y)
+    rows, columns = rows - rows.min(), columns - columns.min()
+    wanted = np.zeros((rows.max() + 1, columns.max() + 1, 3), np.uint8)
+    wanted[rows, columns] = scene(0)
+    assert mean_error(read(path)[1][0].pixels, wanted) < 8
 
 
 def test_pixels_become_square(tmp_path):

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from stylize import video
-from stylize.errors import PictureError
+from stylize.errors import InterruptedRunError, OutputError, PictureError
 from stylize.images.read import Picture, read_picture
+from stylize.images.sound import Sound
 from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
@@ -129,6 +130,44 @@ def test_a_run_that_is_stopped_while_it_reads_continues(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+@pytest.mark.usefixtures("network")
+def test_a_run_that_is_stopped_while_it_encodes_continues(tmp_path: Path) -> None:
+    clip, target = HeldBack(), Target(tmp_path / "out.gif", "gif", compare="split")
+    clip.let_go.set()
+    for before_clip in (True, False):
+        with ClipRun(request(clip, target)) as run:
+            assert run.paint()
+            with pytest.raises(InterruptedRunError):
+                run.finish(lambda: before_clip or run.compared is not None)  # noqa: B023
+        assert [each.name for each in tmp_path.iterdir()] == ["out.gif.frames"]
+    with ClipRun(request(clip, target)) as run:
+        assert run.done == COUNT
+        assert run.paint()
+        assert run.finish() == target.path
+    assert {each.name for each in tmp_path.iterdir()} == {"out.gif", "out-compare.gif"}
+
+
+@pytest.mark.usefixtures("network")
+def test_an_encoder_that_fails_stops_the_run(tmp_path: Path) -> None:
+    clip, target = HeldBack(), Target(tmp_path / "out.mp4", "mp4")
+    clip.let_go.set()
+    asked = threading.Event()
+
+    def sound(*_: object) -> Sound:
+        asked.set()
+        return Sound(tmp_path / "gone.wav", "wav", None, None, Fraction(0))
+
+    def on_turn(*_: object) -> None:
+        assert asked.wait(PATIENCE_S)
+        time.sleep(0.1)
+
+    clip.sound = sound
+    with ClipRun(request(clip, target)) as run:
+        with pytest.raises(OutputError, match=f"kept in {target.path}.frames"):
+            run.paint(on_turn)
+        assert 0 < run.done < COUNT
+
+
 def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
     pixels = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(1)) * 1.1 - 0.05
     result = Result(pixels, None, {"technique": "dream", "version": "0"}, False)
@@ -139,6 +178,26 @@ def test_a_result_is_taken_over_as_it_will_be_read(tmp_path: Path) -> None:
     assert torch.equal(taken.pixels, read_picture(work.result_path(Turn(0))).pixels)
     levels = np.asarray(Image.open(work.result_path(Turn(0))).convert("RGB"))
     assert np.array_equal((taken.pixels[0].permute(1, 2, 0) * 255).round().numpy(), levels)
+
+
+def test_in_python_an_input_is_never_replaced(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", 2)
+    style = save(strokes(), tmp_path / "style.gif")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    Image.fromarray(scene(0)).save(frames / "1.png")
+    before = {path: path.read_bytes() for path in (clip, style, frames / "1.png")}
+    for source, target in [
+        (clip, clip),
+        (clip, style),
+        (frames, frames),
+        (frames / "*.png", frames),
+    ]:
+        with pytest.raises(OutputError, match="input of this run"):
+            video.transfer(source, style, target, overwrite=True, size=48, steps=1)
+    with pytest.raises(OutputError, match="input of this run"):
+        video.dream(clip, clip, overwrite=True)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.usefixtures("network")
