@@ -128,7 +128,8 @@ def test_a_network_of_torchvision_loads_no_compiler() -> None:
     probe = """
 import sys, torch
 from stylize.networks.graph import graph_of
-graph_of("googlenet")
+for name in ("googlenet", "resnet18", "vgg11_bn", "mnasnet0_5"):
+    graph_of(name)
 print("torch._dynamo" in sys.modules, "sympy" in sys.modules)
 from torchvision.ops import roi_align
 from torchvision.ops.roi_align import is_compile_supported

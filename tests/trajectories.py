@@ -18,7 +18,19 @@ from tests.conftest import SAMPLES, as_picture, cat
 
 RECORD = Path(__file__).parent / "optimize" / "convergence.json"
 # What the record was made with, whatever the defaults are.
-FIXED = {"size": "96", "tolerance": 0.0, "network": "vgg16", "smoothness": 0.4}
+FIXED = {
+    "size": "96",
+    "tolerance": 0.0,
+    "network": "vgg16",
+    "smoothness": 0.4,
+    "style_layers": (
+        ("relu1_1", 256),
+        ("relu2_1", 41),
+        ("relu3_1", 16),
+        ("relu4_1", 6),
+        ("relu5_1", 2),
+    ),
+}
 # Starts that differ by less than a grey level: what they spread over is noise.
 STARTS = range(6)
 

@@ -57,7 +57,9 @@ def list_command(as_json: bool) -> None:
     damaged: list[WeightsError] = []
     found = store.list_models(damaged.append)
     if as_json:
-        click.echo(json.dumps([asdict(model) for model in found], indent=2, default=str))
+        # An error follows as a line of its own; then so is the array.
+        indent = None if damaged else 2
+        click.echo(json.dumps([asdict(model) for model in found], indent=indent, default=str))
         _report(damaged)
         return
     widths = [max(len(getattr(model, key)) for model in found) for key in ("name", "architecture")]

@@ -191,13 +191,24 @@ def build(architecture: str, classes: int = 1000) -> nn.Module:
         classes: outputs of the last layer.
     """
     import torch  # noqa: PLC0415
+    from torch.overrides import TorchFunctionMode  # noqa: PLC0415
+
+    class Unfilled(TorchFunctionMode):
+        """Skips random numbers, for which the ``meta`` device would load torch's compiler."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            named = kwargs or {}
+            if func.__name__.endswith(("normal_", "uniform_")):
+                return named["tensor"] if "tensor" in named else args[0]
+            return func(*args, **named)
 
     get_model = torchvision_models().get_model
-
     more: dict[str, Any] = {}
     if architecture in _PLAIN:
         more = {"aux_logits": False, "init_weights": False}
-    with torch.device("meta"), warnings.catch_warnings():
+    with torch.device("meta"), Unfilled(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module: nn.Module
         if architecture == caffe.NAME:
