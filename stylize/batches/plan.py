@@ -17,7 +17,7 @@ from typing import Any
 
 from stylize.batches.tasks import Look, Task
 from stylize.errors import SettingError, UsageError, quoted
-from stylize.images.atomic import refusals_named, write_atomically
+from stylize.images.atomic import refusals_named, remove_leftovers, write_atomically
 from stylize.images.find import Found
 from stylize.images.names import caseless, natural_key, safe_name, shortened
 from stylize.images.open import printable
@@ -348,6 +348,7 @@ def save_plan(output: Path, tasks: Sequence[Task], inputs: Sequence[str]) -> Non
     path = state_folder(output) / name
     with refusals_named(path):
         make_folder(path.parent)
+    remove_leftovers(path.parent)  # a plan that a killed run was writing
     write_atomically(path, json.dumps(plan).encode(), follow_links=False)
 
 

@@ -686,6 +686,15 @@ class TestTruth:
         (output / ".stylize" / "plan-x.json").write_text(text)
         assert "1 finished, 0 failed, 0 not begun" in done(run("batch", "status", output)).stdout
 
+    @POSIX
+    def test_the_next_run_removes_a_plan_half_written(self, run: Run, tmp_path: Path) -> None:
+        folder, output = some(tmp_path / "in", 1), tmp_path / "out"
+        (output / ".stylize").mkdir(parents=True)
+        half = output / ".stylize" / ".stylize-0123456789abcdef.part"
+        half.write_text("{")
+        done(run("batch", "dream", folder, "-o", output, *DREAM))
+        assert not half.exists()
+
     def test_clocks_do_not_decide(self, run: Run, tmp_path: Path) -> None:
         """A failure was noted by a machine whose clock is ahead."""
         folder, output = some(tmp_path / "in", 1), tmp_path / "out"
