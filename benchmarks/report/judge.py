@@ -1,8 +1,7 @@
 """Distances of a finished picture from its style and its content, by networks that look at it.
 
-Not the objective: raw Gram matrices instead of centred moments, all layers equal, float32, on the
-pixels as they were saved. VGG-19 is the independent judge; VGG-16 is the network that the default
-optimises, VGG-19 the one that pastiche optimises, so each is partial to one of the two.
+Not the objective: raw Gram matrices instead of the Wasserstein distance, all layers equal, float32,
+on the pixels as they were saved. The default optimizes VGG-19, so that network is partial to it.
 """
 
 from __future__ import annotations
