@@ -15,9 +15,13 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from stylize.batches.records import make_folder, state_folder
 from stylize.images.atomic import refusals_named
+from stylize.video.sharing import Sharing
 
 # How file systems say that they have no locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+
+# For less than that, runs hold locks of others to see whether anybody holds them.
+_MOMENT_S = 0.02
 
 _NAME = re.compile(r"(?:[0-9a-f]{32}|probe)\.lock")
 
@@ -47,7 +51,7 @@ class Claim:
 
 
 class Claims:
-    """The pictures that this run works on. Leaving the block releases all of them.
+    """The pictures and shots that this run works on. Leaving the block releases all of them.
 
     The system releases the locks of a killed run. A file system without locks gets lock files
     instead (``SoftFileLock``). Those of a killed run count as released only on the same machine.
@@ -79,15 +83,44 @@ class Claims:
         """
         if self._closed:
             raise ValueError("these claims are closed")
-        name = hashlib.sha256(target.encode("utf-8", "surrogatepass")).hexdigest()[:32]
         with refusals_named(self._folder):
             make_folder(self._folder)
-            lock = _acquire(self._kind, self._folder / f"{name}.lock")
+            lock = _acquire(self._kind, self._path(target), _MOMENT_S)
         if lock is None:
             return None
         claim = Claim(self, lock)
         self._held.add(claim)
         return claim
+
+    def _path(self, target: str) -> Path:
+        name = hashlib.sha256(target.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+        return self._folder / f"{name}.lock"
+
+    def is_held(self, target: str) -> bool:
+        """Whether another run, or this one, has a claim that :meth:`take` gave.
+
+        Raises:
+            OutputError: the system refuses.
+        """
+        path = self._path(target)
+        if not path.exists():
+            return False
+        with refusals_named(self._folder):
+            lock = _acquire(self._kind, path)
+        if lock is not None:
+            lock.release()
+        return lock is None
+
+    def on_shots(self, token: str) -> Sharing | None:
+        """Claims on the shots of a clip.
+
+        Args:
+            token: of the clip, see :func:`stylize.batches.tasks.token_of`.
+
+        Returns:
+            None where a killed run may hold its claims for ever: others would wait for its shot.
+        """
+        return None if self._kind is SoftFileLock else Sharing(self, token)
 
     def tidy(self) -> bool:
         """Remove the lock files that no run holds; True if none is left."""
@@ -143,9 +176,9 @@ def _kind_of_lock(folder: Path) -> type[BaseFileLock]:
     return FileLock
 
 
-def _acquire(kind: type[BaseFileLock], path: Path) -> BaseFileLock | None:
+def _acquire(kind: type[BaseFileLock], path: Path, timeout_s: float = 0.0) -> BaseFileLock | None:
     # A claim may be released by another thread than the one that took it.
-    lock = kind(path, timeout=0, thread_local=False)
+    lock = kind(path, timeout=timeout_s, poll_interval=_MOMENT_S / 2, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

@@ -20,6 +20,7 @@ from stylize.video.clip import Clip, Cut, cut_times, is_clip, open_clip
 from stylize.video.record import folder_for
 from stylize.video.request import MaskFrames, Painter, Request, Target
 from stylize.video.run import ClipRun
+from stylize.video.sharing import Joined, Sharing, join
 
 SUFFIXES = frozenset(
     (".apng", ".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".qt", ".webm", ".webp")
@@ -70,6 +71,7 @@ class ClipPainting:
         clip: its source.
         make: prepares the painter.
         inputs: role and SHA-256 of all other pictures.
+        sharing: lets other runs paint some of the shots.
         quality: 1 to 100.
         overwrite: replace what has the target's name.
 
@@ -87,6 +89,7 @@ class ClipPainting:
         clip: Clip,
         make: Callable[[Any, MaskFrames], Painter],
         inputs: list[tuple[str, str]],
+        sharing: Sharing | None = None,
         *,
         quality: int,
         overwrite: bool,
@@ -97,6 +100,7 @@ class ClipPainting:
         self._request = Request(
             clip, clips.cut, task.look.settings, clips.video, make, inputs, (), target
         )
+        self._sharing = sharing
         self._held = ExitStack()
         self._run: ClipRun | None = None
         self.interrupted = False
@@ -117,18 +121,44 @@ class ClipPainting:
         with ExitStack() as held:
             if not held.enter_context(reserved(Path(os.path.realpath(folder_for(path))))):
                 raise OutputError(f"another run is making {path}")
-            run = self._run = held.enter_context(ClipRun(self._request, stop))
+            run = self._run = held.enter_context(ClipRun(self._request, stop, self._sharing))
             self.notes += tuple(run.painter.notes)
+            last: list[Step] = []
 
             def report(step: Step) -> None:
+                last[:] = [step]
                 if on_step is not None:
                     on_step(_within(step, run.painted, len(run.turns)))
 
+            def report_others() -> None:
+                if last and on_step is not None:
+                    begun = dataclasses.replace(last[0], scale=1, step=0)
+                    on_step(_within(begun, run.painted, len(run.turns)))
+
+            run.on_others = report_others
             for _ in run.results(report, stop):
                 pass  # the clip is encoded while the next one is painted
             self.interrupted = not run.is_painted
             if not self.interrupted:
                 self._held = held.pop_all()
+
+    def join(
+        self, on_step: Callable[[Step], None] | None, stop: Callable[[], bool] | None
+    ) -> Joined:
+        """Paint a shot of the clip, which another run owns.
+
+        Raises:
+            OutputError: the other run paints in another way or on another machine.
+            StylizeError: the shot cannot be painted.
+        """
+
+        def report(step: Step, done: int, turns: int) -> None:
+            if on_step is not None:
+                on_step(_within(step, done, turns))
+
+        if self._sharing is None:
+            return "nothing"
+        return join(self._request, self._sharing, report, stop)
 
     @property
     def recipe(self) -> dict[str, Any]:

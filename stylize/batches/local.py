@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ from stylize.planning.allocator import give_back_memory
 from stylize.planning.limits import out_of_memory
 from stylize.runs.result import Result
 from stylize.video.clip import Clip
+from stylize.video.sharing import Joined
 
 Status = Literal["done", "skipped", "failed", "elsewhere"]
 
@@ -45,6 +46,9 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 
 # Errors that every other picture would meet, too.
 AFFECTS_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
+
+# How often a run looks whether it can join another one.
+_PATIENCE_S = 0.5
 
 # Pictures that are claimed and decoded before their turn.
 _AHEAD = 1
@@ -124,6 +128,7 @@ class LocalRunner:
         self._context = context
         self._on_image = on_image
         self._failed = False
+        self._elsewhere: list[Task] = []
 
     def run(self, tasks: Iterable[Task]) -> None:
         """Make all pictures that need work.
@@ -147,6 +152,7 @@ class LocalRunner:
                     break
             if pending is not None:
                 pending.result()
+            self._join_others()
 
     @property
     def _over(self) -> bool:
@@ -162,7 +168,8 @@ class LocalRunner:
                 claimed = self._claim(task)
                 if claimed is not None:
                     queue.append(claimed)
-                if len(queue) > _AHEAD:
+                # A clip that waits is left to other runs.
+                if len(queue) > (0 if task.look.clips else _AHEAD):
                     yield queue.popleft()
             while queue and not self._over:
                 yield queue.popleft()
@@ -171,7 +178,7 @@ class LocalRunner:
                 claimed.held.release()
 
     def _claim(self, task: Task) -> _Claimed | None:
-        admitted = admit(task, self._context, self._report)
+        admitted = admit(task, self._context, self._report_or_join)
         if admitted is None:
             return None
         standing, taken = admitted
@@ -181,6 +188,63 @@ class LocalRunner:
     def _report(self, outcome: Outcome) -> None:
         self._failed = self._failed or outcome.status == "failed"
         self._context.on_picture(outcome)
+
+    def _report_or_join(self, outcome: Outcome) -> None:
+        """Report an outcome, except for a clip that this run will join."""
+        if outcome.status == "elsewhere" and outcome.task.look.clips is not None:
+            self._elsewhere.append(outcome.task)
+        else:
+            self._report(outcome)
+
+    def _join_others(self) -> None:
+        """Paint shots of the clips that other runs work on, as long as there are any."""
+        waiting, notes = list(self._elsewhere), dict[Path, str]()
+        paintings: dict[Path, ClipPainting] = {}
+        while waiting and not self._over:
+            answers = {task.target: self._join(task, paintings, notes) for task in waiting}
+            waiting = [task for task in waiting if answers[task.target] in ("painted", "later")]
+            if waiting and "painted" not in answers.values():
+                time.sleep(_PATIENCE_S)
+        for task in self._elsewhere:
+            note = notes.get(task.target)
+            self._report_end(task, (note,) if note else ())
+
+    def _report_end(self, task: Task, notes: tuple[str, ...]) -> None:
+        """Report what has become of a clip of another run; one that was stopped is not finished."""
+
+        def report(outcome: Outcome) -> None:
+            self._report(replace(outcome, notes=notes))
+
+        admitted = admit(task, self._context, report)
+        if admitted is not None:
+            admitted[1].release()
+
+    def _join(
+        self, task: Task, paintings: dict[Path, ClipPainting], notes: dict[Path, str]
+    ) -> Joined:
+        """Paint a shot of a clip that another run works on.
+
+        Args:
+            task: the clip.
+            paintings: clips that were opened for earlier shots, by target.
+            notes: receives why a clip cannot be joined.
+        """
+        context = self._context
+        sharing = context.claims.on_shots(self._token(task))
+        if sharing is None or not context.claims.is_held(context.ledger.name(task)):
+            return "nothing"
+        try:
+            if task.target not in paintings:
+                clip = read_source(task)
+                assert isinstance(clip, Clip)
+                paintings[task.target] = self._painter.painting(task, clip, context.saving, sharing)
+            return paintings[task.target].join(self._on_image(task), context.stop)
+        except Exception as error:  # it is for the other run to fail
+            reason = error.message if isinstance(error, StylizeError) else one_line(error)
+            notes[task.target] = f"left to the other run: {reason}"
+            return "nothing"
+        finally:
+            give_back_memory()
 
     def _token(self, task: Task) -> str:
         return token_of(self._context.ledger.name(task))
@@ -192,7 +256,12 @@ class LocalRunner:
             picture = claimed.picture.result()
             on_step = self._on_image(claimed.task)
             result = self._painter.make(
-                claimed.task, picture, self._context.saving, on_step, self._context.stop
+                claimed.task,
+                picture,
+                self._context.saving,
+                on_step,
+                self._context.stop,
+                self._context.claims.on_shots(self._token(claimed.task)),
             )
         except InterruptedRunError:
             result = None

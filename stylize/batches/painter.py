@@ -21,6 +21,7 @@ from stylize.settings.transfer import MAX_STYLES, TransferSettings, parse_style_
 from stylize.video.clip import Clip, open_clip
 from stylize.video.painter import ClipPainter, DreamClipPainter
 from stylize.video.request import MaskFrames, Painter
+from stylize.video.sharing import Sharing
 
 
 def read_source(task: Task) -> Picture | Clip:
@@ -82,8 +83,13 @@ class BatchPainter:
         saving: Saving,
         on_step: Callable[[Step], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        sharing: Sharing | None = None,
     ) -> Result | ClipPainting:
         """Paint a picture or a clip, to be saved with ``saving``.
+
+        Args:
+            task, source, saving, on_step, stop: what to paint and how.
+            sharing: lets other runs paint some of the shots of a clip.
 
         Raises:
             InterruptedRunError: stopped too early for a result.
@@ -91,16 +97,23 @@ class BatchPainter:
         """
         if isinstance(source, Picture):
             return self.paint(task, source, on_step, stop)
-        painting = ClipPainting(
+        painting = self.painting(task, source, saving, sharing)
+        painting.paint(on_step, stop)
+        return painting
+
+    def painting(
+        self, task: Task, source: Clip, saving: Saving, sharing: Sharing | None
+    ) -> ClipPainting:
+        """A clip to paint, or to join."""
+        return ClipPainting(
             task,
             source,
             lambda first, masks: self._clip_painter(task.look, first, masks),
             self.inputs(task.look),
+            sharing,
             quality=saving.quality,
             overwrite=saving.overwrite,
         )
-        painting.paint(on_step, stop)
-        return painting
 
     def _clip_painter(self, look: Look, first: Picture, _: MaskFrames) -> Painter:
         settings, clips = look.settings, look.clips

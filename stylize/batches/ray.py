@@ -21,13 +21,14 @@ from stylize.batches.claims import Claim
 from stylize.batches.local import BatchContext, Outcome, admit, one_line
 from stylize.batches.records import Standing
 from stylize.batches.tasks import Task, token_of
-from stylize.batches.worker import Answer, Worker, assignment
-from stylize.errors import ClusterError, OutputError, UsageError
+from stylize.batches.worker import Answer, Assignment, Worker, assignment
+from stylize.errors import ClusterError, OutputError, StylizeError, UsageError
 from stylize.extras import optional_module
 from stylize.images.open import pixel_limit
 from stylize.planning.limits import require_address_space
 from stylize.settings.execution import Execution
 from stylize.version import __version__
+from stylize.video.record import folder_for, read_record
 
 # The first version that asks for tokens.
 REQUIREMENT = "ray>=2.52"
@@ -260,8 +261,12 @@ def _reason(error: Exception) -> str:
 # One that is being painted, and one so that the worker need not wait.
 _TASKS_PER_WORKER = 2
 
-# A picture fails once this many workers have died while painting it.
+# A picture fails once this many workers have died while painting it. A clip is no longer shared
+# once this many have died while painting its shots for another worker.
 _MAX_DEATHS = 2
+
+# How long an idle worker rests that has found no shot to paint, and how often clips are looked at.
+_REST_S = 2.0
 
 # The batch ends once this many workers in a row have not started.
 _MAX_FAILED_STARTS = 3
@@ -272,14 +277,27 @@ _WAIT_S = 0.5
 _GRACE_S = 10.0
 
 
-@dataclass
+@dataclass(eq=False)
 class _Job:
-    """A task whose claim is held."""
+    """A task whose claim is held.
+
+    Attributes:
+        deaths: of workers that were painting it.
+        shots: number of shots of a clip; 0 until it has been read.
+        lost: number of workers that died while painting its shots for another worker.
+    """
 
     task: Task
     standing: Standing
     claim: Claim
     deaths: int = 0
+    shots: int = 0
+    lost: int = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other workers may paint some of the shots."""
+        return self.shots > 1 and self.lost < _MAX_DEATHS
 
 
 @dataclass(eq=False)
@@ -290,23 +308,40 @@ class _RemoteWorker:
         actor: its handle.
         greeting: the pending greeting; None once it has arrived.
         jobs: the tasks assigned to it by pending answer, the current one first.
+        guest: the clip of another worker of which it paints a shot, by pending answer.
+        unfit: clips of which it can paint no shot.
+        visits: how often it has looked for a shot to paint.
+        rests_until: by :func:`time.monotonic`.
     """
 
     actor: Any
     greeting: Any
     jobs: dict[Any, _Job] = field(default_factory=dict)
+    guest: dict[Any, _Job] = field(default_factory=dict)
+    unfit: list[_Job] = field(default_factory=list)
+    visits: int = 0
+    rests_until: float = 0.0
 
     @property
     def next(self) -> Any:
         """The next pending answer; None while the worker is idle."""
-        return self.greeting if self.greeting is not None else next(iter(self.jobs), None)
+        if self.greeting is not None:
+            return self.greeting
+        return next(iter(self.jobs or self.guest), None)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it works on something."""
+        return bool(self.jobs or self.guest)
 
     def has_room(self, load: int, job: _Job) -> bool:
         """Whether the worker can take a job while it has no more than ``load`` others."""
         # When a worker dies, the answer for a finished task may be lost, and that task is blamed.
         # A task that was blamed runs alone, so that the second time there is no doubt.
-        alone = any(each.deaths for each in (job, *self.jobs.values()))
-        return self.greeting is None and len(self.jobs) <= (0 if alone else load)
+        # A clip takes long, so it waits for the first worker that is free.
+        alone = any(each.deaths or each.task.look.clips for each in (job, *self.jobs.values()))
+        free = self.greeting is None and not self.guest
+        return free and len(self.jobs) <= (0 if alone else load)
 
 
 class RayRunner:
@@ -354,6 +389,7 @@ class RayRunner:
         self._workers: list[_RemoteWorker] = []
         self._queue: deque[_Job] = deque()
         self._failed_starts = 0
+        self._looked_s = 0.0
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Make all pictures that need work.
@@ -381,6 +417,7 @@ class RayRunner:
             self._assign()
             if not self._queue and not any(worker.jobs for worker in self._workers):
                 return
+            self._join_clips()
             self._start_workers()
             self._wait()
 
@@ -414,14 +451,39 @@ class RayRunner:
             for worker in self._workers:
                 if self._queue and worker.has_room(load, self._queue[0]):
                     job = self._queue.popleft()
-                    sent = assignment(job.task, self._token(job.task), self._context.saving)
-                    worker.jobs[worker.actor.make.remote(sent)] = job
+                    worker.jobs[worker.actor.make.remote(self._sent(job))] = job
                     self._fill()
 
+    def _sent(self, job: _Job) -> Assignment:
+        return assignment(job.task, self._token(job.task), self._context.saving, self._output)
+
+    @property
+    def _painting(self) -> list[_Job]:
+        """The tasks that workers are making."""
+        return [job for worker in self._workers for job in list(worker.jobs.values())[:1]]
+
+    def _join_clips(self) -> None:
+        """Have idle workers paint shots of the clips that others make."""
+        now = time.monotonic()
+        if now - self._looked_s > _REST_S:
+            self._looked_s = now
+            for job in self._painting:
+                if job.task.look.clips is not None and not job.shots:
+                    job.shots = _count_shots(job.task.target)
+        shared = [job for job in self._painting if job.is_shared]
+        for worker in self._workers:
+            clips = [job for job in shared if job not in worker.unfit]
+            free = worker.greeting is None and not worker.is_busy and now >= worker.rests_until
+            if clips and free:
+                job = clips[worker.visits % len(clips)]
+                worker.visits += 1
+                worker.guest[worker.actor.join.remote(self._sent(job))] = job
+
     def _start_workers(self) -> None:
-        """Start as many workers as there is room for."""
+        """Start as many workers as there is room and work for."""
         capacity = self._size.capacity(nodes(self._ray))
-        while len(self._workers) < min(capacity, self._most):
+        more = sum(job.shots - 1 for job in self._painting if job.is_shared)
+        while len(self._workers) < min(capacity, self._most + more):
             actor = self._actor.remote(self._execution, pixel_limit())
             greeting = actor.greet.remote(Path(os.path.abspath(self._output)))
             self._workers.append(_RemoteWorker(actor, greeting))
@@ -444,10 +506,16 @@ class RayRunner:
         except failures.RayError as error:
             self._replace_dead(worker, error)
             return
-        if worker.greeting is None:
-            self._settle(worker.jobs.pop(said), answer)
-        else:
+        if worker.greeting is not None:
             self._accept(worker, answer)
+        elif said in worker.guest:
+            job = worker.guest.pop(said)
+            if answer in ("later", "nothing"):
+                worker.rests_until = time.monotonic() + _REST_S
+            elif answer != "painted":
+                worker.unfit.append(job)
+        else:
+            self._settle(worker.jobs.pop(said), answer)
 
     def _accept(self, worker: _RemoteWorker, answer: Answer | Mapping[str, Any]) -> None:
         """Check the greeting of a worker.
@@ -483,6 +551,8 @@ class RayRunner:
             self._failed_starts += 1
             if self._failed_starts >= _MAX_FAILED_STARTS:
                 raise ClusterError(f"workers do not start: {one_line(error)}")
+        for job in worker.guest.values():
+            job.lost += 1
         jobs = list(worker.jobs.values())
         if jobs:
             first = jobs[0]
@@ -530,7 +600,7 @@ class RayRunner:
         for worker in self._workers:
             worker.actor.stop.options(concurrency_group="control").remote()
         end = time.monotonic() + _GRACE_S
-        while any(worker.jobs for worker in self._workers) and time.monotonic() < end:
+        while any(worker.is_busy for worker in self._workers) and time.monotonic() < end:
             self._wait()
 
     def _clean_up(self) -> None:
@@ -547,3 +617,11 @@ class RayRunner:
         # Ray raises an error if the worker is dead or the cluster is gone.
         with suppress(Exception):
             self._ray.kill(worker.actor, no_restart=True)
+
+
+def _count_shots(target: Path) -> int:
+    """How many shots a clip in progress has; 0 until it has been read."""
+    with suppress(StylizeError, OSError):
+        record = read_record(folder_for(target))
+        return len(record.ranges) if record is not None else 0
+    return 0

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from stylize.batches.claims import Claims
 from stylize.batches.clips import ClipPainting
 from stylize.batches.local import AFFECTS_ALL_PICTURES, is_disk, one_line
 from stylize.batches.painter import BatchPainter, read_source
@@ -26,6 +27,7 @@ from stylize.runs.result import Result
 from stylize.settings.execution import Execution
 from stylize.version import __version__
 from stylize.video.clip import Clip
+from stylize.video.sharing import Joined, Sharing
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,13 @@ class Assignment:
         task: with absolute paths.
         token: for the temporary file, see :func:`stylize.images.atomic.new_file`.
         saving: how to write the picture.
+        output: the batch's folder, absolute; None keeps clips from being shared.
     """
 
     task: Task
     token: str
     saving: Saving
+    output: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,13 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
-def assignment(task: Task, token: str, saving: Saving) -> Assignment:
+def assignment(task: Task, token: str, saving: Saving, output: Path | None = None) -> Assignment:
     """An assignment whose paths hold in another working directory."""
     styles = tuple(map(_absolute, task.look.styles))
     look = replace(task.look, styles=styles)
     source, target = _absolute(task.source), _absolute(task.target)
-    return Assignment(replace(task, source=source, target=target, look=look), token, saving)
+    task = replace(task, source=source, target=target, look=look)
+    return Assignment(task, token, saving, None if output is None else _absolute(output))
 
 
 def _absolute(path: Path) -> Path:
@@ -97,6 +102,8 @@ class Worker:
         set_pixel_limit(max_pixels)
         self._execution = execution
         self._painter = BatchPainter(execution)
+        self._claims: Claims | None = None
+        self._joined: tuple[Assignment, ClipPainting] | None = None
         self._stopping = False
 
     def greet(self, output: Path) -> dict[str, Any]:
@@ -138,12 +145,42 @@ class Worker:
             raise InterruptedRunError("stopped")
         task, saving = assignment.task, assignment.saving
         picture = _read(task)
-        result = self._painter.make(task, picture, saving, stop=lambda: self._stopping)
+        sharing = self._sharing(assignment)
+        result = self._painter.make(
+            task, picture, saving, stop=lambda: self._stopping, sharing=sharing
+        )
         give_back_memory()
         if result.interrupted:
             raise InterruptedRunError("stopped")
         saving.save(result, task, assignment.token)
         return result
+
+    def join(self, assignment: Assignment) -> Joined | Literal["unable"]:
+        """Paint a shot of a clip that another worker makes.
+
+        Returns:
+            ``unable`` if this worker cannot do that; it is for the other one to fail.
+        """
+        try:
+            self._set_up_thread()
+            if self._joined is None or self._joined[0] != assignment:
+                task, saving = assignment.task, assignment.saving
+                clip, sharing = _read(task), self._sharing(assignment)
+                if not isinstance(clip, Clip):
+                    return "unable"
+                self._joined = assignment, self._painter.painting(task, clip, saving, sharing)
+            return self._joined[1].join(None, lambda: self._stopping)
+        except Exception:
+            return "unable"
+        finally:
+            give_back_memory()
+
+    def _sharing(self, assignment: Assignment) -> Sharing | None:
+        if assignment.output is None or assignment.task.look.clips is None:
+            return None
+        if self._claims is None:
+            self._claims = Claims(assignment.output)
+        return self._claims.on_shots(assignment.token)
 
     def _set_up_thread(self) -> None:
         # Every time: both settings belong to the thread, and Ray chooses the thread.

@@ -86,7 +86,7 @@ def paint(run: ClipRun, reporting: Reporting, stop: Stop) -> int:
         threads = "1 thread" if device.threads == 1 else f"{device.threads} threads"
         say(f"device {device.name}, {device.precision}, {threads}")
     costs, needed = run.costs(), run.request.bytes_needed()
-    left = None if costs is None else sum(costs[run.done :])
+    left = None if costs is None else sum(costs) - run.painted_of(costs)
     if reporting.messages.as_json:
         plan = plan_of(run.painter, run.count, run.frames_done)
         emit_start(run.request.target.path, plan, estimate_of(left, needed))
@@ -119,19 +119,19 @@ def paint_frames(run: ClipRun, reporting: Reporting, stop: Stop) -> bool:
     total = sum(work.amounts())
     estimate = None if run.costs() is None else total
     with Meter(messages, total, estimate_s=estimate) as meter:
-        meter.skip(sum(work.amounts()[: run.painted]))
+        meter.skip(run.painted_of(work.amounts()))
 
         def show(extra: float) -> None:
             amounts = work.amounts()
-            index = run.turns[min(run.painted, len(run.turns) - 1)][0].index
+            index = run.turns[run.place][0].index
             place = f"frame {index + 1} of {run.count}"
             meter.total = sum(amounts)
-            done = sum(amounts[: run.painted]) + extra
+            done = run.painted_of(amounts) + extra
             meter.advance(done, f"{doing}, {place}", place, unit=0)
 
         def on_step(step: Step) -> None:
             share = (step.scale - 1 + step.step / step.steps) / step.scales
-            show(share * work.amounts()[run.painted])
+            show(share * work.amounts()[run.place])
 
         def on_turn(turn: Turn, result: Result) -> None:
             show(0.0)

@@ -92,7 +92,7 @@ class ClipProgress:
         self._turns: Sequence[object] = ()
         self._work: list[float] = []
         self.begun = self.share()
-        self.estimate_s = None if costs is None else sum(costs[run.done :])
+        self.estimate_s = None if costs is None else sum(costs) - run.painted_of(costs)
 
     def share(self, step: Step | None = None) -> float:
         """The share that is done, given the last step of the frame in progress."""
@@ -100,16 +100,16 @@ class ClipProgress:
         if turns is not self._turns:  # at first, and when a cut was found
             costs = run.costs() or [1.0] * len(turns)
             self._turns, self._work = turns, [each + _LEAST_WORK_S for each in costs]
-        done = sum(self._work[: run.painted])
+        done = run.painted_of(self._work)
         if step is not None and run.painted < len(turns):
             part = (step.scale - 1 + step.step / step.steps) / step.scales
-            done += part * self._work[run.painted]
+            done += part * self._work[run.place]
         return done / sum(self._work)
 
     def place(self) -> dict[str, int]:
         """The frame in progress, and how many there are and are done."""
         run = self._run
-        turn = run.turns[min(run.painted, len(run.turns) - 1)][0]
+        turn = run.turns[run.place][0]
         return {"frame": turn.index + 1, "frames": run.count, "frames_done": run.frames_done}
 
 

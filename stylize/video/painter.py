@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from stylize.losses.temporal import nearest_first
 from stylize.networks.models import Weights
 from stylize.optimize.loop import Step
 from stylize.planning.cost import Cost
-from stylize.planning.device import Device
+from stylize.planning.device import Device, processor
 from stylize.planning.memory import MemoryPlan
 from stylize.products.dream.dream import Dream, DreamStart
 from stylize.products.transfer.clip_frame import ClipFrame, Continuation
@@ -78,6 +80,19 @@ class _Painter(ABC):
         self._moving_masks = moving_masks
         self._masked = moving_masks or still.painted_area is not None
         self._known: OrderedDict[tuple[str, int], Tensor | None] = OrderedDict()
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What decides about rounding, besides the settings."""
+        return {
+            "device": self.device.name,
+            "precision": self.device.precision,
+            "threads": self.device.threads,
+            "torch": str(torch.__version__),
+            "OpenCV": str(opencv().__version__),
+            "processor": hashlib.sha256(processor().encode()).hexdigest()[:12],
+            "weights": self.weights.sha256,
+        }
 
     def cost(self, turn: Turn, shot: range) -> Cost:
         """What a turn will cost, without following the motion."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ class Record:
     def count(self) -> int:
         """The number of frames."""
         return len(self.times) - 1 if self.times else self.expected
+
+    @property
+    def ranges(self) -> list[range]:
+        """The numbers of the frames of each shot; empty until the clip has been read."""
+        return [range(*each) for each in pairwise(self.shots)]
 
     def document(self) -> dict[str, Any]:
         """Plain data for JSON."""

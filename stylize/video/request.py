@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from stylize.errors import OutputError, PictureError
 from stylize.images import mp4
@@ -16,12 +17,19 @@ from stylize.images.film import MAX_GIF_FPS, animation_format, check_sides
 from stylize.images.read import Picture
 from stylize.images.sound import encoder_for, is_copied
 from stylize.settings.dream import DreamSettings
+from stylize.settings.fields import to_document
 from stylize.settings.schedule import result_size
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
+from stylize.version import __version__
 from stylize.video.clip import Clip, Cut, FrameFiles, Outline, cut_times
 from stylize.video.painter import ClipPainter, DreamClipPainter
-from stylize.video.work import PAINTED_BYTES_PER_PX, PHOTO_BYTES_PER_PX, holds_only_painted
+from stylize.video.work import (
+    PAINTED_BYTES_PER_PX,
+    PHOTO_BYTES_PER_PX,
+    Work,
+    holds_only_painted,
+)
 
 Painter = ClipPainter | DreamClipPainter
 
@@ -251,6 +259,48 @@ class Request:
             return source
         return size if result_size(self.settings, size) == size else source
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of the clip."""
+        return self.clip.sha256()
+
+    @cached_property
+    def masks_sha256(self) -> list[str]:
+        """Of the clips among the masks."""
+        return [each.sha256() for each in self.masks]
+
+    @property
+    def essence(self) -> dict[str, Any]:
+        """Everything that decides the frames, except the machine."""
+        return {
+            "version": __version__,
+            "technique": self.settings.TECHNIQUE,
+            "clip": self.sha256,
+            "cut": {name: _text(value) for name, value in vars(self.cut).items()},
+            "settings": to_document(self.settings),
+            "video": to_document(self.video),
+            "inputs": [list(each) for each in self.inputs],
+            "masks": self.masks_sha256,
+        }
+
+    def painter(self, work: Work) -> Painter:
+        """Prepare the painter, given the work folder with the first frame.
+
+        Raises:
+            StylizeError: the clip cannot be painted.
+        """
+
+        def mask(number: int, index: int) -> Picture:
+            path = work.photo_path(index, f"mask-{number + 1}")
+            return work.renamed(path, self.masks[number].name, self.masks_sha256[number])
+
+        return self.make(work.photo(0), mask)
+
+    def place(self, frames: int) -> dict[str, Any]:
+        """What recipes say about the clip, given the number of its frames."""
+        cut = {name: _text(value) for name, value in vars(self.cut).items() if value}
+        return {"frames": frames, **cut, **to_document(self.video)}
+
     def check(self) -> list[str]:
         """Check that the clip can be written; see :meth:`Target.check`."""
         written = self.target.path.name
@@ -264,3 +314,7 @@ class Request:
         per_frame = PHOTO_BYTES_PER_PX * kept * (1 + len(self.masks))
         per_frame += PAINTED_BYTES_PER_PX * painted * (self.video.passes + 1)
         return per_frame * self.count
+
+
+def _text(value: Fraction | None) -> str | None:
+    return None if value is None else str(value)

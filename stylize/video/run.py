@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
+from itertools import accumulate
 from pathlib import Path
 from threading import Condition
 from typing import Any
 
-import torch
 from PIL import Image
 
 from stylize.errors import InterruptedRunError, OutputError, PictureError
@@ -24,24 +24,21 @@ from stylize.images.open import opened, pixel_limit
 from stylize.images.read import Picture
 from stylize.images.sound import Sound
 from stylize.optimize.loop import Step
-from stylize.planning.device import processor
 from stylize.planning.memory import MemoryPlan
 from stylize.runs.recipe import load_recipe, to_text
 from stylize.runs.result import Result
-from stylize.settings.fields import to_document
 from stylize.settings.video import VideoSettings
-from stylize.version import __version__
-from stylize.video.flow import opencv
 from stylize.video.reading import Reading, Source
 from stylize.video.record import DONE, Record, require_same
 from stylize.video.request import FOLDER, Painter, Request
+from stylize.video.sharing import Claim, Sharing
 from stylize.video.turns import SECONDS_PER_PX, SECONDS_PER_TURN, Turn, is_settled, turns_of
 from stylize.video.work import Work, holds_only_painted, require_space
 
 Stop = Callable[[], bool]
 
-# How often a wait looks whether it was stopped.
-_PATIENCE_S = 0.1
+# How often a wait looks whether it was stopped, and how often other runs' results are counted.
+_PATIENCE_S, _LOOK_S = 0.1, 1.0
 
 _UNWRITTEN = "stopped before the clip was written"
 
@@ -51,12 +48,13 @@ class _Writing:
     """A result that is being written.
 
     Attributes:
-        turn: whose it is.
+        turn, shot: whose it is.
         as_read: what will be read back; None where only the file says.
         saving: done when it is on the disk.
     """
 
     turn: Turn
+    shot: range
     as_read: Picture | None
     saving: Future[Result]
 
@@ -67,14 +65,32 @@ class _Turns:
 
     Attributes:
         shots, count: numbers of shots and frames that it was made for.
+        of: each shot and its turns, by the first frame of the shot.
         order: all turns, with their shots.
-        last: the place of the last turn of each frame.
+        first: the place of the first turn of each shot, by its first frame.
+        last: the first frame of the shot of each frame, and the number of the turns of this shot
+            before the frame's last one.
     """
 
     shots: int
     count: int
+    of: dict[int, tuple[range, list[Turn]]]
     order: list[tuple[Turn, range]]
-    last: dict[int, int]
+    first: dict[int, int]
+    last: dict[int, tuple[int, int]]
+
+    @classmethod
+    def plan(cls, shots: Sequence[range], count: int, video: VideoSettings) -> _Turns:
+        """Order the work on shots."""
+        of = {shot.start: (shot, turns_of(shot, video)) for shot in shots}
+        order = [(turn, shot) for shot, turns in of.values() for turn in turns]
+        lengths = accumulate((len(turns) for _, turns in of.values()), initial=0)
+        last = {
+            turn.index: (start, number)
+            for start, (_, turns) in of.items()
+            for number, turn in enumerate(turns)
+        }
+        return cls(len(shots), count, of, order, dict(zip(of, lengths, strict=False)), last)
 
 
 class ClipRun:
@@ -88,11 +104,11 @@ class ClipRun:
     Args:
         request: what is asked for.
         stop: asked until the first frame is there.
+        sharing: lets other runs paint some of the shots.
 
     Attributes:
         record: what was noted at the start.
-        painted: number of turns that are painted; the result of the last may yet be written.
-        done: number of turns whose results are on the disk.
+        on_others: called from time to time while only other runs paint.
         summary: the recipe of the clip, once it is finished.
         compared: the clip that shows the photos, too, once it is written.
 
@@ -101,21 +117,29 @@ class ClipRun:
         StylizeError: the clip cannot be painted.
     """
 
-    def __init__(self, request: Request, stop: Stop | None = None) -> None:
+    def __init__(
+        self, request: Request, stop: Stop | None = None, sharing: Sharing | None = None
+    ) -> None:
         self.request = request
         self.summary: dict[str, Any] = {}
         self.compared: Path | None = None
-        clip, target = request.clip, request.target
-        self.work = Work.next_to(target.path, clip.name, clip.sha256())
-        self._masks = [(each, each.sha256()) for each in request.masks]
+        self.work = Work.next_to(request.target.path, request.clip.name, request.sha256)
+        self.on_others: Callable[[], None] | None = None
+        self._sharing = sharing
+        self._earlier: Record | None = None
+        self._opened: Claim | None = None
+        self._held: dict[int, Claim] = {}
+        self._looked_s = 0.0
         self._news = Condition()
         self._threads = ThreadPoolExecutor(3, "clip")
         self._reader: Future[None] | None = None
         self._writing: _Writing | None = None
         self._encoder: Future[Path] | None = None
-        self._closed = self._publishing = self._is_new = False
-        self.painted = self.done = 0
-        self._turns = _Turns(0, 0, [], {})
+        self._closed = self._publishing = self._is_new = self._was_read = False
+        # By the first frame of each shot: its turns that are painted, and those on the disk.
+        self._painted, self._done = Counter[int](), Counter[int]()
+        self._shot: int | None = None
+        self._turns = _Turns.plan([], 0, request.video)
         try:
             if self._continue(stop):
                 self._take_up(stop)
@@ -136,9 +160,12 @@ class ClipRun:
         with self._news:
             self._closed = True
             self._news.notify_all()
+        self._close_to_others()
         reader = self._reader
         self._stop_reading()
         self._threads.shutdown()
+        for claim in self._held.values():
+            claim.release()
         damaged = reader is not None and isinstance(reader.exception(), PictureError)
         if damaged and self._is_new and not self.done:
             self.work.remove()
@@ -148,17 +175,19 @@ class ClipRun:
         folder, overwrite = self.work.folder, self.request.target.overwrite
         if overwrite and folder.is_dir() and holds_only_painted(folder):
             return False  # frames that an earlier run was told to keep
-        record = self.work.record()
+        self._earlier = record = self.work.record()
         if record is None:
             return False
         try:
-            require_same(record, {**record.essence, **self._essence()}, folder)
-            if record.times and self.work.holds_photos(record.count, len(self._masks)):
+            require_same(record, {**record.essence, **self.request.essence}, folder)
+            self._was_read = bool(record.times)
+            if record.times and self.work.holds_photos(record.count, len(self.request.masks)):
                 self.reading = Reading.recorded(self._news, record)
             else:
+                record = self._keep_others_away(record, stop)
                 self._read(stop)
-            painter = self.request.make(self.work.photo(0), self._mask)
-            require_same(record, {**record.essence, "machine": _machine(painter)}, folder)
+            painter = self.request.painter(self.work)
+            require_same(record, {**record.essence, "machine": painter.machine}, folder)
         except OutputError:
             if not overwrite:
                 raise
@@ -172,18 +201,21 @@ class ClipRun:
         """Start to read the clip, and note what decides the run."""
         request = self.request
         require_space(request.target.path.absolute().parent, request.bytes_needed())
+        if self._sharing is not None:
+            self.work.forget_record()
+            self._sharing.await_others(self._earlier, stop)
         self.work.begin()
         self._is_new = True
         try:
             self._read(stop)
-            self.painter = painter = request.make(self.work.photo(0), self._mask)
+            self.painter = painter = request.painter(self.work)
         except BaseException:  # nothing is worth keeping yet
             self._stop_reading()
             self.work.remove()
             raise
         plan = painter.memory_plan
         self.record = Record(
-            {**self._essence(), "machine": _machine(painter)},
+            {**request.essence, "machine": painter.machine},
             request.count,
             {"tile_px": plan.tile_px, "history": plan.history},
             painter.size,
@@ -192,31 +224,37 @@ class ClipRun:
         )
         self.work.note(self.record)
 
+    def _keep_others_away(self, record: Record, stop: Stop | None) -> Record:
+        """Forget how an earlier run has read the clip, before it is read again."""
+        if self._sharing is None or not record.times:
+            return record
+        unread = replace(record, times=(), shots=(), names=())
+        self.work.note(unread)
+        self._sharing.await_others(record, stop)
+        return unread
+
     def _take_up(self, stop: Stop | None) -> None:
-        """Count the turns that are done; what comes after a damaged frame is removed."""
+        """Count the turns that are done; what comes after a damaged frame of a shot is removed."""
         if self.record.complete:
-            self.painted = self.done = len(self.turns)
+            for shot, turns in self._known_turns().of.values():
+                self._count(shot, len(turns))
             return
-        while self._next_is_known(stop) and self.work.is_done(self.turns[self.painted][0]):
-            self.painted += 1
+        if self._was_read:
+            if not self._wait(lambda: self.reading.complete, stop):
+                raise InterruptedRunError("stopped before the next frame")
+            self.work.remove_leftovers()
+            for shot, turns in self._known_turns().of.values():
+                if self._claim(shot, turns):
+                    self._recount(shot, turns)
+                    self._release(shot.start)
+        else:  # one run has painted, from the first frame on
+            while (found := self._next(stop)) is not None and self.work.is_done(found[0]):
+                self._count(found[1], self._painted[found[1].start] + 1)
+            of = self._known_turns().of.items()
+            done = [turn for start, (_, turns) in of for turn in turns[: self._done[start]]]
+            self.work.forget_all_but(done)
         if stop is not None and stop():
             raise InterruptedRunError("stopped before the next frame")
-        self.done = self.painted
-        self.work.forget_all_but([turn for turn, _ in self.turns[: self.done]])
-
-    def _essence(self) -> dict[str, Any]:
-        """What decides the frames, the machine apart."""
-        request = self.request
-        return {
-            "version": __version__,
-            "technique": request.settings.TECHNIQUE,
-            "clip": self.work.sha256,
-            "cut": {name: _text(value) for name, value in vars(request.cut).items()},
-            "settings": to_document(request.settings),
-            "video": to_document(request.video),
-            "inputs": [list(each) for each in request.inputs],
-            "masks": [sha256 for _, sha256 in self._masks],
-        }
 
     def _read(self, stop: Stop | None) -> None:
         """Read the clip in the background; return when the first frame is there."""
@@ -250,20 +288,43 @@ class ClipRun:
                     return False
                 self._news.wait(_PATIENCE_S)
 
-    def _mask(self, number: int, index: int) -> Picture:
-        mask, sha256 = self._masks[number]
-        path = self.work.photo_path(index, f"mask-{number + 1}")
-        return self.work.renamed(path, mask.name, sha256)
-
     @property
     def count(self) -> int:
         """The number of frames; a guess until the clip has been read."""
         return self.reading.count
 
     @property
+    def painted(self) -> int:
+        """The number of turns that are painted; the result of the last may yet be written."""
+        return self._painted.total()
+
+    @property
+    def done(self) -> int:
+        """The number of turns whose results are on the disk."""
+        return self._done.total()
+
+    @property
     def frames_done(self) -> int:
         """The number of frames that have a result."""
-        return len({turn.index for turn, _ in self.turns[: self.done]})
+        of = self._known_turns().of.items()
+        return len({turn.index for start, (_, turns) in of for turn in turns[: self._done[start]]})
+
+    def painted_of(self, amounts: Sequence[float]) -> float:
+        """The sum of the amounts of the turns that are painted, given those of all turns."""
+        first = self._known_turns().first
+        return sum(
+            sum(amounts[place : place + self._painted[start]]) for start, place in first.items()
+        )
+
+    @property
+    def place(self) -> int:
+        """The place of the turn that is being painted; of the last one when all are painted."""
+        known = self._known_turns()
+        now = [] if self._shot is None else [self._shot]
+        for start in (*now, *known.of):
+            if self._painted[start] < len(known.of[start][1]):
+                return known.first[start] + self._painted[start]
+        return len(known.order) - 1
 
     @property
     def turns(self) -> list[tuple[Turn, range]]:
@@ -274,36 +335,113 @@ class ClipRun:
         with self._news:
             shots, known = self.reading.shots, self._turns
             if (known.shots, known.count) != (len(shots), self.count):
-                order = [(turn, each) for each in shots for turn in turns_of(each, self._video)]
-                last = {turn.index: place for place, (turn, _) in enumerate(order)}
-                self._turns = _Turns(len(shots), self.count, order, last)
+                self._turns = _Turns.plan(shots, self.count, self.request.video)
             return self._turns
 
-    @property
-    def _video(self) -> VideoSettings:
-        return self.request.video
+    def _is_known(self, shot: range) -> bool:
+        """Whether it is known where a shot ends."""
+        return self.reading.complete or shot.stop <= self.reading.starts[-1]
 
-    def _is_settled(self, place: int) -> bool:
-        """Whether the turn at a place in the order is what it will be when all is read."""
+    def _is_settled(self, start: int, number: int) -> bool:
+        """Whether it is known which turn of a shot has a number, or that none has."""
         with self._news:
-            if self.reading.complete or place >= len(self.turns):
-                return self.reading.complete
-            turn, shot = self.turns[place]
-            if shot.stop <= self.reading.starts[-1]:
-                return True
-            return is_settled(turn, shot, self._video, self.reading.decided)
-
-    def _next_is_known(self, stop: Stop | None) -> bool:
-        """Wait until it is known how to go on; False if there is nothing left, or stopped."""
-        if not self._wait(lambda: self._is_settled(self.painted), stop):
-            return False
-        return self.painted < len(self.turns)
+            shot, turns = self._known_turns().of[start]
+            if self._is_known(shot) or number >= len(turns):
+                return self._is_known(shot)
+            return is_settled(turns[number], shot, self.request.video, self.reading.decided)
 
     def is_final(self, index: int) -> bool:
         """Whether a frame has its last result, on the disk."""
         with self._news:
-            place = self._known_turns().last.get(index)
-            return place is not None and place < self.done and self._is_settled(place)
+            start, number = self._known_turns().last.get(index, (0, self.count))
+            return number < self._done[start] and self._is_settled(start, number)
+
+    def _next(self, stop: Stop | None) -> tuple[Turn, range] | None:
+        """Choose the next turn that this run paints, once it is known.
+
+        Returns:
+            The turn with its shot; None if there is none for now, or stopped.
+        """
+        while self._choose_shot():
+            start = self._shot
+            assert start is not None
+            if not self._wait(lambda: self._is_settled(start, self._painted[start]), stop):  # noqa: B023
+                return None
+            shot, turns = self._known_turns().of[start]
+            if self._painted[start] < len(turns):
+                return turns[self._painted[start]], shot
+            self._shot = None
+        return None
+
+    def _choose_shot(self) -> bool:
+        """Stay with a shot, or claim the next one; False if there is none for now."""
+        if self._shot is None:
+            for shot, turns in self._known_turns().of.values():
+                if self._is_over(shot, turns) or not self._claim(shot, turns):
+                    continue
+                if self._sharing is not None and self._is_known(shot):
+                    self._recount(shot, turns)
+                if not self._is_over(shot, turns):
+                    self._shot = shot.start
+                    break
+                self._release(shot.start)
+        return self._shot is not None
+
+    def _is_over(self, shot: range, turns: Sequence[Turn]) -> bool:
+        """Whether all turns of a shot are painted."""
+        return self._is_known(shot) and self._painted[shot.start] >= len(turns)
+
+    def _claim(self, shot: range, turns: Sequence[Turn]) -> bool:
+        """Keep other runs away from a shot; False if one of them has it."""
+        if self._sharing is None or shot.start in self._held:
+            return True
+        claim = self._sharing.take(shot)
+        if claim is None:
+            self._look(shot, turns)
+            return False
+        self._held[shot.start] = claim
+        return True
+
+    def _release(self, start: int) -> None:
+        if start in self._held:
+            self._held.pop(start).release()
+
+    def _recount(self, shot: range, turns: Sequence[Turn]) -> None:
+        """Count the turns of a claimed shot that are done, and remove what comes after them."""
+        done = self.work.count_done(turns)
+        self.work.forget(turns[done:])
+        self._count(shot, done)
+
+    def _look(self, shot: range, turns: Sequence[Turn]) -> None:
+        """Count the results of other runs, which appear when they are complete."""
+        before = done = self._painted[shot.start]
+        while done < len(turns) and self.work.result_path(turns[done]).is_file():
+            done += 1
+        if done > before:
+            self._count(shot, done)
+
+    def _count(self, shot: range, done: int) -> None:
+        """Note how many turns of a shot are done."""
+        with self._news:
+            self._painted[shot.start] = self._done[shot.start] = done
+            self._news.notify_all()
+
+    def _look_after_others(self) -> None:
+        """Open the clip to other runs once it has been read, and count what they have painted."""
+        if self._sharing is None or not self.record.times or len(self.record.ranges) < 2:
+            return
+        if self._opened is None:
+            self._opened = self._sharing.open()
+        if time.monotonic() - self._looked_s > _LOOK_S:
+            self._looked_s = time.monotonic()
+            for shot, turns in self._known_turns().of.values():
+                if shot.start not in self._held:
+                    self._look(shot, turns)
+
+    def _close_to_others(self) -> None:
+        """Have other runs leave after their step."""
+        if self._opened is not None:
+            self._opened.release()
 
     def costs(self) -> list[float] | None:
         """Seconds that each turn will take; None where nobody knows."""
@@ -344,9 +482,16 @@ class ClipRun:
     def results(
         self, on_step: Callable[[Step], None] | None = None, stop: Stop | None = None
     ) -> Iterator[tuple[Turn, Result]]:
-        """Paint what is missing; give every result once it is on the disk."""
-        while (stop is None or not stop()) and self._next_is_known(stop):
-            turn, shot = self.turns[self.painted]
+        """Paint what is missing; give every result of this run once it is on the disk."""
+        self._look_after_others()
+        while stop is None or not stop():
+            found = self._next(stop)
+            if found is None:
+                yield from self._written()
+                if self._await_others(stop):
+                    continue
+                break
+            turn, shot = found
             try:
                 result = self.painter.paint(
                     turn, shot, self.work.photo, self._newest, on_step, stop
@@ -355,25 +500,42 @@ class ClipRun:
                 break
             if result.interrupted:
                 break
-            self.painted += 1
+            self._painted[shot.start] += 1
             yield from self._written()
-            self._write_frame(turn, result)
+            self._write_frame(turn, shot, result)
         yield from self._written()
 
-    def _write_frame(self, turn: Turn, result: Result) -> None:
+    def _await_others(self, stop: Stop | None) -> bool:
+        """Wait a moment for other runs; False if nothing is left to paint, or stopped."""
+        if self._sharing is None or self.is_painted:
+            return False
+        later = time.monotonic() + _LOOK_S
+        goes_on = self._wait(lambda: time.monotonic() > later, stop)
+        self._look_after_others()
+        if self.on_others is not None:
+            self.on_others()
+        return goes_on
+
+    def _write_frame(self, turn: Turn, shot: range, result: Result) -> None:
         """Write a result in the background."""
-        saving = self._threads.submit(self.work.save, turn, result, self._place(self.request.count))
-        self._writing = _Writing(turn, self.work.as_read(result), saving)
+        place = self.request.place(self.request.count)
+        saving = self._threads.submit(self.work.save, turn, result, place)
+        self._writing = _Writing(turn, shot, self.work.as_read(result), saving)
 
     def _written(self) -> Iterator[tuple[Turn, Result]]:
         """Wait until the result that is being written is on the disk, and give it."""
         writing, self._writing = self._writing, None
         if writing is not None:
             result = writing.saving.result()
+            start = writing.shot.start
             with self._news:
-                self.done += 1
+                self._done[start] += 1
                 self._news.notify_all()
             self._note_reading()
+            self._look_after_others()
+            shot, turns = self._known_turns().of[start]
+            if self._is_known(shot) and self._done[start] >= len(turns):
+                self._release(start)
             yield writing.turn, result
 
     def _newest(self, index: int) -> Picture:
@@ -395,11 +557,6 @@ class ClipRun:
             )
             self.work.note(self.record)
 
-    def _place(self, frames: int) -> dict[str, Any]:
-        """What recipes say about the clip."""
-        cut = {name: _text(value) for name, value in vars(self.request.cut).items() if value}
-        return {"frames": frames, **cut, **to_document(self.request.video)}
-
     def result(self, index: int) -> Result:
         """The newest result of a frame."""
         path = self.work.newest_path(index)
@@ -408,11 +565,12 @@ class ClipRun:
 
     def recipe(self) -> dict[str, Any]:
         """The recipe of the whole clip."""
-        path = self.work.newest_path(0)
+        done = (shot.start for shot, _ in self._known_turns().of.values() if self._done[shot.start])
+        path = self.work.newest_path(next(done, 0))
         if self.record.complete and not path.is_file():  # an earlier run was about to publish it
             path = self.work.folder / DONE / self.record.names[0]
         recipe = load_recipe(path)
-        recipe["clip"] = self._place(self.count)
+        recipe["clip"] = self.request.place(self.count)
         return recipe
 
     def finish(self, stop: Stop | None = None) -> Path:
@@ -429,6 +587,7 @@ class ClipRun:
             OutputError: the system refuses; the painted frames are kept.
         """
         target = self.request.target
+        self._close_to_others()
         self._note_reading()
         self.summary = self.summary or self.recipe()
         if target.format == FOLDER:
@@ -608,24 +767,6 @@ def seconds_of(painter: Painter, turns: Sequence[tuple[Turn, range]]) -> list[fl
     return found
 
 
-def _machine(painter: Painter) -> dict[str, Any]:
-    """What decides about rounding, besides the settings."""
-    device = painter.device
-    return {
-        "device": device.name,
-        "precision": device.precision,
-        "threads": device.threads,
-        "torch": str(torch.__version__),
-        "OpenCV": str(opencv().__version__),
-        "processor": hashlib.sha256(processor().encode()).hexdigest()[:12],
-        "weights": painter.weights.sha256,
-    }
-
-
 def _image(path: Path, mode: str) -> Image.Image:
     with opened(path, title=str(path), max_pixels=pixel_limit()) as image:
         return image.convert(mode)
-
-
-def _text(value: Fraction | None) -> str | None:
-    return None if value is None else str(value)

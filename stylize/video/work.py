@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,17 @@ class Work:
         text = json.dumps(record.document(), indent=1)
         write_atomically(self.folder / RECORD, text.encode(), follow_links=False)
 
+    def forget_record(self) -> None:
+        """Remove the record: no other run starts to work here."""
+        with refusals_named(self.folder):
+            (self.folder / RECORD).unlink(missing_ok=True)
+
     def remove(self) -> None:
-        """Remove the folder with everything in it."""
+        """Remove the folder with everything in it, the record first."""
         if self.folder.exists():
+            self.forget_record()
             with refusals_named(self.folder):
-                shutil.rmtree(self.folder)
+                shutil.rmtree(self.folder, onerror=_unless_gone)
 
     def photo_path(self, index: int, series: str = PHOTOS) -> Path:
         """Where a frame of the clip, or of the clip of a mask, is kept."""
@@ -152,14 +159,30 @@ class Work:
         """Whether the result of a turn is there and undamaged."""
         return _is_whole(self.result_path(turn))
 
+    def count_done(self, turns: Iterable[Turn]) -> int:
+        """How many of the first turns have results that are undamaged."""
+        return sum(1 for _ in takewhile(self.is_done, turns))
+
+    def results(self) -> set[Path]:
+        """The results that are there."""
+        return {path for name in PASSES for path in (self.folder / name).glob("*.png")}
+
+    def forget(self, turns: Iterable[Turn]) -> None:
+        """Remove the results of turns."""
+        for turn in turns:
+            with refusals_named(self.folder):
+                self.result_path(turn).unlink(missing_ok=True)
+
     def forget_all_but(self, turns: Sequence[Turn]) -> None:
         """Remove the results of other turns, and what killed runs left."""
-        wanted = {self.result_path(turn) for turn in turns}
+        self.remove_leftovers()
+        for path in self.results() - {self.result_path(turn) for turn in turns}:
+            path.unlink()
+
+    def remove_leftovers(self) -> None:
+        """Remove the temporary files that killed runs left."""
         for name in PASSES:
-            folder = self.folder / name
-            remove_leftovers(folder)
-            for path in {*folder.glob("*.png")} - wanted:
-                path.unlink()
+            remove_leftovers(self.folder / name)
 
     @staticmethod
     def as_read(result: Result) -> Picture | None:
@@ -183,6 +206,12 @@ class Work:
                     path = self.result_path(Turn(index, number))
                     if path.is_file():
                         path.replace(folder / name)
+
+
+def _unless_gone(function: object, path: object, reason: tuple[Any, ...]) -> None:
+    """Go on where a file was removed by the run that wrote it."""
+    if not isinstance(reason[1], FileNotFoundError):
+        raise reason[1]
 
 
 def holds_only_painted(folder: Path) -> bool:

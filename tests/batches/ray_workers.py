@@ -34,6 +34,21 @@ class Stranger(Worker):
         return super().greet(output) | {"version": "0.0", "host": "far"}
 
 
+class Named(Worker):
+    """Leaves a mark with its process next to the clips it makes and those it joins."""
+
+    def make(self, assignment: Assignment) -> Answer:
+        self._mark(assignment, "make")
+        return super().make(assignment)
+
+    def join(self, assignment: Assignment) -> Any:
+        self._mark(assignment, "join")
+        return super().join(assignment)
+
+    def _mark(self, assignment: Assignment, name: str) -> None:
+        assignment.task.source.with_suffix(f".{name}").write_text(str(os.getpid()))
+
+
 class Sociable(Worker):
     """Leaves a mark next to the pictures, and begins when there are two such workers."""
 

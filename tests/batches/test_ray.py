@@ -8,10 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,17 @@ from stylize.batches.local import BatchContext, LocalRunner, Outcome
 from stylize.batches.painter import BatchPainter
 from stylize.batches.ray import RayRunner, cluster
 from stylize.batches.records import Ledger, read_all
-from stylize.batches.tasks import Look, Task
+from stylize.batches.tasks import Clips, Look, Task
 from stylize.errors import ClusterError, OutputError
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
+from stylize.settings.video import VideoSettings
 from stylize.version import __version__
-from tests.batches.ray_workers import Mortal, Sociable, Stranger, Unlucky
+from stylize.video.clip import Cut
+from tests.batches.ray_workers import Mortal, Named, Sociable, Stranger, Unlucky
 from tests.cli.conftest import program
 from tests.conftest import photo, save
+from tests.video.clips import shots, write_clip
 
 try:
     import ray
@@ -278,6 +282,48 @@ def test_a_node_is_lost(head: Any, batch: Callable[..., Batch]) -> None:
     assert made.statuses == dict.fromkeys(names, "done")
     assert made.files() == {f"{name}.png" for name in names}
     assert {entry.status for entry in read_all(made.output).values()} == {"done"}
+
+
+@on_ray
+@pytest.mark.parametrize("kills", [False, True])
+def test_an_idle_worker_paints_shots_of_the_clip_of_another(
+    head: Any, batch: Callable[..., Batch], kills: bool
+) -> None:
+    made, near = batch(), batch(folder="near")
+    frames = shots(2, 3, 4, size=(64, 48))
+    look = replace(LOOK, settings=replace(LOOK.settings, size="64", steps=20))
+    look = replace(look, clips=Clips(VideoSettings(), Cut(), "gif"))
+    for each in (made, near):
+        clip = write_clip(each.folder / "a.mp4", len(frames), frames=frames, size=(64, 48))
+        each.tasks.append(Task(clip, each.output / "a.gif", look, (48, 64), len(frames)))
+    near.locally()
+    begun: list[int] = []
+
+    def pid(name: str) -> int:
+        return int((made.folder / f"a.{name}").read_text())
+
+    def pause_the_first() -> None:
+        frame = made.output / "a.gif.frames" / "pass-1"
+        end = time.monotonic() + 60
+        while not (frame / "000002.png").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(pid("make"), signal.SIGSTOP)
+        while not (frame / "000006.png").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        begun.append((frame / "000006.png").exists())
+        if kills:
+            os.kill(pid("join"), signal.SIGKILL)
+        os.kill(pid("make"), signal.SIGCONT)
+
+    pausing = threading.Thread(target=pause_the_first)
+    pausing.start()
+    made.on(head, worker=Named)
+    pausing.join()
+    assert begun == [True]
+    assert pid("make") != pid("join")
+    assert made.statuses == near.statuses == {"a": "done"}
+    assert made.files() == {"a.gif"}
+    assert (made.output / "a.gif").read_bytes() == (near.output / "a.gif").read_bytes()
 
 
 @on_ray

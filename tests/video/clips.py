@@ -24,6 +24,18 @@ def scene(index: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
     return picture.astype(np.uint8)
 
 
+def shots(*lengths: int, size: tuple[int, int] = SIZE) -> list[NDArray[np.uint8]]:
+    """Frames of several shots, with a cut between any two: a coarse pattern that moves by 2 px."""
+    width, height = size
+    frames = []
+    for number, length in enumerate(lengths):
+        random = np.random.default_rng(number)
+        blocks = random.integers(0, 256, (height // 16 + 1, (width + 2 * length) // 16 + 1, 3))
+        pattern = np.kron(blocks, np.ones((16, 16, 1))).astype(np.uint8)
+        frames += [pattern[:height, 2 * index : 2 * index + width] for index in range(length)]
+    return frames
+
+
 def write_clip(
     path: Path,
     count: int = 5,
