@@ -140,16 +140,17 @@ def _opacity(values: NDArray[Any], full_scale: float) -> Plane | None:
 
 
 def cover_hidden(colour: Plane, alpha: Plane) -> None:
-    """Composite over the mean visible colour, in place.
+    """Give pixels that nobody sees the mean visible colour, in place.
 
-    Pixels that nobody sees may hold any colour. It must not reach the network or its statistics.
+    They may hold any colour, and it must not reach the network or its statistics. Pixels that show
+    only a little keep their own, which the result must have where it is not painted.
     """
-    visible = alpha.sum()
+    bands, visible = list(row_bands(alpha.shape)), alpha.sum(dtype=np.float64)
     for plane in colour:
-        np.multiply(plane, alpha, out=plane)
-        mean = np.float32(plane.sum() / visible) if visible else np.float32(0.5)
-        for rows in row_bands(alpha.shape):
-            plane[rows] += mean * (1 - alpha[rows])
+        total = sum(np.multiply(plane[rows], alpha[rows]).sum(dtype=np.float64) for rows in bands)
+        mean = np.float32(total / visible) if visible else np.float32(0.5)
+        for rows in bands:
+            np.copyto(plane[rows], mean, where=alpha[rows] == 0)
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ class Picture:
     """A decoded picture: upright, sRGB, with its transparency set aside.
 
     Attributes:
-        pixels: ``(1, 3, H, W)`` float32 RGB in [0, 1]; where the file is transparent, the mean of
-            its visible colour shows through.
+        pixels: ``(1, 3, H, W)`` float32 RGB in [0, 1]; where nothing of the file is visible, the
+            mean of its visible colours.
         alpha: ``(1, 1, H, W)`` float32 in [0, 1]; None when opaque everywhere.
         name: the file's name without its folders and without control characters.
         sha256: hexadecimal digest of the file's bytes.

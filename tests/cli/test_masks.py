@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -56,6 +57,16 @@ def untouched(pixels: torch.Tensor, scene: Path) -> torch.Tensor:
 
 def roles(scene: Path) -> list[tuple[str, str]]:
     return [(each["role"], each["name"]) for each in load_recipe(scene / "out.png")["inputs"]]
+
+
+def test_a_kept_area_that_is_half_transparent_keeps_its_colours(run: Run, scene: Path) -> None:
+    rows = np.zeros((32, 32, 4), dtype=np.uint8)
+    rows[:, :16], rows[:, 16:] = (30, 30, 200, 255), (200, 30, 30, 128)
+    Image.fromarray(rows).save(scene / "cat.png")
+    transferred(run, scene, "--mask", scene / "right.png=keep")
+    found = np.asarray(Image.open(scene / "out.png"))
+    assert (found[:, 16:] == rows[:, 16:]).all()
+    assert (found[:, :16] != rows[:, :16]).any()
 
 
 class TestTransfer:

@@ -130,7 +130,11 @@ class TestTransparency:
         picture = read_picture(encoded(image, "PNG"))
         red, green = 1 / 1.2, 0.2 / 1.2
         assert _pixel(picture) == pytest.approx([red, green, 0])
-        assert _pixel(picture, x=2) == pytest.approx([0.8 * red, 0.2 + 0.8 * green, 0])
+
+    def test_a_pixel_that_shows_a_little_keeps_its_colour(self, encoded):
+        image = Image.new("RGBA", (2, 1), (255, 0, 0, 255))
+        image.putpixel((1, 0), (0, 51, 204, 1))
+        assert _pixel(read_picture(encoded(image, "PNG")), x=1) == pytest.approx([0, 0.2, 0.8])
 
     def test_nothing_visible_is_grey(self, encoded):
         picture = read_picture(encoded(Image.new("RGBA", (2, 2), (255, 0, 0, 0)), "PNG"))
