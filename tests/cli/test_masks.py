@@ -155,6 +155,13 @@ class TestTransfer:
         # The file holds 8 bits of the mask.
         assert float((by_hand - found).abs().mean()) < 0.01
 
+    def test_each_region_takes_the_palette_of_its_own_style(self, run: Run, scene: Path) -> None:
+        found = transferred(
+            run, scene, "--mask", f"{scene / 'left.png'}={scene / 'cool.png'}", "--color", "palette"
+        )
+        redness = (found[:, 0] - found[:, 2]).mean((0, 1))
+        assert float(redness[:12].mean()) < 0 < float(redness[20:].mean())
+
 
 class TestDream:
     """The same masks for dreams."""
@@ -265,6 +272,16 @@ def test_files_that_are_not_there_or_in_the_way(
     before = listing(scene)
     assert said in complaint(run("transfer", "cat.png", "warm.png", *QUICK, *words), 1)
     assert listing(scene) == before
+
+
+@pytest.mark.parametrize("side", [4, 15])
+def test_the_style_of_a_region_is_too_small(run: Run, scene: Path, side: int) -> None:
+    save(strokes()[..., :side, :side], scene / "tiny.png")
+    region = f"{scene / 'left.png'}={scene / 'tiny.png'}"
+    words = ("transfer", scene / "cat.png", scene / "warm.png", "--mask", region, *QUICK)
+    message = complaint(run(*words, "-o", scene / "out.png"), 1)
+    assert f"tiny.png: {side}×{side} px is too small" in message
+    assert not (scene / "out.png").exists()
 
 
 def test_without_opencv(run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:

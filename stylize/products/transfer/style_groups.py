@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -281,6 +281,22 @@ class StyleGroups:
         shares = small / small.sum(0).clamp_min(torch.finfo(torch.float32).eps)
         mixed = torch.stack([each * part for each, part in zip(found, shares, strict=True)]).sum(0)
         return mixed.contiguous(memory_format=torch.channels_last)
+
+    def joined(self, pictures: Iterable[Tensor]) -> Tensor:
+        """Pictures of all regions, each where its mask is.
+
+        Args:
+            pictures: ``(1, 3, H, W)`` for each of ``styles``; of the result's size, or smaller.
+        """
+        first, *others = pictures
+        if not others:
+            return first
+        masks = resize(self.masks, (first.shape[2], first.shape[3])).clamp(0, 1)
+        shares = masks / masks.sum(0).clamp_min(torch.finfo(torch.float32).eps)
+        joined = first.clone()
+        for each, share in zip(others, shares[1:], strict=True):
+            joined += (each - first) * share
+        return joined.clamp_(0, 1)
 
     def composed(self, picture: Tensor, photo: Picture) -> Tensor:
         """The picture with the photo where nothing is painted.

@@ -163,7 +163,10 @@ class Transfer:
         self.notes = crop_notes(self._all_styles, files, self.settings)
 
     def _require_sides(self) -> None:
-        for picture, size in [(self.content, self.size), *((s, s.size) for s in self.styles)]:
+        for picture, size in [
+            (self.content, self.size),
+            *((s, s.size) for s in self._all_styles),
+        ]:
             if min(size) < LEAST_SIDE:
                 remedy = ""
                 if picture is self.content:
@@ -284,9 +287,7 @@ class Transfer:
         Args:
             paint: ``(1, 3, *size)`` in [0, 1], on the CPU.
         """
-        settings = dataclasses.replace(self.settings, blend=1.0)
-        styles = self.styles or self._parts.styles
-        pixels = finished(paint, self.content, styles, settings, self._reference)
+        pixels = self._coloured(paint, dataclasses.replace(self.settings, blend=1.0))
         return Result(
             pixels=with_photo(pixels, self.content, self._regions),
             alpha=alpha_of(self.content, self.size),
@@ -312,10 +313,21 @@ class Transfer:
 
     def _shown(self, picture: Tensor) -> Tensor:
         """A picture of any size with the requested colours and the kept regions."""
-        picture = picture.cpu().contiguous()
-        styles = self.styles or self._parts.styles
-        painted = finished(picture, self.content, styles, self.settings, self._reference)
+        painted = self._coloured(picture.cpu().contiguous(), self.settings)
         return with_photo(painted, self.content, self._regions)
+
+    def _coloured(self, painted: Tensor, settings: TransferSettings) -> Tensor:
+        """A painting with the requested colours; each region takes those of its own style."""
+
+        def in_colours_of(style: Picture | None) -> Tensor:
+            styles, chosen = self.styles, settings
+            if style is not None:
+                styles, chosen = [style], dataclasses.replace(settings, style_weights=())
+            return finished(painted, self.content, styles, chosen, self._reference)
+
+        if self._regions is None or settings.color != "palette":
+            return in_colours_of(None)
+        return self._regions.joined(map(in_colours_of, self._regions.styles.values()))
 
     def _finish(self, picture: Tensor | None, outcomes: list[ScaleOutcome]) -> Result:
         if picture is None:
