@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -328,6 +328,17 @@ def test_results_are_the_same_whatever_torch_is_set_to(name: str) -> None:
     assert torch.equal(found[1].pixels, dreamt.pixels)
     assert found[0].pixels.dtype == torch.float32
     assert torch.equal(again.pixels, dream(dreamt, **QUICK).pixels)
+
+
+@pytest.mark.parametrize("mode", [torch.autocast("cpu", torch.bfloat16), torch.device("meta")])
+def test_modes_of_the_host_program_do_not_reach_a_run(mode: AbstractContextManager[Any]) -> None:
+    painted, dreamt = transfer(PHOTO, STYLE, **STYLED), dream(PHOTO, **QUICK)
+    with mode:
+        state = torch.is_autocast_enabled("cpu"), torch.get_default_device()
+        found = transfer(PHOTO, STYLE, **STYLED), dream(PHOTO, **QUICK)
+        assert (torch.is_autocast_enabled("cpu"), torch.get_default_device()) == state
+    assert torch.equal(found[0].pixels, painted.pixels)
+    assert torch.equal(found[1].pixels, dreamt.pixels)
 
 
 def test_a_run_leaves_the_random_numbers_alone() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -99,11 +99,11 @@ def _size(size: Any) -> Any:
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Run with gradients on; leave torch's state as it was; name parameters in errors."""
+    """Run with torch's usual modes; leave its state as it was; name parameters in errors."""
     require_own_threads()
     threads = torch.get_num_threads()
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with _usual_modes():
             yield
     except StylizeError as error:
         error.message = in_python(error.message)
@@ -113,6 +113,24 @@ def guarded() -> Iterator[None]:
     finally:
         if torch.get_num_threads() != threads:
             torch.set_num_threads(threads)
+
+
+# Kinds of devices for which a host program may let torch choose the precision of operations.
+_AUTOCAST = ("cpu", "cuda", "mps")
+
+
+@contextmanager
+def _usual_modes() -> Iterator[None]:
+    """Gradients on, and neither the precision nor the device of the host program's ``with``."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in _AUTOCAST:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        yield
 
 
 @contextmanager
