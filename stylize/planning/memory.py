@@ -29,6 +29,9 @@ HISTORIES = (5, 3, 2)
 # keeps what they leave behind. Measured from 1 to 16 MP; tiles are too small for it to matter.
 LEFT_OVER = 1.4
 
+# A float32 pixel of a style image at the size at which it is measured.
+MEASURED_PIXEL_BYTES = 12
+
 # Share of the free memory that a run may plan with.
 USABLE = 0.85
 
@@ -82,6 +85,33 @@ class MemoryNeed:
         state = state_bytes_per_px(self.optimizer, memory_plan.history) + self.target_bytes_per_px
         network = self._network_bytes(size, memory_plan)
         return BASE_BYTES + self.held_bytes + pixels * state + network
+
+    def measuring_bytes(self, size: tuple[int, int]) -> float:
+        """Resident memory of the whole program while it measures a style image of this size.
+
+        Strips are left out: a picture for which they matter is small.
+        """
+        _, passed = network_bytes_per_px(self.architecture, self.layers, self.precision)
+        pixels = size[0] * size[1]
+        return BASE_BYTES + self.held_bytes + pixels * (MEASURED_PIXEL_BYTES + passed)
+
+    def require_measurable(self, size: tuple[int, int], budget_bytes: float | None) -> None:
+        """Check that there is room to measure a style image of ``(height, width)``.
+
+        Args:
+            size: of the largest style image.
+            budget_bytes: None for no limit.
+
+        Raises:
+            SettingError: there is not.
+        """
+        needed = self.measuring_bytes(size)
+        if budget_bytes is not None and needed > budget_bytes:
+            raise SettingError(
+                f"a style image of {size[1]}×{size[0]} px needs {needed / 1e9:.2f} GB of memory,"
+                f" and {budget_bytes / 1e9:.2f} GB may be used",
+                hint="make it smaller with --style-size",
+            )
 
     def _network_bytes(self, size: tuple[int, int], memory_plan: MemoryPlan) -> float:
         halo = halo_px(self.architecture, self.layers)

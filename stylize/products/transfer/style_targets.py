@@ -75,7 +75,11 @@ class StyleStatistics:
 
     def pixels(self, style: Picture, side: float) -> Tensor:
         """The pixels of a style image at a long side in px, as the network sees them."""
-        return resize_clamped(self.seen(style).clamp(0, 1), _size(style, _scale(style, side)))
+        return resize_clamped(self.seen(style).clamp(0, 1), self.size(style, side))
+
+    def size(self, style: Picture, side: float) -> tuple[int, int]:
+        """``(height, width)`` at which a style image is measured for a long side in px."""
+        return _size(style, _scale(style, side))
 
     def moments(self, style: Picture, side: float, layers: Sequence[str]) -> StyleTargets:
         """The moments of a style image by layer.

@@ -8,6 +8,7 @@ Style Transfer" (CVPR 2017).
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -141,6 +142,7 @@ class Transfer:
         self.area = self._regions.mask if self._regions else None
         budget = budget_bytes(execution or Execution(), self.device)
         self.memory_plan = self._memory_need().choose(self.size, budget)
+        self._memory_need().require_measurable(self._largest_style, budget)
 
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))
@@ -192,6 +194,13 @@ class Transfer:
             held_bytes=sum(picture.nbytes for _, picture in self._files),
         )
 
+    @property
+    def _largest_style(self) -> tuple[int, int]:
+        """``(height, width)`` at which the largest style image is measured."""
+        side = self._style_side(1.0)
+        sizes = [self._style_statistics.size(style, side) for style in self._all_styles]
+        return max(sizes, key=math.prod)
+
     def _inputs(self) -> list[tuple[str, Picture]]:
         """All pictures that were read, with their roles."""
         inputs = [("content", self.content), *(("style", style) for style in self.styles)]
@@ -209,7 +218,10 @@ class Transfer:
             gflops=self.device.gflops,
             styles=len(self.styles) or 1,
         )
-        return cost_in_tiles(whole, self._memory_need(), self.scales, self.memory_plan, passes=3)
+        need = self._memory_need()
+        cost = cost_in_tiles(whole, need, self.scales, self.memory_plan, passes=3)
+        peak = max(cost.peak_bytes, need.measuring_bytes(self._largest_style))
+        return dataclasses.replace(cost, peak_bytes=peak)
 
     def run(
         self,

@@ -481,6 +481,16 @@ def test_a_picture_that_fits_in_no_tiles_is_refused() -> None:
         )
 
 
+def test_a_style_image_that_is_measured_large_counts_in_the_memory(style: Picture) -> None:
+    """It takes at least its pixels, in single precision; and it may not fit at all."""
+    large = TransferSettings(size="64", style_size=20_000)
+    job = Transfer(as_picture(photo()), [style], large, Execution(device="cpu", max_memory="99GB"))
+    assert job.cost().peak_bytes > 12 * 20_000**2 * min(style.size) / max(style.size)
+    with pytest.raises(SettingError, match="a style image of 20000×") as error:
+        Transfer(as_picture(photo()), [style], large, Execution(device="cpu", max_memory="3GB"))
+    assert "--style-size" in str(error.value)
+
+
 def test_a_large_photo_counts_in_the_memory_of_a_small_painting(style: Picture) -> None:
     peaks = [
         Transfer(as_picture(photo(side, side)), [style], TransferSettings(size="64"), FP32)
