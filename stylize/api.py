@@ -147,8 +147,10 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
         target = _free_film(film, overwrite=overwrite)
         look = choose_preset("transfer", preset)
         said, execution = split_settings(settings)
-        if start is not None:
-            said["init"] = "file"
+        if start is not None and said.setdefault("init", "file") != "file":
+            raise SettingError(
+                f"start and init={said['init']!r} exclude each other", hint="leave one of them out"
+            )
         job = Transfer(
             read(content, "content"),
             [read(each, "style") for each in listed(style)],

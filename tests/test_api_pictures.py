@@ -127,6 +127,8 @@ class Unreadable:
         (torch.zeros(40, 48, 3), r"source: a tensor of shape \(40, 48, 3\)"),
         (Image.new("LAB", (4, 4)), "source has the unsupported colour mode LAB"),
         (Image.new("F", (4, 4), 200), "floats go from 0 to 1"),
+        (Image.new("I", (4, 4), 65536), "source: the values go from 65536 to 65536.*to 65535"),
+        (Image.new("I", (4, 4), -1), "source: the values go from -1 to -1"),
         (
             np.ma.masked_less(GREY, 9),
             r"source: a masked array is not a picture \(give array\.filled",

@@ -233,6 +233,7 @@ def test_options_in_messages_become_parameters(words: str, parameters: str) -> N
         ({"subject": "paint"}, UnknownNameError, "unknown value of subject"),
         ({"style_layers": "relu1_1"}, SettingError, "style_layers"),
         ({"init": "file"}, UsageError, "start"),
+        ({"init": "noise", "start": PHOTO}, UsageError, "start and init='noise' exclude"),
     ],
 )
 def test_errors_speak_of_parameters(

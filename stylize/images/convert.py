@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -100,10 +100,22 @@ def _from_image(image: Image.Image, role: str) -> Picture:
         digest = hashlib.sha256(f"{image.mode}{image.size}".encode() + copied.tobytes())
         if not (copied.width and copied.height):
             raise PictureError(f"{role}: the image is empty")
+        if copied.mode == "I":
+            _require_16_bits(copied, role)
         raster = decode(copied, notes, role)
     except (OSError, SyntaxError, ValueError) as error:
         raise PictureError(f"{role}: the Pillow image cannot be read: {error}") from error
     return _picture(raster.colour, raster.alpha, digest.hexdigest(), role, tuple(notes))
+
+
+def _require_16_bits(image: Image.Image, role: str) -> None:
+    """Check that whole numbers of 32 bits are grey levels of 16."""
+    least, most = image.getextrema()
+    if not 0 <= cast(int, least) <= cast(int, most) <= _FULL_SCALE_OF_INTEGERS[2]:
+        raise PictureError(
+            f"{role}: the values go from {least} to {most}",
+            hint="those of mode I go from 0 to 65535; convert others to mode L",
+        )
 
 
 def _channels_last(tensor: Tensor, role: str) -> NDArray[Any]:
