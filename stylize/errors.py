@@ -2,8 +2,9 @@
 
 ::
 
-    StylizeError                 exit code 1: the run failed
+    StylizeError                 exit code 1: a file cannot be used, or the run failed
     ├── PictureError             a picture cannot be read
+    │   └── EmptyMaskError       a mask leaves nothing to paint
     ├── OutputError              a result cannot be written
     ├── WeightsError             network weights are missing, damaged or of another network
     ├── RecipeError              a file carries no recipe, or one that cannot be followed
@@ -15,7 +16,7 @@
     │   ├── SettingError         a setting's value is out of its range
     │   │   └── ExpressionError  an expression cannot be read; says at which column
     │   └── UnknownNameError     no such layer, preset, model …; names the nearest ones
-    └── InterruptedRunError      exit code 130: stopped by the user
+    └── InterruptedRunError      exit code 130: stopped by the user; 143: terminated
 
 The message says what is wrong and with which file; ``hint`` says the remedy.
 """
@@ -23,6 +24,7 @@ The message says what is wrong and with which file; ``hint`` says the remedy.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,6 +65,21 @@ def _restored(kind: type[StylizeError], args: tuple[Any, ...], state: dict[str, 
 
 class PictureError(StylizeError):
     """A picture cannot be read."""
+
+
+def no_such_file(name: object) -> PictureError:
+    """The error for an input that does not exist; says what to do about the address of a page.
+
+    Args:
+        name: a path, or the text that was typed.
+    """
+    text = str(name)
+    if text.startswith(("http:/", "https:/")):
+        # A path has lost one of the two slashes.
+        address = re.sub("^(https?):/+", r"\1://", text)
+        hint = "download it first: stylize opens only files"
+        return PictureError(f"{address}: there is no such file", hint=hint)
+    return PictureError(f"{text}: there is no such file")
 
 
 class EmptyMaskError(PictureError):

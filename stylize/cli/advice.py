@@ -67,6 +67,7 @@ def unknown_option(
         _in_group(ctx, typed, meant)
         or _as_argument(ctx, meant)
         or _any_of([each for each in meant if each.partition(" ")[0] in has])
+        or _any_of([each for each in (f"{meant[0]}s", meant[0].removesuffix("s")) if each in has])
         or _as_setting(ctx, meant, value)
         or _as_value(ctx, plain(typed))
         or _in_other_command(ctx, meant)

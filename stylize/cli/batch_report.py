@@ -298,6 +298,8 @@ def show_status(output: Path, *, as_json: bool) -> int:
     from stylize.video.record import is_work_folder
 
     if not state_folder(output).is_dir():
+        if not output.exists():
+            raise UsageError(f"{output}: there is no such folder", hint="use the folder of -o")
         hint = f"see 'stylize info {output}'" if is_work_folder(output) else "use the folder of -o"
         raise UsageError(f"{output} is not a batch folder", hint=hint)
     entries = read_all(output)

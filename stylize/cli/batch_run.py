@@ -148,6 +148,7 @@ def folder_options(styles: bool) -> list[Callable[[Decorated], Decorated]]:
 
 run_options = [
     option(
+        "-n",
         "--dry-run",
         is_flag=True,
         group=Group.BATCH,

@@ -15,7 +15,7 @@ import click
 
 from stylize.cli.messages import say
 from stylize.cli.requests import Messages
-from stylize.errors import PictureError, SettingError
+from stylize.errors import SettingError, no_such_file
 from stylize.planning.limits import has_memory_limit
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def require_files(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         if not os.path.exists(path):
-            is_address = str(path).startswith(("http:", "https:"))
-            remedy = "download it first: stylize opens only files" if is_address else None
-            raise PictureError(f"{path}: there is no such file", hint=remedy)
+            raise no_such_file(path)
 
 
 @contextmanager

@@ -60,7 +60,10 @@ WISHES = {
     "Tab completion": 'eval "$(_STYLIZE_COMPLETE=bash_source stylize)"',
 }
 
-EPILOG = "Exit codes: 0 done, 1 a run failed, 2 wrong usage, 130 interrupted, 143 terminated."
+EPILOG = (
+    "Exit codes: 0 done, 1 a file could not be read or written, or a run failed, 2 wrong usage,"
+    " 130 interrupted, 143 terminated."
+)
 
 
 class Commands(LazyGroup):

@@ -200,7 +200,7 @@ film_option = option(
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     group=Group.OUTPUT,
-    help="Also save a film of the picture as it grows: FILE.webp, .gif or .mp4.",
+    help="Also save a film of the picture as it grows: FILE.webp, .gif, .apng or .mp4.",
 )
 
 
@@ -238,9 +238,11 @@ def result_options(
     )
 
 
-def output_options(placeholders: str) -> Callable[[Decorated], Decorated]:
+def output_options(
+    placeholders: str, default: str = "next to the photo"
+) -> Callable[[Decorated], Decorated]:
     """The options of commands that make one picture, step by step; see :func:`result_options`."""
-    return group_of([result_options(placeholders), save_steps_option, film_option])
+    return group_of([result_options(placeholders, default), save_steps_option, film_option])
 
 
 def _limit_pixels(context: click.Context, option: click.Parameter, value: int) -> None:

@@ -36,7 +36,7 @@ from stylize.cli.progress import stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, ReplayRequest, take
 from stylize.cli.run import RunRequest, begin, film_of, run_job, save
 from stylize.cli.tunnel import TunnelRequest, choose_replayed_film, shoot
-from stylize.errors import PictureError, RecipeError, SettingError
+from stylize.errors import PictureError, RecipeError, SettingError, no_such_file
 from stylize.settings.dream import TunnelSettings
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group, option_name, unknown_setting
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@output_options("{photo}, {style}, {preset} and any setting, such as {size}")
+@output_options("{photo}, {style}, {preset} and any setting, such as {size}", "next to FILE")
 @option(
     "--size",
     metavar="SIZE",
@@ -198,7 +198,7 @@ def read_recipe(file: Path, cell: str | None) -> Mapping[str, Any]:
     from stylize.runs.recipe import load_recipe, of_cell
 
     if not file.exists():
-        raise PictureError(f"{file}: there is no such file")
+        raise no_such_file(file)
     recipe = of_cell(load_recipe(file), cell)
     technique = str(recipe["technique"])
     if technique.startswith("inspect "):

@@ -265,7 +265,7 @@ def run_job(
     return result
 
 
-# A shorter run says little about the machine's speed.
+# Less work than this, in seconds by the plan and by the clock, says little about a machine's speed.
 LEAST_PACE_S = 2.0
 
 
@@ -286,9 +286,12 @@ class Pace:
         from stylize.planning.self_test_cache import correct_rate
 
         predicted, key = self._job.cost().seconds, self._job.device.key
-        if predicted is not None and key is not None and self._seconds >= LEAST_PACE_S:
-            share = self._pixels / expected_px(self._job.scales)
-            correct_rate(key, predicted * share / self._seconds)
+        if predicted is None or key is None:
+            return
+        done = predicted * self._pixels / expected_px(self._job.scales)
+        # A short run that took long waited for other programs.
+        if min(done, self._seconds) >= LEAST_PACE_S:
+            correct_rate(key, done / self._seconds)
 
 
 def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | None]:

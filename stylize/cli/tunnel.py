@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from stylize.products.dream.film import Reel
     from stylize.products.dream.tunnel import Tunnel
 
-FILM_SUFFIXES = (".gif", ".apng", ".png", ".webp", ".mp4")
+FILM_SUFFIXES = (".webp", ".gif", ".apng", ".mp4")
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,11 @@ def resolve_output(
         make_folder(path, reservations)
         return _free(path, content, suffix_words, overwrite, inputs, suffix, reservations)
     if suffix is None:
+        if not path.suffix:
+            raise OutputError(
+                f"{requested} is neither a folder nor a file name with an extension",
+                hint=f"write {requested}/ to make a folder, or {requested}.png for a file",
+            )
         format_of(path)
     accepted = _accepted(path, overwrite, inputs)
     make_folder(path.parent, reservations)

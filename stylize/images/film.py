@@ -28,7 +28,7 @@ STEPS_FPS = 12  # of films of a run, step by step
 
 MAX_GIF_FPS = 50  # players take delays below 2/100 s for a tenth
 
-_SUFFIXES = {".gif": "gif", ".apng": "apng", ".png": "apng", ".webp": "webp", ".mp4": "mp4"}
+_SUFFIXES = {".webp": "webp", ".gif": "gif", ".apng": "apng", ".mp4": "mp4"}
 
 _MAX_SIDE_PX = {
     "gif": 65_535,

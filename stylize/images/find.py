@@ -12,7 +12,7 @@ from glob import has_magic
 from pathlib import Path, PurePath
 from typing import Any
 
-from stylize.errors import PictureError, StylizeError, UsageError
+from stylize.errors import PictureError, StylizeError, UsageError, no_such_file
 from stylize.images.metadata import KEYWORD, read_recipe
 from stylize.images.names import caseless, natural_key
 from stylize.images.open import opened, pixel_limit, printable
@@ -196,7 +196,7 @@ def _sorted_out(
         elif index < len(inputs) and has_magic(text):
             patterns.append(text)
         else:
-            raise PictureError(f"{printable(text) or repr(text)}: there is no such file")
+            raise no_such_file(printable(text) or repr(text))
     return files, folders, patterns
 
 

@@ -30,7 +30,7 @@ from PIL import (
     WebPImagePlugin,  # noqa: F401
 )
 
-from stylize.errors import PictureError, SettingError, StylizeError
+from stylize.errors import PictureError, SettingError, StylizeError, no_such_file
 from stylize.extras import optional_module
 from stylize.images import raw, tiff
 from stylize.images.pipes import open_input
@@ -141,7 +141,7 @@ def _stream(source: Path | bytes, title: str) -> Iterator[io.BufferedReader | io
     try:
         file = open_input(source)
     except (OSError, ValueError) as error:
-        raise PictureError(f"{title} {_why_not_opened(source, error)}") from error
+        raise _not_opened(source, title, error) from error
     with file:
         yield file if file.seekable() else io.BytesIO(read_stream(file, title))
 
@@ -178,15 +178,19 @@ def read_stream(stream: BinaryIO, title: str) -> bytes:
     return content.getvalue()
 
 
-def _why_not_opened(source: Path, error: Exception) -> str:
+def _not_opened(source: Path, title: str, error: Exception) -> PictureError:
     if os.path.isdir(source):  # Windows reports that as a lack of permission
-        return "is a folder, not a picture"
+        return PictureError(
+            f"{title} is a folder, not a picture",
+            hint="name a picture in it; 'stylize batch' takes folders of photos",
+        )
     match error:
         case FileNotFoundError():
-            return "does not exist"
+            return no_such_file(title)
         case PermissionError():
-            return "cannot be read: permission denied"
-    return f"cannot be read: {getattr(error, 'strerror', None) or printable(str(error))}"
+            return PictureError(f"{title} cannot be read: permission denied")
+    reason = getattr(error, "strerror", None) or printable(str(error))
+    return PictureError(f"{title} cannot be read: {reason}")
 
 
 def _open(stream: BinaryIO, title: str) -> ImageFile.ImageFile:

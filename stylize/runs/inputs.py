@@ -19,7 +19,13 @@ from typing import Any
 from unicodedata import normalize
 
 from stylize.directories import cache_directory
-from stylize.errors import PictureError, RecipeError, StylizeError, UsageError
+from stylize.errors import (
+    PictureError,
+    RecipeError,
+    StylizeError,
+    UsageError,
+    no_such_file,
+)
 from stylize.images.open import printable
 
 MAX_FILES = 2000
@@ -292,7 +298,7 @@ class _Search:
         """Use the given files; return those that are none of the inputs."""
         for path in given:
             if not os.path.exists(path):
-                raise PictureError(f"{path}: there is no such file")
+                raise no_such_file(path)
         strangers = []
         for path in (each for each in given if not os.path.isdir(each)):
             found = self._digests[os.path.realpath(path)] = digest(path)

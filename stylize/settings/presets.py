@@ -182,6 +182,8 @@ def read_toml(
             content = file.read(max_bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (getattr(error, "strerror", None) or str(error)).lower()
+        if isinstance(error, FileNotFoundError):
+            reason = "there is no such file"
         raise UsageError(f"{path}: {reason}", hint=missing) from error
     if len(content) > max_bytes:
         raise UsageError(f"{path} is too large for {what}", hint=f"at most {max_bytes} bytes")

@@ -48,6 +48,8 @@ PAINT, DREAM = "transfer a.jpg b.jpg", "dream a.jpg"
         ("explore transfer a.jpg b.jpg --strength 30,70", "did you mean --vary strength=30,70?"),
         ("batch run job.toml --size 3", "write settings in the job file"),
         ("--gpu transfer", "options follow a command: stylize COMMAND --gpu"),
+        (f"{PAINT} --presets bold", "did you mean --preset?"),
+        ("explore transfer a.jpg b.jpg --preset bold", "did you mean --presets?"),
         (f"{PAINT} --stpes 3", "did you mean --steps"),
         (f"{PAINT} --qqq", "see 'stylize transfer --help'"),
     ],

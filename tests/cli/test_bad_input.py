@@ -171,7 +171,7 @@ def test_nothing_on_stdin(run: Run, sketch: type[Sketch], files: Files) -> None:
     [
         ("photo.png/out.png", "photo.png is not a folder"),
         ("out.gif", "out.gif is the name of a film"),
-        ("out", "the extension is missing"),
+        ("out", "out is neither a folder nor a file name with an extension (write"),
     ],
 )
 def test_targets(
@@ -347,4 +347,4 @@ def test_a_picture_of_one_pixel(run: Run, files: Files, tmp_path: Path) -> None:
 def test_an_address_is_no_file(run: Run, files: tuple[Path, Path]) -> None:
     result = run("transfer", "https://example.com/cat.jpg", files[1])
     assert result.exit_code == 1
-    assert "there is no such file (download it first" in result.stderr
+    assert "https://example.com/cat.jpg: there is no such file (download it first" in result.stderr

@@ -282,7 +282,7 @@ class TestBadInput:
             (("--presets", "blod"), 2, "unknown preset 'blod' (did you mean bold"),
             (("--presets", "bold,"), 2, "'bold,' has an empty name"),
             (("--presets", "dogs"), 2, "unknown preset 'dogs'"),
-            (("--presets", "gone.toml"), 2, "gone.toml: no such file"),
+            (("--presets", "gone.toml"), 2, "gone.toml: there is no such file"),
             (("--presets", "started.toml"), 2, "started starts from a picture (a sheet has"),
             (
                 ("--presets", "blended.toml"),

@@ -122,12 +122,12 @@ def test_nothing_is_left_in_the_temporary_folder(
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["--film", "steps.avi"], 1, "no animation format has the extension '.avi' (use .gif"),
+        (["--film", "steps.avi"], 1, "no animation format has the extension '.avi' (use .webp"),
         (["--film", "steps"], 1, "steps: the extension is missing"),
         (["--film", "old.gif"], 1, "old.gif already exists (replace it with --overwrite)"),
         (["--film", "cat.png/steps.gif"], 1, "cat.png is not a folder"),
-        (["--film", "cat.png", "--overwrite"], 1, "cat.png is another file of this run"),
-        (["--film", "out.png"], 1, "out.png is another file of this run"),
+        (["--film", "steps.png"], 1, "no animation format has the extension '.png' (use .webp"),
+        (["--film", "out.webp", "-o", "out.webp"], 1, "out.webp is another file of this run"),
         (["--film", "."], 2, "is a directory"),
     ],
 )

@@ -150,7 +150,7 @@ def test_figures_beyond_any_float(
 
 def test_files_without_one(run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
     assert complaint(run("info", files[0]), 1).startswith("photo.png carries no recipe (")
-    assert "gone.png does not exist" in complaint(run("info", tmp_path / "gone.png"), 1)
+    assert "gone.png: there is no such file" in complaint(run("info", tmp_path / "gone.png"), 1)
     assert "is a folder, not a picture" in complaint(run("info", tmp_path), 1)
     (tmp_path / "text.png").write_text("no picture")
     assert "is not a picture" in complaint(run("info", tmp_path / "text.png"), 1)

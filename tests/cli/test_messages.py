@@ -110,6 +110,19 @@ def test_values_without_end_keep_the_remedy_in_sight(run: Run, tmp_path: Path) -
     assert len(line) < 2100
 
 
+def test_a_short_run_on_a_busy_machine_does_not_correct_the_estimate(
+    run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan promises much less than the limit, and the steps take longer than the limit."""
+    monkeypatch.setattr(running, "LEAST_PACE_S", 1e-3)
+    monkeypatch.setenv("STYLIZE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("stylize.planning.cost.SECONDS_PER_STEP", 1e-6)
+    monkeypatch.setattr(self_test, "self_test", lambda *words: Verdict("fp32", 1e8, 1.0, 1.0))
+    done(run("transfer", *files, *QUICK[:-2]))
+    (kept,) = json.loads((tmp_path / "cache" / "machine.json").read_text()).values()
+    assert kept["gflops"] == 1e8
+
+
 def test_a_finished_run_corrects_the_estimate(
     run: Run, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,7 +147,7 @@ def test_defaults_suit_the_network(
 
 @pytest.mark.parametrize("name", ["small", pytest.param("net", marks=pytest.mark.slow)])
 def test_a_report(run: Run, scene: Path, tmp_path: Path, name: str) -> None:
-    words = ("--network", name, "--size", "64", "--steps", 1, "--samples", 1, "--patch", 64)
+    words = ("--network", name, "--size", "64", "--steps", 1, "--samples", 1, "--patch", 48)
     done(run("inspect", "report", scene, *words, "-o", tmp_path / "page.html"))
     page = (tmp_path / "page.html").read_text()
     assert ("features.12:" if name == "small" else "inception_5b:") in page

@@ -249,7 +249,7 @@ def test_layers_that_cannot_be_read(run: Run, files: tuple[Path, Path], text: st
         (["--content-layers", "relu4-2"], "did you mean relu4_2"),
         (["--network", "vgg61"], "unknown model 'vgg61' (did you mean vgg1"),
         (["--preset", "blod"], "unknown preset 'blod' (did you mean bold"),
-        (["--preset", "gone.toml"], "gone.toml: no such file or directory"),
+        (["--preset", "gone.toml"], "gone.toml: there is no such file"),
         (["--device", "gpu"], "unknown device 'gpu' ("),
         (["--pooling", "median"], "'median' is not one of 'max', 'avg'"),
         (["--init", "nose"], "unknown start 'nose' (did you mean noise"),

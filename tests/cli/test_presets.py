@@ -101,7 +101,7 @@ def test_a_file_of_ones_own(run: Run, tmp_path: Path) -> None:
 def test_no_such_preset(run: Run) -> None:
     line = complaint(run("presets", "show", "blod"), 2)
     assert line.startswith("unknown preset 'blod' (did you mean bold")
-    assert "gone.toml: no such file" in complaint(run("presets", "show", "gone.toml"), 2)
+    assert "gone.toml: there is no such file" in complaint(run("presets", "show", "gone.toml"), 2)
     assert "did you mean list?" in complaint(run("presets", "lst"), 2)
 
 

@@ -272,7 +272,7 @@ class TestLinks:
         Path("broken.jpg").symlink_to("gone.jpg")
         found = {each.path.name: each for each in look(".").found}
         assert [each.size for each in found.values()] == [None, None]
-        assert found["broken.jpg"].problem == "broken.jpg does not exist"
+        assert found["broken.jpg"].problem == "broken.jpg: there is no such file"
         assert (found["loop.png"].problem or "").startswith("loop.png cannot be read")
 
     def test_a_linked_folder_is_searched_once(self, here: Path) -> None:

@@ -58,7 +58,7 @@ def test_every_listed_format_is_read_whatever_the_file_is_called(tmp_path, forma
 
 
 def test_no_such_file(tmp_path):
-    assert _complaint(tmp_path / "gone.png") == f"{tmp_path}/gone.png does not exist"
+    assert _complaint(tmp_path / "gone.png") == f"{tmp_path}/gone.png: there is no such file"
 
 
 def test_a_folder(tmp_path):

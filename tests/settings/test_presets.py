@@ -199,7 +199,7 @@ def test_an_endless_file_is_not_read_to_its_end() -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"gone\.toml: no such file .*presets list"):
+    with pytest.raises(UsageError, match=r"gone\.toml: there is no such file .*presets list"):
         find_preset("transfer", str(tmp_path / "gone.toml"))
     with pytest.raises(UsageError, match="is a directory"):
         find_preset("transfer", f"{tmp_path}/")

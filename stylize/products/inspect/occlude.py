@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylize.errors import InterruptedRunError
+from stylize.errors import InterruptedRunError, SettingError
 from stylize.images.read import Picture
 from stylize.products.inspect.response import Features, Query, Response, query, silence_of
 from stylize.products.inspect.result import Finding, OnStep, Stop, brief, stretched
@@ -70,6 +70,24 @@ def places(side: int, patch: int, step: int) -> tuple[int, ...]:
     """
     last = max(0, side - patch)
     return tuple(dict.fromkeys((*range(0, last, step), last)))
+
+
+def require_uncovered(image: Tensor, patch_px: int) -> None:
+    """Check that the patch leaves part of the photo uncovered.
+
+    Args:
+        image: ``(1, 3, H, W)``.
+        patch_px: side of the patch.
+
+    Raises:
+        SettingError: the patch covers the whole photo, so that no place can be told from another.
+    """
+    height, width = image.shape[2:]
+    if patch_px >= max(height, width):
+        raise SettingError(
+            f"--patch: {patch_px} px covers the whole photo of {width}×{height} px",
+            hint=f"use at most {max(1, min(height, width) // 2)}, or a larger --size",
+        )
 
 
 @torch.no_grad()
@@ -159,10 +177,12 @@ def show_occlusion(
 
     Raises:
         InterruptedRunError: stopped before all places were done.
+        SettingError: the patch covers the whole photo.
         StylizeError: see :func:`stylize.products.inspect.response.query`.
     """
     asked = query(photo, settings, execution, like=like, session=session)
     patch, image = Patch(settings.patch, settings.step, settings.fill), asked.image
+    require_uncovered(image, settings.patch)
     found = occlude(
         asked.vgg,
         asked.response,

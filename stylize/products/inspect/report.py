@@ -23,7 +23,7 @@ from stylize.networks.architecture import is_vgg, rectified, scales
 from stylize.networks.classifier import Classifier, has_classes, load_head
 from stylize.products.inspect.activations import by_strength, map_pictures
 from stylize.products.inspect.invert import invert
-from stylize.products.inspect.occlude import Patch, drop_map, occlude, places
+from stylize.products.inspect.occlude import Patch, drop_map, occlude, places, require_uncovered
 from stylize.products.inspect.response import (
     NAMED,
     ClassResponse,
@@ -140,6 +140,7 @@ def show_report(
     asked = query(photo, settings, execution, session=session or Session())
     settings = settings.for_network(asked.model.weights.architecture)
     asked.model.pixels(photo, settings.size, _last_layers(asked))  # refuses photos too small
+    require_uncovered(asked.image, settings.patch)
     silence = silence_of(asked.response, asked.features())
     head = _head(asked)
     step = _Progress(on_step, _steps(asked, settings))
@@ -300,7 +301,7 @@ def _occlusion(asked: Query, settings: ReportSettings, step: _Progress) -> Secti
     found = occlude(asked.vgg, asked.response, asked.image, patch, on_step=step.counter())
     drops = drop_map(found, _size(asked.image), settings.patch).clamp_min(0).to(asked.image)
     least = float(found.responses.min())
-    caption = f"response {figure(found.whole)}; with the patch at least {figure(least)}"
+    caption = f"response {figure(found.whole)}; at its lowest, with the patch: {figure(least)}"
     lowers = float(found.drops.max()) > 0
     return Section(
         f"Occlusion of {_subject(settings)}",

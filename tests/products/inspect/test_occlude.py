@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.errors import InterruptedRunError
+from stylize.errors import InterruptedRunError, SettingError
 from stylize.images.read import Picture
 from stylize.products.inspect.occlude import Patch, drop_map, occlude, places, show_occlusion
 from stylize.products.inspect.response import Features
@@ -139,6 +139,10 @@ class TestShow:
         assert numbers(patch=40)["largest_drop"] != usual["largest_drop"]
         assert numbers(fill=1.0)["largest_drop"] != usual["largest_drop"]
         assert numbers(batch=1)["largest_drop"] == pytest.approx(usual["largest_drop"], rel=1e-3)
+
+    def test_a_patch_that_covers_the_photo_is_refused(self) -> None:
+        with pytest.raises(SettingError, match="48 px covers the whole photo of 48×48 px"):
+            show_occlusion(self.scene, self.settings(patch=48), EXACT)
 
     def test_views(self) -> None:
         pages = [
