@@ -153,7 +153,7 @@ video_options = group_of(
             is_flag=True,
             group=Group.OUTPUT,
             everyday=True,
-            help="Paint only the first, the middle and the last frame, and a sheet of them.",
+            help="Make only the first, the middle and the last frame, and a sheet of them.",
         ),
         open_option,
         option(

@@ -225,8 +225,170 @@ def explore() -> None:
     Examples:
       stylize explore transfer photo.jpg painting.jpg
       stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
-      stylize replay photo-sheet.png --cell B3 --size 1024
+      stylize replay photo-sheet.png --cell B3 --size 1024 --enlarge
     """
+
+
+class NamesType(click.ParamType[Any]):
+    """Names of transfer presets with commas between them."""
+
+    name = "NAME|FILE,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names, in the order given."""
+        names = value if isinstance(value, tuple) else tuple(map(str.strip, value.split(",")))
+        if not all(names):
+            self.fail(f"'{value}' has an empty name", param, ctx)
+        return names
+
+
+@explore.command("transfer")
+@click.argument("content", metavar="PHOTO", type=FILE)
+@click.argument("styles", metavar="STYLE...", type=FILE, nargs=-1, required=True)
+@result_options("{photo}")
+@option(
+    "--presets",
+    type=NamesType(),
+    group=Group.SHEET,
+    everyday=True,
+    shell_complete=parts_of_lists(preset_names_of("transfer")),
+    help="Presets to compare, one column each; with --vary, rows.  [all; with --vary, the default]",
+)
+@vary_option(TransferSettings, "style_size=128,256,512")
+@cell_size_option
+@settings_options(Execution)
+@input_options
+@message_options
+def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
+    """Compare presets and STYLE images for PHOTO on one sheet.
+
+    \b
+    Examples:
+      stylize explore transfer photo.jpg painting.jpg
+      stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
+      stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
+
+    Columns are presets, or the values of the first --vary; rows are styles, and the values of the
+    second --vary. Any setting can vary, such as strength, style_size or color: see 'stylize
+    help transfer --all'. Presets that give the same picture share a column. The last line printed
+    is the command that makes a cell large.
+    """
+    messages, output = take(Messages, options), take(OutputRequest, options)
+    execution = Execution(**given(Execution, options))
+    sources = (content, *styles)
+    looks = take(TransferSheet, options).looks(messages)
+    request = check_sheet(content, sources, "sheet", output, messages)
+    load_torch(request.files)
+    from stylize.reruns.explore import Exploration, transfer_cells
+
+    photo = open_picture(content, messages)
+    opened = open_styles(styles, messages)
+    names = distinct_labels([file_names(source) for source, _ in opened])
+    rows, titles = transfer_cells([style for _, style in opened], looks, names)
+    exploration = Exploration(photo, rows, execution, titles)
+    return make_sheet(exploration, request, [(content, photo), *opened])
+
+
+def open_styles(sources: Sequence[str], messages: Messages) -> list[tuple[str, Picture]]:
+    """Open the style images, and say which are left out because they are given twice."""
+    opened: dict[str, tuple[str, Picture]] = {}
+    for source in sources:
+        style = open_picture(source, messages)
+        first, _ = opened.setdefault(style.sha256, (source, style))
+        if first != source and not messages.quiet:
+            say(f"{source} is left out: it is the same picture as {first}")
+    return list(opened.values())
+
+
+@dataclass(frozen=True)
+class TransferSheet:
+    """The columns and rows of a sheet of transfers."""
+
+    presets: tuple[str, ...] | None
+    varied: tuple[Varied, ...]
+    size: str
+
+    def looks(self, messages: Messages) -> list[Look]:
+        """The rows for each style: their titles, and the columns with their settings.
+
+        Raises:
+            UsageError: no such preset, one that cannot be on a sheet, or an invalid value.
+        """
+        across, down = axes(self.varied)
+        for _, values in (*across, *down):
+            if values.get("init") == "file" or "style_weights" in values:
+                name = "init=file" if "init" in values else "style_weights"
+                raise SettingError(
+                    f"--vary: {name} makes no sense on a sheet",
+                    hint="each cell is painted from the photo and one style image",
+                )
+        usual = [DEFAULTS["transfer"]] if self.varied else preset_names("transfer")
+        names = self.presets or usual
+        presets = named_presets([(name, choose_preset("transfer", name)) for name in names])
+        presets = different(presets, {"size": self.size, **across[0][1], **down[0][1]}, messages)
+        if not self.varied:
+            return [("", [(p.name, cell_settings(p, {"size": self.size})) for p in presets])]
+        several = len(presets) > 1
+        return [
+            (
+                " · ".join(filter(None, [preset.name if several else "", row])),
+                [
+                    (column, cell_settings(preset, {"size": self.size, **change, **changes}))
+                    for column, change in across
+                ],
+            )
+            for preset in presets
+            for row, changes in down
+        ]
+
+
+def named_presets(presets: Sequence[tuple[str, Preset]]) -> list[Preset]:
+    """Give presets of the same name, such as those in pictures, the names of their files."""
+    names = distinct_labels(
+        [
+            (preset.name, Path(wanted).name, wanted) if wanted != preset.name else (wanted,)
+            for wanted, preset in presets
+        ]
+    )
+    return [
+        dataclasses.replace(preset, name=name)
+        for name, (_, preset) in zip(names, presets, strict=True)
+    ]
+
+
+def different(presets: list[Preset], overrides: dict[str, Any], messages: Messages) -> list[Preset]:
+    """Leave out presets that look the same under ``overrides``, and say which."""
+    columns: list[tuple[Preset, TransferSettings]] = []
+    for preset in presets:
+        settings = cell_settings(preset, overrides)
+        same = next((other for other, theirs in columns if theirs == settings), None)
+        if same is None:
+            columns.append((preset, settings))
+        elif not messages.quiet:
+            say(f"{preset.name} is left out: here it is the same as {same.name}")
+    return [preset for preset, _ in columns]
+
+
+def cell_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings:
+    """A preset's settings for a cell.
+
+    Raises:
+        UsageError: it needs another picture or several styles, or its network lacks a layer.
+    """
+    settings: TransferSettings = preset.apply(overrides)
+    if settings.init == "file":
+        raise SettingError(
+            f"{preset.name} starts from a picture",
+            hint="a sheet has only a photo and styles",
+        )
+    try:
+        settings.check_styles(1)
+        check_layers(settings, find_model(settings.network).architecture)
+    except UsageError as error:
+        raise UsageError(f"{preset.name}: {error.message}", hint=error.hint) from error
+    return settings
 
 
 @explore.command("dream")
@@ -303,7 +465,7 @@ def explore() -> None:
 @input_options
 @message_options
 def explore_dream(photo: str, **options: Any) -> int:
-    """Dream on PHOTO in many ways, as thumbnails on one sheet.
+    """Dream on PHOTO in many ways, on one sheet.
 
     \b
     Examples:
@@ -438,168 +600,6 @@ class DreamSheet:
         return cells, Titles(columns=[column for column, _ in columns], rows=names)
 
 
-class NamesType(click.ParamType[Any]):
-    """Names of transfer presets with commas between them."""
-
-    name = "NAME|FILE,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names, in the order given."""
-        names = value if isinstance(value, tuple) else tuple(map(str.strip, value.split(",")))
-        if not all(names):
-            self.fail(f"'{value}' has an empty name", param, ctx)
-        return names
-
-
-@explore.command("transfer")
-@click.argument("content", metavar="PHOTO", type=FILE)
-@click.argument("styles", metavar="STYLE...", type=FILE, nargs=-1, required=True)
-@result_options("{photo}")
-@option(
-    "--presets",
-    type=NamesType(),
-    group=Group.SHEET,
-    everyday=True,
-    shell_complete=parts_of_lists(preset_names_of("transfer")),
-    help="Presets to compare, one column each; with --vary, rows.  [all; with --vary, the default]",
-)
-@vary_option(TransferSettings, "style_size=128,256,512")
-@cell_size_option
-@settings_options(Execution)
-@input_options
-@message_options
-def explore_transfer(content: str, styles: tuple[str, ...], **options: Any) -> int:
-    """Paint PHOTO in each STYLE in many ways, as thumbnails on one sheet.
-
-    \b
-    Examples:
-      stylize explore transfer photo.jpg painting.jpg
-      stylize explore transfer photo.jpg a.jpg b.jpg c.jpg --presets draft,bold
-      stylize explore transfer photo.jpg a.jpg --vary style_size=128,256,512
-
-    Columns are presets, or the values of the first --vary; rows are styles, and the values of the
-    second --vary. Any setting can vary, such as strength, style_size or color: see 'stylize
-    help transfer --all'. Presets that give the same picture share a column. The last line printed
-    is the command that makes a cell large.
-    """
-    messages, output = take(Messages, options), take(OutputRequest, options)
-    execution = Execution(**given(Execution, options))
-    sources = (content, *styles)
-    looks = take(TransferSheet, options).looks(messages)
-    request = check_sheet(content, sources, "sheet", output, messages)
-    load_torch(request.files)
-    from stylize.reruns.explore import Exploration, transfer_cells
-
-    photo = open_picture(content, messages)
-    opened = open_styles(styles, messages)
-    names = distinct_labels([file_names(source) for source, _ in opened])
-    rows, titles = transfer_cells([style for _, style in opened], looks, names)
-    exploration = Exploration(photo, rows, execution, titles)
-    return make_sheet(exploration, request, [(content, photo), *opened])
-
-
-def open_styles(sources: Sequence[str], messages: Messages) -> list[tuple[str, Picture]]:
-    """Open the style images, and say which are left out because they are given twice."""
-    opened: dict[str, tuple[str, Picture]] = {}
-    for source in sources:
-        style = open_picture(source, messages)
-        first, _ = opened.setdefault(style.sha256, (source, style))
-        if first != source and not messages.quiet:
-            say(f"{source} is left out: it is the same picture as {first}")
-    return list(opened.values())
-
-
-@dataclass(frozen=True)
-class TransferSheet:
-    """The columns and rows of a sheet of transfers."""
-
-    presets: tuple[str, ...] | None
-    varied: tuple[Varied, ...]
-    size: str
-
-    def looks(self, messages: Messages) -> list[Look]:
-        """The rows for each style: their titles, and the columns with their settings.
-
-        Raises:
-            UsageError: no such preset, one that cannot be on a sheet, or an invalid value.
-        """
-        across, down = axes(self.varied)
-        for _, values in (*across, *down):
-            if values.get("init") == "file" or "style_weights" in values:
-                name = "init=file" if "init" in values else "style_weights"
-                raise SettingError(
-                    f"--vary: {name} makes no sense on a sheet",
-                    hint="each cell is painted from the photo and one style image",
-                )
-        usual = [DEFAULTS["transfer"]] if self.varied else preset_names("transfer")
-        names = self.presets or usual
-        presets = named_presets([(name, choose_preset("transfer", name)) for name in names])
-        presets = different(presets, {"size": self.size, **across[0][1], **down[0][1]}, messages)
-        if not self.varied:
-            return [("", [(p.name, cell_settings(p, {"size": self.size})) for p in presets])]
-        several = len(presets) > 1
-        return [
-            (
-                " · ".join(filter(None, [preset.name if several else "", row])),
-                [
-                    (column, cell_settings(preset, {"size": self.size, **change, **changes}))
-                    for column, change in across
-                ],
-            )
-            for preset in presets
-            for row, changes in down
-        ]
-
-
-def named_presets(presets: Sequence[tuple[str, Preset]]) -> list[Preset]:
-    """Give presets of the same name, such as those in pictures, the names of their files."""
-    names = distinct_labels(
-        [
-            (preset.name, Path(wanted).name, wanted) if wanted != preset.name else (wanted,)
-            for wanted, preset in presets
-        ]
-    )
-    return [
-        dataclasses.replace(preset, name=name)
-        for name, (_, preset) in zip(names, presets, strict=True)
-    ]
-
-
-def different(presets: list[Preset], overrides: dict[str, Any], messages: Messages) -> list[Preset]:
-    """Leave out presets that look the same under ``overrides``, and say which."""
-    columns: list[tuple[Preset, TransferSettings]] = []
-    for preset in presets:
-        settings = cell_settings(preset, overrides)
-        same = next((other for other, theirs in columns if theirs == settings), None)
-        if same is None:
-            columns.append((preset, settings))
-        elif not messages.quiet:
-            say(f"{preset.name} is left out: here it is the same as {same.name}")
-    return [preset for preset, _ in columns]
-
-
-def cell_settings(preset: Preset, overrides: dict[str, Any]) -> TransferSettings:
-    """A preset's settings for a cell.
-
-    Raises:
-        UsageError: it needs another picture or several styles, or its network lacks a layer.
-    """
-    settings: TransferSettings = preset.apply(overrides)
-    if settings.init == "file":
-        raise SettingError(
-            f"{preset.name} starts from a picture",
-            hint="a sheet has only a photo and styles",
-        )
-    try:
-        settings.check_styles(1)
-        check_layers(settings, find_model(settings.network).architecture)
-    except UsageError as error:
-        raise UsageError(f"{preset.name}: {error.message}", hint=error.hint) from error
-    return settings
-
-
 def check_sheet(
     photo: str, sources: Sequence[str], words: str, output: OutputRequest, messages: Messages
 ) -> RunRequest:
@@ -706,7 +706,7 @@ def check_whole_layer(text: str) -> None:
 @input_options
 @message_options
 def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
-    """Paint PHOTO in mixtures of two STYLE images, from one to the other, on one strip.
+    """Blend two STYLE images step by step, on one strip.
 
     \b
     Examples:
@@ -714,7 +714,7 @@ def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
       stylize explore blend photo.jpg a.jpg b.jpg --steps 9
       stylize explore blend photo.jpg a.jpg b.jpg --preset draft -o strip.png
 
-    To make a cell large: 'stylize replay STRIP.png --cell C1 --size 2048'.
+    To make a cell large: 'stylize replay STRIP.png --cell C1 --size 2048 --enlarge'.
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))

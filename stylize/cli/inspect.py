@@ -93,7 +93,7 @@ LIKE = option(
     "--like",
     type=FILE,
     metavar="PHOTO",
-    group=Group.NETWORK,
+    group=Group.INPUT,
     everyday=True,
     help="Explain the similarity to this photo at the layer TARGET.",
 )
@@ -103,7 +103,7 @@ DIRECTION = option(
     type=FILE,
     multiple=True,
     metavar="PHOTO",
-    group=Group.NETWORK,
+    group=Group.INPUT,
     everyday=True,
     help="Show more of what these photos have in common at the layer TARGET. Repeatable.",
 )
@@ -162,7 +162,7 @@ COMMANDS: dict[str, Command] = {
 
         A patch is the receptive field of one position of the layer; the part outside the photo
         is grey. Photos that cannot be read are skipped. The same command continues a run that
-        was stopped. PAGE.sha256, next to the page, lists the photos.""",
+        was stopped. PAGE.png.sha256, next to the page, lists the photos.""",
         {"folder": "FOLDER", "channels": "LAYER:CHANNEL[,…]"},
         unit="photo",
         on_interrupt="stopping after this photo; the same command continues from there",
@@ -300,7 +300,7 @@ COMMANDS: dict[str, Command] = {
         {"photo": "PHOTO"},
     ),
     "report": Command(
-        "Explain a photo on one HTML page, for a class.",
+        "Explain a photo on one HTML page, for teaching.",
         QUESTIONS["report"],
         lambda settings: "report",
         """Make one HTML page that explains what the network sees in PHOTO.

@@ -29,7 +29,7 @@ COMMANDS = {
         "transfer": "Paint a photo in the style of one or several images.",
         "dream": "Amplify whatever a network sees in a photo (DeepDream).",
         "video": "Paint a clip, or dream on it, without flicker.",
-        "tunnel": "Make an endless-zoom DeepDream video.",
+        "tunnel": "Make a DeepDream film: an endless zoom.",
         "batch": "Process whole folders of photos or clips.",
         "studio": "Open a local page on which you see the painting grow.",
     },

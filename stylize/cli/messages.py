@@ -174,6 +174,14 @@ def emit_error(error: Exception, words: Sequence[str], code: int) -> None:
         emit("error", code=code, message=" ".join(message.split())[:MAX_LINE], hint=hint)
 
 
+# click's words for a number that is out of its range.
+_RANGE = re.compile(
+    r"(?P<what>.*?(?P<value>\S+)) is not in the range "
+    r"(?:(?P<low>[^\s<]+)<=)?x(?:<=(?P<high>\S+))?(?:>=(?P<least>\S+))?",
+    re.DOTALL,
+)
+
+
 def message_and_hint(error: Exception) -> tuple[str, str | None]:
     """Say what is wrong, and the remedy if there is one."""
     if isinstance(error, StylizeError):
@@ -181,9 +189,16 @@ def message_and_hint(error: Exception) -> tuple[str, str | None]:
     if not isinstance(error, click.ClickException):
         return unforeseen(error), None
     line = error.format_message().rstrip(".")
+    line = line.replace("is not a valid float", "is not a number")
+    line = line.replace("is not a valid integer", "is not a whole number")
     # click's own words are a sentence, or are in brackets if there are several.
     if guess := re.fullmatch(r"(.*?)\.? \(?Did you mean (.*?)\)?", line, re.DOTALL):
         return guess[1], f"did you mean {guess[2]}"
+    if limits := _RANGE.fullmatch(line):
+        least, most = limits["low"] or limits["least"], limits["high"]
+        if least and (most is None or float(limits["value"]) < float(least)):
+            return f"{limits['what']} is too small", f"at least {least}"
+        return f"{limits['what']} is too large", f"at most {most}"
     context = error.ctx if isinstance(error, click.UsageError) else None
     return line, None if context is None else f"see '{context.command_path} --help'"
 

@@ -62,11 +62,18 @@ def list_command(as_json: bool) -> None:
         click.echo(json.dumps([asdict(model) for model in found], indent=indent, default=str))
         _report(damaged)
         return
-    widths = [max(len(getattr(model, key)) for model in found) for key in ("name", "architecture")]
-    for model in found:
-        name, architecture = model.name.ljust(widths[0]), model.architecture.ljust(widths[1])
-        echo(f"{name}  {architecture}  {model.origin:<7}  {model.source}")
+    # The package that ships the weights is in --json and in NOTICE.
+    rows = [("name", "architecture", "origin", "weights")]
+    rows += [(each.name, each.architecture, each.origin, _weights(each)) for each in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        echo("  ".join(cells).rstrip())
     _report(damaged)
+
+
+def _weights(model: store.ModelFile) -> str:
+    return model.source.partition(", from ")[0] if model.origin == "package" else model.source
 
 
 def _report(damaged: Sequence[WeightsError]) -> None:
@@ -133,7 +140,7 @@ def remove(name: str) -> None:
 @option(
     "--name",
     metavar="NAME",
-    group=Group.NETWORK,
+    group=Group.OUTPUT,
     everyday=True,
     help="Name of the network.  [from the file name]",
 )
@@ -161,6 +168,7 @@ def remove(name: str) -> None:
     metavar="FILE",
     type=FileType(),
     group=Group.NETWORK,
+    everyday=True,
     help="Text file with the name of one class in each line, for --class.  [ImageNet's, if there "
     "are 1000]",
 )
@@ -211,7 +219,7 @@ def add(
         near = near if "." not in source and os.sep not in source else []
         named = f"did you mean {' or '.join(near)}?" if near else f"{', '.join(NAMED)} …"
         raise UsageError(
-            f"{source}: there is no such file, and no such model to download",
+            f"{source}: there is no such file, and no such network to download",
             hint=named if near else f"give a file of weights ({kinds}), or one of {named}",
         )
     say(f"added {model.name} ({model.architecture})")

@@ -118,9 +118,9 @@ def replay(file: Path, inputs: tuple[Path, ...], **options: Any) -> int:
 
     \b
     Examples:
-      stylize replay painting.png --size 2048 -o poster.png
+      stylize replay painting.png --size 2048 --enlarge -o poster.png
       stylize replay painting.png --set strength=70 --content other.jpg
-      stylize replay sheet.png --cell B3 --size 1024
+      stylize replay sheet.png --cell B3 --size 1024 --enlarge
 
     Inputs are found by their content: among the --input files, next to FILE, in the current
     folder, or where they were last used. With the same version, processor and number of threads

@@ -140,7 +140,7 @@ class TunnelRequest:
 @input_options
 @message_options
 def tunnel(photo: str | None, **options: Any) -> int:
-    """Make an endless-zoom DeepDream video that starts from PHOTO.
+    """Make a DeepDream film: an endless zoom that starts from PHOTO.
 
     \b
     Examples:

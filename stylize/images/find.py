@@ -28,6 +28,8 @@ BELOW = "subfolder; use -r"
 
 HIDDEN = "hidden"
 
+RECORDS = ".stylize"  # the folder of a batch's own records
+
 IRREGULAR = "not a regular file"
 
 MADE_HERE = "made by stylize"
@@ -310,7 +312,8 @@ class _Search:
         return self._output is not None and PurePath(real).is_relative_to(self._output)
 
     def _skip(self, place: _Place, reason: str) -> None:
-        self.skipped.append((place.path, reason))
+        if place.path.name != RECORDS:
+            self.skipped.append((place.path, reason))
 
 
 def _walk(

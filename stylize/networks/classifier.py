@@ -193,7 +193,7 @@ def load_head(name: str) -> Classifier:
 def _vgg_head(model: ModelFile) -> Head:
     if model.classifier is None:
         raise WeightsError(
-            f"the model '{model.name}' has no classifier",
+            f"the network '{model.name}' has no classifier",
             hint=f"stylize models add {DOWNLOADABLE[0]}, then --network {DOWNLOADABLE[0]}",
         )
     path = model.classifier.path

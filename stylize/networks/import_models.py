@@ -135,7 +135,7 @@ def download(
         OutputError: the folder of models cannot be written.
     """
     if name not in DOWNLOADABLE:
-        raise UnknownNameError("model", name, DOWNLOADABLE)
+        raise UnknownNameError("network", name, DOWNLOADABLE)
     present = installed(name)
     if present is not None:
         return present
@@ -192,7 +192,7 @@ def remove(name: str) -> None:
     if name in PACKAGED:
         raise SettingError(f"'{name}' is built in and cannot be removed")
     if name not in added_names():
-        raise UnknownNameError("model", name, added_names(), remedy="'stylize models list'")
+        raise UnknownNameError("network", name, added_names(), remedy="'stylize models list'")
     record = record_path(name)
     try:
         # Without its record the rest is not a model.
@@ -318,7 +318,7 @@ def _publishing(name: str) -> Iterator[None]:
                 yield
                 return
         time.sleep(_WAIT_S)
-    raise WeightsError(f"another run is adding a model '{name}'", hint="give another --name")
+    raise WeightsError(f"another run is adding a network '{name}'", hint="give another --name")
 
 
 def _write_tensors(
@@ -409,7 +409,7 @@ def _check_owner(name: str, source_sha256: str) -> None:
 
 def _taken(name: str, remedy: str) -> WeightsError:
     return WeightsError(
-        f"a model '{name}' already exists, from another source",
+        f"a network '{name}' already exists, from another source",
         hint=f"{remedy}stylize models remove {name}",
     )
 

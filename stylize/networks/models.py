@@ -169,9 +169,9 @@ def find_model(name: str) -> ModelFile:
     if name in DOWNLOADABLE:
         by_file = "" if name.endswith("-imagenet") else f", or models add FILE --name {name}"
         raise WeightsError(
-            f"the model '{name}' is not installed", hint=f"stylize models add {name}{by_file}"
+            f"the network '{name}' is not installed", hint=f"stylize models add {name}{by_file}"
         )
-    raise UnknownNameError("model", name, names)
+    raise UnknownNameError("network", name, names)
 
 
 def verify(model: ModelFile) -> None:
@@ -237,7 +237,7 @@ def _user_model(name: str) -> ModelFile:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise WeightsError(
             f"{path} is not the record of a model: {type(err).__name__}: {str(err)[:200]}",
-            hint="delete it and add the model again",
+            hint="delete it and add the network again",
         ) from err
 
 
@@ -341,7 +341,7 @@ def check_class_names(model: ModelFile, classes: int) -> None:
     """
     if model.class_names is not None and len(model.class_names) != classes:
         raise WeightsError(
-            f"the record of the model '{model.name}' names {len(model.class_names)} classes, and"
+            f"the record of the network '{model.name}' names {len(model.class_names)} classes, and"
             f" the network has {classes}",
             hint=_remedy(model),
         )

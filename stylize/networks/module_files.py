@@ -138,7 +138,7 @@ def checked_state(
             what = ", ".join(each[:60] for each in more[:3])
         raise WeightsError(
             f"{path} is not a {architecture} of torchvision: expected {expected}, found {what}",
-            hint="name another --architecture, or mend the file",
+            hint="name another --architecture, or repair the file",
         )
     classes = found[head_of(shapes)].shape[0]
     if classes == 0:

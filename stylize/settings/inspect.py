@@ -180,9 +180,9 @@ class PhotoSettings(Sized, WithTarget):
 
     target: str
     category: str | None = setting(
-        None, CLASS_HELP, Group.NETWORK, everyday=True, metavar="CLASS", option="--class"
+        None, CLASS_HELP, Group.INPUT, everyday=True, metavar="CLASS", option="--class"
     )
-    at: str | None = setting(None, _AT_HELP, Group.NETWORK, everyday=True, metavar="X,Y")
+    at: str | None = setting(None, _AT_HELP, Group.INPUT, everyday=True, metavar="X,Y")
 
     LAYERS: ClassVar[LayerDefaults] = {"target": ("conv5_3", deepest_layer)}
 
@@ -272,11 +272,12 @@ class FeatureSettings(WithTarget):
         "conv5_1:100", "Target to excite: layers, channels, weights.", Group.NETWORK
     )
     category: str | None = setting(
-        None, CLASS_HELP, Group.NETWORK, everyday=True, metavar="CLASS", option="--class"
+        None, CLASS_HELP, Group.INPUT, everyday=True, metavar="CLASS", option="--class"
     )
     to: str | None = setting(
         None,
         "Second target: make a strip of pictures from the first target to this one.",
+        Group.INPUT,
         everyday=True,
         metavar="TARGET",
     )
@@ -435,17 +436,17 @@ class SaliencySettings(PhotoSettings):
         choices=("heat", "overlay", "mask"),
     )
     samples: int = setting(
-        25, "Number of noisy copies (smoothgrad only).", Group.OPTIMIZER, low=1, high=10_000
+        25, "Number of noisy copies (smoothgrad only).", Group.LOOK, low=1, high=10_000
     )
     noise: float = setting(
         0.15,
         "Standard deviation of the noise, as a share of the pixel range (smoothgrad only).",
-        Group.OPTIMIZER,
+        Group.LOOK,
         above=0,
         high=1,
     )
     seed: int = setting(
-        0, "Seed of the noise (smoothgrad only).", Group.OPTIMIZER, low=0, high=2**63 - 1
+        0, "Seed of the noise (smoothgrad only).", Group.LOOK, low=0, high=2**63 - 1
     )
     size: str = setting("384", PHOTO_SIZE_HELP, everyday=True)
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
@@ -786,7 +787,7 @@ class MapSettings(Sized, WithLayer):
         low=1,
         high=1000,
     )
-    seed: int = setting(0, "Seed of the layout.", Group.OPTIMIZER, low=0, high=2**32 - 1)
+    seed: int = setting(0, "Seed of the layout.", Group.LOOK, low=0, high=2**32 - 1)
     network: str = setting("vgg16", NETWORK_HELP, Group.NETWORK, everyday=True, metavar="NAME")
 
     TECHNIQUE: ClassVar[str] = "inspect map"

@@ -172,7 +172,6 @@ class TransferSettings:
         None,
         "Weight of the content loss, instead of --strength: 0.003 gives more style, 0.06 more "
         "photo.  [set by --strength]",
-        Group.NETWORK,
         low=0,
         high=MAX_WEIGHT,
     )

@@ -109,7 +109,7 @@ def transfer(  # noqa: PLR0913 (what a clip can be asked for)
 
     Raises:
         InterruptedRunError: ``stop`` ended the run.
-        StylizeError: anything else the caller can mend.
+        StylizeError: anything else the caller can fix.
     """
     with guarded():
         look = choose_preset("transfer", preset)
@@ -159,7 +159,7 @@ def dream(  # noqa: PLR0913 (what a clip can be asked for)
 
     Raises:
         InterruptedRunError: ``stop`` ended the run.
-        StylizeError: anything else the caller can mend.
+        StylizeError: anything else the caller can fix.
     """
     with guarded():
         look = choose_preset("dream", preset)

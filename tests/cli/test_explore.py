@@ -196,7 +196,7 @@ class TestBadInput:
             (("--size", "big"), 2, "no such size: 'big'"),
             (("--size", "12"), 1, "cat.png: 12×12 px is too small"),
             (("--seed", "-1"), 2, "--seed: -1 is too small"),
-            (("--columns", "0"), 2, "0 is not in the range"),
+            (("--columns", "0"), 2, "0 is too small (at least 1)"),
             (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
             (("-o", "sheet.gif"), 1, "no picture format has the extension '.gif'"),
             (("--save-steps", "steps"), 2, "No such option"),

@@ -292,7 +292,7 @@ class TestBadInput:
             (("--presets", "bold,deep.toml"), 2, "deep: unknown layer"),
             (("--vary", "edges"), 2, "'edges' is not SETTING=VALUE,VALUE"),
             (("--vary", "edges=1,,2"), 2, "'edges=1,,2' has an empty value"),
-            (("--vary", "steps=1,x"), 2, "steps: 'x' is not a valid integer"),
+            (("--vary", "steps=1,x"), 2, "steps: 'x' is not a whole number"),
             (("--vary", "color=blue"), 2, "color: 'blue' is not one of 'style', 'luminance'"),
             (("--vary", "stlye_size=64"), 2, "unknown setting 'stlye_size' (did you mean style_s"),
             (("--vary", "content_weight=0.1,nan"), 2, "--content-weight: nan is not a finite"),

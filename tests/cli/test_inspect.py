@@ -189,7 +189,7 @@ class TestSheets:
         ("words", "code", "said"),
         [
             (("filters", "--layer", "conv9_9"), 2, "unknown layer of vgg16 'conv9_9'"),
-            (("filters", "--network", "vgg18"), 2, "unknown model 'vgg18'"),
+            (("filters", "--network", "vgg18"), 2, "unknown network 'vgg18'"),
             (("filters", "--count", "0"), 2, "--count: 0 is too small (at least 1)"),
             (("filters", "--normalize", "none"), 2, "'none' is not one of"),
             (("filters", "-o", "x.gif"), 1, "no picture format has the extension '.gif'"),

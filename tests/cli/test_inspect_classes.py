@@ -229,7 +229,7 @@ class TestInspection:
             run(*words[:3], "--class", 7, "--network", shapes, "-o", tmp_path / "x.png"), 2
         )
         line = complaint(run(*words, "-o", tmp_path / "x.png"), 1)
-        assert line.startswith("the model 'vgg16' has no classifier (stylize models add")
+        assert line.startswith("the network 'vgg16' has no classifier (stylize models add")
         assert sorted(tmp_path.iterdir()) == before
 
     @pytest.mark.parametrize(

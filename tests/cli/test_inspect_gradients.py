@@ -104,7 +104,7 @@ class TestFeature:
             (("conv2_1:3", "--size", "8"), "--size: 8 is too small"),
             (("conv2_1:3", "--rate", "0"), "--rate: 0 is too small (more than 0"),
             (("conv2_1:3", "--decay", "nan"), "--decay: nan is not a finite number"),
-            (("conv2_1:3", "--network", "vgg61"), "unknown model 'vgg61' (did you mean vgg"),
+            (("conv2_1:3", "--network", "vgg61"), "unknown network 'vgg61' (did you mean vgg"),
             (("conv2_1:3", "--direction", "a.png"), "'conv2_1:3' is not one layer"),
             (
                 ("conv2_1", "--direction", "a.png", "--neuron"),

@@ -95,7 +95,7 @@ def test_replaces_nothing(run: Run, photo: Path) -> None:
         (("-o", "x.png"), 1, "is not the name of a page (end it in .html)"),
         (("--step", 49), 2, "--step: 49 is too large (at most --patch)"),
         (("--size", 8), 1, "is too small for"),
-        (("--class", 3), 1, "the model 'vgg16' has no classifier"),
+        (("--class", 3), 1, "the network 'vgg16' has no classifier"),
         (("--quality", 3), 2, "--quality"),
     ],
 )

@@ -77,7 +77,7 @@ def test_doubt_is_told_unless_quiet(run: Run, tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (("--view", "heat"), 2, "'heat' is not one of"),
-        (("--network", "vgg61"), 2, "unknown model 'vgg61'"),
+        (("--network", "vgg61"), 2, "unknown network 'vgg61'"),
         (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
         (("-o", "mask.gif"), 1, "no picture format has the extension '.gif'"),
         (("--precision", "fp8"), 2, "'fp8' is not one of"),

@@ -102,7 +102,7 @@ def test_a_model_of_ones_own(run: Run, added: str) -> None:
 
 def test_no_such_network(run: Run) -> None:
     line = complaint(run("layers", "--network", "vgg18"), 2)
-    assert line.startswith("unknown model 'vgg18' (did you mean vgg1")
+    assert line.startswith("unknown network 'vgg18' (did you mean vgg1")
 
 
 def test_names_are_completed(added: str) -> None:

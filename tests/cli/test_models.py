@@ -37,6 +37,7 @@ def test_list(run):
     result = run("list")
     assert result.exit_code == 0
     assert [line.split()[:3] for line in result.stdout.splitlines()] == [
+        ["name", "architecture", "origin"],
         ["vgg16", "vgg16", "package"],
         ["vgg19", "vgg19", "package"],
     ]
@@ -102,7 +103,9 @@ def test_add_a_file(run, network):
 def test_add_neither_a_name_nor_a_file(run, source, hint):
     found = run("add", source).exception
     assert isinstance(found, UsageError)
-    assert str(found).startswith(f"{source}: there is no such file, and no such model to download")
+    assert str(found).startswith(
+        f"{source}: there is no such file, and no such network to download"
+    )
     assert hint in str(found)
 
 
@@ -157,7 +160,7 @@ def test_what_is_already_installed(run, network, monkeypatch):
     run("add", str(network), "--name", "vgg16-imagenet")
     result = run("add", "vgg16-imagenet")
     assert isinstance(result.exception, WeightsError)
-    assert "a model 'vgg16-imagenet' already exists, from another source" in str(result.exception)
+    assert "a network 'vgg16-imagenet' already exists, from another source" in str(result.exception)
     digits = hashlib.sha256(network.read_bytes()).hexdigest()[:8]
     monkeypatch.setattr(additions, "address", lambda name: f"https://x.invalid/vgg-{digits}.pth")
     result = run("add", "vgg16-imagenet")

@@ -207,7 +207,7 @@ def test_bad_requests(
 def test_a_missing_network_of_a_preset(run: Run, scene: Path) -> None:
     result = run("dream", scene, "--preset", "classic-inception")
     assert complaint(result, 1) == (
-        "the model 'googlenet' is not installed"
+        "the network 'googlenet' is not installed"
         " (stylize models add googlenet, or models add FILE --name googlenet)"
     )
 

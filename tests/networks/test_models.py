@@ -74,7 +74,7 @@ def test_packaged_weights(name):
 
 
 def test_unknown_model_gets_suggestions():
-    with pytest.raises(UnknownNameError, match=r"unknown model 'vgg-19'.*did you mean vgg19"):
+    with pytest.raises(UnknownNameError, match=r"unknown network 'vgg-19'.*did you mean vgg19"):
         store.find_model("vgg-19")
 
 
