@@ -137,6 +137,10 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
         stop: asked after every step; True ends the run with the picture so far.
         settings: see below; they beat the preset.
 
+    Returns:
+        The result: ``pixels`` of shape ``(1, 3, H, W)``, float32 RGB in [0, 1], with ``recipe`` and
+        ``notes``.
+
     Raises:
         StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
@@ -186,6 +190,10 @@ def dream(
         film, overwrite, progress, stop: see :func:`transfer`.
         settings: fields of :class:`stylize.DreamSettings`, which beat the preset, and of
             :class:`stylize.Execution`.
+
+    Returns:
+        The result: ``pixels`` of shape ``(1, 3, H, W)``, float32 RGB in [0, 1], with ``recipe`` and
+        ``notes``.
 
     Raises:
         StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
@@ -259,7 +267,7 @@ def tunnel(
     stop: Stop | None = None,
     **settings: Unpack[TunnelKeywords],
 ) -> Path:
-    """Make a film that dreams its way into a photo; return the file that was written.
+    """Make a film that dreams its way into a photo.
 
     The frames are kept in the folder ``FILM.frames`` until the film is complete: the same call
     continues a film that was stopped.
@@ -275,6 +283,9 @@ def tunnel(
         stop: asked after every step; True ends the run without a film.
         settings: fields of :class:`stylize.settings.dream.TunnelSettings` and
             :class:`stylize.Execution`.
+
+    Returns:
+        The file that was written.
 
     Raises:
         InterruptedRunError: ``stop`` ended the run.
@@ -364,11 +375,15 @@ def explore(
         stop: asked after every step; True ends the sheet with the cells so far.
         execution: fields of :class:`stylize.Execution`.
 
+    Returns:
+        The sheet: ``pixels`` of shape ``(1, 3, H, W)``, float32 RGB in [0, 1], with ``recipe`` and
+        ``notes``.
+
     Raises:
         StylizeError: anything the caller can fix.
 
     Example:
-        >>> stylize.explore("photo.jpg", "style.jpg", vary={"content_weight": [0.01, 0.1]})
+        >>> stylize.explore("photo.jpg", "style.jpg", vary={"strength": [30, 70]})
     """
     with guarded():
         if columns < 1:
@@ -462,6 +477,10 @@ def replay(
         progress, stop: see :func:`transfer`.
         settings: see below; they beat the recipe.
 
+    Returns:
+        The result: ``pixels`` of shape ``(1, 3, H, W)``, float32 RGB in [0, 1], with ``recipe`` and
+        ``notes``.
+
     Raises:
         StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
 
@@ -507,6 +526,10 @@ def resume(
         inputs: files or folders with the run's inputs, which are found by their content.
         progress, stop: see :func:`transfer`.
         execution: fields of :class:`stylize.Execution`, which beat those of the run.
+
+    Returns:
+        The result: ``pixels`` of shape ``(1, 3, H, W)``, float32 RGB in [0, 1], with ``recipe`` and
+        ``notes``.
 
     Raises:
         StylizeError: anything the caller can fix, see :mod:`stylize.errors`.
@@ -626,7 +649,7 @@ def _opened(
 inspect.__doc__ = "\n".join(
     [cleandoc(inspect.__doc__ or "")]
     + [
-        f"\nSettings of '{question}':\n{described(each.settings())}"
+        f"\nSettings of '{question}':\n{described(each.settings(), with_defaults=True)}"
         for question, each in QUESTIONS.items()
     ]
 )

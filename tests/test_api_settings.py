@@ -119,13 +119,21 @@ def test_keywords_are_the_fields_of_the_settings(
         "tuple[str, ...]": "collections.abc.Sequence[str]",
         "LayerWeights": str(Layers),
     }
+    choices = {
+        each.name: each.metadata["choices"]
+        for kind in kinds
+        for each in fields(kind)
+        if each.type == "str" and each.metadata["choices"]
+    }
+    found = get_type_hints(keywords)
+    assert {name: get_args(found.pop(name)) for name in choices} == choices
     expected = {
         each.name: str(Size) if each.name == "size" else wider.get(str(each.type), str(each.type))
         for kind in kinds
         for each in fields(kind)
+        if each.name not in choices
     }
-    found = {name: named(hint) for name, hint in get_type_hints(keywords).items()}
-    assert found == expected
+    assert {name: named(hint) for name, hint in found.items()} == expected
 
 
 def named(hint: Any) -> str:
@@ -167,8 +175,20 @@ def test_the_defaults_that_a_signature_shows_are_those_of_a_run() -> None:
 def test_help_of_inspect_lists_the_settings_of_each_question() -> None:
     text = inspect.getdoc(stylize.inspect) or ""
     assert "Settings of 'saliency':\n    target: " in text
+    assert "    columns: Number of cells in a row of the sheet.  [" in text
     assert "    perplexity: " in text.split("Settings of 'map':")[1]
     assert "--" not in text
+
+
+def test_a_setting_named_as_its_option_is_recognised() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean category"):
+        stylize.inspect("saliency", PHOTO, **{"class": 3})
+
+
+def test_public_names_exist() -> None:
+    assert {"errors", "video", "Finding", "Outcome", "Step"} <= set(dir(stylize))
+    for name in dir(stylize):
+        assert getattr(stylize, name) is not None
 
 
 def test_dir_lists_the_functions() -> None:

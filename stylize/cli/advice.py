@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,6 +76,37 @@ def unknown_option(
         or f"see '{ctx.command_path} --help'"
     )
     return UsageError(f"No such option '{name}'", hint=hint)
+
+
+def unexpected_argument(error: click.UsageError, ctx: click.Context) -> UsageError | None:
+    """The error for an argument too many, with a hint; None if the error is another one.
+
+    Args:
+        error: click's.
+        ctx: of the command.
+    """
+    found = _EXTRA.fullmatch(error.message)
+    if found is None:
+        return None
+    word = found[1].split()[0]
+    if "--layer" in _options(ctx) and _is_layer(word):
+        hint = f"name the layer with --layer {word}"
+    elif ctx.command_path == "stylize dream":
+        hint = "'stylize transfer' paints in a style; --guide uses the motifs of another photo"
+    else:
+        hint = f"see '{ctx.command_path} --help'"
+    return UsageError(error.message.replace(f"({found[1]})", f"'{found[1]}'"), hint=hint)
+
+
+# click's words; the arguments in brackets.
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
+
+
+def _is_layer(word: str) -> bool:
+    """Whether a word looks like a layer, with or without its channels."""
+    return (
+        re.match(r"(relu|conv|pool|mixed|inception|layer|features)[\w.]*\d", word, re.I) is not None
+    )
 
 
 def _any_of(options: Sequence[str]) -> str | None:

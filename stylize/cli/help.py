@@ -89,13 +89,13 @@ _ALL = "stylize.help_all"
 
 
 class _Advising(click.Command):
-    """Says which option a user may mean, if there is none of that name."""
+    """Says which option a user may mean, if there is none of that name, or an argument too many."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options.
 
         Raises:
-            UsageError: there is no such option.
+            UsageError: there is no such option, or an argument too many.
         """
         words = list(args)
         try:
@@ -104,6 +104,10 @@ class _Advising(click.Command):
             from stylize.cli.advice import unknown_option
 
             raise unknown_option(error, ctx, words) from error
+        except click.UsageError as error:
+            from stylize.cli.advice import unexpected_argument
+
+            raise unexpected_argument(error, ctx) or error from error
 
 
 class Command(_Advising):

@@ -23,6 +23,7 @@ from stylize.cli.options import (
     given,
     input_options,
     message_options,
+    note,
     note_idle,
     preset_option,
     settings_options,
@@ -178,10 +179,13 @@ def check_sources(sources: Sequence[str]) -> None:
 def perform(request: VideoRequest) -> int:
     """Paint the clip; the exit code."""
     from stylize.runs.inputs import remember
-    from stylize.video.clip import open_clip
+    from stylize.video.clip import is_clip, open_clip
 
     os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 says what goes wrong, not more
     clip = open_clip(request.clip, request.target.path)
+    if not is_clip(request.clip):
+        product = click.get_current_context().info_name
+        note(f"{request.clip} is a single picture; 'stylize {product}' makes a picture of it")
     load_torch()
     job = prepare(clip, request)
     announce(job)

@@ -65,7 +65,9 @@ def to_picture(source: PictureSource, *, role: str = _NAME) -> Picture:  # noqa:
         return _from_array(np.asarray(source), role)
     if callable(getattr(source, "read", None)):
         return _from_file(source, role)
-    raise PictureError(f"{role}: a {type(source).__name__} is not a picture", hint=f"give {_KINDS}")
+    raise PictureError(
+        f"{role}: an object of type {type(source).__name__} is not a picture", hint=f"give {_KINDS}"
+    )
 
 
 def from_tensor(pixels: Tensor, like: Picture) -> Picture:

@@ -103,7 +103,7 @@ class BaseDreamSettings:
     )
     guide_mode: str = setting(
         "match",
-        "How --guide works. match: amplify the best-matching feature at each place. channels: "
+        "How the guide is used. match: amplify the best-matching feature at each place. channels: "
         "amplify the channels that are strong in the guide.",
         choices=("match", "channels"),
         needs={"guide": ()},
@@ -194,7 +194,7 @@ class BaseDreamSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DreamSettings(BaseDreamSettings):
-    """All that decides how a dream looks."""
+    """Settings that decide how a dream looks."""
 
     subject: str | None = setting(
         None,
@@ -227,7 +227,7 @@ class DreamSettings(BaseDreamSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class TunnelSettings(BaseDreamSettings):
-    """All that decides how a film looks that dreams its way into a picture.
+    """Settings that decide how a film looks that dreams its way into a picture.
 
     A film has no masks: no part of the photo stays in its place from frame to frame.
     """

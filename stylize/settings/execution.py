@@ -41,7 +41,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """Where and how precisely the work is done: what a preset does not decide."""
+    """Device, precision, threads and memory limit."""
 
     device: str = setting("auto", "Device to use: auto, cpu, cuda, cuda:N or mps.", Group.EXECUTION)
     precision: str = setting(

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from stylize.errors import SettingError, UnknownNameError, quoted
-from stylize.settings.synonyms import ours
+from stylize.settings.synonyms import ours, plain
 
 # Layer names and their weights, in the order given.
 LayerWeights = tuple[tuple[str, float], ...]
@@ -271,7 +271,7 @@ def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None
 def unknown_setting(name: str, fields: Mapping[str, dataclasses.Field[Any]]) -> UnknownNameError:
     """The error for a setting that does not exist, with those that the user may mean."""
     options = {option_name(each): field for field, each in fields.items()}
-    meant = [each.partition(" ")[0] for each in ours(name)]
+    meant = [f"--{plain(name)}", *(each.partition(" ")[0] for each in ours(name))]
     return UnknownNameError(
         "setting", name, fields, meant=[options[each] for each in meant if each in options]
     )

@@ -30,7 +30,7 @@ SIZE_HELP = "Size at which the network sees {}: N (long side), WxH, 12MP or orig
 
 PHOTO_SIZE_HELP = SIZE_HELP.format("the photo")
 
-CLASS_HELP = "Class, by number or name, instead of TARGET. Needs a network with classes."
+CLASS_HELP = "Class, by number or name, in place of a target. Needs a network with classes."
 
 _AT_HELP = "Use only the neuron at this place of the photo, given as X,Y in px."
 
@@ -313,7 +313,7 @@ class FeatureSettings(WithTarget):
         low=1,
         high=16,
     )
-    frames: int = setting(5, "Number of pictures of the strip of --to.", low=2, high=16)
+    frames: int = setting(5, "Number of pictures in the strip (with --to).", low=2, high=16)
     negative: bool = setting(False, "Minimize the response instead.", everyday=True)
     neuron: bool = setting(False, "Excite only the neuron in the middle of the map.", everyday=True)
     decay: float = setting(
@@ -478,7 +478,7 @@ class OcclusionSettings(PhotoSettings):
 
     target: str = setting(AUTO, "Target to watch: layers, channels, weights.", Group.NETWORK)
     patch: int = setting(
-        48, "Side of the patch in px, at the size of --size.", everyday=True, low=1, high=4096
+        48, "Side of the patch, in px of the scaled photo.", everyday=True, low=1, high=4096
     )
     step: int = setting(
         16,

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, TypedDict, TypeVar, get_type_hints
+from typing import Any, Literal, TypedDict, TypeVar, get_type_hints
 
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import Execution
@@ -29,7 +29,7 @@ class ExecutionKeywords(TypedDict, total=False):
     """The fields of :class:`stylize.Execution`."""
 
     device: str
-    precision: str
+    precision: Literal["auto", "bf16", "fp32"]
     threads: int | None
     max_memory: str | None
 
@@ -43,7 +43,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     style_crop: str
     style_weights: Sequence[float]
     style_parts: Sequence[str]
-    style_loss: str
+    style_loss: Literal["wasserstein", "moments", "gram"]
     style_layers: Layers
     content_layers: Layers
     strength: float | None
@@ -51,16 +51,16 @@ class TransferKeywords(ExecutionKeywords, total=False):
     smoothness: float
     edges: float
     match: float
-    color: str
+    color: Literal["style", "luminance", "match", "palette"]
     blend: float
     dream: str | None
-    init: str
+    init: Literal["content", "noise", "style", "file"]
     detail: float
     subject: str | None
     background: str | None
     feather: int
     seed: int | None
-    optimizer: str
+    optimizer: Literal["lbfgs", "adam"]
     steps: int
     final_steps: int | None
     min_size: int
@@ -68,7 +68,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     averaging: float
     tolerance: float
     network: str
-    pooling: str
+    pooling: Literal["max", "avg"]
 
 
 class _DreamsOnly(TypedDict, total=False):
@@ -77,10 +77,10 @@ class _DreamsOnly(TypedDict, total=False):
     octaves: int
     octave_scale: float
     min_octave: int | None
-    carry: str
-    palette: str
-    smoothing: str
-    guide_mode: str
+    carry: Literal["detail", "rescale"]
+    palette: Literal["natural", "neon"]
+    smoothing: Literal["none", "cascade", "laplacian"]
+    guide_mode: Literal["match", "channels"]
     guide_size: int
     keep_colors: bool
     fidelity: float
@@ -94,7 +94,7 @@ class _DreamKeywords(ExecutionKeywords, _DreamsOnly, total=False):
     strength: float
     steps: int
     seed: int
-    pooling: str
+    pooling: Literal["max", "avg"]
     network: str
 
 
@@ -161,20 +161,26 @@ _SWITCHES = {
 # An option, and what follows it: a colon, or a number as its value.
 _OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)(?:(?=(:))|( )(?=\d))?")
 
-# The functions have no such parameter.
+# The functions have no such parameter, and take no words to type.
+_TYPED = " You can also write it before the file: fine=FILE."
 _LIMIT = re.compile("raise (it|the limit) with --max-input-pixels")
 
 
-def in_python(text: str) -> str:
-    """Replace the options in a text by the parameters of the Python functions."""
+def in_python(text: str, quote: str = "") -> str:
+    """Replace the options in a text by the parameters of the Python functions.
+
+    Args:
+        quote: written on both sides of a parameter.
+    """
 
     def parameter(option: re.Match[str]) -> str:
         name = _NAMES.get(option[1], option[1].removeprefix("--").replace("-", "_"))
         if option[3]:
             return f"{name}="
-        return f"{name}=True" if option[1] in _SWITCHES and not option[2] else name
+        is_switch = option[1] in _SWITCHES and not option[2]
+        return f"{quote}{name}{'=True' if is_switch else ''}{quote}"
 
-    return _OPTION.sub(parameter, _LIMIT.sub("use a smaller one", text))
+    return _OPTION.sub(parameter, _LIMIT.sub("use a smaller one", text.replace(_TYPED, "")))
 
 
 class _FromRecipe:
@@ -223,7 +229,19 @@ def settings_shown(
     return decorate
 
 
-def described(*settings: Any) -> str:
-    """A line for each setting: its name and its help text."""
-    every = [each for kind in settings for each in fields(kind)]
-    return "\n".join(f"    {each.name}: {in_python(each.metadata['help'])}" for each in every)
+def described(*settings: Any, with_defaults: bool = False) -> str:
+    """A line for each setting: its name and its help text.
+
+    Args:
+        with_defaults: append the defaults, for a signature that does not show them.
+    """
+    return "\n".join(
+        f"    {each.name}: {in_python(each.metadata['help'], '``')}"
+        + (_default(getattr(kind, each.name)) if with_defaults else "")
+        for kind in settings
+        for each in fields(kind)
+    )
+
+
+def _default(value: Any) -> str:
+    return "" if value in (None, "", ()) else f"  [{value!r}]"

@@ -95,7 +95,7 @@ MAX_STYLES = 40
 
 @dataclass(frozen=True, kw_only=True)
 class TransferSettings:
-    """All that decides how a transfer looks."""
+    """Settings that decide how a painting looks."""
 
     size: str = setting(
         "512",
@@ -123,7 +123,7 @@ class TransferSettings:
     )
     style_weights: tuple[float, ...] = setting(
         (),
-        "Share of a style; give it once for each style image, in their order.  [equal]",
+        "Share of a style image, one for each, in their order.  [equal]",
         Group.STYLE,
         everyday=True,
         low=0,

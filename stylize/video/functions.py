@@ -107,6 +107,9 @@ def transfer(  # noqa: PLR0913 (what a clip can be asked for)
             steps of the work, mostly one per frame, and of all.
         stop: asked after every step; True ends the run without a clip.
 
+    Returns:
+        The file or folder that was written; without ``output``, the frames as results.
+
     Raises:
         InterruptedRunError: ``stop`` ended the run.
         StylizeError: anything else the caller can fix.
@@ -156,6 +159,9 @@ def dream(  # noqa: PLR0913 (what a clip can be asked for)
         clip, output, start, end, fps: see :func:`stylize.video.transfer`.
         preset, guide, mask: see :func:`stylize.dream`.
         codec, quality, overwrite, progress, stop: see :func:`stylize.video.transfer`.
+
+    Returns:
+        The file or folder that was written; without ``output``, the frames as results.
 
     Raises:
         InterruptedRunError: ``stop`` ended the run.

@@ -9,7 +9,6 @@ motion leaves true, and if their colours are the same.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
 from itertools import pairwise, product
 
 import numpy as np
@@ -74,23 +73,6 @@ class ShotFinder:
         """Find out whether a shot begins with the last ``left`` frames."""
         frames = list(self._window)
         _judge(frames[:-left], frames[-left:], self.count - left, self.starts)
-
-
-def find_shots(frames: Iterable[Small]) -> list[range]:
-    """Divide a clip into shots.
-
-    Args:
-        frames: all frames in order, as :func:`small` gives them, of one size.
-
-    Returns:
-        The numbers of the frames of every shot, in order; together all frames.
-    """
-    finder = ShotFinder()
-    for frame in frames:
-        finder.add(frame)
-    finder.end()
-    ends = [*finder.starts[1:], finder.count]
-    return [range(*each) for each in zip(finder.starts, ends, strict=True)] if finder.count else []
 
 
 def _judge(before: list[Small], after: list[Small], place: int, cuts: list[int]) -> None:

@@ -18,6 +18,17 @@ from tests.conftest import photo, save
 PAINT, DREAM = "transfer a.jpg b.jpg", "dream a.jpg"
 
 
+@pytest.mark.parametrize("command", ["invert a.jpg", "caricature a.jpg", "map photos", "filters"])
+def test_a_layer_that_needs_its_option(run: Run, command: str) -> None:
+    line = complaint(run("inspect", *command.split(), "relu4_1"), 2)
+    assert line.startswith("Got unexpected extra argument 'relu4_1' (name the layer with --layer")
+
+
+def test_an_argument_too_many(run: Run) -> None:
+    line = complaint(run("layers", "conv4_3"), 2)
+    assert line == "Got unexpected extra argument 'conv4_3' (see 'stylize layers --help')"
+
+
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [

@@ -420,7 +420,10 @@ class TestBadInput:
             ),
             (("--from-noise", "512"), "--from-noise: '512' is not WxH (for instance 640x480)"),
             (("--from-noise", "0x32"), "a side is 1 to 100000 pixels"),
-            (("cat.png", "cat.png"), "Got unexpected extra argument"),
+            (
+                ("cat.png", "cat.png"),
+                "Got unexpected extra argument 'cat.png' ('stylize transfer' paints in a style",
+            ),
             (("cat.png", "--octaves", "-2"), "--octaves: -2 is too small (at least 1)"),
             (("cat.png", "--octaves", "many"), "'many' is not a whole number"),
             (("cat.png", "--strength", "nan"), "--strength: nan is not a finite number"),

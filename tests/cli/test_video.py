@@ -56,6 +56,14 @@ def test_a_clip_becomes_a_clip_with_its_sound(run, network, tmp_path, clip, styl
     assert "4 frames" in shown
 
 
+def test_a_single_picture_is_noted(run, network, tmp_path, style):
+    photo = save(strokes(), tmp_path / "photo.png")
+    result = done(run("video", "transfer", photo, style, "--dry-run", *QUICK))
+    assert (
+        "photo.png is a single picture; 'stylize transfer' makes a picture of it" in result.stderr
+    )
+
+
 def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style, monkeypatch):
     clip = write_clip(tmp_path / "clip.mp4", 3)
     target = tmp_path / "out.gif"

@@ -326,7 +326,7 @@ class TestRefusals:
         for damage, complaint in (
             (lambda path: path.write_bytes(path.read_bytes()[:-60]), "damaged"),
             (lambda path: path.write_bytes(b"no picture"), "not a picture"),
-            (lambda path: path.unlink(), "does not exist"),
+            (lambda path: path.unlink(), "there is no such file"),
         ):
             damage(frames[index])
             with pytest.raises(PictureError, match=rf"{index}\.png.*{complaint}"):

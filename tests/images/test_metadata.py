@@ -166,7 +166,7 @@ def test_a_text_that_unpacks_to_a_flood_is_no_recipe(raw_png):
 
 
 def test_no_picture(tmp_path):
-    with pytest.raises(PictureError, match="does not exist"):
+    with pytest.raises(PictureError, match="there is no such file"):
         read_recipe(tmp_path / "gone.png")
     with pytest.raises(PictureError, match="not a picture"):
         read_recipe(b'{"schema": 1}')

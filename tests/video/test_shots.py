@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from stylize.images.read import read_picture
-from stylize.video.shots import Small, find_shots, small
+from stylize.video.shots import ShotFinder, Small, small
 from tests.conftest import SAMPLES
 
 Frame = NDArray[np.uint8]
+
+
+def find_shots(frames: Iterable[Small]) -> list[range]:
+    """The numbers of the frames of every shot."""
+    finder = ShotFinder()
+    for frame in frames:
+        finder.add(frame)
+    finder.end()
+    ends = [*finder.starts[1:], finder.count]
+    return [range(*each) for each in zip(finder.starts, ends, strict=True)] if finder.count else []
 
 
 def scene(name: str) -> Frame:
