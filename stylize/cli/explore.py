@@ -711,10 +711,8 @@ def explore_blend(content: str, first: str, last: str, **options: Any) -> int:
     \b
     Examples:
       stylize explore blend photo.jpg hatching.jpg cubes.jpg
-      stylize explore blend photo.jpg a.jpg b.jpg --steps 9
       stylize explore blend photo.jpg a.jpg b.jpg --preset draft -o strip.png
-
-    To make a cell large: 'stylize replay STRIP.png --cell C1 --size 2048 --enlarge'.
+      stylize replay strip.png --cell C1 --size 2048 --enlarge
     """
     messages, output = take(Messages, options), take(OutputRequest, options)
     execution = Execution(**given(Execution, options))

@@ -32,7 +32,7 @@ PAINTING = {
         *("Input", "Output", "Look", "Colour", "Regions and masks", "Batch", "Layers and network"),
     ],
     "replay": ["Input", "Output", "Look"],
-    "inspect saliency": ["Output", "Look", "Layers and network"],
+    "inspect saliency": ["Input", "Output", "Look", "Layers and network"],
 }
 
 
