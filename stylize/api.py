@@ -119,6 +119,10 @@ def transfer(  # noqa: PLR0913 (what a painting can be asked for)
 ) -> Result:
     """Paint a photo in the style of one or several style images.
 
+    Reference:
+        Gatys, Ecker and Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR
+        2016.
+
     Args:
         content: the photo: a path, bytes, a binary file, a Pillow image, a NumPy array ``(H, W)``
             or ``(H, W, C)`` of uint8 or floats in [0, 1], a tensor ``(C, H, W)``, or a result.
@@ -181,6 +185,9 @@ def dream(
     **settings: Unpack[DreamKeywords],
 ) -> Result:
     """Let a network dream on a photo, or on noise.
+
+    Reference:
+        Mordvintsev, Olah and Tyka, "Inceptionism: Going Deeper into Neural Networks", 2015.
 
     Args:
         photo: see :func:`transfer`; None with ``from_noise="640x480"``.

@@ -120,7 +120,7 @@ class Unreadable:
         (np.zeros((0, 4, 3), np.uint8), "source: an array of shape"),
         (np.uint8(3), "source: an object of type uint8 is not a picture"),
         (None, "source: an object of type NoneType is not a picture.*give a path, bytes"),
-        (3, "source: an? int is not a picture"),
+        (3, "source: an object of type int is not a picture"),
         ([["a"]], "source: an object of type list is not a picture"),
         (torch.zeros(3), r"source: a tensor of shape \(3,\)"),
         (torch.zeros(2, 3, 4, 4), r"source: a tensor of shape \(2, 3, 4, 4\)"),
