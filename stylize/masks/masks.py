@@ -82,7 +82,9 @@ def find_colours(pixels: Tensor) -> list[FoundColour]:
     return found
 
 
-def masks_by_colour(pixels: Tensor, colours: Sequence[str], *, name: str) -> Tensor:
+def masks_by_colour(
+    pixels: Tensor, colours: Sequence[str], *, name: str, may_lack: bool = False
+) -> Tensor:
     """Make masks from a picture in which every region has its own colour.
 
     Each pixel belongs to the nearest colour of the picture, so that a soft or damaged edge is
@@ -92,6 +94,7 @@ def masks_by_colour(pixels: Tensor, colours: Sequence[str], *, name: str) -> Ten
         pixels: ``(1, 3, H, W)`` RGB in [0, 1].
         colours: of the regions, see :func:`parse_colour`. The picture may contain others.
         name: of the file, for error messages.
+        may_lack: whether a colour that is not in the picture is an empty region.
 
     Returns:
         ``(R, 1, H, W)`` of zeros and ones, in the order of the colours.
@@ -100,13 +103,14 @@ def masks_by_colour(pixels: Tensor, colours: Sequence[str], *, name: str) -> Ten
         SettingError: a colour is invalid, not in the picture, or named twice.
     """
     found = find_colours(pixels)
-    chosen = [_find(each, found, name) for each in colours]
+    chosen = [_find(each, found, name, may_lack=may_lack) for each in colours]
     for place, each in enumerate(chosen):
-        if each in chosen[:place]:
+        if each is not None and each in chosen[:place]:
             raise SettingError(f"{name}: the region {colours[place]} is named twice")
     shown = [i for i, each in enumerate(found) if i in chosen or each.share >= _LEAST_REST]
     labels = _labels(pixels, [found[i] for i in shown])
-    return torch.stack([(labels == shown.index(i)).float() for i in chosen])[:, None]
+    places = [-1 if i is None else shown.index(i) for i in chosen]
+    return torch.stack([(labels == place).float() for place in places])[:, None]
 
 
 def feather(masks: Tensor, width_px: float) -> Tensor:
@@ -142,9 +146,9 @@ def partition(masks: Tensor) -> Tensor:
     return torch.cat([shared, (1 - claimed).clamp_min(0)])
 
 
-def _find(text: str, found: list[FoundColour], name: str) -> int:
+def _find(text: str, found: list[FoundColour], name: str, *, may_lack: bool) -> int | None:
     place = _nearest(parse_colour(text), found)
-    if place is None:
+    if place is None and not may_lack:
         known = ", ".join(f"{each} ({100 * each.share:.2g} %)" for each in found[:12])
         raise SettingError(f"{name} has no region of the colour {text}", hint=f"it has {known}")
     return place

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylize.errors import EmptyMaskError
 from stylize.images.periodic import periodic_part
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
 from stylize.losses.temporal import nearest_first
+from stylize.masks.masks import LEAST_PX
 from stylize.networks.models import Weights
 from stylize.optimize.loop import Step
 from stylize.planning.cost import Cost
@@ -26,10 +26,11 @@ from stylize.products.transfer.clip_frame import ClipFrame, Continuation
 from stylize.products.transfer.style_crop import Crops
 from stylize.products.transfer.style_groups import Masks
 from stylize.products.transfer.transfer import Transfer
-from stylize.runs.result import Result, alpha_of
+from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
+from stylize.settings.masks import kept_part
 from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
@@ -59,7 +60,6 @@ class _Painter(ABC):
     Args:
         still: a frame painted by itself.
         video: how frames follow from each other.
-        moving_masks: whether each frame may have masks of its own.
 
     Attributes:
         size: ``(height, width)`` of the result.
@@ -67,7 +67,7 @@ class _Painter(ABC):
         memory_plan: how a frame is held in memory; the same for all.
     """
 
-    def __init__(self, still: Transfer | Dream, video: VideoSettings, moving_masks: bool) -> None:
+    def __init__(self, still: Transfer | Dream, video: VideoSettings) -> None:
         opencv()
         self.video = video
         self.size: tuple[int, int] = still.size
@@ -77,8 +77,7 @@ class _Painter(ABC):
         self.scales: list[Scale] = still.scales
         self.memory_plan: MemoryPlan = still.memory_plan
         self._still = still
-        self._moving_masks = moving_masks
-        self._masked = moving_masks or still.painted_area is not None
+        self._masked = still.painted_area is not None
         self._known: OrderedDict[tuple[str, int], Tensor | None] = OrderedDict()
 
     @property
@@ -124,39 +123,19 @@ class _Painter(ABC):
             InterruptedRunError: stopped before the first step was done.
             StylizeError: see :meth:`stylize.products.transfer.transfer.Transfer.run`.
         """
-        try:
-            return self._painted(turn, shot, photo, result, on_step, stop)
-        except EmptyMaskError:
-            if not self._moving_masks:
-                raise
-            return self._untouched(turn.index, photo)
-
-    def _painted(
-        self,
-        turn: Turn,
-        shot: range,
-        photo: Frames,
-        result: Frames,
-        on_step: OnStep | None,
-        stop: Stop | None,
-    ) -> Result:
-        if turn.carried:
-            job = self._job(turn.index, photo(turn.index))
-            return job.carried(self._between(turn, shot, photo, result))
-        if continues(turn, shot, self.video):
+        if continues(turn, shot, self.video) and not turn.carried:
             job = self._following(turn, shot, photo, result)
         else:
             job = self._job(turn.index, photo(turn.index))
-        if self._masked:
-            self._kept(("area", turn.index), lambda: job.painted_area)
+        area = job.painted_area
+        if area is not None:
+            self._kept(("area", turn.index), lambda: area)
+            if float(area.double().sum()) < LEAST_PX:
+                return job.untouched()
+        if turn.carried:
+            return job.carried(self._between(turn, shot, photo, result))
         job.memory_plan = self.memory_plan
         return job.run(on_step, stop)
-
-    def _untouched(self, index: int, photo: Frames) -> Result:
-        """A frame whose mask leaves nothing to paint."""
-        recipe = self._still.carried(torch.zeros(1, 3, *self.size)).recipe
-        alpha = alpha_of(photo(index), self.size)
-        return Result(self._photo(index, photo).clone(), alpha, recipe, interrupted=False)
 
     @abstractmethod
     def _job(self, index: int, photo: Picture) -> Transfer | Dream:
@@ -181,13 +160,7 @@ class _Painter(ABC):
         if not self._masked:
             return None
 
-        def area() -> Tensor | None:
-            try:
-                return self._job(index, photo(index)).painted_area
-            except EmptyMaskError:
-                return torch.zeros(1, 1, *self.size)
-
-        return self._kept(("area", index), area)
+        return self._kept(("area", index), lambda: self._job(index, photo(index)).painted_area)
 
     def _moved(
         self, index: int, other: int, photo: Frames, result: Frames
@@ -298,32 +271,20 @@ class ClipPainter(_Painter):
         self._execution, self._preset = execution, preset
         self._start, self._masks, self._crops = start, masks, crops
         self._session = session or Session()
-        try:
-            still = self._job(0, reference)
-        except EmptyMaskError:
-            if not callable(masks):
-                raise
-            still = self._with_masks(None, reference)
-        super().__init__(still, video, callable(masks))
+        super().__init__(self._job(0, reference), video)
 
     def _job(self, index: int, photo: Picture, taken: Continuation | None = None) -> Transfer:
-        masks = self._masks(index) if callable(self._masks) else self._masks
-        return self._with_masks(masks, photo, taken)
-
-    def _with_masks(
-        self, masks: Masks | None, photo: Picture, taken: Continuation | None = None
-    ) -> Transfer:
         return Transfer(
             photo,
             self._styles,
             self.settings,
             self._execution,
             start=self._start,
-            parts=masks,
+            parts=self._masks(index) if callable(self._masks) else self._masks,
             preset=self._preset,
             crops=self._crops,
             session=self._session,
-            frame=ClipFrame(self._reference, taken),
+            frame=ClipFrame(self._reference, taken, _may_be_empty(self._masks, self.settings)),
         )
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Transfer:
@@ -361,6 +322,11 @@ class ClipPainter(_Painter):
         job = self._job(0, self._reference)
         job.scales = self._scales_of_following()
         return job.cost()
+
+
+def _may_be_empty(masks: object, settings: TransferSettings | DreamSettings) -> bool:
+    """Whether each frame has masks of its own, some of which may be empty."""
+    return callable(masks) or kept_part(settings) is not None
 
 
 def recoloured(photo: Tensor, other: Tensor, painted: Tensor) -> Tensor:
@@ -421,29 +387,18 @@ class DreamClipPainter(_Painter):
         self._reference, self._guide, self._mask = reference, guide, mask
         self._execution, self._preset = execution, preset
         self._session = session or Session()
-        try:
-            still = self._job(0, reference)
-        except EmptyMaskError:
-            if not callable(mask):
-                raise
-            still = self._with_mask(None, reference)
-        super().__init__(still, video, callable(mask))
+        super().__init__(self._job(0, reference), video)
 
     def _job(self, index: int, photo: Picture, start: DreamStart | None = None) -> Dream:
-        mask = self._mask(index) if callable(self._mask) else self._mask
-        return self._with_mask(mask, photo, start)
-
-    def _with_mask(
-        self, mask: Picture | None, photo: Picture, start: DreamStart | None = None
-    ) -> Dream:
         return Dream(
             photo,
             self.settings,
             self._execution,
             guide=self._guide,
-            mask=mask,
+            mask=self._mask(index) if callable(self._mask) else self._mask,
             preset=self._preset,
             start=start,
+            may_be_empty=_may_be_empty(self._mask, self.settings),
             session=self._session,
         )
 

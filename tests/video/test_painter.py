@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 import stylize
 from stylize.images.convert import to_picture
 from stylize.images.read import Picture, read_picture
-from stylize.products.transfer.style_groups import Masks
+from stylize.products.transfer.style_groups import MaskRegion, Masks
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.transfer import TransferSettings
@@ -143,6 +144,35 @@ def test_kept_places_stay_the_photo_in_every_frame() -> None:
     for index in SHOT:
         assert torch.equal(results[index].pixels[..., 40:], frames[index].pixels[..., 40:])
         assert difference(results[index], frames[index]) > 1e-3
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_region_that_is_empty_in_a_frame_is_left_out(colours: bool) -> None:
+    frames = moving(3)
+    left, right = torch.zeros(2, 1, 3, 64, 64)
+    left[..., :24] = 1
+    right[..., 40:] = 1
+    nothing = torch.zeros_like(left)
+    shown = {0: (nothing, right), 1: (left, right), 2: (nothing, nothing)}
+
+    def masks(index: int) -> Masks:
+        parts = shown[index]
+        if not colours:
+            return Masks(None, tuple(MaskRegion(as_frame(each), STYLE) for each in parts))
+        painted = as_frame(parts[0] * torch.tensor([1.0, 0, 0]).view(3, 1, 1) + parts[1])
+        names = ("red", "white")
+        return Masks(None, tuple(MaskRegion(painted, STYLE, colour) for colour in names))
+
+    quick = dataclasses.replace(QUICK, steps=2, final_steps=2, color="palette")
+    job = ClipPainter(frames[0], [], quick, VideoSettings(), masks=masks, session=SESSION)
+    assert job.cost(Turn(1), SHOT).tflop > 0
+    results = shot(job, frames)
+    for index, parts in shown.items():
+        changed = (results[index].pixels - frames[index].pixels).abs().mean(1, keepdim=True)
+        for part in parts:
+            here = part[:, :1] > 0
+            assert not here.any() or float(changed[here].mean()) > 0.01
+        assert float(changed[(parts[0] + parts[1])[:, :1] == 0].max()) == 0
 
 
 @pytest.mark.slow

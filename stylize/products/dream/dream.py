@@ -407,6 +407,7 @@ class Dream:
         mask: white where the dream shows, black where the photo stays.
         preset: the name of the preset behind the settings, for the recipe.
         start: the dream that a frame of a clip takes over from others.
+        may_be_empty: whether the mask may leave nothing to dream on, as in a frame of a clip.
         session: keeps networks in memory and shares them between calls.
 
     Attributes:
@@ -429,6 +430,7 @@ class Dream:
         mask: Picture | None = None,
         preset: str | None = None,
         start: DreamStart | None = None,
+        may_be_empty: bool = False,
         session: Session | None = None,
     ) -> None:
         session = session or Session()
@@ -440,6 +442,8 @@ class Dream:
         self._mask = None
         if area is not None:
             self._mask = dream_area(area, self.size, self.settings.feather, photo)
+            if not may_be_empty:
+                require_some(self._mask, area.name)
         self.area = area
         self.weights = session.weights(self.settings.network)
         self.device = session.device(execution or Execution(), self.weights)
@@ -511,8 +515,15 @@ class Dream:
         picture = soft_clipped(base + detail, base)
         if self.settings.keep_colors:
             picture = with_colours_of(base, picture)
+        return self._undreamt(_blended(base, picture, mask=self._mask).contiguous())
+
+    def untouched(self) -> Result:
+        """The result for a frame of a clip whose mask leaves nothing to dream on."""
+        return self._undreamt(self.base.clone())
+
+    def _undreamt(self, pixels: Tensor) -> Result:
         return Result(
-            pixels=_blended(base, picture, mask=self._mask).contiguous(),
+            pixels=pixels,
             alpha=None if self.photo is None else alpha_of(self.photo, self.size),
             recipe=self._recipe([], False, self.memory_plan),
             interrupted=False,
@@ -600,8 +611,6 @@ def dream_area(
     """How much of a dream shows where, ``(1, 1, *size)`` in [0, 1].
 
     Raises:
-        PictureError: the mask has another aspect ratio than the picture, or is empty.
+        PictureError: the mask has another aspect ratio than the picture.
     """
-    found = soft_inside(mask_weights(area, size, photo), feather_px)
-    require_some(found, area.name)
-    return found
+    return soft_inside(mask_weights(area, size, photo), feather_px)

@@ -62,7 +62,9 @@ class ClipFrame:
         reference: a frame of the clip; where the colours of a photo decide about those of the
             result as a whole, they are those of this frame.
         continuation: the paint of other frames; None for the first frame of a shot.
+        may_be_empty: whether it has masks of its own, which may leave nothing to paint.
     """
 
     reference: Picture
     continuation: Continuation | None = None
+    may_be_empty: bool = False

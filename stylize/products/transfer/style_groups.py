@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import torch
 import torch.nn.functional as F
@@ -172,6 +173,8 @@ class StyleGroups:
         whole: whether there are styles of the whole picture; without them, everything outside the
             regions stays unpainted.
         photo: named in errors.
+        may_be_empty: leave out regions that are empty, as those of a frame of a clip may be; then
+            nothing may be left to paint.
 
     Attributes:
         mask: where the styles of the whole picture apply.
@@ -193,9 +196,10 @@ class StyleGroups:
         *,
         whole: bool = True,
         photo: Picture | None = None,
+        may_be_empty: bool = False,
     ) -> None:
         regions, mask = parts.regions, parts.mask
-        weights = [_weights_of(each, size, photo) for each in regions]
+        weights = [_weights_of(each, size, photo, may_lack=may_be_empty) for each in regions]
         styled = [index for index, each in enumerate(regions) if each.style]
         names = _distinct([regions[index].name for index in styled])
         self.mask = mask
@@ -216,8 +220,12 @@ class StyleGroups:
             self.styles[REST] = None
         else:
             self.masks = self.masks[:-1]
-        self._check()
+        self._count = len(self.styles)
         self.notes: list[str] = []
+        if may_be_empty:
+            self._leave_out_empty()
+            return
+        self._check()
         if whole and None not in self.styles.values():
             self.notes.append("the regions cover the whole picture, so STYLE has no effect")
 
@@ -226,13 +234,20 @@ class StyleGroups:
         for name, part in zip(self.styles, self.masks, strict=True):
             require_some(part, f"the region '{name}'")
 
+    def _leave_out_empty(self) -> None:
+        held = [float(part.double().sum()) >= LEAST_PX for part in self.masks]
+        self.styles = dict(compress(self.styles.items(), held))
+        self.masks = self.masks[torch.tensor(held, dtype=torch.bool)]
+        if not self.styles:
+            self.area = torch.zeros_like(self.area)
+
     @property
     def bytes_per_px(self) -> float:
         """Approximate memory per pixel of the masks and the losses.
 
         The losses hold weights and indices of positions for every layer.
         """
-        weights = 4.0 * len(self.styles)
+        weights = 4.0 * self._count
         return 4.0 + weights + (weights + 8.0) * 4 / 3
 
     def terms(
@@ -318,6 +333,7 @@ def regions_of(
     session: Session,
     *,
     whole: bool = True,
+    may_be_empty: bool = False,
 ) -> StyleGroups | None:
     """The regions that are painted differently; None if everything is painted alike.
 
@@ -326,7 +342,7 @@ def regions_of(
         settings: size, soft edges, and whether the subject or the background is kept.
         parts: what is asked for.
         execution, session: for the network that finds the subject.
-        whole: see :class:`StyleGroups`.
+        whole, may_be_empty: see :class:`StyleGroups`.
 
     Raises:
         StylizeError: see :class:`StyleGroups` and :func:`stylize.runs.masks.requested_mask`.
@@ -336,7 +352,9 @@ def regions_of(
         return None
     size = result_size(settings, photo.size)
     masks = Masks(area, parts.regions)
-    found = StyleGroups(masks, size, settings.feather, whole=whole, photo=photo)
+    found = StyleGroups(
+        masks, size, settings.feather, whole=whole, photo=photo, may_be_empty=may_be_empty
+    )
     found.notes += subject_notes(area, parts.mask)
     return found
 
@@ -346,12 +364,14 @@ def with_photo(picture: Tensor, photo: Picture, regions: StyleGroups | None) -> 
     return picture if regions is None else regions.composed(picture, photo)
 
 
-def _weights_of(region: MaskRegion, size: tuple[int, int], photo: Picture | None) -> Tensor:
+def _weights_of(
+    region: MaskRegion, size: tuple[int, int], photo: Picture | None, *, may_lack: bool
+) -> Tensor:
     """``(1, 1, *size)`` in [0, 1]."""
     if region.colour is None:
         return mask_weights(region.mask, size, photo)
     name = region.mask.name
-    weights = masks_by_colour(region.mask.pixels, [region.colour], name=name)
+    weights = masks_by_colour(region.mask.pixels, [region.colour], name=name, may_lack=may_lack)
     return fitted(weights, size, name, photo)
 
 

@@ -136,7 +136,13 @@ class Transfer:
             self._vgg, photo, self.settings, self.device, self._session
         )
         self._regions = regions_of(
-            content, self.settings, self._parts, execution, self._session, whole=bool(styles)
+            content,
+            self.settings,
+            self._parts,
+            execution,
+            self._session,
+            whole=bool(styles),
+            may_be_empty=frame is not None and frame.may_be_empty,
         )
         self.notes += self._regions.notes if self._regions else []
         self.area = self._regions.mask if self._regions else None
@@ -300,8 +306,15 @@ class Transfer:
             paint: ``(1, 3, *size)`` in [0, 1], on the CPU.
         """
         pixels = self._coloured(paint, dataclasses.replace(self.settings, blend=1.0))
+        return self._unpainted(with_photo(pixels, self.content, self._regions))
+
+    def untouched(self) -> Result:
+        """The result for a frame of a clip whose masks leave nothing to paint."""
+        return self._unpainted(resize_clamped(self.content.pixels, self.size).clone())
+
+    def _unpainted(self, pixels: Tensor) -> Result:
         return Result(
-            pixels=with_photo(pixels, self.content, self._regions),
+            pixels=pixels,
             alpha=alpha_of(self.content, self.size),
             recipe=self._recipe([], interrupted=False, memory_plan=self.memory_plan),
             interrupted=False,
