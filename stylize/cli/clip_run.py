@@ -204,7 +204,7 @@ def emit_clip(run: ClipRun, saved: Path | None, reporting: Reporting) -> None:
     )
 
 
-def paint_preview(job: Request, reporting: Reporting) -> int:
+def paint_preview(job: Request, pictures: Sequence[str], reporting: Reporting) -> int:
     """Paint the first, the middle and the last frame, and a sheet of them."""
     from stylize.video.preview import paint_preview as paint_three
 
@@ -214,7 +214,10 @@ def paint_preview(job: Request, reporting: Reporting) -> int:
         stop_on_interrupt(quiet=reporting.messages.quiet, action="stopping") as stop,
         Meter(reporting.messages, 3) as meter,
     ):
-        saved = paint_three(job, stem, lambda done: meter.advance(done, f"frame {done} of 3"), stop)
+        files = list(map(Path, pictures))
+        saved = paint_three(
+            job, stem, files, lambda done: meter.advance(done, f"frame {done} of 3"), stop
+        )
         if saved is None:
             return stop.exit_code
     if reporting.messages.as_json:
@@ -241,7 +244,7 @@ def say_plan(job: Request, reporting: Reporting) -> int:
     from stylize.video.preview import frames_at, still_painter, whole_seconds
 
     count, needed = job.count, job.bytes_needed()
-    painter = still_painter(job, frames_at(job, [0])[0])
+    painter = still_painter(job, frames_at(job, [0]))
     seconds = whole_seconds(job, painter)
     if reporting.messages.as_json:
         emit_start(job.target.path, plan_of(painter, count), estimate_of(seconds, needed))

@@ -190,7 +190,7 @@ def perform(request: VideoRequest) -> int:
     job = prepare(clip, request)
     announce(job)
     if request.preview:
-        return paint_preview(job, request.reporting)
+        return paint_preview(job, request.look.sources, request.reporting)
     if request.dry_run:
         return say_plan(job, request.reporting)
     if os.path.isfile(request.clip):

@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +137,11 @@ class Clip(ABC):
     path: Path
     name: str
     outline: Outline
+
+    @property
+    def files(self) -> list[Path]:
+        """All its files."""
+        return [self.path]
 
     @abstractmethod
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
@@ -649,13 +654,20 @@ class FrameFiles(Clip):
 
     def at_rate(self, fps: Fraction) -> None:
         """Show so many frames per second; the frames themselves do not say."""
-        times = [index / fps for index in range(len(self._found) + 1)]
-        self.outline = Outline(
-            self.outline.size, times, self.outline.transparent, None, self.outline.names
-        )
+        self.at([index / fps for index in range(len(self._found) + 1)])
+
+    def at(self, times: Sequence[Fraction]) -> None:
+        """Show one frame at each of these times, of which the last is the end."""
+        count = len(self._found) + 1
+        later = (times[-1] + index for index in range(1, count))  # more frames than times
+        self.outline = replace(self.outline, times=[*times, *later][:count])
+
+    @property
+    def files(self) -> list[Path]:
+        return [each.path for each in self._found]
 
     def sha256(self) -> str:
-        return digest_of(each.path for each in self._found)
+        return digest_of(self.files)
 
     def frames(self, start: Fraction | None = None) -> Iterator[Frame]:
         for each, (time, end) in zip(self._found, pairwise(self.outline.times), strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from stylize.optimize.loop import Step
 from stylize.runs.recipe import to_text
 from stylize.runs.result import Result
 from stylize.video.clip import Clip, Frame, cut_frames, open_clip
-from stylize.video.request import Painter, Request
+from stylize.video.reading import shown_at
+from stylize.video.request import Painter, Request, require_no_input
 from stylize.video.run import seconds_of
 from stylize.video.turns import Turn, turns_of
 
@@ -25,18 +26,20 @@ OnStep = Callable[[Step], None]
 Stop = Callable[[], bool]
 
 
-def frames_at(request: Request, places: Collection[int]) -> dict[int, Picture]:
-    """Some of the wanted frames as pictures, by number.
+def frames_at(request: Request, places: Collection[int]) -> dict[int, list[Picture]]:
+    """Some of the wanted frames as pictures, by number, each followed by those of the masks.
 
     Raises:
-        PictureError: the clip has fewer frames than it says.
+        PictureError: the clip has fewer frames than it says, or a mask has none.
     """
-    clip, sha256 = request.clip, request.clip.sha256()
+    clip, hashes = request.clip, [request.sha256, *request.masks_sha256]
     chosen = cut_frames(clip.frames(request.cut.start), request.cut, clip.outline.times[-1])
-    found: dict[int, Picture] = {}
-    for index, (frame, _) in enumerate(chosen):
+    masks = [shown_at(each) for each in request.masks]
+    found: dict[int, list[Picture]] = {}
+    for index, (frame, time) in enumerate(chosen):
         if index in places:
-            found[index] = _picture(frame, clip, sha256)
+            frames = [frame, *(shown(time) for shown in masks)]
+            found[index] = list(map(_picture, frames, (clip, *request.masks), hashes))
         if len(found) == len(places):
             return found
     raise PictureError(f"{clip.name} is incomplete", hint="download or export it again")
@@ -65,16 +68,9 @@ def first_frame(path: Path, *, name: str) -> Picture:
     raise PictureError(f"{clip.name} holds no frames")
 
 
-def still_painter(request: Request, reference: Picture) -> Painter:
-    """The painter before any frame is kept: masks that move stay as they are at first."""
-
-    def first(number: int, index: int) -> Picture:
-        mask = request.masks[number]
-        for frame in mask.frames():
-            return _picture(frame, mask, mask.sha256())
-        raise PictureError(f"{mask.name} holds no frames")
-
-    return request.make(reference, first)
+def still_painter(request: Request, frames: Mapping[int, Sequence[Picture]]) -> Painter:
+    """The painter before any frame is kept, for some frames with those of the masks."""
+    return request.make(frames[0][0], lambda number, index: frames[index][1 + number])
 
 
 def whole_seconds(request: Request, painter: Painter) -> float | None:
@@ -98,14 +94,18 @@ class Preview:
     def __init__(self, request: Request) -> None:
         count = len(request.outline.times) - 1
         self.places = sorted({0, count // 2, count - 1})
-        self._photos = frames_at(request, self.places)
-        self.painter = still_painter(request, self._photos[0])
+        self._frames = frames_at(request, self.places)
+        self.painter = still_painter(request, self._frames)
 
     def paint(
         self, place: int, on_step: OnStep | None = None, stop: Stop | None = None
     ) -> Result | None:
         """Paint one of the frames; None if it was stopped."""
-        photo, shot = self._photos.__getitem__, range(place, place + 1)
+        shot = range(place, place + 1)
+
+        def photo(index: int) -> Picture:
+            return self._frames[index][0]
+
         try:
             result = self.painter.paint(Turn(place), shot, photo, photo, on_step, stop)
         except InterruptedRunError:
@@ -116,6 +116,7 @@ class Preview:
 def paint_preview(
     request: Request,
     stem: Path,
+    pictures: Sequence[Path],
     on_frame: Callable[[int], None],
     stop: Stop,
 ) -> list[Path] | None:
@@ -124,23 +125,31 @@ def paint_preview(
     Args:
         request: the clip.
         stem: path of the pictures without the number and the extension.
+        pictures: files that are never replaced, besides those of the clip and its masks.
         on_frame: called with the number of painted frames.
         stop: asked after every step.
 
     Returns:
         What was written, the sheet last; None if it was stopped.
+
+    Raises:
+        OutputError: one of the pictures would replace an input.
     """
     preview = Preview(request)
+    sheet_path = stem.with_name(f"{stem.name}.png")
+    paths = {each: stem.with_name(f"{stem.name}-{each + 1:06d}.png") for each in preview.places}
+    if overwrite := request.target.overwrite:
+        clips = (request.clip, *request.masks)
+        inputs = [*pictures, *(file for clip in clips for file in clip.files)]
+        require_no_input([*paths.values(), sheet_path], inputs)
     cells: list[tuple[str, Tensor]] = []
     saved: list[Path] = []
-    overwrite = request.target.overwrite
     for done, place in enumerate(preview.places, 1):
         result = preview.paint(place, stop=stop)
         if result is None:
             return None
-        path = stem.with_name(f"{stem.name}-{place + 1:06d}.png")
         written = write_picture(
-            path,
+            paths[place],
             result.pixels,
             alpha=result.alpha,
             recipe=to_text(result.recipe),
@@ -150,5 +159,5 @@ def paint_preview(
         cells.append((f"frame {place + 1}", result.pixels))
         on_frame(done)
     sheet = contact_sheet([cells], title=request.clip.name)
-    written = write_picture(stem.with_name(f"{stem.name}.png"), sheet, overwrite=overwrite)
+    written = write_picture(sheet_path, sheet, overwrite=overwrite)
     return [*saved, *([] if written is None else [written])]

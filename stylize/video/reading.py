@@ -87,7 +87,7 @@ class Reading:
         finder, names = ShotFinder(), list[str]()
         height, width = source.size
         end = source.clip.outline.times[-1]
-        masks = [_shown_at(each) for each in source.masks]
+        masks = [shown_at(each) for each in source.masks]
         frames = source.clip.frames(source.cut.start)
         for frame, time in cut_frames(frames, source.cut, end):
             if self.cancelled:
@@ -95,9 +95,9 @@ class Reading:
             image = Image.fromarray(frame.pixels)
             if image.size != (width, height):
                 image = image.resize((width, height), Image.Resampling.LANCZOS)
-            for number, shown_at in enumerate(masks):
+            for number, shown in enumerate(masks):
                 series = f"mask-{number + 1}"
-                work.keep(finder.count, Image.fromarray(shown_at(time).pixels), series)
+                work.keep(finder.count, Image.fromarray(shown(time).pixels), series)
             work.keep(finder.count, image)
             finder.add(small(np.ascontiguousarray(np.asarray(image)[..., :3])))
             names.append(frame.name)
@@ -118,7 +118,7 @@ class Reading:
             self.news.notify_all()
 
 
-def _shown_at(clip: Clip) -> Callable[[Fraction], Frame]:
+def shown_at(clip: Clip) -> Callable[[Fraction], Frame]:
     """A function that gives the frame of a clip at a time; times never fall, the last one stays.
 
     Raises:

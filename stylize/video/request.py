@@ -108,8 +108,7 @@ class Target:
 
     def _require_free_file(self, path: Path, inputs: Sequence[Path]) -> None:
         check_writable(path)
-        if any(path.exists() and each.samefile(path) for each in inputs):
-            raise OutputError(f"{path} is an input of this run", hint="write to another file")
+        require_no_input([path], inputs)
         if os.path.lexists(path) and not self.overwrite:
             raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
 
@@ -170,6 +169,17 @@ class Target:
         return []
 
 
+def require_no_input(paths: Iterable[Path], inputs: Sequence[Path]) -> None:
+    """Check that files to write are no inputs.
+
+    Raises:
+        OutputError: one is.
+    """
+    for path in paths:
+        if path.exists() and any(each.exists() and each.samefile(path) for each in inputs):
+            raise OutputError(f"{path} is an input of this run", hint="write to another file")
+
+
 def existing(sources: Iterable[str]) -> list[Path]:
     """The files and folders among the sources of inputs; of a pattern, its folder."""
     paths = map(Path, sources)
@@ -221,9 +231,15 @@ class Request:
 
     def __post_init__(self) -> None:
         if isinstance(self.clip, FrameFiles) and self.cut.fps is not None:
-            for each in (self.clip, *self.masks):
-                if isinstance(each, FrameFiles):
-                    each.at_rate(self.cut.fps)
+            self.clip.at_rate(self.cut.fps)
+        for each in self.masks:
+            if isinstance(each, FrameFiles):
+                each.at(self.outline.times if self._is_cut_like(each) else self.clip.outline.times)
+
+    def _is_cut_like(self, mask: FrameFiles) -> bool:
+        """Whether a folder has a mask for each wanted frame, not for each frame of the clip."""
+        count = len(mask.outline.names)
+        return count == self.count and count != len(self.clip.outline.times) - 1
 
     @cached_property
     def outline(self) -> Outline:
@@ -305,6 +321,10 @@ class Request:
         """Check that the clip can be written; see :meth:`Target.check`."""
         written = self.target.path.name
         found = [f"{self.clip.name}: {each}" for each in self.clip.outline.notes]
+        counts = {1, self.count, len(self.clip.outline.times) - 1}
+        for each in self.masks:
+            if isinstance(each, FrameFiles) and (count := len(each.outline.names)) not in counts:
+                found.append(f"{each.name}: {count} frames, {self.clip.name} has {max(counts)}")
         notes = self.target.check(self.outline, self.size)
         return [*found, *(f"{written}: {each}" for each in notes)]
 

@@ -270,6 +270,9 @@ def test_preview_and_dry_run(run, network, tmp_path, clip, style):
     made = {"out-preview.png", *numbers}
     assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out.mp4"} | made
     assert target.read_text() == "an earlier clip"
+    again = ("video", "transfer", clip, tmp_path / numbers[1], "-o", target, *QUICK)
+    refused = complaint(run(*again, "--preview", "--overwrite", "-q"), 1)
+    assert f"{numbers[1]} is an input of this run" in refused
 
 
 def test_two_runs_never_mix(run, tmp_path, clip, style):

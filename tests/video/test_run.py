@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,8 +22,9 @@ from stylize.runs.result import Result
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.video import VideoSettings
-from stylize.video.clip import Clip, Cut, Frame, Outline
+from stylize.video.clip import Clip, Cut, Frame, Outline, open_clip
 from stylize.video.painter import DreamClipPainter
+from stylize.video.preview import frames_at
 from stylize.video.request import MaskFrames, Painter, Request, Target
 from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
@@ -34,6 +35,7 @@ from tests.video.clips import SIZE, read_frames, scene, write_clip
 MUSING = DreamSettings(size="96", octaves=1, steps=1, layers="conv2_2")
 COUNT = 8
 PATIENCE_S = 30
+WHOLE = Cut()
 
 
 class HeldBack(Clip):
@@ -54,13 +56,13 @@ class HeldBack(Clip):
         return "0" * 64
 
 
-def request(clip: Clip, target: Target) -> Request:
+def request(clip: Clip, target: Target, cut: Cut = WHOLE, masks: Sequence[Clip] = ()) -> Request:
     video = VideoSettings()
 
     def make(reference: Picture, frames: MaskFrames) -> Painter:
         return DreamClipPainter(reference, MUSING, video, Execution(precision="fp32"))
 
-    return Request(clip, Cut(), MUSING, video, make, (), (), target)
+    return Request(clip, cut, MUSING, video, make, (), masks, target)
 
 
 @pytest.mark.usefixtures("network")
@@ -198,6 +200,34 @@ def test_in_python_an_input_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="input of this run"):
         video.dream(clip, clip, overwrite=True)
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("cut", "count", "wanted"),
+    [
+        (Cut(), 6, [0, 1, 2, 3, 4, 5]),
+        (Cut(start=Fraction(1, 5)), 6, [2, 3, 4, 5]),
+        (Cut(start=Fraction(1, 5)), 4, [0, 1, 2, 3]),
+        (Cut(fps=Fraction(5)), 6, [0, 2, 4]),
+        (Cut(fps=Fraction(5)), 3, [0, 1, 2]),
+        (Cut(), 2, [0, 1, 1, 1, 1, 1]),
+        (Cut(), 7, [0, 1, 2, 3, 4, 5]),
+    ],
+)
+def test_the_frames_of_a_folder_of_masks_are_counted(
+    tmp_path: Path, cut: Cut, count: int, wanted: list[int]
+) -> None:
+    clip = open_clip(str(write_clip(tmp_path / "clip.mp4", 6, rate=10)), tmp_path)
+    (tmp_path / "masks").mkdir()
+    for index in range(count):
+        level = np.full((64, 96), 20 * index, np.uint8)
+        Image.fromarray(level).save(tmp_path / "masks" / f"{index}.png")
+    masks = [open_clip(str(tmp_path / "masks"), tmp_path)]
+    job = request(clip, Target(tmp_path / "out.mp4", "mp4"), cut, masks)
+    frames = frames_at(job, range(len(wanted)))
+    assert [round(float(frames[i][1].pixels.mean()) * 255 / 20) for i in frames] == wanted
+    noted = f"masks: {count} frames, clip.mp4 has 6" in job.check()
+    assert noted == (count in (2, 7))
 
 
 @pytest.mark.usefixtures("network")
