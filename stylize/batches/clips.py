@@ -103,6 +103,7 @@ class ClipPainting:
         self._sharing = sharing
         self._held = ExitStack()
         self._run: ClipRun | None = None
+        self._stop: Callable[[], bool] | None = None
         self.interrupted = False
         self.notes: tuple[str, ...] = tuple(self._request.check())
 
@@ -115,7 +116,7 @@ class ClipPainting:
             InterruptedRunError: stopped before the first frame.
             StylizeError: the clip cannot be painted; finished frames are kept.
         """
-        path = self._request.target.path
+        path, self._stop = self._request.target.path, stop
         with refusals_named(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
@@ -170,11 +171,12 @@ class ClipPainting:
         """Write the clip and remove its work folder.
 
         Raises:
+            InterruptedRunError: stopped; the painted frames are kept.
             OutputError: the system refuses; the painted frames are kept.
         """
         assert self._run is not None
         with self._held:
-            self._run.finish()
+            self._run.finish(self._stop)
 
 
 def _within(step: Step, done: int, turns: int) -> Step:

@@ -284,6 +284,9 @@ class LocalRunner:
         task = claimed.task
         try:
             self._context.saving.save(result, task, self._token(task))
+        except InterruptedRunError:  # while a clip was encoded; its frames are kept
+            claimed.held.release()
+            return
         except Exception as error:
             if is_disk(error) or isinstance(error, AFFECTS_ALL_PICTURES):
                 raise

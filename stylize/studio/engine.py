@@ -399,7 +399,7 @@ class Engine:
 
             if not run.paint(on_turn, self._watched(watcher), self._has_to_stop):
                 raise InterruptedRunError("cancelled, or made way")
-            run.finish()
+            run.finish(lambda: self._is_cancelled(order.job))
 
     def _publish(self, work: Work, notes: Sequence[str], seconds: float) -> dict[str, Any]:
         assert work.folder is not None

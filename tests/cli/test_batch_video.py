@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -81,7 +83,9 @@ def test_a_stopped_clip_goes_on_at_the_next_frame(run, network, tmp_path, monkey
 
     def painted(self, on_step=None, stop=None):
         begun.append(self.done)
-        return results(self, on_step, lambda: len(begun) == 1 and self.painted == 1)
+        yield from results(self, on_step, lambda: len(begun) == 1 and self.painted == 1)
+        if len(begun) == 2:
+            os.kill(os.getpid(), signal.SIGINT)  # while the clip is encoded
 
     monkeypatch.setattr(ClipRun, "results", painted)
     assert "1 not finished" in run(*words).stderr
@@ -89,8 +93,11 @@ def test_a_stopped_clip_goes_on_at_the_next_frame(run, network, tmp_path, monkey
     assert "clip.gif: 1 of 3 frames\n0 finished, 0 failed, 1 begun" in status.stdout
     frames = out / "clip.gif.frames" / "pass-1"
     assert names(frames) == ["000001.png"]
+    assert "1 not finished" in done(run(*words), 130).stderr
+    assert names(frames) == ["000001.png", "000002.png", "000003.png"]
+    assert not (out / "clip.gif").exists()
     done(run(*words))
-    assert begun == [0, 1]
+    assert begun == [0, 1, 3]
     assert names(out) == ["clip.gif"]
     done(run("video", "dream", clip, "-o", tmp_path / "whole.gif", *BRIEF))
     assert (out / "clip.gif").read_bytes() == (tmp_path / "whole.gif").read_bytes()
