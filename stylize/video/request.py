@@ -143,7 +143,7 @@ class Target:
                 f"a gif plays at most {MAX_GIF_FPS} frames per second", hint="--fps 25, or webp"
             )
         if clip.transparent and not self.holds_alpha:
-            notes.append(f"{self.format} holds no transparency: it is left out")
+            notes.append(f"{self.format} holds no transparency: white shows instead")
         return notes + self._sound_notes(clip.sound)
 
     def _check_compare_sides(self, size: tuple[int, int]) -> None:

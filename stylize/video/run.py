@@ -769,4 +769,7 @@ def seconds_of(painter: Painter, turns: Sequence[tuple[Turn, range]]) -> list[fl
 
 def _image(path: Path, mode: str) -> Image.Image:
     with opened(path, title=str(path), max_pixels=pixel_limit()) as image:
+        if mode == "RGB" and image.has_transparency_data:  # as in a JPEG of a still
+            white = Image.new("RGBA", image.size, "white")
+            return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
         return image.convert(mode)

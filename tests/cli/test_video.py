@@ -257,6 +257,26 @@ def test_dreams_masks_and_events(run, network, tmp_path, clip):
     assert max(moved[0], moved[2]) < 1.5 < min(moved[1], moved[3])
 
 
+def test_transparency_is_kept_or_becomes_white(run, network, tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    alpha = np.full((64, 96), 255, np.uint8)
+    alpha[:, 48:] = 0
+    for index in range(2):
+        Image.fromarray(np.dstack([scene(index), alpha])).save(frames / f"{index}.png")
+    brief = ("--size", 96, "--octaves", 1, "--steps", 1, "--layer", "conv2_1", "--compare", "side")
+    words = ("video", "dream", frames, *brief, "-o")
+    assert "holds no" not in done(run(*words, tmp_path / "out.webp")).stderr
+    with Image.open(tmp_path / "out.webp") as kept:
+        assert kept.n_frames == 2
+        assert np.array_equal(np.asarray(kept.convert("RGBA"))[..., 3], alpha)
+    assert "white shows instead" in done(run(*words, tmp_path / "out.mp4")).stderr
+    for name in ("out.mp4", "out-compare.mp4"):
+        image = read_frames(tmp_path / name)[1]
+        assert image[:, 52:92].min() > 240
+        assert image[:, 4:44].mean() < 200
+
+
 def test_preview_and_dry_run(run, network, tmp_path, clip, style):
     target = tmp_path / "out.mp4"
     words = ("video", "transfer", clip, style, "-o", target, *QUICK)
