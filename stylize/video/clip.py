@@ -390,6 +390,7 @@ class VideoFile(Clip):
             raise PictureError(f"{self._title} holds no frames", hint=_FETCH_AGAIN)
         if self._format == "avi":  # has no time stamps, only one frame after the other
             times = [time - times[0] for time in times]
+            self._require_all_bytes()
         times.append(times[-1] + (length or step))
         self._require_whole(max(reached, times[-1]), 2 * step)
         return times
@@ -401,6 +402,17 @@ class VideoFile(Clip):
             raise PictureError(
                 f"{self._title} is incomplete: it ends at {float(reached):.2f} s of"
                 f" {float(length):.2f} s",
+                hint=_FETCH_AGAIN,
+            )
+
+    def _require_all_bytes(self) -> None:
+        """Refuse an AVI that is shorter than its head says; FFmpeg then guesses its length."""
+        with self.path.open("rb") as file:
+            claimed = int.from_bytes(file.read(8)[4:], "little")
+        size = self.path.stat().st_size - 8
+        if size < claimed < 0xFFFF_FFFF:  # which is written for an unknown size
+            raise PictureError(
+                f"{self._title} is incomplete: it has {size:,} of {claimed:,} bytes",
                 hint=_FETCH_AGAIN,
             )
 

@@ -344,6 +344,7 @@ FAULTS = {
     "sound.mp4": "only sound",
     "text.mp4": "not a clip this program reads",
     "cut.mp4": "damaged or incomplete",
+    "cut.avi": "is incomplete",
     "empty.mp4": "empty",
     "gone.mp4": "no such file",
 }
@@ -360,6 +361,8 @@ def test_bad_clips(run, tmp_path, style, name):
         add_tone(film, film.add_stream("aac", rate=48_000, layout="stereo"), Fraction(1, 5))
     (tmp_path / "text.mp4").write_text("hello, this is no clip")
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    whole = write_clip(tmp_path / "whole.avi", 4, codec="mjpeg", pix_fmt="yuvj420p").read_bytes()
+    (tmp_path / "cut.avi").write_bytes(whole[:-200])
     (tmp_path / "empty.mp4").write_bytes(b"")
     words = ("video", "transfer", tmp_path / name, style, "-o", tmp_path / "out.mp4")
     assert FAULTS[name] in complaint(run(*words), 1)
