@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stylize.images.blur import blur
 from stylize.images.periodic import periodic_part
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
@@ -31,11 +32,19 @@ from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.masks import kept_part
-from stylize.settings.schedule import Scale
+from stylize.settings.schedule import Scale, transfer_scales
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
 from stylize.video.flow import motion, opencv, softened, warped
-from stylize.video.turns import FRESH, Turn, continues, following_scales, neighbours, sources
+from stylize.video.turns import (
+    FRESH,
+    Turn,
+    continues,
+    first_scales,
+    following_scales,
+    neighbours,
+    sources,
+)
 
 # Gives a frame by its number: as it was filmed, or its newest result as read back from the disk.
 Frames = Callable[[int], Picture]
@@ -43,7 +52,7 @@ Frames = Callable[[int], Picture]
 OnStep = Callable[[Step], None]
 Stop = Callable[[], bool]
 
-# Counts for paint that cannot be trusted, where there is no other.
+# Counts for what stands in for paint, where there is no other.
 _DOUBTFUL = 1e-3
 
 # Frames that are kept in memory at the size of the result.
@@ -197,9 +206,17 @@ class _Painter(ABC):
         total: Tensor | float = 0.0
         for other, way in ((before, after - turn.index), (after, turn.index - before)):
             moved, trust, _ = self._moved(turn.index, other, photo, result)
-            weight = (trust + _DOUBTFUL) * (way / (after - before))
-            layer, total = layer + weight * moved, total + weight
+            guess = self._guess(turn.index, other, moved, photo, result)
+            share = way / (after - before)
+            layer = layer + share * (trust * moved + _DOUBTFUL * guess)
+            total = total + share * (trust + _DOUBTFUL)
         return torch.as_tensor(layer / total)
+
+    def _guess(
+        self, index: int, other: int, moved: Tensor, photo: Frames, result: Frames
+    ) -> Tensor:
+        """What stands in where no frame shows the same place."""
+        return moved
 
     def _photo(self, index: int, photo: Frames) -> Tensor:
         """A frame as it was filmed, at the size of the result."""
@@ -217,15 +234,20 @@ class _Painter(ABC):
 
 
 # The weight of the temporal loss at half coherence, in the units of each style loss, and the most
-# coherence that counts. Chosen by eye.
-_WEIGHT, _MOST = {"wasserstein": 12.0, "moments": 60.0, "gram": 60.0}, 0.995
+# coherence that counts: with a larger weight, the few steps of a frame paint nothing new. Chosen
+# by eye.
+_WEIGHT, _MOST = {"wasserstein": 12.0, "moments": 60.0, "gram": 60.0}, 0.95
 
 # Share of that weight at the edges of movements, and where the furthest frame shows nothing yet:
-# new paint can develop.
-_LOOSE = 0.05
+# new paint can develop. Above the default coherence, which has these odds, it grows no more.
+_LOOSE, _USUAL_ODDS = 0.05, 4.0
 
 # Length of the first step of such a frame, relative to that of a still.
 _CAUTION = 0.5
+
+# Of what stands in between painted frames, strokes up to this size are those of a neighbour, the
+# rest is the photo in the colours of the paint.
+_TEXTURE = 1 / 64
 
 # Side of the picture on which the colours of new paint are estimated, and the ridge against noise.
 _SMALL, _RIDGE = 96, 1e-3
@@ -271,10 +293,11 @@ class ClipPainter(_Painter):
         self._execution, self._preset = execution, preset
         self._start, self._masks, self._crops = start, masks, crops
         self._session = session or Session()
+        self.video = video
         super().__init__(self._job(0, reference), video)
 
     def _job(self, index: int, photo: Picture, taken: Continuation | None = None) -> Transfer:
-        return Transfer(
+        job = Transfer(
             photo,
             self._styles,
             self.settings,
@@ -286,16 +309,21 @@ class ClipPainter(_Painter):
             session=self._session,
             frame=ClipFrame(self._reference, taken, _may_be_empty(self._masks, self.settings)),
         )
+        if taken is None:
+            job.scales = first_scales(self.video, job.scales)
+        return job
 
     def _following(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Transfer:
         target, trust, firm = self._gathered(turn, shot, photo, result)
         target = target.clamp(0, 1)
         coherence = min(self.video.coherence, _MOST)
+        odds = coherence / (1 - coherence)
+        loose = _LOOSE * min(1.0, _USUAL_ODDS / odds)
         taken = Continuation(
             start=torch.lerp(self._new(turn, shot, photo, result), target, trust),
             target=target,
-            trust=trust * (_LOOSE + (1 - _LOOSE) * firm),
-            weight=_WEIGHT[self.settings.style_loss] * coherence / (1 - coherence),
+            trust=trust * (loose + (1 - loose) * firm),
+            weight=_WEIGHT[self.settings.style_loss] * odds,
             scales=self._scales_of_following(),
             caution=_CAUTION,
         )
@@ -306,17 +334,27 @@ class ClipPainter(_Painter):
         if turn.number > 1:
             return self._layer(turn.index, photo, result)
         nearest = sources(turn, shot, self.video)[0]
+        return self._recoloured(turn.index, nearest, photo, result)
+
+    def _guess(
+        self, index: int, other: int, moved: Tensor, photo: Frames, result: Frames
+    ) -> Tensor:
+        texture = moved - blur(moved, _TEXTURE * max(self.size))
+        return self._recoloured(index, other, photo, result) + texture
+
+    def _recoloured(self, index: int, other: int, photo: Frames, result: Frames) -> Tensor:
         return recoloured(
-            self._photo(turn.index, photo),
-            self._photo(nearest, photo),
-            self._layer(nearest, photo, result),
+            self._photo(index, photo),
+            self._photo(other, photo),
+            self._layer(other, photo, result),
         )
 
     def _layer(self, index: int, photo: Frames, result: Frames) -> Tensor:
         return resize_clamped(result(index).pixels, self.size)
 
     def _scales_of_following(self) -> list[Scale]:
-        return following_scales(self.settings, self.video, self.scales)
+        scales = transfer_scales(self.settings, self.size)
+        return following_scales(self.settings, self.video, scales)
 
     def _cost_of_following(self) -> Cost:
         job = self._job(0, self._reference)

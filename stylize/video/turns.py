@@ -19,6 +19,10 @@ SECONDS_PER_TURN, SECONDS_PER_PX = 0.05, 3e-6
 # least.
 _SHARE, _LEAST = 0.25, 5
 
+# Least steps, at each size, of the first frame of a shot: if its paint were less finished, it would
+# grow sharper from frame to frame.
+_FINISHED = 8
+
 # Share of a dream that is new in every frame, at no coherence.
 FRESH = 0.5
 
@@ -120,6 +124,12 @@ def is_settled(turn: Turn, shot: range, video: VideoSettings, decided: int) -> b
         return False
     last = neighbours(turn, shot, video)[1] if turn.carried else turn.index
     return last < decided and (last - shot.start) % video.every == 0
+
+
+def first_scales(video: VideoSettings, scales: Sequence[Scale]) -> list[Scale]:
+    """The steps of a painted frame that others follow, given those of a still."""
+    least = _FINISHED if video.coherence > 0 else 1
+    return [dataclasses.replace(scale, steps=max(scale.steps, least)) for scale in scales]
 
 
 def following_scales(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import stylize
@@ -17,7 +18,7 @@ from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.painter import ClipPainter, DreamClipPainter
+from stylize.video.painter import ClipPainter, DreamClipPainter, recoloured
 from stylize.video.turns import Turn, turns_of
 from tests.conftest import SAMPLES, cat
 
@@ -118,6 +119,27 @@ def test_what_stands_still_stays_as_it_is(kind: type[Painter]) -> None:
     assert float((results[2].pixels - results[0].pixels).abs().max()) < 6 / 255
 
 
+def test_few_steps_do_not_sharpen_from_frame_to_frame() -> None:
+    frames = [as_frame(cat(64))] * len(SHOT)
+    quick = dataclasses.replace(QUICK, final_steps=1)
+    results = shot(ClipPainter(frames[0], [STYLE], quick, VideoSettings(), session=SESSION), frames)
+    first, last = (results[index].pixels.diff(dim=-1).abs().mean() for index in (0, 2))
+    assert float(last / first) == pytest.approx(1, abs=0.04)
+
+
+def test_what_appears_is_painted_at_full_coherence_too() -> None:
+    frames = moving(24)
+
+    def changed(coherence: float) -> float:
+        job = painter(frames, coherence=coherence)
+        first = made(job, Turn(0), frames, {})
+        second = made(job, Turn(1), frames, {0: first})
+        plain = recoloured(frames[1].pixels, frames[0].pixels, first.pixels)
+        return float((second.pixels - plain)[..., 44:].abs().mean())
+
+    assert changed(1) > 0.5 * changed(0.8) > 0.01
+
+
 @pytest.mark.parametrize("kind", [painter, dreamer])
 def test_frames_between_get_the_paint_of_both_neighbours(kind: type[Painter]) -> None:
     frames = [as_frame(cat(64))] * len(SHOT)
@@ -125,6 +147,15 @@ def test_frames_between_get_the_paint_of_both_neighbours(kind: type[Painter]) ->
     black, white = (as_frame(torch.full((1, 3, 64, 64), level)) for level in (0.2, 0.6))
     between = made(job, Turn(1, carried=True), frames, {0: black, 2: white})
     assert float((between.pixels - 0.4).abs().max()) < (0.01 if kind is painter else 0.2)
+
+
+def test_what_no_neighbour_shows_has_the_colours_of_the_paint() -> None:
+    photo = cat(64)
+    frames = [as_frame(each) for each in (photo.flip(2), photo, photo.flip(3))]
+    negatives = {index: as_frame(1 - frames[index].pixels) for index in (0, 2)}
+    between = made(painter(frames, every=2), Turn(1, carried=True), frames, negatives)
+    error = F.avg_pool2d(between.pixels - (1 - photo), 8)
+    assert float(error.abs().mean()) < 0.03
 
 
 def test_a_second_pass_takes_paint_from_later_frames() -> None:
