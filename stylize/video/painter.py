@@ -35,7 +35,7 @@ from stylize.settings.masks import kept_part
 from stylize.settings.schedule import Scale, transfer_scales
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.flow import motion, opencv, softened, warped
+from stylize.video.flow import Motion, motion, opencv, softened, warped
 from stylize.video.turns import (
     FRESH,
     Turn,
@@ -168,15 +168,12 @@ class _Painter(ABC):
         """How much of the paint shows in a frame, ``(1, 1, *size)``; None for all."""
         if not self._masked:
             return None
-
         return self._kept(("area", index), lambda: self._job(index, photo(index)).painted_area)
 
     def _moved(
         self, index: int, other: int, photo: Frames, result: Frames
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The layer of another frame where it belongs in this one, its trust, and where that is
-        steady.
-        """
+    ) -> tuple[Tensor, Motion]:
+        """The layer of another frame where it belongs in this one, and the way there."""
         found = motion(self._photo(index, photo), self._photo(other, photo))
         trust, area = found.trust, self._area(other, photo)
         if area is not None:
@@ -184,20 +181,20 @@ class _Painter(ABC):
             shown = (warped(area, found.flow, "bilinear") > 0.98).to(trust.dtype)
             trust = torch.minimum(trust, softened(shown))
         moved = warped(self._layer(other, photo, result), found.flow)
-        return moved, trust, torch.minimum(trust, found.steady)
+        return moved, Motion(found.flow, trust, torch.minimum(trust, found.steady))
 
     def _gathered(
         self, turn: Turn, shot: range, photo: Frames, result: Frames
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The moved layers of several frames as one, its trust, and where to hold it firmly."""
-        found = sources(turn, shot, self.video)
-        parts = [self._moved(turn.index, other, photo, result) for other in found]
-        layer, trust = nearest_first([(moved, sure) for moved, sure, _ in parts])
+        others = sources(turn, shot, self.video)
+        parts = [self._moved(turn.index, other, photo, result) for other in others]
+        layer, trust = nearest_first([(moved, found.trust) for moved, found in parts])
         if turn.number > 1:
             # Half of the paint is the frame's own, from the pass before.
             own = self._layer(turn.index, photo, result)
             return (own + trust * layer) / (1 + trust), trust, torch.ones_like(trust)
-        return layer, trust, torch.minimum(parts[0][2], parts[-1][1])
+        return layer, trust, torch.minimum(parts[0][1].steady, parts[-1][1].trust)
 
     def _between(self, turn: Turn, shot: range, photo: Frames, result: Frames) -> Tensor:
         """The layers of the two painted neighbours, moved to a frame between them."""
@@ -205,18 +202,29 @@ class _Painter(ABC):
         layer: Tensor | float = 0.0
         total: Tensor | float = 0.0
         for other, way in ((before, after - turn.index), (after, turn.index - before)):
-            moved, trust, _ = self._moved(turn.index, other, photo, result)
-            guess = self._guess(turn.index, other, moved, photo, result)
+            moved, found = self._moved(turn.index, other, photo, result)
+            guess = self._guess(turn.index, other, (moved, found.flow), photo, result)
             share = way / (after - before)
-            layer = layer + share * (trust * moved + _DOUBTFUL * guess)
-            total = total + share * (trust + _DOUBTFUL)
+            layer = layer + share * (found.trust * moved + _DOUBTFUL * guess)
+            total = total + share * (found.trust + _DOUBTFUL)
         return torch.as_tensor(layer / total)
 
     def _guess(
-        self, index: int, other: int, moved: Tensor, photo: Frames, result: Frames
+        self,
+        index: int,
+        other: int,
+        moved: tuple[Tensor, Tensor],
+        photo: Frames,
+        result: Frames,
     ) -> Tensor:
-        """What stands in where no frame shows the same place."""
-        return moved
+        """What stands in where no frame shows the same place.
+
+        Args:
+            index, other: of the frame, and of one that is painted.
+            moved: the layer of the other frame, and the flow by which it was moved.
+            photo, result: see :meth:`paint`.
+        """
+        return moved[0]
 
     def _photo(self, index: int, photo: Frames) -> Tensor:
         """A frame as it was filmed, at the size of the result."""
@@ -247,7 +255,7 @@ _CAUTION = 0.5
 
 # Of what stands in between painted frames, strokes up to this size are those of a neighbour, the
 # rest is the photo in the colours of the paint.
-_TEXTURE = 1 / 64
+_STROKES = 1 / 64
 
 # Side of the picture on which the colours of new paint are estimated, and the ridge against noise.
 _SMALL, _RIDGE = 96, 1e-3
@@ -337,10 +345,18 @@ class ClipPainter(_Painter):
         return self._recoloured(turn.index, nearest, photo, result)
 
     def _guess(
-        self, index: int, other: int, moved: Tensor, photo: Frames, result: Frames
+        self,
+        index: int,
+        other: int,
+        moved: tuple[Tensor, Tensor],
+        photo: Frames,
+        result: Frames,
     ) -> Tensor:
-        texture = moved - blur(moved, _TEXTURE * max(self.size))
-        return self._recoloured(index, other, photo, result) + texture
+        layer, flow = moved
+        # Without the outlines of the photo, which belong elsewhere in this frame.
+        strokes = layer - warped(self._recoloured(other, other, photo, result), flow)
+        strokes -= blur(strokes, _STROKES * max(self.size))
+        return (self._recoloured(index, other, photo, result) + strokes).clamp(0, 1)
 
     def _recoloured(self, index: int, other: int, photo: Frames, result: Frames) -> Tensor:
         return recoloured(
