@@ -52,7 +52,7 @@ from stylize.products.transfer.style_crop import (
     cropped_style,
     resolved_crops,
 )
-from stylize.products.transfer.style_groups import Masks, regions_of, with_photo
+from stylize.products.transfer.style_groups import Masks, StyleGroups, regions_of, with_photo
 from stylize.products.transfer.style_targets import StyleStatistics, StyleTargets
 from stylize.runs.recipe import compose
 from stylize.runs.result import Result, alpha_of, resolution
@@ -135,20 +135,26 @@ class Transfer:
         self._style_statistics = StyleStatistics(
             self._vgg, photo, self.settings, self.device, self._session
         )
-        self._regions = regions_of(
-            content,
-            self.settings,
-            self._parts,
-            execution,
-            self._session,
-            whole=bool(styles),
-            may_be_empty=frame is not None and frame.may_be_empty,
-        )
+        may_be_empty = frame is not None and frame.may_be_empty
+        self._regions = self._find_regions(execution, may_be_empty=may_be_empty)
         self.notes += self._regions.notes if self._regions else []
         self.area = self._regions.mask if self._regions else None
         budget = budget_bytes(execution or Execution(), self.device)
         self.memory_plan = self._memory_need().choose(self.size, budget)
         self._memory_need().require_measurable(self._largest_style, budget)
+
+    def _find_regions(
+        self, execution: Execution | None, *, may_be_empty: bool
+    ) -> StyleGroups | None:
+        return regions_of(
+            self.content,
+            self.settings,
+            self._parts,
+            execution,
+            self._session,
+            whole=bool(self.styles),
+            may_be_empty=may_be_empty,
+        )
 
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))
