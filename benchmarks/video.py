@@ -5,10 +5,10 @@
     python -m benchmarks.video OUT --style STYLE --clip CLIP --start 40
 
 The frames are views of a photo through a moving camera, whose motion is known exactly, or those of
-a clip. The warping error is the mean squared difference of a result and a later one moved back,
-where both show the same place; the motion is that of the input, never that of the result. A blurred
-result has a small error, so the table also says how far the results are from the style. A second
-table shows whether the mean luma and that distance drift in the course of the clip.
+one shot of a clip. The warping error is the mean squared difference of a result and a later one
+moved back, where both show the same place; the motion is that of the input, never that of the
+result. A blurred result has a small error, so the table also says how far the results are from the
+style. A second table shows whether the mean luma and that distance drift in the course of the clip.
 
 OUT receives the frames as PNG files and a sheet of them.
 """
