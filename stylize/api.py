@@ -14,7 +14,7 @@ from stylize.batches.claims import Claims
 from stylize.batches.local import BatchContext, LocalRunner, Outcome, sweep
 from stylize.batches.painter import BatchPainter
 from stylize.batches.plan import make_plan, save_plan
-from stylize.batches.records import Ledger
+from stylize.batches.records import Ledger, sources_made
 from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look
 from stylize.errors import (
@@ -709,7 +709,7 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         found = collect(
             inputs, recursive=recursive, output=folder, include_results=include_results
         ).found
-        tasks = make_plan(found, [look], folder, suffix=extension)
+        tasks = make_plan(found, [look], folder, suffix=extension, made=sources_made(folder))
         if not tasks:
             raise UsageError("there are no pictures among the photos")
         painter = BatchPainter(Execution(**plain(execution)))

@@ -345,7 +345,8 @@ def admit(
     if standing.state == "done":
         report(Outcome(task, "skipped"))
     else:
-        error = standing.error or "another picture has this name (--overwrite replaces it)"
+        remedy = "--overwrite replaces it, another output folder keeps it"
+        error = standing.error or f"another picture is at {task.target} ({remedy})"
         report(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
     return None
 

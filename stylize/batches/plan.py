@@ -36,6 +36,8 @@ _MAX_LOOK_BYTES, _MAX_WORD_BYTES = 60, 20
 
 _MAX_PLAN_BYTES = 256 * 1024**2
 
+_NUMBER = re.compile(r"-([0-9]{1,9})\Z")
+
 _SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 
 
@@ -66,6 +68,12 @@ class _Draft:
         folders = (shortened(safe_name(part)) for part in relative.parent.parts)
         return PurePath(*folders, shortened(safe_name(relative.stem), tail=tail))
 
+    def may_have(self, target: PurePath) -> bool:
+        """Whether a target is one that this result gets, depending on the other pictures."""
+        number = _NUMBER.search(target.stem)
+        numbered = self.target(worded=True, number=int(number[1]) if number else 1)
+        return target in (self.target(), self.target(worded=True), numbered)
+
     @property
     def order(self) -> tuple[object, ...]:
         """The key that decides who gets a name, whatever the order in which pictures were found."""
@@ -80,11 +88,13 @@ def make_plan(
     *,
     suffix: str = ".png",
     frames: Mapping[Path, int] | None = None,
+    made: Mapping[str, str] | None = None,
 ) -> list[Task]:
     """The tasks of a batch: every look of every picture, in the given order.
 
     A target is named after its source and its look. If several would have the same name on some
     file system, each gets the extension of its source (``a-jpg.png``) and, if necessary, a number.
+    A result that was made before keeps its name, whatever was added or removed since.
     Nothing is read; only links are resolved, to compare targets with sources.
 
     Args:
@@ -93,12 +103,13 @@ def make_plan(
         output: the folder of the results; the tree of the sources is mirrored in it.
         suffix: of the targets.
         frames: the number of frames of each clip; none for pictures.
+        made: the sources of finished results by their targets, relative to the output folder.
 
     Raises:
         UsageError: a target would replace a source or a style.
     """
     drafts = [_Draft(each, look, suffix) for each in found for look in looks]
-    targets = _without_collisions(drafts)
+    targets = _as_before(drafts, _without_collisions(drafts), made or {})
     tasks = [
         Task(
             draft.found.path,
@@ -125,6 +136,29 @@ def _without_collisions(drafts: Sequence[_Draft]) -> list[PurePath]:
         targets[index] = _free(drafts[index], taken, numbers)
         taken.add(caseless(str(targets[index])))
     return targets
+
+
+def _as_before(
+    drafts: Sequence[_Draft], targets: Sequence[PurePath], made: Mapping[str, str]
+) -> list[PurePath]:
+    """The targets, but for results that were made under another name that is still free."""
+    known: dict[str, list[PurePath]] = {}
+    for name, source in made.items():
+        known.setdefault(os.path.abspath(source), []).append(PurePath(name))
+    if not known:
+        return list(targets)
+    taken = {caseless(str(place)) for target in targets for place in (target, *target.parents)}
+    result = list(targets)
+    for index, draft in enumerate(drafts):
+        names = known.get(os.path.abspath(draft.found.path), [])
+        if targets[index] in names:
+            continue
+        for before in filter(draft.may_have, names):
+            if caseless(str(before)) not in taken:
+                taken.add(caseless(str(before)))
+                result[index] = before
+                break
+    return result
 
 
 def _free(draft: _Draft, taken: set[str], numbers: Counter[str]) -> PurePath:

@@ -166,6 +166,15 @@ def read_all(output: Path) -> dict[str, Entry]:
     return newest
 
 
+def sources_made(output: Path) -> dict[str, str]:
+    """The sources of all finished results by their targets, relative to the batch's folder.
+
+    Raises:
+        OutputError: a file is there and cannot be read.
+    """
+    return {name: each.source for name, each in read_all(output).items() if each.status == "done"}
+
+
 def _host() -> str:
     return re.sub(r"[^A-Za-z0-9.-]+", "-", socket.gethostname())[:_MAX_HOST_LENGTH] or "host"
 

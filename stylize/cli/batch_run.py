@@ -352,8 +352,14 @@ def perform(request: BatchRequest) -> int:
         include_results=request.include_results,
         kind=measuring.kind if measuring else None,
     )
-    suffix, frames = f".{request.suffix}", measuring.frames if measuring else None
-    plan = make_plan(collection.found, request.looks, request.output, suffix=suffix, frames=frames)
+    plan = make_plan(
+        collection.found,
+        request.looks,
+        request.output,
+        suffix=f".{request.suffix}",
+        frames=measuring.frames if measuring else None,
+        made=made_before(request.output),
+    )
     if not plan:
         say_left_out(collection, request.messages)
         noun = "clips" if clips else "pictures"
@@ -372,6 +378,15 @@ def perform(request: BatchRequest) -> int:
     # Before signals are taken over: Ray takes SIGTERM for itself.
     with connected(request) as ray:
         return run_tasks(tasks, plan, request, ray)
+
+
+def made_before(output: Path) -> dict[str, str]:
+    """The sources of finished results by their targets; imports no torch for a new folder."""
+    if not (output / ".stylize").is_dir():
+        return {}
+    from stylize.batches.records import sources_made
+
+    return sources_made(output)
 
 
 def measuring_of(clips: Clips | None) -> Measuring | None:

@@ -62,6 +62,23 @@ class TestTargets:
         assert plan("a.jpg", "a.png", "a-jpg.gif") == ["a-jpg-2.png", "a-png.png", "a-jpg.png"]
         assert plan("x/a.jpg", "X/a.jpg") == ["x/a-jpg-2.png", "X/a-jpg.png"]
 
+    @pytest.mark.parametrize(
+        ("made", "expected"),
+        [
+            ({"a.png": "in/a.png"}, ["a-jpg.png", "a.png", "b.png"]),
+            ({"b-jpg-2.png": "in/b.jpg"}, ["a-jpg.png", "a-png.png", "b-jpg-2.png"]),
+            ({"a.png": "in/a.png", "a-png.png": "in/a.png"}, ["a-jpg.png", "a-png.png", "b.png"]),
+            ({"../a.png": "in/a.jpg", "a-7.png": "in/a.jpg"}, ["a-jpg.png", "a-png.png", "b.png"]),
+            ({"b.png": "in/a.jpg", "a.webp": "in/a.png"}, ["a-jpg.png", "a-png.png", "b.png"]),
+        ],
+    )
+    def test_what_was_made_keeps_its_name(
+        self, made: dict[str, str], expected: list[str]
+    ) -> None:
+        pictures = [found(name) for name in ("a.jpg", "a.png", "b.jpg")]
+        tasks = make_plan(pictures, [PLAIN], OUT, made=made)
+        assert [task.target.name for task in tasks] == expected
+
     def test_accents_in_two_spellings(self) -> None:
         one, other = (normalize(form, "é") for form in ("NFC", "NFD"))
         assert plan(f"{one}.jpg", f"{other}.gif") == [f"{one}-jpg.png", f"{other}-gif.png"]
@@ -155,8 +172,10 @@ class TestWhateverTheNames:
     def test_every_target_is_in_a_place_of_its_own(
         self, paths: list[str], names: list[str]
     ) -> None:
-        """Also when a path is there twice."""
-        tasks = make_plan([found(path) for path in paths], looks(*names), OUT)
+        """Also when a path is there twice, or others were there before."""
+        before = make_plan([found(path) for path in paths[::2]], looks(*names), OUT)
+        made = {task.target.relative_to(OUT).as_posix(): str(task.source) for task in before}
+        tasks = make_plan([found(path) for path in paths], looks(*names), OUT, made=made)
         assert len(tasks) == len(paths) * len(names)
         seen = {as_any_system_sees(task.target) for task in tasks}
         assert len(seen) == len(tasks)

@@ -536,12 +536,24 @@ class TestAgain:
             words += ["--seed", 7]
         result = done(run(*words), 1)
         count = 1 if change == "input" else 2
-        assert result.stderr.count("another picture has this name (--overwrite replaces") == count
+        assert result.stderr.count(f"another picture is at {output / '0.png'} (--overwrite") == 1
+        assert result.stderr.count("another picture is at") == count
         assert last_line(result) == (
             f"0 finished, {'1 finished before, ' if count == 1 else ''}{count} failed"
         )
         assert results(output) == before
         done(run(*words, "--overwrite"))
+        assert last_line(done(run(*words))) == "0 finished, 2 finished before, 0 failed"
+
+    def test_a_result_keeps_its_name(self, run: Run, tmp_path: Path) -> None:
+        """Also when a photo of the same name comes or goes."""
+        folder, output = some(tmp_path / "in", 2), tmp_path / "out"
+        words = ("batch", "dream", folder, "-o", output, *DREAM)
+        done(run(*words))
+        save(photo(20, 30), folder / "0.jpg")
+        assert last_line(done(run(*words))) == "1 finished, 2 finished before, 0 failed"
+        assert sorted(results(output)) == ["0-jpg.png", "0.png", "1.png"]
+        (folder / "0.png").unlink()
         assert last_line(done(run(*words))) == "0 finished, 2 finished before, 0 failed"
 
     def test_a_full_disk(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
