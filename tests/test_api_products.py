@@ -494,7 +494,9 @@ def test_a_batch_of_dreams_is_stopped(files: Files, tmp_path: Path) -> None:
     other: Any = settings | {"steps": 2}
     (found,) = stylize.batch([files[0]], output, settings=other, suffix=".jpg", **FP32)
     assert (found.task.target, found.status) == (output / "photo.jpg", "failed")
-    assert found.error == "another picture has this name (overwrite=True replaces it)"
+    assert (
+        found.error == f"another picture is at {output / 'photo.jpg'} (overwrite=True replaces it)"
+    )
 
 
 @pytest.mark.parametrize(

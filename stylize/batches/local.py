@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from stylize.batches.claims import Claim, Claims
 from stylize.batches.clips import ClipPainting
@@ -98,18 +98,59 @@ class BatchContext:
     fail_fast: bool = False
 
 
-@dataclass
-class _Claimed:
-    """A task whose claim is held and whose source is being decoded."""
+@dataclass(eq=False)
+class Job:
+    """A task whose claim is held."""
 
     task: Task
     standing: Standing
-    held: Claim
+    claim: Claim
+
+
+class Runner:
+    """What runners share: when the batch is over, and how the end of a task is recorded."""
+
+    def __init__(self, context: BatchContext) -> None:
+        self._context = context
+        self._failed = False
+
+    @property
+    def _over(self) -> bool:
+        return self._context.stop() or (self._context.fail_fast and self._failed)
+
+    def _token(self, task: Task) -> str:
+        return token_of(self._context.ledger.name(task))
+
+    def _report(self, outcome: Outcome) -> None:
+        self._failed = self._failed or outcome.status == "failed"
+        self._context.on_picture(outcome)
+
+    def _finish(
+        self, job: Job, seconds: float, losses: Mapping[str, float], notes: tuple[str, ...]
+    ) -> None:
+        self._context.ledger.write(job.task, job.standing, seconds=seconds, losses=losses)
+        job.claim.release()
+        self._report(Outcome(job.task, "done", seconds, notes=notes))
+
+    def _fail(self, job: Job, error: str, seconds: float = 0.0) -> None:
+        self._context.ledger.write(job.task, job.standing, seconds=seconds, error=error)
+        job.claim.release()
+        self._report(Outcome(job.task, "failed", seconds, error))
+
+
+@dataclass(eq=False)
+class _Claimed(Job):
+    """A task whose source is being decoded."""
+
     picture: Future[Picture | Clip]
     started: float = field(default_factory=time.perf_counter)
 
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
 
-class LocalRunner:
+
+class LocalRunner(Runner):
     """Make the pictures of a batch in this process.
 
     Args:
@@ -124,10 +165,9 @@ class LocalRunner:
         context: BatchContext,
         on_image: Callable[[Task], Callable[[Step], None] | None] = lambda task: None,
     ) -> None:
+        super().__init__(context)
         self._painter = painter
-        self._context = context
         self._on_image = on_image
-        self._failed = False
         self._elsewhere: list[Task] = []
 
     def run(self, tasks: Iterable[Task]) -> None:
@@ -154,10 +194,6 @@ class LocalRunner:
                 pending.result()
             self._join_others()
 
-    @property
-    def _over(self) -> bool:
-        return self._context.stop() or (self._context.fail_fast and self._failed)
-
     def _ahead(self, tasks: Iterable[Task]) -> Generator[_Claimed]:
         """Claimed tasks; the one after is already being decoded."""
         queue: deque[_Claimed] = deque()
@@ -175,19 +211,14 @@ class LocalRunner:
                 yield queue.popleft()
         finally:
             for claimed in queue:
-                claimed.held.release()
+                claimed.claim.release()
 
     def _claim(self, task: Task) -> _Claimed | None:
         admitted = admit(task, self._context, self._report_or_join)
-        if admitted is None:
-            return None
-        standing, taken = admitted
-        picture = self._files.submit(read_source, task)
-        return _Claimed(task, standing, taken, picture)
+        return None if admitted is None else self._decoding(task, *admitted)
 
-    def _report(self, outcome: Outcome) -> None:
-        self._failed = self._failed or outcome.status == "failed"
-        self._context.on_picture(outcome)
+    def _decoding(self, task: Task, standing: Standing, claim: Claim) -> _Claimed:
+        return _Claimed(task, standing, claim, self._files.submit(read_source, task))
 
     def _report_or_join(self, outcome: Outcome) -> None:
         """Report an outcome, except for a clip that this run will join."""
@@ -202,22 +233,39 @@ class LocalRunner:
         paintings: dict[Path, ClipPainting] = {}
         while waiting and not self._over:
             answers = {task.target: self._join(task, paintings, notes) for task in waiting}
-            waiting = [task for task in waiting if answers[task.target] in ("painted", "later")]
+            left = [task for task in waiting if answers[task.target] in ("painted", "later")]
+            for task in waiting:
+                if task not in left:
+                    self._leave(task, notes)
+            waiting = left
             if waiting and "painted" not in answers.values():
                 time.sleep(_PATIENCE_S)
-        for task in self._elsewhere:
-            note = notes.get(task.target)
-            self._report_end(task, (note,) if note else ())
+        for task in waiting:
+            self._leave(task, notes)
 
-    def _report_end(self, task: Task, notes: tuple[str, ...]) -> None:
-        """Report what has become of a clip of another run; one that was stopped is not finished."""
+    def _leave(self, task: Task, notes: Mapping[Path, str]) -> None:
+        """Report what has become of a clip of another run, or go on in the place of that run.
+
+        Args:
+            task: the clip.
+            notes: why a clip could not be joined, by target.
+        """
+        note = notes.get(task.target)
 
         def report(outcome: Outcome) -> None:
-            self._report(replace(outcome, notes=notes))
+            self._report(replace(outcome, notes=(note,) if note else ()))
 
         admitted = admit(task, self._context, report)
-        if admitted is not None:
+        if admitted is None:
+            return
+        if self._over:
             admitted[1].release()
+            return
+        claimed = self._decoding(task, *admitted)
+        result = self._paint(claimed)
+        give_back_memory()
+        if result is not None:
+            self._save(claimed, result)
 
     def _join(
         self, task: Task, paintings: dict[Path, ClipPainting], notes: dict[Path, str]
@@ -246,9 +294,6 @@ class LocalRunner:
         finally:
             give_back_memory()
 
-    def _token(self, task: Task) -> str:
-        return token_of(self._context.ledger.name(task))
-
     def _paint(self, claimed: _Claimed) -> Result | ClipPainting | None:
         """The result; None if it failed, which is recorded, or was stopped."""
         claimed.started = time.perf_counter()
@@ -270,41 +315,28 @@ class LocalRunner:
             every = claimed.task.look.clips is not None
             if every or not isinstance(claimed.picture.exception(), StylizeError):
                 raise
-            self._fail(claimed, error)
+            self._fail(claimed, one_line(error), claimed.seconds)
             return None
         except Exception as error:
-            self._fail(claimed, error)
+            self._fail(claimed, one_line(error), claimed.seconds)
             return None
         if result is None or result.interrupted:
-            claimed.held.release()
+            claimed.claim.release()
             return None
         return result
 
     def _save(self, claimed: _Claimed, result: Result | ClipPainting) -> None:
-        task = claimed.task
         try:
-            self._context.saving.save(result, task, self._token(task))
+            self._context.saving.save(result, claimed.task, self._token(claimed.task))
         except InterruptedRunError:  # while a clip was encoded; its frames are kept
-            claimed.held.release()
+            claimed.claim.release()
             return
         except Exception as error:
             if is_disk(error) or isinstance(error, AFFECTS_ALL_PICTURES):
                 raise
-            self._fail(claimed, error)
+            self._fail(claimed, one_line(error), claimed.seconds)
             return
-        seconds = time.perf_counter() - claimed.started
-        losses: dict[str, Any] = result.recipe["losses"]
-        self._context.ledger.write(task, claimed.standing, seconds=seconds, losses=losses)
-        claimed.held.release()
-        self._context.on_picture(Outcome(task, "done", seconds, notes=result.notes))
-
-    def _fail(self, claimed: _Claimed, error: Exception) -> None:
-        seconds = time.perf_counter() - claimed.started
-        line = one_line(error)
-        self._failed = True
-        self._context.ledger.write(claimed.task, claimed.standing, seconds=seconds, error=line)
-        claimed.held.release()
-        self._context.on_picture(Outcome(claimed.task, "failed", seconds, line))
+        self._finish(claimed, claimed.seconds, result.recipe["losses"], tuple(result.notes))
 
 
 def one_line(error: Exception) -> str:
@@ -345,8 +377,8 @@ def admit(
     if standing.state == "done":
         report(Outcome(task, "skipped"))
     else:
-        remedy = "--overwrite replaces it, another output folder keeps it"
-        error = standing.error or f"another picture is at {task.target} ({remedy})"
+        problem = f"another picture is at {task.target} (--overwrite replaces it)"
+        error = standing.error or problem
         report(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
     return None
 

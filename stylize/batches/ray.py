@@ -17,10 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from stylize.batches.claims import Claim
-from stylize.batches.local import BatchContext, Outcome, admit, one_line
-from stylize.batches.records import Standing
-from stylize.batches.tasks import Task, token_of
+from stylize.batches.local import BatchContext, Job, Runner, admit, one_line
+from stylize.batches.tasks import Task
 from stylize.batches.worker import Answer, Assignment, Worker, assignment
 from stylize.errors import ClusterError, OutputError, StylizeError, UsageError
 from stylize.extras import optional_module
@@ -278,8 +276,8 @@ _GRACE_S = 10.0
 
 
 @dataclass(eq=False)
-class _Job:
-    """A task whose claim is held.
+class _Job(Job):
+    """A task for a worker.
 
     Attributes:
         deaths: of workers that were painting it.
@@ -287,9 +285,6 @@ class _Job:
         lost: number of workers that died while painting its shots for another worker.
     """
 
-    task: Task
-    standing: Standing
-    claim: Claim
     deaths: int = 0
     shots: int = 0
     lost: int = 0
@@ -344,7 +339,7 @@ class _RemoteWorker:
         return free and len(self.jobs) <= (0 if alone else load)
 
 
-class RayRunner:
+class RayRunner(Runner):
     """Make the pictures of a batch on a cluster, many at a time. Use it once.
 
     Args:
@@ -371,10 +366,9 @@ class RayRunner:
         environment: Mapping[str, str] | None = None,
         worker: type[Worker] = Worker,
     ) -> None:
+        super().__init__(context)
         self._ray = ray
         self._output = output
-        self._context = context
-        self._failed = False
         self._size = worker_size(nodes(ray), execution, cpus)
         self._execution = replace(execution, threads=execution.threads or self._size.cpus)
         # A concurrency group of its own for stop(), which must run while make() does.
@@ -421,10 +415,6 @@ class RayRunner:
             self._start_workers()
             self._wait()
 
-    @property
-    def _over(self) -> bool:
-        return self._context.stop() or (self._context.fail_fast and self._failed)
-
     def _fill(self) -> None:
         """Keep one claimed task waiting for a worker, as long as there are tasks."""
         for task in self._todo if not self._queue else ():
@@ -437,13 +427,6 @@ class RayRunner:
     def _claim(self, task: Task) -> _Job | None:
         admitted = admit(task, self._context, self._report)
         return None if admitted is None else _Job(task, *admitted)
-
-    def _report(self, outcome: Outcome) -> None:
-        self._failed = self._failed or outcome.status == "failed"
-        self._context.on_picture(outcome)
-
-    def _token(self, task: Task) -> str:
-        return token_of(self._context.ledger.name(task))
 
     def _assign(self) -> None:
         """Give every idle worker a task, and then a second one to each."""
@@ -582,18 +565,7 @@ class RayRunner:
         if answer.outcome == "failed":
             self._fail(job, answer.error or answer.outcome, seconds)
         elif answer.outcome == "done":
-            self._context.ledger.write(
-                job.task, job.standing, seconds=seconds, losses=answer.losses
-            )
-            job.claim.release()
-            notes = answer.notes
-            self._context.on_picture(Outcome(job.task, "done", seconds, notes=notes))
-
-    def _fail(self, job: _Job, error: str, seconds: float = 0.0) -> None:
-        self._failed = True
-        self._context.ledger.write(job.task, job.standing, seconds=seconds, error=error)
-        job.claim.release()
-        self._context.on_picture(Outcome(job.task, "failed", seconds, error))
+            self._finish(job, seconds, answer.losses, answer.notes)
 
     def _stop_workers(self) -> None:
         """Tell the workers to drop their pictures, and wait until they have."""

@@ -217,7 +217,7 @@ def test_another_picture_is_in_its_place(bench: Bench) -> None:
     save(photo(30, 30), bench.tasks[0].source)
     before = bench.tasks[0].target.read_bytes()
     assert bench.run() == all_are("skipped") | {"0.png": "failed"}
-    assert "another picture has this name" in (bench.reported[0].error or "")
+    assert f"another picture is at {bench.tasks[0].target}" in (bench.reported[0].error or "")
     assert bench.tasks[0].target.read_bytes() == before
     assert bench.run(overwrite=True) == all_are("done")
     assert bench.tasks[0].target.read_bytes() != before

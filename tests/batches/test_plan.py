@@ -72,9 +72,7 @@ class TestTargets:
             ({"b.png": "in/a.jpg", "a.webp": "in/a.png"}, ["a-jpg.png", "a-png.png", "b.png"]),
         ],
     )
-    def test_what_was_made_keeps_its_name(
-        self, made: dict[str, str], expected: list[str]
-    ) -> None:
+    def test_what_was_made_keeps_its_name(self, made: dict[str, str], expected: list[str]) -> None:
         pictures = [found(name) for name in ("a.jpg", "a.png", "b.jpg")]
         tasks = make_plan(pictures, [PLAIN], OUT, made=made)
         assert [task.target.name for task in tasks] == expected

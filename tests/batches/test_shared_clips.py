@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from stylize.batches.claims import Claims
-from stylize.batches.tasks import token_of
+from stylize.batches.local import BatchContext, LocalRunner, Outcome
+from stylize.batches.painter import BatchPainter
+from stylize.batches.records import Ledger
+from stylize.batches.tasks import Clips, Look, Task, token_of
 from stylize.errors import OutputError
 from stylize.images.read import Picture
 from stylize.settings.dream import DreamSettings
@@ -340,24 +343,54 @@ def test_a_second_run_that_is_killed_leaves_its_shot_to_the_first(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_when_the_first_run_ends_the_second_leaves_and_the_command_continues(
+def test_when_the_first_run_ends_the_second_makes_the_clip(
     shared: Shared, expected: bytes, number: signal.Signals
 ) -> None:
     with shared.by_two() as (owner, other):
+        before = shared.painted
         owner.send_signal(number)
         owner.send_signal(signal.SIGCONT)
         owner.communicate(timeout=PATIENCE_S)
-        said = other.communicate(timeout=PATIENCE_S)[1]
-    assert other.returncode == 0
-    assert "0 finished, 0 failed, 1 not finished" in said
-    before = shared.painted
-    assert not before.keys() >= {f"00000{n}" for n in range(1, 10)}
-    with running(*shared.words) as again:
-        until(lambda: len(shared.painted) > len(before))
+        until(lambda: len(shared.painted) > len(before) + 1)
         after = shared.painted
         assert {name: after.get(name) for name in before} == before
-        again.communicate(timeout=PATIENCE_S)
+        said = other.communicate(timeout=PATIENCE_S)[1]
+    assert other.returncode == 0
+    assert "1 finished, 0 failed" in said
     assert (shared.output / "clip.gif").read_bytes() == expected
+    assert {each.name for each in shared.output.iterdir()} == {"clip.gif", ".stylize"}
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_clip_whose_run_ends_goes_to_the_run_that_waits(
+    tmp_path: Path, clip: Path, stopped: bool
+) -> None:
+    output = tmp_path / "out"
+    look = Look("", MUSING, clips=Clips(VideoSettings(), Cut(), "gif"))
+    task = Task(clip, output / "clip.gif", look, (SIZE[1], SIZE[0]), sum(LENGTHS))
+    reported: list[Outcome] = []
+    asked = 0
+    with Claims(output) as others, Claims(output) as mine:
+        held = others.take("clip.gif")
+        assert held is not None
+
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == 3:  # it has looked at the clip, and waits
+                held.release()
+            return stopped and asked >= 3
+
+        context = BatchContext(Ledger(output, {"": []}), mine, reported.append, stop)
+        painter = BatchPainter(Execution(precision="fp32", threads=1))
+        LocalRunner(painter, context).run([task])
+        assert asked >= 3
+        assert mine.tidy()
+    assert [each.status for each in reported] == ([] if stopped else ["done"])
+    if not stopped:
+        wanted = request(clip, tmp_path / "out.gif")
+        assert task.target.read_bytes() == alone(wanted)
 
 
 @pytest.mark.slow

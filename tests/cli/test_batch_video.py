@@ -70,7 +70,7 @@ def test_a_folder_of_clips_becomes_a_folder_of_clips(run, network, tmp_path, cli
     assert "2 finished, 0 failed" in run("batch", "status", out).stdout
     other = run(*words, "--coherence", 0.5)
     assert other.exit_code == 1
-    assert other.stderr.count("another picture has this name") == 2
+    assert other.stderr.count("another picture is at") == 2
 
 
 def test_a_stopped_clip_goes_on_at_the_next_frame(run, network, tmp_path, monkeypatch):
