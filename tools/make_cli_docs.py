@@ -25,7 +25,8 @@ This page lists all of them. `tools/make_cli_docs.py` generates it.
 """
 DEFAULTS = """The section of a command names those of these options that it takes. Square brackets
 show the default; a `--preset` can change it. Every option can also be set in the environment:
-`STYLIZE_TRANSFER_SIZE=1024` sets `--size 1024` for `stylize transfer`.
+`STYLIZE_TRANSFER_SIZE=1024` sets `--size 1024` for `stylize transfer`. Several values of one
+option are separated by spaces, several files by `:` (on Windows `;`).
 """
 COMPLETION = r"""## Tab completion
 

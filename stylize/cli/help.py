@@ -5,6 +5,7 @@ cloup does the same and takes as long to import as click itself, which ``--help`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, TypeVar
@@ -35,6 +36,17 @@ class Option(click.Option):
         super().__init__(*args, **others)
         self.group = group
         self.everyday = everyday
+
+    def variable(self, ctx: click.Context) -> str | None:
+        """The environment variable that sets it, named after the option, not the parameter."""
+        long = [word for word in self.opts if word.startswith("--")]
+        if not (long and ctx.auto_envvar_prefix and self.allow_from_autoenv):
+            return None
+        return f"{ctx.auto_envvar_prefix}_{long[0][2:].replace('-', '_').upper()}"
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """The value of :meth:`variable`; None if it is unset or empty."""
+        return os.environ.get(self.variable(ctx) or "") or None
 
     def get_help_extra(self, ctx: click.Context) -> Any:
         """Leave out the range: the help text says what makes sense."""

@@ -191,6 +191,7 @@ def message_and_hint(error: Exception) -> tuple[str, str | None]:
     line = error.format_message().rstrip(".")
     line = line.replace("is not a valid float", "is not a number")
     line = line.replace("is not a valid integer", "is not a whole number")
+    line = re.sub("is not a valid boolean.*", "is neither yes nor no", line)
     # click's own words are a sentence, or are in brackets if there are several.
     if guess := re.fullmatch(r"(.*?)\.? \(?Did you mean (.*?)\)?", line, re.DOTALL):
         return guess[1], f"did you mean {guess[2]}"
@@ -199,8 +200,20 @@ def message_and_hint(error: Exception) -> tuple[str, str | None]:
         if least and (most is None or float(limits["value"]) < float(least)):
             return f"{limits['what']} is too small", f"at least {least}"
         return f"{limits['what']} is too large", f"at most {most}"
+    return line, _where_to_look(error)
+
+
+def _where_to_look(error: click.ClickException) -> str | None:
+    """Name the environment variable that a wrong value comes from, or else the help."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    return line, None if context is None else f"see '{context.command_path} --help'"
+    if context is None:
+        return None
+    wrong = error.param if isinstance(error, click.BadParameter) else None
+    if wrong is not None and wrong.name is not None and hasattr(wrong, "variable"):
+        source = context.get_parameter_source(wrong.name)
+        if source is click.core.ParameterSource.ENVIRONMENT:
+            return f"set by the environment variable {wrong.variable(context)}"
+    return f"see '{context.command_path} --help'"
 
 
 def advised(error: click.ClickException) -> str:

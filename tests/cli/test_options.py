@@ -214,9 +214,20 @@ def test_the_environment_gives_options_too(
     run: Run, sketch: type[Sketch], files: tuple[Path, Path]
 ) -> None:
     environment = {"STYLIZE_TRANSFER_DEVICE": "cpu", "STYLIZE_TRANSFER_STEPS": "7"}
-    assert run("transfer", *files, "--steps", "8", env=environment).exit_code == 0
+    # Options whose parameters have other names.
+    environment |= {"STYLIZE_TRANSFER_STYLE_WEIGHT": "2 3", "STYLIZE_TRANSFER_JSON": "1"}
+    result = run("transfer", *files, files[0], "--steps", "8", env=environment)
+    assert result.exit_code == 0
     assert sketch.made[-1].execution.device == "cpu"
     assert sketch.made[-1].settings.steps == 8
+    assert sketch.made[-1].settings.style_weights == (2, 3)
+    assert result.stdout.startswith('{"event": "start"')
+    wrong = {"STYLIZE_TRANSFER_STRENGTH": "much", "STYLIZE_TRANSFER_STYLE": ""}
+    line = complaint(run("transfer", *files, env=wrong), 2)
+    assert "--strength" in line
+    assert line.endswith("(set by the environment variable STYLIZE_TRANSFER_STRENGTH)")
+    line = complaint(run("transfer", *files, env={"STYLIZE_TRANSFER_QUIET": "maybe"}), 2)
+    assert "'maybe' is neither yes nor no" in line
 
 
 @pytest.mark.parametrize(
