@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from stylize.errors import SettingError, UnknownNameError, UsageError, quoted
+from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.presets import is_path, read_toml
+from stylize.settings.presets import is_path, read_toml, require_table
+from stylize.settings.transfer import TransferSettings
 
 MAX_BYTES = 1024 * 1024
 
@@ -77,6 +79,8 @@ def read_job(path: Path) -> JobFile:
     values: dict[str, Any] = {}
     for key, value in document.items():
         if key not in known:
+            require_table("settings", key, fields(TransferSettings) + fields(DreamSettings), path)
+            require_table("execution", key, fields(Execution), path)
             raise UnknownNameError(f"key in {path.name}", key, known)
         values[key] = _checked(path, key, value)
     for key in ("technique", "inputs", "output"):

@@ -14,7 +14,7 @@ import click
 
 from stylize.cli.help import Command, option
 from stylize.cli.messages import echo
-from stylize.errors import RecipeError, StylizeError
+from stylize.errors import PictureError, RecipeError, StylizeError
 
 
 @click.command(cls=Command)
@@ -35,15 +35,13 @@ def info(file: Path, as_json: bool) -> None:
       stylize info result.png --json
       stylize info painted.mp4.frames
 
-    FILE may also be a folder of painted frames, or the folder of an unfinished clip.
+    FILE may also be a folder of painted frames, the folder of an unfinished clip, or a checkpoint.
     """
-    from stylize.runs.recipe import load_recipe
-
     state: dict[str, Any] = {}
     source: Path | None = file
     if file.is_dir():
         state, source = look_into(file)
-    recipe = {} if source is None else load_recipe(source)
+    recipe = {} if source is None else read_recipe(source)
     if as_json:
         click.echo(json.dumps(recipe | state, indent=2))
         return
@@ -55,6 +53,25 @@ def info(file: Path, as_json: bool) -> None:
         ) from error
     for line in lines:
         echo(line)
+
+
+def read_recipe(file: Path) -> dict[str, Any]:
+    """The recipe of a picture, a clip or a checkpoint.
+
+    Raises:
+        StylizeError: the file has none.
+    """
+    from stylize.runs.recipe import load_recipe
+
+    try:
+        return load_recipe(file)
+    except PictureError:
+        # Only now: this imports torch.
+        from stylize.runs import checkpoint
+
+        if not checkpoint.is_checkpoint(file):
+            raise
+        return {**checkpoint.describe(file).recipe, "interrupted": True}
 
 
 def look_into(folder: Path) -> tuple[dict[str, Any], Path | None]:

@@ -10,7 +10,8 @@ import click
 
 from stylize.cli.completion import names_or_files, preset_names_of
 from stylize.cli.help import CommandGroup, option
-from stylize.errors import UnknownNameError
+from stylize.cli.options import choose_preset
+from stylize.errors import UnknownNameError, UsageError
 from stylize.networks.models import PACKAGED, find_model
 from stylize.planning.cost import Cost, picture_cost
 from stylize.planning.self_test_cache import latest
@@ -102,7 +103,7 @@ def cost_of(settings: Any) -> tuple[Cost, float]:
 
 
 def find_by_name(name: str) -> Preset:
-    """A preset of whichever technique has one of that name.
+    """A preset of whichever technique has one of that name, or of a file.
 
     Raises:
         UnknownNameError: none has.
@@ -110,11 +111,29 @@ def find_by_name(name: str) -> Preset:
     for technique in PRODUCTS:
         if name in every_preset_name(technique):
             return find_preset(technique, name)
+    path = Path(name)
+    if path.suffix != ".toml" and path.is_file():
+        return preset_of_picture(path)
     if is_path(name):
-        return read_preset(Path(name))
+        return read_preset(path)
     raise UnknownNameError(
         "preset", name, [n for kind in PRODUCTS for n in every_preset_name(kind)]
     )
+
+
+def preset_of_picture(path: Path) -> Preset:
+    """The settings of a picture, as ``--preset`` takes them.
+
+    Raises:
+        RecipeError: it carries no recipe.
+        UsageError: it was made by a command without presets.
+    """
+    from stylize.runs.recipe import load_recipe
+
+    technique = str(load_recipe(path)["technique"])
+    if technique not in (*PRODUCTS, "tunnel"):
+        raise UsageError(f"{path.name} was made by 'stylize {technique}', which has no presets")
+    return choose_preset(technique, str(path))
 
 
 @presets.command()
@@ -137,6 +156,8 @@ def show(name: str, full: bool, as_json: bool) -> None:
       stylize presets show bold
       stylize presets show bold --full
       stylize presets show bold > mine.toml
+
+    FILE may also be a picture or clip made by stylize.
     """
     preset = find_by_name(name)
     if full:

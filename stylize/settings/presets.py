@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -97,7 +97,7 @@ def find_preset(technique: str, wanted: str) -> Preset:
 
     Args:
         technique: ``transfer`` or ``dream``.
-        wanted: a name, or a path: anything with a separator or ending in ``.toml``.
+        wanted: a name, or a path: anything with a separator or an extension.
 
     Raises:
         UnknownNameError: no preset of that name.
@@ -123,7 +123,7 @@ def _unknown_preset(technique: str, wanted: str) -> UnknownNameError:
 
 def is_path(wanted: str) -> bool:
     """Return whether it is the path of a file, not the name of a built-in preset."""
-    return "/" in wanted or "\\" in wanted or wanted.endswith(".toml")
+    return "/" in wanted or "\\" in wanted or Path(wanted).suffix != ""
 
 
 def read_preset(path: Path, technique: str | None = None) -> Preset:
@@ -139,6 +139,7 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
     document = _parse(path)
     for key in document:
         if key not in _KEYS:
+            require_table("settings", key, fields(TransferSettings) + fields(DreamSettings), path)
             raise UnknownNameError(f"key in {path.name}", key, _KEYS)
     name, settings = document.get("name", path.stem), document.get("settings", {})
     if not isinstance(name, str) or not _SLUG.fullmatch(name):
@@ -157,6 +158,24 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
     except UsageError as error:
         raise UsageError(f"{path.name}: {error.message}", hint=error.hint) from error
     return preset
+
+
+def require_table(table: str, key: str, within: Iterable[Field[Any]], path: Path) -> None:
+    """Refuse a key at the top of a file that belongs into a table, and say so.
+
+    Args:
+        table: the name of the table.
+        key: found at the top of the file.
+        within: the fields of the table.
+        path: of the file.
+
+    Raises:
+        UsageError: it belongs there.
+    """
+    if key in {each.name for each in within}:
+        raise UsageError(
+            f"{path.name}: {key} is not in [{table}]", hint=f"write [{table}] above it"
+        )
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -126,6 +126,8 @@ class TestRefusals:
         ("changes", "message"),
         [
             ({"input": '["a"]'}, "unknown key in job.toml 'input' (did you mean inputs"),
+            ({"style_size": "9"}, "style_size is not in [settings] (write [settings]"),
+            ({"threads": "1"}, "job.toml: threads is not in [execution]"),
             ({"technique": '"draem"'}, "did you mean dream"),
             ({"technique": "5"}, "technique = 5 has the wrong type"),
             ({"technique": ""}, "has no 'technique'"),

@@ -101,7 +101,9 @@ def test_a_file_of_ones_own(run: Run, tmp_path: Path) -> None:
 def test_no_such_preset(run: Run) -> None:
     line = complaint(run("presets", "show", "blod"), 2)
     assert line.startswith("unknown preset 'blod' (did you mean bold")
-    assert "gone.toml: there is no such file" in complaint(run("presets", "show", "gone.toml"), 2)
+    for gone in ("gone.toml", "gone.png"):
+        assert f"{gone}: there is no such file" in complaint(run("presets", "show", gone), 2)
+        assert f"{gone}: there is no such file" in complaint(run("dream", "a", "--preset", gone), 2)
     assert "did you mean list?" in complaint(run("presets", "lst"), 2)
 
 
@@ -120,6 +122,9 @@ class TestPictures:
         assert first.content_weight == 0.2
         assert second == dataclasses.replace(first, edges=0.1)
         assert [made.preset for made in sketch.made] == ["bold", "bold"]
+        shown = tomllib.loads(done(run("presets", "show", out)).stdout)
+        assert shown["technique"] == "transfer"
+        assert shown["settings"].items() >= {"content_weight": 0.2, "size": "48"}.items()
 
     def test_of_a_dream(self, run: Run, files: tuple[Path, Path], tmp_path: Path) -> None:
         photo, style = files
@@ -141,3 +146,11 @@ class TestPictures:
         photo, style = files
         line = complaint(run("transfer", photo, style, "--preset", photo), 1)
         assert "photo.png carries no recipe" in line
+        assert "photo.png carries no recipe" in complaint(run("presets", "show", photo), 1)
+
+    def test_a_setting_at_the_top_of_a_file(
+        self, run: Run, files: tuple[Path, Path], tmp_path: Path
+    ) -> None:
+        (tmp_path / "my.toml").write_text("strength = 30")
+        line = complaint(run("transfer", *files, "--preset", tmp_path / "my.toml"), 2)
+        assert line == "my.toml: strength is not in [settings] (write [settings] above it)"

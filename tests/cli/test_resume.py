@@ -250,6 +250,11 @@ class TestInputs:
         inputs = load_recipe(stopped / "out.png")["inputs"]
         assert [each["name"] for each in inputs] == ["cat.png", "strokes.png"]
 
+    def test_its_recipe_is_shown(self, run: Run, stopped: Path) -> None:
+        shown = done(run("info", "run.checkpoint")).stdout
+        assert shown.startswith("transfer, made by stylize")
+        assert "(interrupted)\ncontent    cat.png, 32×32 px" in shown
+
     def test_none_that_has_changed(self, run: Run, stopped: Path) -> None:
         save(cat(32).flip(3), stopped / "cat.png")
         before = listing(stopped)
