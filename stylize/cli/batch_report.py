@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -161,6 +161,7 @@ class Report:
 
     def __init__(self, tasks: Sequence[Task], output: Path, messages: Messages) -> None:
         self.counts: Counter[str] = Counter()
+        self.errors: dict[Path, str] = {}
         self._lock = threading.Lock()
         self._said: set[str] = set()
         self._messages = messages
@@ -218,6 +219,8 @@ class Report:
         """Count and show what became of a task; called from any thread."""
         with self._lock:
             self.counts[outcome.status] += 1
+            if outcome.error is not None:
+                self.errors[outcome.task.target] = outcome.error
             work = self._work[outcome.task.target]
             self._done += work
             if outcome.status in ("skipped", "elsewhere") or outcome.remembered:
@@ -374,8 +377,22 @@ def entry_state(output: Path, entry: Entry) -> str:
     return "finished" if is_made(path, entry.identity) else "failed"
 
 
-def save_gallery(tasks: Sequence[Task], output: Path, command: str, messages: Messages) -> None:
-    """Write the page of all pictures of this run, those that failed included."""
+def save_gallery(
+    tasks: Sequence[Task],
+    output: Path,
+    errors: Mapping[Path, str],
+    command: str,
+    messages: Messages,
+) -> None:
+    """Write the page of all pictures of a batch, those that failed included.
+
+    Args:
+        tasks: of all shards.
+        output: the folder of the page.
+        errors: of this run, by target. What is there instead, of another run, is not shown.
+        command: that was typed.
+        messages: whether the page is named.
+    """
     from stylize.batches.gallery import Card, write_gallery
     from stylize.batches.records import read_all
 
@@ -385,9 +402,9 @@ def save_gallery(tasks: Sequence[Task], output: Path, command: str, messages: Me
         name = task.target.relative_to(output).as_posix()
         entry = entries.get(name)
         is_clip = task.look.clips is not None
-        after = thumbnail_of(task.target, is_clip=is_clip)
-        problem = None
-        if after is None:
+        problem = errors.get(task.target)
+        after = None if problem else thumbnail_of(task.target, is_clip=is_clip)
+        if after is None and problem is None:
             problem = (entry.error if entry else None) or "not finished"
         caption = " → ".join(filter(None, [task.source.name, task.look.name]))
         before = thumbnail_of(task.source, is_clip=is_clip)

@@ -103,6 +103,13 @@ runner_options = [
 ]
 
 
+def _named_folder(context: click.Context, parameter: click.Parameter, value: str) -> Path:
+    """Refuse the empty text that an unset variable leaves; as a path it is the current folder."""
+    if not value:
+        raise UsageError(f"{parameter.opts[-1]} is empty", hint="name a folder; . is this one")
+    return Path(value)
+
+
 def folder_options(styles: bool) -> list[Callable[[Decorated], Decorated]]:
     """The options for inputs, the output folder and several looks; ``styles`` for transfers."""
     each = (
@@ -117,7 +124,8 @@ def folder_options(styles: bool) -> list[Callable[[Decorated], Decorated]]:
             required=True,
             group=Group.OUTPUT,
             everyday=True,
-            type=click.Path(file_okay=False, path_type=Path),
+            type=click.Path(file_okay=False),
+            callback=_named_folder,
             metavar="DIR",
             help="Folder for the results, with the subfolders of the inputs.",
         ),
@@ -507,7 +515,7 @@ def run_tasks(tasks: Sequence[Task], plan: Sequence[Task], request: BatchRequest
         claims.tidy()
         stopped = stop()
     if request.gallery:
-        save_gallery(tasks, request.output, command_line(), request.messages)
+        save_gallery(plan, request.output, report.errors, command_line(), request.messages)
     return stop.exit_code if stopped else int(report.counts["failed"] > 0)
 
 

@@ -440,6 +440,7 @@ class TestInputs:
             (["in", "--suffix", "jpg", "--depth", "16"], 2, "8 bits per channel"),
             (["in", "--from-noise", "32x32"], 2, "cannot be used in a batch"),
             (["in", "--preset", "dgos"], 2, "did you mean dogs"),
+            (["in", "-o", ""], 2, "--output is empty (name a folder; . is this one)"),
             (["in", "--runner", "local", "--address", "here:1"], 2, "--address"),
         ],
     )
@@ -456,7 +457,7 @@ class TestInputs:
         (tmp_path / "empty").mkdir()
         monkeypatch.chdir(tmp_path)
         before = listing(tmp_path)
-        assert message in complaint(run("batch", "dream", *words, "-o", "out", *DREAM), code)
+        assert message in complaint(run("batch", "dream", "-o", "out", *words, *DREAM), code)
         assert listing(tmp_path) == before
 
     def test_a_style_that_is_none(self, run: Run, tmp_path: Path) -> None:
@@ -542,6 +543,12 @@ class TestAgain:
             f"0 finished, {'1 finished before, ' if count == 1 else ''}{count} failed"
         )
         assert results(output) == before
+        # The page does not show what is there instead.
+        done(run(*words, "--shard", "1/2", "--gallery"), 1)
+        page = Page((output / "index.html").read_text("utf-8"))
+        assert (page.images, page.links) == (3, 3)
+        assert "1 without a result" in page.text
+        (output / "index.html").unlink()
         done(run(*words, "--overwrite"))
         assert last_line(done(run(*words))) == "0 finished, 2 finished before, 0 failed"
 
