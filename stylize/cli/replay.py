@@ -237,13 +237,17 @@ def said_of(
             raise SettingError(
                 f"--set: '{assignment}' is not NAME=VALUE", hint="for instance strength=70"
             )
-        if name.removeprefix("--") in whole:
-            name = name.removeprefix("--")
-            of_clip[name] = whole[name](text.strip())
-        elif name in fields:
-            said[name] = value_of(fields[name], text.strip())
-        else:
-            raise unknown_setting(name, fields | video)
+        try:
+            if name.removeprefix("--") in whole:
+                name = name.removeprefix("--")
+                of_clip[name] = whole[name](text.strip())
+            elif name in fields:
+                said[name] = value_of(fields[name], text.strip())
+            else:
+                raise unknown_setting(name, fields | video)
+        except click.BadParameter as error:
+            error.param_hint = f"'--set {name}'"
+            raise
     if options["size"]:
         said["size"] = options["size"]
     return said | ({"enlarge": True} if options["enlarge"] else {}), of_clip

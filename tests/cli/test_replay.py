@@ -263,7 +263,7 @@ class TestChanged:
         for assignment, said in [
             ("content_weight", "--set: 'content_weight' is not NAME=VALUE"),
             ("contentweight=1", "unknown setting 'contentweight' (did you mean content_weight"),
-            ("content_weight=much", "'much' is not a number"),
+            ("content_weight=much", "'--set content_weight': 'much' is not a number"),
             ("blend=7", "--blend: "),
         ]:
             assert said in complaint(run("replay", "out.png", "--set", assignment), 2)
