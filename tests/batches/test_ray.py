@@ -71,6 +71,9 @@ def head() -> Iterator[Any]:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+        # On a busy machine Ray itself would end workers, and take slow nodes for dead ones.
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")
+        patch.setenv("RAY_health_check_timeout_ms", "60000")
         small = {"object_store_memory": 80 * 1024**2, "include_dashboard": False}
         started = Cluster(initialize_head=True, head_node_args=small | {"num_cpus": 0})
         try:
