@@ -317,6 +317,7 @@ def take_files(options: dict[str, Any]) -> dict[str, Any]:
 def listed(source: str | None) -> list[str]:
     """The paths of ``--from-file``."""
     from stylize.images.find import read_list
+    from stylize.images.open import HEAD_BYTES, recognise
     from stylize.images.pipes import open_input
 
     if source is None:
@@ -329,6 +330,11 @@ def listed(source: str | None) -> list[str]:
                 content = file.read(MAX_LIST_BYTES + 1)
         if len(content) > MAX_LIST_BYTES:
             raise UsageError(f"--from-file: {source} is too large for a list of files")
+        if recognise(content[:HEAD_BYTES]) is not None:
+            raise UsageError(
+                f"--from-file: {source} is a picture, not a list of files",
+                hint="leave --from-file out",
+            )
         return read_list(decode_text(content, "surrogateescape"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -454,6 +460,8 @@ def require_regular(paths: Iterable[Path]) -> None:
         PictureError: the first of them.
     """
     for path in paths:
+        if os.path.isdir(path):
+            raise PictureError(f"{path} is a folder, not a style image", hint="name a file in it")
         if not os.path.isfile(path):
             raise PictureError(f"{path} is not a regular file")
 

@@ -467,6 +467,10 @@ class TestInputs:
         style.write_text("no picture")
         assert "style.png" in complaint(run(*words), 1)
         assert not (tmp_path / "out").exists()
+        words = ("batch", "transfer", folder, "--style", folder, "-o", tmp_path / "out", *PAINT)
+        assert "in is a folder, not a style image" in complaint(run(*words), 1)
+        words = ("batch", "dream", "--from-file", folder / "0.png", "-o", tmp_path / "out")
+        assert "0.png is a picture, not a list of files" in complaint(run(*words), 2)
 
     def test_a_folder_that_cannot_be(self, run: Run, tmp_path: Path) -> None:
         folder = some(tmp_path / "in", 1)
