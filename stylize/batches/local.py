@@ -318,6 +318,8 @@ class LocalRunner(Runner):
             self._fail(claimed, one_line(error), claimed.seconds)
             return None
         except Exception as error:
+            if is_disk(error):  # a clip writes its frames while it is painted
+                raise
             self._fail(claimed, one_line(error), claimed.seconds)
             return None
         if result is None or result.interrupted:

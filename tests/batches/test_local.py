@@ -203,9 +203,14 @@ class TestFailures:
         with Claims(bench.output) as claims:
             assert claims.tidy()
 
-    def test_all_pictures_would_meet_it(self, bench: Bench) -> None:
-        bench.painter.failures = {"1.png": WeightsError("the file is damaged")}
-        with pytest.raises(WeightsError, match="damaged"):
+    @pytest.mark.parametrize(
+        "error",
+        [WeightsError("the file is damaged"), OSError(errno.ENOSPC, "the disk is damaged")],
+        ids=lambda error: type(error).__name__,
+    )
+    def test_all_pictures_would_meet_it(self, bench: Bench, error: Exception) -> None:
+        bench.painter.failures = {"1.png": error}
+        with pytest.raises(type(error), match="damaged"):
             bench.run()
         assert bench.states == {"0.png": "done"}
         bench.painter.failures = {}
