@@ -634,6 +634,8 @@ def transfer_looks(
     settings: TransferSettings = preset.apply(said)
     if settings.init == "file" or (said.get("init") not in (None, "content", "noise", "style")):
         raise SettingError("a batch starts from content, noise or style", hint="see --init")
+    if each:
+        styles = list(dict.fromkeys(styles))
     groups = [(style,) for style in styles] if each else [tuple(styles)]
     for group in groups:
         settings.check_styles(len(group))
@@ -649,7 +651,7 @@ def dream_looks(presets: Sequence[str], said: dict[str, Any], *, each: bool) -> 
     """One look for each preset, or the one of the default preset."""
     from stylize.batches.tasks import Look
 
-    presets = presets or (DEFAULTS["dream"],)
+    presets = list(dict.fromkeys(presets)) or [DEFAULTS["dream"]]
     if len(presets) > 1 and not each:
         raise UsageError("presets cannot be blended", hint="add --each to use each one by itself")
     found = [choose_preset("dream", wanted) for wanted in presets]

@@ -320,7 +320,8 @@ class TestLooks:
         self, run: Run, tmp_path: Path, styles: tuple[Path, Path]
     ) -> None:
         folder, output = some(tmp_path / "in", 2), tmp_path / "out"
-        words = ("--style", styles[0], "--style", styles[1], "--each", "-o", output)
+        names = (styles[0], styles[1], styles[0])  # one of them twice
+        words = (*(word for name in names for word in ("--style", name)), "--each", "-o", output)
         done(run("batch", "transfer", folder, *words, *PAINT))
         used = {name: load_recipe(output / name)["inputs"] for name in results(output)}
         digests = [read_picture(style).sha256 for style in styles]
@@ -358,7 +359,7 @@ class TestLooks:
         words = ("batch", "dream", folder, *presets, "-o", output, *DREAM)
         assert "presets cannot be blended" in complaint(run(*words), 2)
         assert not output.exists()
-        done(run(*words, "--each"))
+        done(run(*words, "--each", "--preset", "swirls"))
         assert {name: load_recipe(output / name)["preset"] for name in results(output)} == {
             f"{number}-{preset}.png": preset
             for number in (0, 1)
