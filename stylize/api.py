@@ -716,13 +716,14 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
         common = {look.name: painter.inputs(look)}
         save_plan(folder, tasks, inputs)
         ledger = Ledger(folder, common, retry=retry_failed, overwrite=overwrite)
-        outcomes: list[Outcome] = []
+        outcomes: dict[Path, Outcome] = {}
         with counter(progress, len(tasks), "picture") as on_picture, Claims(folder) as claims:
 
             def report(outcome: Outcome) -> None:
-                outcomes.append(replace(outcome, error=outcome.error and in_python(outcome.error)))
+                said = replace(outcome, error=outcome.error and in_python(outcome.error))
+                outcomes[outcome.task.target] = said
                 if on_picture is not None:
-                    on_picture(outcomes[-1])
+                    on_picture(said)
 
             stopped, saving = stop or (lambda: False), Saving(overwrite=overwrite)
             context = BatchContext(ledger, claims, report, stopped, saving)
@@ -730,7 +731,7 @@ def batch(  # noqa: PLR0913 (what a batch can be asked for)
             sweep(tasks, ledger, claims)
             ledger.settle()
             claims.tidy()
-        return outcomes
+        return list(outcomes.values())
 
 
 def _batch_look(

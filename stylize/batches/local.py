@@ -84,7 +84,8 @@ class BatchContext:
     Attributes:
         ledger: knows what is done.
         claims: keep other runs away from the pictures of this one.
-        on_picture: receives the outcome of each task, from any thread.
+        on_picture: receives the outcome of each task, from any thread; a second one if another run
+            turns out to have left it undone, or made in another way.
         stop: called after every step; True drops the current picture and ends the batch.
         saving: how pictures are written.
         fail_fast: end the batch at the first failure.
@@ -169,6 +170,7 @@ class LocalRunner(Runner):
         self._painter = painter
         self._on_image = on_image
         self._elsewhere: list[Task] = []
+        self._left: list[Task] = []
 
     def run(self, tasks: Iterable[Task]) -> None:
         """Make all pictures that need work.
@@ -193,6 +195,7 @@ class LocalRunner(Runner):
             if pending is not None:
                 pending.result()
             self._join_others()
+            self._look_again()
 
     def _ahead(self, tasks: Iterable[Task]) -> Generator[_Claimed]:
         """Claimed tasks; the one after is already being decoded."""
@@ -224,8 +227,37 @@ class LocalRunner(Runner):
         """Report an outcome, except for a clip that this run will join."""
         if outcome.status == "elsewhere" and outcome.task.look.clips is not None:
             self._elsewhere.append(outcome.task)
-        else:
-            self._report(outcome)
+            return
+        if outcome.status == "elsewhere":
+            self._left.append(outcome.task)
+        self._report(outcome)
+
+    def _look_again(self) -> None:
+        """Make the pictures that another run has left undone, or made in another way."""
+
+        def report(outcome: Outcome) -> None:
+            if outcome.status == "failed":
+                self._report(outcome)
+
+        if self._left and not self._over:
+            self._context.ledger.refresh()
+        for task in self._left:
+            if not self._over:
+                self._make(task, report)
+
+    def _make(self, task: Task, report: Callable[[Outcome], None]) -> None:
+        """Make a picture or clip now, if it needs work and no other run has it."""
+        admitted = admit(task, self._context, report)
+        if admitted is None:
+            return
+        if self._over:
+            admitted[1].release()
+            return
+        claimed = self._decoding(task, *admitted)
+        result = self._paint(claimed)
+        give_back_memory()
+        if result is not None:
+            self._save(claimed, result)
 
     def _join_others(self) -> None:
         """Paint shots of the clips that other runs work on, as long as there are any."""
@@ -255,17 +287,8 @@ class LocalRunner(Runner):
         def report(outcome: Outcome) -> None:
             self._report(replace(outcome, notes=(note,) if note else ()))
 
-        admitted = admit(task, self._context, report)
-        if admitted is None:
-            return
-        if self._over:
-            admitted[1].release()
-            return
-        claimed = self._decoding(task, *admitted)
-        result = self._paint(claimed)
-        give_back_memory()
-        if result is not None:
-            self._save(claimed, result)
+        self._context.ledger.refresh()
+        self._make(task, report)
 
     def _join(
         self, task: Task, paintings: dict[Path, ClipPainting], notes: dict[Path, str]

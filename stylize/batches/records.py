@@ -318,8 +318,19 @@ class Ledger:
         self._retry = retry
         self._overwrite = overwrite
         self._past = read_all(output)
+        self._fresh: dict[str, Entry] = {}
         self._manifest = Manifest(output)
         self._unsaid: list[tuple[Task, Standing]] = []
+
+    def refresh(self) -> None:
+        """Learn what other runs have written down meanwhile; it is not done again.
+
+        Raises:
+            OutputError: a file is there and cannot be read.
+        """
+        found = read_all(self._output)
+        self._fresh |= {name: each for name, each in found.items() if each != self._past.get(name)}
+        self._past = found
 
     def name(self, task: Task) -> str:
         """What a task is called in the manifest: its target, relative to the output folder."""
@@ -340,7 +351,7 @@ class Ledger:
         past = self._past.get(self.name(task))
         same = past is not None and past.identity == wanted and past.status == "failed"
         attempts = past.attempts if past is not None and same else 0
-        if self._overwrite:
+        if self._overwrite and not _says_done(self._fresh.get(self.name(task)), wanted):
             return Standing("todo", wanted, sha256, attempts)
         # A link that leads nowhere is there, too: writing through it would make a file elsewhere.
         if os.path.lexists(task.target):

@@ -162,6 +162,7 @@ class Report:
     def __init__(self, tasks: Sequence[Task], output: Path, messages: Messages) -> None:
         self.counts: Counter[str] = Counter()
         self.errors: dict[Path, str] = {}
+        self._elsewhere: set[Path] = set()
         self._lock = threading.Lock()
         self._said: set[str] = set()
         self._messages = messages
@@ -186,6 +187,8 @@ class Report:
 
     def on_image(self, task: Task) -> Callable[[Step], None] | None:
         """A callback for the steps of one picture; None if nothing is shown."""
+        with self._lock:
+            self._withdraw(task)
         if not self._messages.bars:
             return None
         from stylize.planning.cost import picture_scales
@@ -218,7 +221,10 @@ class Report:
     def on_picture(self, outcome: Outcome) -> None:
         """Count and show what became of a task; called from any thread."""
         with self._lock:
+            self._withdraw(outcome.task)
             self.counts[outcome.status] += 1
+            if outcome.status == "elsewhere":
+                self._elsewhere.add(outcome.task.target)
             if outcome.error is not None:
                 self.errors[outcome.task.target] = outcome.error
             work = self._work[outcome.task.target]
@@ -227,6 +233,13 @@ class Report:
                 self._meter.skip(work)
             self._show(outcome)
             self._meter.advance(self._done, *self._labels())
+
+    def _withdraw(self, task: Task) -> None:
+        """Forget that another run makes a picture: it has left it undone, or made another one."""
+        if task.target in self._elsewhere:
+            self._elsewhere.remove(task.target)
+            self.counts["elsewhere"] -= 1
+            self._done -= self._work[task.target]
 
     def _labels(self, task: Task | None = None) -> list[str]:
         number = sum(self.counts.values())

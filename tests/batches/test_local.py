@@ -103,7 +103,8 @@ class Bench:
             runner.run(self.tasks if tasks is None else tasks)
             sweep(self.tasks, ledger, claims or own)
             ledger.settle()
-        assert len({each.task.source for each in self.reported}) == len(self.reported)
+        ended = [each.task.source for each in self.reported if each.status != "elsewhere"]
+        assert len(set(ended)) == len(ended)
         return {each.task.source.name: each.status for each in self.reported}
 
     @property
@@ -292,6 +293,46 @@ class TestSharing:
             assert "2.png" not in bench.pictures
             held.release()
         assert bench.run() == all_are("skipped") | {"2.png": "done"}
+
+    @pytest.mark.parametrize("outcome", ["done", "failed"])
+    def test_what_another_run_left_or_made_in_another_way(self, bench: Bench, outcome: str) -> None:
+        with Claims(bench.output) as other:
+            held = other.take("deep/1.png")
+            assert held is not None
+
+            def stop() -> bool:
+                if len(bench.painter.painted) == 3:
+                    if outcome == "failed":
+                        save(photo(9, 9), bench.tasks[1].target)
+                    held.release()
+                return False
+
+            bench.stop = stop
+            assert bench.run() == all_are("done") | {"1.png": outcome}
+        order = ["0.png", "2.png", "3.png", "1.png"]
+        assert bench.painter.painted == (order if outcome == "done" else order[:3])
+        (first, last) = (each for each in bench.reported if each.task is bench.tasks[1])
+        assert first.status == "elsewhere"
+        assert last.error is None or f"another picture is at {last.task.target}" in last.error
+
+    def test_what_another_run_has_made_anew_stays(self, bench: Bench, tmp_path: Path) -> None:
+        bench.run()
+        (tmp_path / "other").mkdir()
+        other = Bench(tmp_path / "other")
+        other.output, other.tasks = bench.output, bench.tasks[1:2]
+        with Claims(bench.output) as claims:
+            held = claims.take("deep/1.png")
+            assert held is not None
+
+            def stop() -> bool:
+                if len(bench.painter.painted) == 3 and not other.reported:
+                    held.release()
+                    assert other.run(overwrite=True) == {"1.png": "done"}
+                return False
+
+            bench.stop = stop
+            assert bench.run(overwrite=True) == all_are("done") | {"1.png": "elsewhere"}
+        assert "1.png" not in bench.painter.painted
 
     def test_two_at_once(self, bench: Bench, tmp_path: Path) -> None:
         """Threads here stand for processes: claims exclude each other all the same."""

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -598,6 +599,7 @@ class Terminal(io.StringIO):
 
 SETTINGS = DreamSettings(size="64", octaves=1, steps=4)
 TASK = Task(Path("in/a\nb.png"), Path("out/a.png"), Look("", SETTINGS), (64, 64))
+OTHER = replace(TASK, target=Path("out/b.png"))
 STEP = SimpleNamespace(scale=1, scales=1, step=1, steps=4)
 
 
@@ -605,7 +607,7 @@ class TestReport:
     @contextmanager
     def report(self, monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, **changes: Any) -> Any:
         monkeypatch.setattr(sys, "stderr", stream)
-        with Report([TASK] * 3, Path("out"), Messages(**changes)) as report:
+        with Report([TASK, TASK, OTHER], Path("out"), Messages(**changes)) as report:
             yield report
 
     def test_bars_on_a_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -623,13 +625,24 @@ class TestReport:
     def test_lines_elsewhere(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := io.StringIO()) as report:
             report.on_picture(Outcome(TASK, "done", 1.25))
-            report.on_picture(Outcome(TASK, "elsewhere"))
+            report.on_picture(Outcome(OTHER, "elsewhere"))
             report.on_picture(Outcome(TASK, "failed", error="no luck", remembered=True))
         assert stream.getvalue().splitlines() == [
             "finished out/a.png (1.2 s)",
             "failed in/a b.png: no luck (as before; --retry-failed tries again)",
             "1 finished, 1 failed, 1 being processed by another run",
         ]
+
+    def test_what_another_run_has_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with self.report(monkeypatch, stream := Terminal()) as report:
+            report.on_picture(Outcome(TASK, "done", 1.25))
+            report.on_picture(Outcome(TASK, "done", 1.25))
+            report.on_picture(Outcome(OTHER, "elsewhere"))
+            report.on_image(OTHER)(STEP)
+            report.on_picture(Outcome(OTHER, "done", 1.0))
+        assert "picture 3 of 3" in stream.getvalue()
+        assert "picture 4" not in stream.getvalue()
+        assert stream.getvalue().endswith("3 finished, 0 failed\n")
 
     def test_quietly(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with self.report(monkeypatch, stream := Terminal(), quiet=True) as report:
