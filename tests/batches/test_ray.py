@@ -25,7 +25,7 @@ from stylize.batches.local import BatchContext, LocalRunner, Outcome
 from stylize.batches.painter import BatchPainter
 from stylize.batches.ray import RayRunner, cluster
 from stylize.batches.records import Ledger, read_all
-from stylize.batches.tasks import Clips, Look, Task
+from stylize.batches.tasks import Clips, Look, Task, token_of
 from stylize.errors import ClusterError, OutputError
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
@@ -293,7 +293,7 @@ def test_an_idle_worker_paints_shots_of_the_clip_of_another(
 ) -> None:
     """The whole last shot; it is killed in the second one, which the first worker completes."""
     made, near = batch(), batch(folder="near")
-    frames = shots(3, 3, 4, size=(64, 48))
+    frames = shots(4, 3, 4, size=(64, 48))
     look = replace(LOOK, settings=replace(LOOK.settings, size="64", steps=20))
     look = replace(look, clips=Clips(VideoSettings(), Cut(), "gif"))
     for each in (made, near):
@@ -305,17 +305,24 @@ def test_an_idle_worker_paints_shots_of_the_clip_of_another(
     def pid(name: str) -> int:
         return int((made.folder / f"a.{name}").read_text())
 
+    def is_open() -> bool:
+        with Claims(made.output) as claims:
+            sharing = claims.on_shots(token_of("a.gif"))
+            return sharing is not None and sharing.is_open
+
     def pause_the_first() -> None:
         frame = made.output / "a.gif.frames" / "pass-1"
         end = time.monotonic() + 90
-        while not (frame / "000001.png").exists() and time.monotonic() < end:
+        while not ((frame / "000001.png").exists() and is_open()) and time.monotonic() < end:
             time.sleep(0.01)
         os.kill(pid("make"), signal.SIGSTOP)
-        while not (frame / "000004.png").exists() and time.monotonic() < end:
+        while not (frame / "000005.png").exists() and time.monotonic() < end:
             time.sleep(0.01)
-        begun.extend((frame / f"{number:06}.png").exists() for number in (4, 7, 10))
-        os.kill(pid("join"), signal.SIGKILL)
-        os.kill(pid("make"), signal.SIGCONT)
+        begun.extend((frame / f"{number:06}.png").exists() for number in (5, 8, 11))
+        try:
+            os.kill(pid("join"), signal.SIGKILL)
+        finally:
+            os.kill(pid("make"), signal.SIGCONT)
 
     pausing = threading.Thread(target=pause_the_first)
     pausing.start()
