@@ -88,15 +88,17 @@ def test_maximizing_a_class_raises_its_score(
         assert float(likely(trained, found)[index]) > 0.9
 
 
-@pytest.mark.parametrize(("across", "down", "kind"), [(28, 60, DISC), (66, 34, STRIPES)])
-def test_saliency_points_at_the_object(
-    trained: torch.nn.Module, across: int, down: int, kind: str
-) -> None:
-    photo = as_picture(scene(across, down, kind))
+@pytest.mark.parametrize(("kind", "least"), [(DISC, 1.3), (STRIPES, 2)])
+def test_saliency_points_at_the_object(trained: torch.nn.Module, kind: str, least: float) -> None:
+    """The mean of several places: 1 without training, and how much more varies by processor."""
     settings = SaliencySettings(
         category=kind, network="shapes", size="96", method="smoothgrad", view="mask"
     )
-    shown = resize(show_saliency(photo, settings, EXACT).result.pixels, (96, 96))[0].mean(0)
     y, x = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
-    near = (x - across).square() + (y - down).square() < 22**2
-    assert float(shown[near].mean()) > 2 * float(shown[~near].mean())
+    ratios = []
+    for across, down in [(28, 60), (66, 34), (34, 30), (60, 66), (48, 48)]:
+        photo = as_picture(scene(across, down, kind))
+        shown = resize(show_saliency(photo, settings, EXACT).result.pixels, (96, 96))[0].mean(0)
+        near = (x - across).square() + (y - down).square() < 22**2
+        ratios.append(float(shown[near].mean() / shown[~near].mean()))
+    assert sum(ratios) / len(ratios) > least, ratios
