@@ -323,7 +323,7 @@ class Ledger:
         self._unsaid: list[tuple[Task, Standing]] = []
 
     def refresh(self) -> None:
-        """Learn what other runs have written down meanwhile; it is not done again.
+        """Read what other runs have recorded meanwhile, so that this one does not repeat it.
 
         Raises:
             OutputError: a file is there and cannot be read.

@@ -161,7 +161,7 @@ def read_preset(path: Path, technique: str | None = None) -> Preset:
 
 
 def require_table(table: str, key: str, within: Iterable[Field[Any]], path: Path) -> None:
-    """Refuse a key at the top of a file that belongs into a table, and say so.
+    """Refuse a key at the top of a file that belongs in a table, and say so.
 
     Args:
         table: the name of the table.

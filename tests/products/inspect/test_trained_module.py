@@ -90,7 +90,7 @@ def test_maximizing_a_class_raises_its_score(
 
 @pytest.mark.parametrize(("kind", "least"), [(DISC, 1.3), (STRIPES, 2)])
 def test_saliency_points_at_the_object(trained: torch.nn.Module, kind: str, least: float) -> None:
-    """The mean of several places: 1 without training, and how much more varies by processor."""
+    """On average over five places; without training the ratio is about 1."""
     settings = SaliencySettings(
         category=kind, network="shapes", size="96", method="smoothgrad", view="mask"
     )
