@@ -407,8 +407,9 @@ def test_a_stopped_clip_continues_bit_for_bit(tmp_path, style):
         time.sleep(moments.uniform(0, 0.3))
         process.send_signal(how)
         _, errors = process.communicate()
-        codes = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
-        assert process.returncode in (codes[how], 0), errors
+        # It may end before the signal, or be stopped before the program takes signals over.
+        codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
+        assert process.returncode in (codes.get(how), -how, 0), errors
     subprocess.run(**program(*words, "-o", target, "--overwrite"), check=True, capture_output=True)
     ours, theirs = (listing(tmp_path / f"{name}.webp.frames") for name in "ba")
     assert list(ours) == [f"{index:06d}.png" for index in range(1, 7)]
