@@ -144,7 +144,8 @@ def speed(pair: Pair, keep: Path) -> str:
     found = [machine.evaluation(pair, side, "bf16") for side in (512, 1024)]
     found.append(machine.evaluation(pair, 512, "fp32"))
     rows = [
-        (each.side, each.precision, f"{each.seconds:.3f}", f"{each.share:.0%}",
+        (each.side, each.precision, f"{each.seconds:.3f}",
+         f"{each.shares[machine.CONVOLUTIONS]:.0%}",
          f"{each.gflops:.0f}", f"{peaks[each.precision]:.0f}")
         for each in found
     ]  # fmt: skip
@@ -159,6 +160,8 @@ def speed(pair: Pair, keep: Path) -> str:
                 ("long side, px", "precision", "seconds per evaluation", "in convolutions",
                  "GFLOP/s there", "GFLOP/s of a matrix product"), rows,
             ),
+            "Of an evaluation in bf16:",
+            table(("", *(f"{each.side} px" for each in found[:2])), parts(found[:2])),
             "Bytes per pixel (the slope of the peak resident memory of whole commands from 1 to"
             f" 4 MP with Adam): {memory}.",
             "Whole commands, including start-up and saving:",
@@ -168,6 +171,12 @@ def speed(pair: Pair, keep: Path) -> str:
             " an autoencoder (Huang and\nBelongie, ICCV 2017).",
         ]
     )  # fmt: skip
+
+
+def parts(found: Sequence[machine.Evaluation]) -> list[tuple[str, ...]]:
+    """The share of every part of an evaluation, and of the rest."""
+    shares = [each.shares | {"everything else": 1 - sum(each.shares.values())} for each in found]
+    return [(name, *(f"{each[name]:.0%}" for each in shares)) for name in shares[0]]
 
 
 def commands(pair: Pair, keep: Path) -> list[tuple[str, str]]:

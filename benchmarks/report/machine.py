@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import subprocess
 import sys
 import time
@@ -10,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.report.pairs import Pair
 from stylize.gradients.canvas import Canvas
@@ -24,6 +25,17 @@ from stylize.settings.execution import Execution
 from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 
+# What an evaluation consists of: parts of the names of functions that do not call each other.
+PARTS = {
+    "convolutions, the ReLU included": ("_convolution_pointwise", "torch.conv2d"),
+    "matrix products of the style's statistics": ("(sums_of)", "(linear_gradient)"),
+    "Wasserstein distance of the statistics": ("wasserstein.py:60(__call__)",),
+    "poolings": ("(max_pool)", "(max_unpool)"),
+    "masks of the ReLU on the way back": ("(keep_where)", "(keep_where_positive)"),
+    "smoothness": ("(value_and_gradient)",),
+}
+CONVOLUTIONS = next(iter(PARTS))
+
 STYLIZE = (sys.executable, "-m", "stylize")
 
 
@@ -33,14 +45,14 @@ class Evaluation(NamedTuple):
     Attributes:
         side: long side of the picture.
         seconds: best of five.
-        share: of the time, in convolutions.
+        shares: of the time, by :data:`PARTS`.
         gflops: reached in the convolutions alone.
     """
 
     side: int
     precision: str
     seconds: float
-    share: float
+    shares: dict[str, float]
     gflops: float
 
 
@@ -74,17 +86,26 @@ def evaluation(pair: Pair, side: int, precision: str) -> Evaluation:
     engine = TiledEngine(transfer._vgg, objective, tile_px=None)
     image = transfer._enlarged(None, canvas)
     seconds = best_of(5, lambda: engine(image))
-    with profile(activities=[ProfilerActivity.CPU]) as watched:
-        for _ in range(5):
-            engine(image)
-    events = watched.key_averages()
-    total = sum(each.self_cpu_time_total for each in events)
-    convolving = sum(each.self_cpu_time_total for each in events if "convolution" in each.key)
-    share = convolving / total
+    shares = shares_of(lambda: engine(image))
     layers = transfer._vgg.layers
     flop = network_flop_per_px(transfer.weights.architecture, layers)
     flop *= image.shape[2] * image.shape[3]
-    return Evaluation(side, precision, seconds, share, flop / (share * seconds) / 1e9)
+    reached = flop / (shares[CONVOLUTIONS] * seconds) / 1e9
+    return Evaluation(side, precision, seconds, shares, reached)
+
+
+def shares_of(work: Callable[[], object]) -> dict[str, float]:
+    """The shares of :data:`PARTS` in the time that some work takes."""
+    watched = cProfile.Profile()
+    for _ in range(5):
+        watched.runcall(work)
+    found = pstats.Stats(watched)
+    times = {pstats.func_std_string(key): each[3] for key, each in found.stats.items()}  # type: ignore[attr-defined]
+    return {
+        part: sum(taken for name, taken in times.items() if any(each in name for each in names))
+        / found.total_tt  # type: ignore[attr-defined]
+        for part, names in PARTS.items()
+    }
 
 
 def bytes_per_px(pair: Pair, precision: str) -> float:

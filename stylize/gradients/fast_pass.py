@@ -1,8 +1,8 @@
 """Forward and backward pass through a VGG without autograd.
 
 Convolutions run block by block in strips of rows, so that the large shallow activations are never
-in memory as a whole. For the backward pass, one byte per activation is kept: the sign before the
-ReLU, or the position of a pooling's maximum.
+in memory as a whole. For the backward pass, one byte per activation is kept: whether it is
+positive, or the position of a pooling's maximum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.networks.architecture import Rect, rectified
-from stylize.networks.vgg import AVERAGE_POOLING_GAINS, VGG, FirstConvolution, pooled
+from stylize.networks.vgg import (
+    AVERAGE_POOLING_GAINS,
+    VGG,
+    FirstConvolution,
+    convolve,
+    pooled,
+)
 from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -42,16 +48,16 @@ def clear_minus_zeros(x: Tensor) -> None:
     bits.bitwise_and_(torch.iinfo(bits.dtype).max)
 
 
-def positive(x: Tensor) -> Tensor:
-    """−1 where a rectified ``x`` is positive, else 0, as bytes of its shape."""
-    bits = _bits(x)
-    return bits.neg().bitwise_right_shift_(_top(bits)).to(torch.int8)
-
-
 def keep_where(x: Tensor, mask: Tensor) -> None:
-    """Set ``x`` to zero where a mask from :func:`positive` is 0."""
+    """Set ``x`` to zero where a mask is False."""
+    _bits(x).mul_(mask)
+
+
+def keep_where_positive(x: Tensor, other: Tensor) -> None:
+    """Set ``x`` to zero where another tensor of its type and shape is not positive."""
     bits = _bits(x)
-    bits.bitwise_and_(mask.to(bits.dtype))
+    # Integers: a floating-point number is positive where they are, and bfloat16 takes longer.
+    torch.ops.aten.threshold_backward.grad_input(bits, _bits(other), 0, grad_input=bits)
 
 
 def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,7 +115,7 @@ def _cells(x: Tensor) -> list[Tensor]:
     return [x[:, :, row:height:2, column:width:2] for row in (0, 1) for column in (0, 1)]
 
 
-BlockSeed = Callable[[str, Tensor], Tensor]
+BlockSeed = Callable[[str, Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -181,8 +187,8 @@ class Block:
     def forward(self, x: Tensor, *, remember: bool = True) -> Memory:
         """Activations of a window, and what the backward pass needs, if there is one."""
         memory = Memory()
-        for index, each in enumerate(self.convolutions):
-            x = self._rectify(each, self._convolve(index, x), memory, remember=remember)
+        for index in range(len(self.convolutions)):
+            x = self._convolve(index, x, memory, remember=remember)
         if self.pooling == "max" and remember:
             memory.output, memory.codes = max_pool(x)
         elif self.pooling is not None:
@@ -190,28 +196,25 @@ class Block:
         memory.size = (x.shape[2], x.shape[3])
         return memory
 
-    def _convolve(self, index: int, x: Tensor) -> Tensor:
-        if index == 0 and self._first is not None:
-            return self._first.forward(x)
+    def _convolve(self, index: int, x: Tensor, memory: Memory, *, remember: bool = True) -> Tensor:
+        """Convolve and rectify a window, and note what its activations are needed for."""
         each = self.convolutions[index]
-        return F.conv2d(x, each.weight, each.bias, padding=1)
-
-    def _rectify(
-        self, each: Convolution, x: Tensor, memory: Memory, *, remember: bool = True
-    ) -> Tensor:
         before, after = each.name, rectified(each.name)
-        if before in self.wanted:
+        apart = before in self.wanted
+        if index == 0 and self._first is not None:
+            x = self._first.forward(x, rectify=not apart)
+        else:
+            x = convolve(x, each.weight, each.bias, padding=1, rectify=not apart)
+        if apart:
             memory.features[before] = x
             x = F.relu(x)
-        else:
-            x = F.relu_(x)
         if after in self.wanted:
             memory.features[after] = x
         if remember:
-            clear_minus_zeros(x)
-            coded = self.pooling == "max" and each is self.convolutions[-1]
-            if not coded and before not in self.wanted and after not in self.wanted:
-                memory.alive[before] = positive(x)
+            if self.pooling == "max" and each is self.convolutions[-1]:
+                clear_minus_zeros(x)
+            elif not apart and after not in self.wanted:
+                memory.alive[before] = x.to(torch.bool)
         return x
 
     def lighten(self, memory: Memory) -> None:
@@ -225,7 +228,7 @@ class Block:
     def recall(self, memory: Memory, x: Tensor) -> None:
         """Undo :meth:`lighten` with the window that :meth:`forward` saw."""
         if self._first is not None:
-            self._rectify(self.convolutions[0], self._first.forward(x), memory)
+            self._convolve(0, x, memory)
 
     def backward(self, memory: Memory, gradient: Tensor | None, seed: BlockSeed) -> Tensor | None:
         """The gradient with respect to the window that :meth:`forward` saw.
@@ -233,8 +236,8 @@ class Block:
         Args:
             memory: the result of :meth:`forward`.
             gradient: with respect to the pooling's output; None if no loss reads a deeper layer.
-            seed: maps the name of an activation and the activation to a new tensor, the derivative
-                of the objective with respect to it.
+            seed: gets the name of an activation, the activation, and the gradient that came back
+                to it from deeper layers; adds the derivative of the objective with respect to it.
 
         Returns:
             None if no loss reads this block or a deeper one.
@@ -261,17 +264,15 @@ class Block:
     ) -> Tensor | None:
         after = rectified(before)
         if after in self.wanted:
-            gradient = _added(gradient, seed(after, memory.features[after]))
+            gradient = seed(after, memory.features[after], gradient)
         if gradient is not None:
             known = memory.features.get(after, memory.features.get(before))
             if known is not None:
-                torch.ops.aten.threshold_backward.grad_input(
-                    gradient, known, 0, grad_input=gradient
-                )
+                keep_where_positive(gradient, known)
             elif before in memory.alive:
                 keep_where(gradient, memory.alive[before])
         if before in self.wanted:
-            gradient = _added(gradient, seed(before, memory.features[before]))
+            gradient = seed(before, memory.features[before], gradient)
         return gradient
 
 
@@ -280,10 +281,6 @@ def average_unpool(gradient: Tensor, size: tuple[int, int]) -> Tensor:
     wide = F.interpolate(gradient / 4, scale_factor=2.0, mode="nearest")
     height, width = size
     return F.pad(wide, (0, width - wide.shape[3], 0, height - wide.shape[2]))
-
-
-def _added(gradient: Tensor | None, seed: Tensor) -> Tensor:
-    return seed if gradient is None else gradient.add_(seed)
 
 
 _BLOCKS: WeakKeyDictionary[VGG, tuple[Block, ...]] = WeakKeyDictionary()
@@ -435,21 +432,22 @@ class FastPass:
             rows, columns, region = owned
             visit(name, features[:, :, rows, columns], region)
 
-    def _seeding(self, seed: Seed, strip: Span) -> Callable[[str, Tensor], Tensor]:
-        """The seed of a whole window: zero where it is not owned."""
+    def _seeding(self, seed: Seed, strip: Span) -> BlockSeed:
+        """The seed of a whole window: nothing is added where it is not owned."""
 
-        def seeded(name: str, features: Tensor) -> Tensor:
+        def seeded(name: str, features: Tensor, gradient: Tensor | None) -> Tensor:
             owned = self._owned(name, strip)
             if owned is None:
-                return torch.zeros_like(features)
+                return torch.zeros_like(features) if gradient is None else gradient
             rows, columns, region = owned
             part = features[:, :, rows, columns]
             slope = seed(name, part, region)
-            if part.shape == features.shape:
-                return slope.to(features.dtype)
-            whole = torch.zeros_like(features)
-            whole[:, :, rows, columns] = slope
-            return whole
+            if gradient is None:
+                if part.shape == features.shape:
+                    return slope.to(features.dtype)
+                gradient = torch.zeros_like(features)
+            gradient[:, :, rows, columns].add_(slope.to(features.dtype))
+            return gradient
 
         return seeded
 
@@ -482,7 +480,7 @@ def _overlapped(below: Tensor | None, part: Tensor, strip: Span, rows: int) -> T
         return part
     if below is None:
         below = _like(part, rows).zero_()
-    below[:, :, strip.start : strip.stop] += part
+    below[:, :, strip.start : strip.stop].add_(part)
     return below
 
 

@@ -11,10 +11,11 @@ from stylize.gradients.fast_pass import (
     DEAD,
     clear_minus_zeros,
     keep_where,
+    keep_where_positive,
     max_pool,
     max_unpool,
-    positive,
 )
+from stylize.networks.vgg import convolve
 
 DTYPES = [torch.bfloat16, torch.float32, torch.float64]
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -30,12 +31,31 @@ def rectified(dtype: torch.dtype, height: int = 7, width: int = 9, seed: int = 0
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_signs(dtype: torch.dtype) -> None:
     x = torch.tensor([0.0, -0.0, 1e-30, 3.0, float("inf")], dtype=dtype)
-    clear_minus_zeros(x)
-    assert not torch.signbit(x).any()
-    assert positive(x).tolist() == [0, 0, -1, -1, -1]
-    y = torch.tensor([-1.5, 2.0, -0.25, 7.0, -8.0], dtype=dtype)
-    keep_where(y, positive(x))
-    assert y.tolist() == [0, 0, -0.25, 7.0, -8.0]
+    cleared = x.clone()
+    clear_minus_zeros(cleared)
+    assert not torch.signbit(cleared).any()
+    values = [-1.5, 2.0, -0.25, 7.0, -8.0]
+    for keep in (lambda y: keep_where(y, x.to(torch.bool)), lambda y: keep_where_positive(y, x)):
+        y = torch.tensor(values, dtype=dtype)
+        keep(y)
+        assert y.tolist() == [0, 0, -0.25, 7.0, -8.0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_rectified_convolution(dtype: torch.dtype, padding: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 8, 9, 7, generator=generator).to(dtype)
+    weight = torch.randn(16, 8, 3, 3, generator=generator).to(dtype)
+    for bias in (None, torch.randn(16, generator=generator).to(dtype)):
+        plain = convolve(x, weight, bias, padding=padding, rectify=False)
+        assert (plain < 0).any()
+        found = convolve(x, weight, bias, padding=padding, rectify=True)
+        expected = F.conv2d(
+            x.double(), weight.double(), None if bias is None else bias.double(), padding=padding
+        )
+        torch.testing.assert_close(found, F.relu(plain))
+        torch.testing.assert_close(found.double(), F.relu(expected), atol=0.1, rtol=0.01)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
