@@ -25,7 +25,7 @@ PICTURES = (SAMPLES / "photos" / "chelsea.jpg", SAMPLES / "styles" / "mosaic.jpg
 
 # What GNU's runtime does by default, where neither the user nor the command says anything.
 POLICIES = {
-    "sleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"},
+    "sleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "2000"},
     "spin": {"GOMP_SPINCOUNT": "300000"},
 }
 SITUATIONS = ("alone", "two at once", "next to a busy program")

@@ -31,13 +31,13 @@ def prepare_environment() -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     # By default, threads spin while they wait for each other. On a busy machine they keep the
-    # threads that they wait for from running. Threads that sleep at once wake up too late for the
-    # short operations at small sizes. Measured, one transfer alone and two at once: spinning 16.5
-    # and 147 s, sleeping 22.5 and 45 s, spinning for a thousand rounds and then sleeping 16.0 and
-    # 33.5 s.
+    # threads that they wait for from running. Threads that sleep soon wake up late for short
+    # operations. Measured on two cores, a transfer alone, two at once, and one next to a busy
+    # program: with 1000 rounds before sleep 10.0, 15.1 and 15.0 s, with 2000 8.4, 16.6 and
+    # 16.0 s, with 3000 8.3, 20.0 and 19.4 s, with 10000 7.6, 37.2 and 29.8 s.
     if not any(name in os.environ for name in _WAITING):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-        os.environ["GOMP_SPINCOUNT"] = "1000"
+        os.environ["GOMP_SPINCOUNT"] = "2000"
 
 
 def load_torch(pictures: Sequence[Path] = ()) -> None:

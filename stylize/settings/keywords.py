@@ -41,6 +41,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     enlarge: bool
     style_size: int | None
     style_crop: str
+    clarity: float
     style_weights: Sequence[float]
     style_parts: Sequence[str]
     style_loss: Literal["wasserstein", "moments", "gram"]

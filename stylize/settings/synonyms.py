@@ -57,6 +57,7 @@ _WORDS = {
     "--regions": "map segment segmentation segments semantic semantic-map",
     "--guide": "guide-image target target-image",
     "--from-noise": "noise noise-size random texture",
+    "--clarity": "crisp crispness denoise grain sharpen sharpness",
     "--init noise": "from-noise noise",
     "--init": "init-image initial initialization start start-from start-image",
     "--variants": "batch-size count copies n num-images num-samples number samples",

@@ -121,6 +121,15 @@ class TransferSettings:
         metavar="auto|none|WxH+X+Y",
         earlier="none",
     )
+    clarity: float = setting(
+        1.0,
+        "How crisp strokes and how clean areas are: 0 keeps the grain of the style image, 1 "
+        "removes it and sharpens the strokes, 2 exaggerates.",
+        Group.STYLE,
+        low=0,
+        high=2,
+        earlier=0.0,
+    )
     style_weights: tuple[float, ...] = setting(
         (),
         "Share of a style image, one for each, in their order.  [equal]",

@@ -20,6 +20,7 @@ from tests.cli.conftest import Run, Sketch, complaint
 TYPED: dict[str, tuple[list[str], Any]] = {
     "size": (["640x480"], "640x480"),
     "style_crop": (["800x600+40+30"], "800x600+40+30"),
+    "clarity": (["0.5"], 0.5),
     "enlarge": ([], True),
     "style_size": (["300"], 300),
     "style_weights": (["2.5"], (2.5,)),

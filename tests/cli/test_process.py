@@ -35,7 +35,7 @@ def variables(code: str, *words: object, given: dict[str, str] | None = None) ->
 
 
 def test_threads_of_the_program_sleep_while_they_wait() -> None:
-    assert variables(COMMAND, "--version") == ["OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=1000"]
+    assert variables(COMMAND, "--version") == ["OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=2000"]
 
 
 @pytest.mark.parametrize(

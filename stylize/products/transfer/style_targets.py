@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stylize.gradients.tiled import moments_of_layers
+from stylize.images.clarity import clarified
 from stylize.images.crop import Crop
 from stylize.images.palette import match_colours
 from stylize.images.read import Picture
@@ -41,6 +43,7 @@ class Measurement:
         device: where it is measured.
         colors_of: SHA-256 of the photo whose colours the style takes; None for its own.
         crop: the part of the style image that is measured; None for all of it.
+        cleared: how much grain is removed, and the size at which it is; None for none.
     """
 
     size: tuple[int, int]
@@ -49,6 +52,7 @@ class Measurement:
     device: Device
     colors_of: str | None
     crop: Crop | None = None
+    cleared: tuple[float, tuple[int, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class StyleStatistics:
         settings: of the transfer.
         device: the device that does the work.
         session: remembers the statistics.
+        side: long side of the style images where they are largest, in px.
     """
 
     vgg: VGG
@@ -68,14 +73,16 @@ class StyleStatistics:
     settings: TransferSettings
     device: Device
     session: Session
+    side: float
 
     def seen(self, style: Picture) -> Tensor:
-        """The pixels of a style image, in the colours that the network sees."""
+        """The pixels of a style image in the colours that the network sees, grain included."""
         return style_pixels(style.pixels, self.photo, self.settings)
 
     def pixels(self, style: Picture, side: float) -> Tensor:
         """The pixels of a style image at a long side in px, as the network sees them."""
-        return resize_clamped(self.seen(style).clamp(0, 1), self.size(style, side))
+        seen = style_pixels(self._clear(style), self.photo, self.settings)
+        return resize_clamped(seen.clamp(0, 1), self.size(style, side))
 
     def size(self, style: Picture, side: float) -> tuple[int, int]:
         """``(height, width)`` at which a style image is measured for a long side in px."""
@@ -111,12 +118,34 @@ class StyleStatistics:
             device=self.device,
             colors_of=self.photo.sha256 if self.settings.color == "match" else None,
             crop=style.crop,
+            cleared=self._cleared(style),
         )
         return self.session.statistics(
             style.sha256,
             measurement,
-            lambda: measure(self.vgg, style.pixels, self.photo.pixels, measurement),
+            lambda: measure(self.vgg, self._clear(style), self.photo.pixels, measurement),
         )
+
+    def _cleared(self, style: Picture) -> tuple[float, tuple[int, int]] | None:
+        if not self.settings.clarity:
+            return None
+        return self.settings.clarity, _size(style, min(1.0, _scale(style, self.side)))
+
+    def _clear(self, style: Picture) -> Tensor:
+        """A style image without its grain, at the size at which it is removed."""
+        cleared = self._cleared(style)
+        if cleared is None:
+            return style.pixels
+        amount, size = cleared
+        return self.session.clear_style(
+            (style.sha256, style.crop, cleared),
+            lambda: _clarified(style.pixels, amount, size, self.device.name),
+        )
+
+
+@torch.no_grad()
+def _clarified(pixels: Tensor, amount: float, size: tuple[int, int], device: str) -> Tensor:
+    return clarified(resize_clamped(pixels, size).to(device), amount).cpu()
 
 
 def _scale(style: Picture, side: float) -> float:
@@ -135,7 +164,8 @@ def measure(vgg: VGG, style: Tensor, photo: Tensor, measurement: Measurement) ->
 
     Args:
         vgg: the network, with the identity that the measurement names.
-        style: ``(1, 3, H, W)`` sRGB in [0, 1], resized as the measurement says.
+        style: ``(1, 3, H, W)`` sRGB in [0, 1], cleared as the measurement says; this function
+            resizes it.
         photo: ``(1, 3, H, W)``; its colours are used if the measurement names their source.
         measurement: size, layers, device and colours.
     """

@@ -133,7 +133,7 @@ class Transfer:
         self._vgg = self._session.vgg(self.weights, layers, self.settings.pooling, self.device)
         photo = self._reference or content
         self._style_statistics = StyleStatistics(
-            self._vgg, photo, self.settings, self.device, self._session
+            self._vgg, photo, self.settings, self.device, self._session, self._style_side(1.0)
         )
         may_be_empty = frame is not None and frame.may_be_empty
         self._regions = self._find_regions(execution, may_be_empty=may_be_empty)

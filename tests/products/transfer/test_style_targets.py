@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from stylize.gradients.tiled import moments_of_layers
+from stylize.images.clarity import clarified
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
 from stylize.losses.statistics import Moments
@@ -25,8 +28,9 @@ GRAIN = ("relu1_1", "relu2_1")
 def gauge() -> StyleStatistics:
     weights = load_weights("vgg16")
     device = Device("cpu", "fp32", 1)
-    photo = as_picture(cat(64))
-    return StyleStatistics(VGG(weights, LAYERS), photo, TransferSettings(), device, Session())
+    settings = TransferSettings(clarity=0)
+    vgg, photo = VGG(weights, LAYERS), as_picture(cat(64))
+    return StyleStatistics(vgg, photo, settings, device, Session(), 128)
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +68,26 @@ def test_a_style_never_vanishes(gauge: StyleStatistics, style: Picture) -> None:
     found = gauge.moments(style, 1, LAYERS)
     wanted = expected(gauge, style, (LEAST_STYLE_SIDE, round(LEAST_STYLE_SIDE * 4 / 3)))
     assert torch.equal(found["relu3_1"].second, wanted["relu3_1"].second)
+
+
+def test_clarity_removes_the_grain_of_a_style(gauge: StyleStatistics) -> None:
+    plain = (strokes(48, 64, 24.0) > 0.5).float() * 0.6 + 0.2
+    grain = 0.01 * torch.randn(plain.shape, generator=torch.Generator().manual_seed(3))
+    clean, grainy = as_picture(plain), as_picture((plain + grain).clamp(0, 1), "grainy.png")
+
+    def distance(clarity: float) -> float:
+        settings = dataclasses.replace(gauge.settings, clarity=clarity)
+        each = dataclasses.replace(gauge, settings=settings)
+        one, other = (each.moments(style, 64, LAYERS) for style in (clean, grainy))
+        return float((one["relu1_1"].second - other["relu1_1"].second).norm())
+
+    assert distance(1) < 0.7 * distance(0)
+
+
+def test_grain_is_removed_once_at_the_largest_size(gauge: StyleStatistics, style: Picture) -> None:
+    each = dataclasses.replace(gauge, settings=TransferSettings(clarity=0.5), side=56)
+    cleared = clarified(resize_clamped(style.pixels, (42, 56)), 0.5)
+    wanted = moments_of_layers(gauge.vgg, resize_clamped(cleared, (36, 48)), LAYERS)
+    found = each.moments(style, 48, LAYERS)
+    for name in LAYERS:
+        assert torch.equal(found[name].second, wanted[name].second)
