@@ -93,9 +93,9 @@ class TestStatistics:
 
     def test_another_size_is_measured(self, seen: Counter[tuple[int, int]]) -> None:
         session = Session()
-        transfer(content(), session=session)
+        transfer(content(), session=session, clarity=0)
         before = seen.total()
-        transfer(content(), session=session, style_size=54)
+        transfer(content(), session=session, clarity=0, style_size=54)
         assert seen[36, 54] == 1
         assert seen.total() == before + 1
 
