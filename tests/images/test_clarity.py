@@ -59,3 +59,5 @@ def test_grain_goes_and_edges_get_crisper() -> None:
     steps = [float((each[..., 16] - each[..., 15]).mean()) for each in (image, *found.values())]
     assert steps == sorted(steps)
     assert steps[2] > 1.2 * steps[0]
+    soft = clarified(image, 1.0, sharpening=0)
+    assert float((soft[..., 16] - soft[..., 15]).mean()) < steps[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +33,19 @@ GRAIN_STRIDE = 2
 StyleTargets = dict[str, Moments]
 
 
+class Clearing(NamedTuple):
+    """How a style image is cleared of grain, see :func:`stylize.images.clarity.clarified`.
+
+    Attributes:
+        size: ``(height, width)`` at which it is.
+        amount, sharpening: as the function takes them.
+    """
+
+    size: tuple[int, int]
+    amount: float
+    sharpening: float
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Everything except the image that the statistics of a style image depend on.
@@ -43,7 +57,7 @@ class Measurement:
         device: where it is measured.
         colors_of: SHA-256 of the photo whose colours the style takes; None for its own.
         crop: the part of the style image that is measured; None for all of it.
-        cleared: how much grain is removed, and the size at which it is; None for none.
+        cleared: how the grain is removed; None if it is not.
     """
 
     size: tuple[int, int]
@@ -52,7 +66,7 @@ class Measurement:
     device: Device
     colors_of: str | None
     crop: Crop | None = None
-    cleared: tuple[float, tuple[int, int]] | None = None
+    cleared: Clearing | None = None
 
 
 @dataclass(frozen=True)
@@ -126,26 +140,29 @@ class StyleStatistics:
             lambda: measure(self.vgg, self._clear(style), self.photo.pixels, measurement),
         )
 
-    def _cleared(self, style: Picture) -> tuple[float, tuple[int, int]] | None:
+    def _cleared(self, style: Picture) -> Clearing | None:
         if not self.settings.clarity:
             return None
-        return self.settings.clarity, _size(style, min(1.0, _scale(style, self.side)))
+        scale = _scale(style, self.side)
+        # The smallest strokes of an enlarged image would become speckles.
+        sharpening = min(max(2.0 - scale, 0.0), 1.0)
+        return Clearing(_size(style, min(1.0, scale)), self.settings.clarity, sharpening)
 
     def _clear(self, style: Picture) -> Tensor:
         """A style image without its grain, at the size at which it is removed."""
         cleared = self._cleared(style)
         if cleared is None:
             return style.pixels
-        amount, size = cleared
         return self.session.clear_style(
             (style.sha256, style.crop, cleared),
-            lambda: _clarified(style.pixels, amount, size, self.device.name),
+            lambda: _clarified(style.pixels, cleared, self.device.name),
         )
 
 
 @torch.no_grad()
-def _clarified(pixels: Tensor, amount: float, size: tuple[int, int], device: str) -> Tensor:
-    return clarified(resize_clamped(pixels, size).to(device), amount).cpu()
+def _clarified(pixels: Tensor, clearing: Clearing, device: str) -> Tensor:
+    image = resize_clamped(pixels, clearing.size).to(device)
+    return clarified(image, clearing.amount, clearing.sharpening).cpu()
 
 
 def _scale(style: Picture, side: float) -> float:

@@ -91,3 +91,10 @@ def test_grain_is_removed_once_at_the_largest_size(gauge: StyleStatistics, style
     found = each.moments(style, 48, LAYERS)
     for name in LAYERS:
         assert torch.equal(found[name].second, wanted[name].second)
+
+
+def test_an_enlarged_style_is_not_sharpened(gauge: StyleStatistics, style: Picture) -> None:
+    each = dataclasses.replace(gauge, settings=TransferSettings(), side=128)
+    soft = clarified(style.pixels, 1.0, sharpening=0)
+    wanted = moments_of_layers(gauge.vgg, soft, ["relu1_1"])["relu1_1"]
+    assert torch.equal(each.moments(style, 128, ["relu1_1"])["relu1_1"].second, wanted.second)
