@@ -23,6 +23,7 @@ FIXED = {
     "tolerance": 0.0,
     "network": "vgg16",
     "smoothness": 0.4,
+    "clarity": 0.0,
     "style_layers": (
         ("relu1_1", 256),
         ("relu2_1", 41),
