@@ -55,9 +55,10 @@ def keep_where(x: Tensor, mask: Tensor) -> None:
 
 def keep_where_positive(x: Tensor, other: Tensor) -> None:
     """Set ``x`` to zero where another tensor of its type and shape is not positive."""
-    bits = _bits(x)
-    # Integers: a floating-point number is positive where they are, and bfloat16 takes longer.
-    torch.ops.aten.threshold_backward.grad_input(bits, _bits(other), 0, grad_input=bits)
+    if x.dtype is torch.bfloat16 and x.device.type == "cpu":
+        # A floating-point number is positive where its bits are, and integers take less time.
+        x, other = _bits(x), _bits(other)
+    torch.ops.aten.threshold_backward.grad_input(x, other, 0, grad_input=x)
 
 
 def max_pool(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -101,6 +102,11 @@ class StyleStatistics:
     def size(self, style: Picture, side: float) -> tuple[int, int]:
         """``(height, width)`` at which a style image is measured for a long side in px."""
         return _size(style, _scale(style, side))
+
+    def cleared_bytes(self, styles: Sequence[Picture]) -> int:
+        """The memory that these styles without their grain take, at most."""
+        found = [self._cleared(style) for style in styles]
+        return sum(12 * math.prod(each.size) for each in found if each is not None)
 
     def moments(self, style: Picture, side: float, layers: Sequence[str]) -> StyleTargets:
         """The moments of a style image by layer.

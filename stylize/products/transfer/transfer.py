@@ -203,7 +203,8 @@ class Transfer:
             self.settings.optimizer,
             content * BYTES[self.device.precision]
             + (self._regions.bytes_per_px if self._regions else 0.0),
-            held_bytes=sum(picture.nbytes for _, picture in self._files),
+            held_bytes=sum(picture.nbytes for _, picture in self._files)
+            + self._style_statistics.cleared_bytes(self._all_styles),
         )
 
     @property
