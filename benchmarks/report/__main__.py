@@ -47,9 +47,9 @@ PROCESSES = {
     "batches": ("Batches", f"`stylize batch transfer` on {processes.BATCH} photos at 512 px."),
     "busy": (
         "Busy machines",
-        "Seconds of default transfers that share the processors, as ratios to one alone, medians of"
-        " 3 rounds\n(`python -m benchmarks.contention`). The command lets waiting threads sleep;"
-        " GNU's runtime lets them\nspin unless something else is set.",
+        "Seconds of default transfers that share the processors, as ratios to one alone"
+        " (`python -m benchmarks.contention`).\nThe command lets waiting threads sleep soon"
+        " (medians of 3 rounds); GNU's runtime lets them spin (one round).",
     ),
 }
 

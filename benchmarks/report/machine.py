@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,14 +25,24 @@ from stylize.settings.execution import Execution
 from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 
-# What an evaluation consists of: parts of the names of functions that do not call each other.
+# What an evaluation consists of: functions that do not call each other, as FILE:NAME.
 PARTS = {
-    "convolutions, the ReLU included": ("_convolution_pointwise", "torch.conv2d"),
-    "matrix products of the style's statistics": ("(sums_of)", "(linear_gradient)"),
-    "Wasserstein distance of the statistics": ("wasserstein.py:60(__call__)",),
-    "poolings": ("(max_pool)", "(max_unpool)"),
-    "masks of the ReLU on the way back": ("(keep_where)", "(keep_where_positive)"),
-    "smoothness": ("(value_and_gradient)",),
+    "convolutions, the ReLU included": (
+        "~:<built-in method torch.conv2d>",
+        "~:<built-in method torch.conv_transpose2d>",
+        "~:<built-in method torch._ops.mkldnn._convolution_pointwise>",
+    ),
+    "matrix products of the style's statistics": (
+        "statistics.py:sums_of",
+        "statistics.py:linear_gradient",
+    ),
+    "Wasserstein distance of the statistics": ("wasserstein.py:__call__",),
+    "poolings": ("fast_pass.py:max_pool", "fast_pass.py:max_unpool"),
+    "masks of the ReLU on the way back": (
+        "fast_pass.py:keep_where",
+        "fast_pass.py:keep_where_positive",
+    ),
+    "smoothness": ("loss.py:value_and_gradient",),
 }
 CONVOLUTIONS = next(iter(PARTS))
 
@@ -99,13 +109,15 @@ def shares_of(work: Callable[[], object]) -> dict[str, float]:
     watched = cProfile.Profile()
     for _ in range(5):
         watched.runcall(work)
-    found = pstats.Stats(watched)
-    times = {pstats.func_std_string(key): each[3] for key, each in found.stats.items()}  # type: ignore[attr-defined]
-    return {
-        part: sum(taken for name, taken in times.items() if any(each in name for each in names))
-        / found.total_tt  # type: ignore[attr-defined]
+    found: Any = pstats.Stats(watched)
+    times = {f"{Path(file).name}:{name}": each[3] for (file, _, name), each in found.stats.items()}
+    shares = {
+        part: sum(times.get(name, 0.0) for name in names) / found.total_tt
         for part, names in PARTS.items()
     }
+    if missing := [part for part, share in shares.items() if not share]:
+        raise SystemExit(f"no function found for: {', '.join(missing)}")
+    return shares
 
 
 def bytes_per_px(pair: Pair, precision: str) -> float:

@@ -56,7 +56,7 @@ def keep_where(x: Tensor, mask: Tensor) -> None:
 def keep_where_positive(x: Tensor, other: Tensor) -> None:
     """Set ``x`` to zero where another tensor of its type and shape is not positive."""
     if x.dtype is torch.bfloat16 and x.device.type == "cpu":
-        # A floating-point number is positive where its bits are, and integers take less time.
+        # Compare the bits as integers: they have the same sign, and bfloat16 takes longer.
         x, other = _bits(x), _bits(other)
     torch.ops.aten.threshold_backward.grad_input(x, other, 0, grad_input=x)
 

@@ -13,10 +13,11 @@ from stylize.images.blur import blur
 # colour difference, summed over the channels.
 _SIGMA_PX, _REACH_PX, _SIGMA_COLOUR = 3.0, 4, 30 / 255
 
-_STRIP_ROWS = 64
-
-# Of the unsharp mask.
+# Of the unsharp mask: standard deviation in px, and amount.
 _SHARPENED_PX, _SHARPENING = 1.2, 0.6
+
+# A row depends on so many above and below: those of the filter and of the blur.
+_STRIP_ROWS, _HALO_ROWS = 128, 8
 
 
 def clarified(image: Tensor, amount: float, sharpening: float = 1.0) -> Tensor:
@@ -33,23 +34,20 @@ def clarified(image: Tensor, amount: float, sharpening: float = 1.0) -> Tensor:
     Reference:
         Tomasi and Manduchi, "Bilateral filtering for gray and color images" (ICCV 1998).
     """
-    smooth = bilateral(image)
-    sharp = smooth + sharpening * _SHARPENING * (smooth - blur(smooth, _SHARPENED_PX))
-    return torch.lerp(image, sharp.clamp_(0, 1), amount).clamp_(0, 1)
-
-
-def bilateral(image: Tensor) -> Tensor:
-    """Average ``(1, 3, H, W)`` over a disc, near colours counting more than others."""
     found, rows = torch.empty_like(image), image.shape[2]
     for first in range(0, rows, _STRIP_ROWS):  # short enough for the processor's cache
         last = min(rows, first + _STRIP_ROWS)
-        start = max(0, first - _REACH_PX)
-        averages = _averages(image[:, :, start : last + _REACH_PX])
-        found[:, :, first:last] = averages[:, :, first - start : last - start]
+        start = max(0, first - _HALO_ROWS)
+        window = image[:, :, start : last + _HALO_ROWS]
+        smooth = bilateral(window)
+        sharp = smooth + sharpening * _SHARPENING * (smooth - blur(smooth, _SHARPENED_PX))
+        part = torch.lerp(window, sharp.clamp_(0, 1), amount).clamp_(0, 1)
+        found[:, :, first:last] = part[:, :, first - start : last - start]
     return found
 
 
-def _averages(image: Tensor) -> Tensor:
+def bilateral(image: Tensor) -> Tensor:
+    """Average ``(1, 3, H, W)`` over a disc, where similar colours count more."""
     total, weights = image.clone(), torch.ones_like(image[:, :1])
     height, width = image.shape[2:]
     for down in range(min(_REACH_PX + 1, height)):

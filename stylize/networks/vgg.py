@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -147,32 +148,39 @@ def pooled(x: Tensor, pooling: str, gain: float) -> Tensor:
     return F.max_pool2d(x, 2) if pooling == "max" else F.avg_pool2d(x, 2) * gain
 
 
-# Convolves and rectifies in one pass over memory (oneDNN).
-_FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+@cache
+def _fused() -> Callable[..., Tensor] | None:
+    """oneDNN's convolution and ReLU in one pass over memory; None if it has none for bfloat16."""
+    operator = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
+    one = torch.ones(1, 1, 1, 1, dtype=torch.bfloat16)
+    try:
+        operator(one, one, None, (0, 0), (1, 1), (1, 1), 1, "relu", [], "")  # type: ignore[misc]
+    except (NotImplementedError, RuntimeError, TypeError):
+        return None
+    return operator
 
 
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, *, padding: int = 0, rectify: bool
 ) -> Tensor:
-    """Convolve, and rectify if asked to.
+    """Convolve, and rectify if asked to; without autograd if so.
 
     Args:
-        x, weight, bias: as :func:`torch.nn.functional.conv2d` takes them; no gradient flows back
-            through a rectified result.
+        x, weight, bias: as :func:`torch.nn.functional.conv2d` takes them.
         padding: of zeros, on each side, px.
         rectify: apply the ReLU.
 
     Returns:
         A new tensor.
     """
-    if not rectify:
-        return F.conv2d(x, weight, bias, padding=padding)
     # In float32 there is nothing to gain: the convolution itself takes several times as long.
-    if _FUSED is None or x.device.type != "cpu" or x.dtype is not torch.bfloat16:
-        return F.relu_(F.conv2d(x, weight, bias, padding=padding))
-    ones = (1, 1)
-    found: Tensor = _FUSED(x, weight, bias, (padding, padding), ones, ones, 1, "relu", [], "")
-    return found
+    if rectify and x.device.type == "cpu" and x.dtype is torch.bfloat16:
+        fused = _fused() if torch.backends.mkldnn.enabled else None
+        if fused is not None:
+            ones = (1, 1)
+            return fused(x, weight, bias, (padding, padding), ones, ones, 1, "relu", [], "")
+    found = F.conv2d(x, weight, bias, padding=padding)
+    return F.relu_(found) if rectify else found
 
 
 class FirstConvolution:

@@ -6,8 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
-from torch import Tensor
-
 from stylize.gradients.self_test import resolve
 from stylize.images.crop import Crop
 from stylize.losses.loss import FeatureLoss
@@ -28,9 +26,6 @@ MOST_NETWORKS = 4
 
 # Sets of style losses, one per size. Each holds up to 8 MB.
 MOST_LOSSES = 6
-
-# Style images without their grain; a run needs each once per size.
-MOST_CLEAR_STYLES = 4
 
 # A few bytes each.
 MOST_CROPS = 1000
@@ -53,7 +48,6 @@ class Session:
         self._devices: OrderedDict[Hashable, Device] = OrderedDict()
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._crops: OrderedDict[Hashable, Crop] = OrderedDict()
-        self._clear_styles: OrderedDict[Hashable, Tensor] = OrderedDict()
         self._losses: OrderedDict[Hashable, Sequence[FeatureLoss]] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
@@ -104,15 +98,6 @@ class Session:
             find: finds it.
         """
         return _kept(self._crops, style, find, MOST_CROPS)
-
-    def clear_style(self, key: Hashable, make: Callable[[], Tensor]) -> Tensor:
-        """Return the pixels of a style image without its grain, made unless they are known.
-
-        Args:
-            key: whatever they depend on.
-            make: makes them.
-        """
-        return _kept(self._clear_styles, key, make, MOST_CLEAR_STYLES)
 
     def style_losses(
         self, key: Hashable, make: Callable[[], Sequence[FeatureLoss]]

@@ -1,5 +1,7 @@
 """Signs and maxima by the bits of floats, against torch's own."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from stylize.gradients.fast_pass import (
     max_pool,
     max_unpool,
 )
+from stylize.networks import vgg
 from stylize.networks.vgg import convolve
 
 DTYPES = [torch.bfloat16, torch.float32, torch.float64]
@@ -42,20 +45,34 @@ def test_signs(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("padding", [0, 1])
-def test_a_rectified_convolution(dtype: torch.dtype, padding: int) -> None:
+def test_a_rectified_convolution(
+    dtype: torch.dtype, form: torch.memory_format, padding: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bits with and without oneDNN's own ReLU."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 8, 9, 7, generator=generator).to(dtype)
-    weight = torch.randn(16, 8, 3, 3, generator=generator).to(dtype)
-    for bias in (None, torch.randn(16, generator=generator).to(dtype)):
-        plain = convolve(x, weight, bias, padding=padding, rectify=False)
-        assert (plain < 0).any()
-        found = convolve(x, weight, bias, padding=padding, rectify=True)
-        expected = F.conv2d(
-            x.double(), weight.double(), None if bias is None else bias.double(), padding=padding
-        )
-        torch.testing.assert_close(found, F.relu(plain))
-        torch.testing.assert_close(found.double(), F.relu(expected), atol=0.1, rtol=0.01)
+    x, weight = (
+        torch.randn(shape, generator=generator).to(dtype).contiguous(memory_format=form)
+        for shape in ((1, 64, 19, 17), (64, 64, 3, 3))
+    )
+    for bias in (None, torch.randn(64, generator=generator).to(dtype)):
+        expected = F.relu(F.conv2d(x, weight, bias, padding=padding))
+        assert (expected == 0).any()
+        assert torch.equal(convolve(x, weight, bias, padding=padding, rectify=True), expected)
+        with monkeypatch.context() as patched:
+            patched.setattr("stylize.networks.vgg._fused", lambda: None)
+            assert torch.equal(convolve(x, weight, bias, padding=padding, rectify=True), expected)
+
+
+def test_a_torch_without_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RuntimeError("bf16 path needs the cpu support")
+
+    for broken in (SimpleNamespace(), SimpleNamespace(_convolution_pointwise=refuse)):
+        with monkeypatch.context() as patched:
+            patched.setattr(torch.ops, "mkldnn", broken)
+            assert vgg._fused.__wrapped__() is None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

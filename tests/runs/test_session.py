@@ -99,6 +99,16 @@ class TestStatistics:
         assert seen[36, 54] == 1
         assert seen.total() == before + 1
 
+    def test_another_size_is_cleared(self, seen: Counter[tuple[int, int]]) -> None:
+        """The grain is removed at the largest size, so the smaller ones differ, too."""
+        session = Session()
+        transfer(content(), session=session)
+        before = seen.total()
+        for _ in range(2):
+            transfer(content(), session=session, style_size=54)
+        assert seen[36, 54] == 1
+        assert seen.total() == before + 2
+
     @pytest.mark.parametrize(
         "change", [{"style_layers": (("relu1_1", 1.0),)}, {"pooling": "avg"}, {}]
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from stylize.gradients.tiled import moments_of_layers
@@ -38,7 +37,7 @@ class Clearing(NamedTuple):
     """How a style image is cleared of grain, see :func:`stylize.images.clarity.clarified`.
 
     Attributes:
-        size: ``(height, width)`` at which it is.
+        size: ``(height, width)`` at which the grain is removed.
         amount, sharpening: as the function takes them.
     """
 
@@ -58,7 +57,7 @@ class Measurement:
         device: where it is measured.
         colors_of: SHA-256 of the photo whose colours the style takes; None for its own.
         crop: the part of the style image that is measured; None for all of it.
-        cleared: how the grain is removed; None if it is not.
+        clearing: how the grain is removed; None if it is not.
     """
 
     size: tuple[int, int]
@@ -67,7 +66,7 @@ class Measurement:
     device: Device
     colors_of: str | None
     crop: Crop | None = None
-    cleared: Clearing | None = None
+    clearing: Clearing | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class StyleStatistics:
         settings: of the transfer.
         device: the device that does the work.
         session: remembers the statistics.
-        side: long side of the style images where they are largest, in px.
+        side: long side of the style images at the largest scale, in px.
     """
 
     vgg: VGG
@@ -89,6 +88,7 @@ class StyleStatistics:
     device: Device
     session: Session
     side: float
+    _cleared: dict[str, Tensor] = field(default_factory=dict, init=False)
 
     def seen(self, style: Picture) -> Tensor:
         """The pixels of a style image in the colours that the network sees, grain included."""
@@ -105,7 +105,7 @@ class StyleStatistics:
 
     def cleared_bytes(self, styles: Sequence[Picture]) -> int:
         """The memory that these styles without their grain take, at most."""
-        found = [self._cleared(style) for style in styles]
+        found = [self._clearing(style) for style in styles]
         return sum(12 * math.prod(each.size) for each in found if each is not None)
 
     def moments(self, style: Picture, side: float, layers: Sequence[str]) -> StyleTargets:
@@ -138,7 +138,7 @@ class StyleStatistics:
             device=self.device,
             colors_of=self.photo.sha256 if self.settings.color == "match" else None,
             crop=style.crop,
-            cleared=self._cleared(style),
+            clearing=self._clearing(style),
         )
         return self.session.statistics(
             style.sha256,
@@ -146,7 +146,7 @@ class StyleStatistics:
             lambda: measure(self.vgg, self._clear(style), self.photo.pixels, measurement),
         )
 
-    def _cleared(self, style: Picture) -> Clearing | None:
+    def _clearing(self, style: Picture) -> Clearing | None:
         if not self.settings.clarity:
             return None
         scale = _scale(style, self.side)
@@ -155,20 +155,16 @@ class StyleStatistics:
         return Clearing(_size(style, min(1.0, scale)), self.settings.clarity, sharpening)
 
     def _clear(self, style: Picture) -> Tensor:
-        """A style image without its grain, at the size at which it is removed."""
-        cleared = self._cleared(style)
-        if cleared is None:
+        """The pixels of a style image without its grain, made once for all scales."""
+        clearing = self._clearing(style)
+        if clearing is None:
             return style.pixels
-        return self.session.clear_style(
-            (style.sha256, style.crop, cleared),
-            lambda: _clarified(style.pixels, cleared, self.device.name),
-        )
-
-
-@torch.no_grad()
-def _clarified(pixels: Tensor, clearing: Clearing, device: str) -> Tensor:
-    image = resize_clamped(pixels, clearing.size).to(device)
-    return clarified(image, clearing.amount, clearing.sharpening).cpu()
+        key = f"{style.sha256} {style.crop}"
+        if key not in self._cleared:
+            image = resize_clamped(style.pixels, clearing.size).to(self.device.name)
+            cleared = clarified(image, clearing.amount, clearing.sharpening)
+            self._cleared[key] = cleared.cpu()
+        return self._cleared[key]
 
 
 def _scale(style: Picture, side: float) -> float:

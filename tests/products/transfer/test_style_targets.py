@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -84,17 +85,34 @@ def test_clarity_removes_the_grain_of_a_style(gauge: StyleStatistics) -> None:
     assert distance(1) < 0.7 * distance(0)
 
 
-def test_grain_is_removed_once_at_the_largest_size(gauge: StyleStatistics, style: Picture) -> None:
+def test_grain_is_removed_once_at_the_largest_size(
+    gauge: StyleStatistics, style: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     each = dataclasses.replace(gauge, settings=TransferSettings(clarity=0.5), side=56)
+    calls = []
+
+    def counted(*args: Any) -> torch.Tensor:
+        calls.append(args)
+        return clarified(*args)
+
+    monkeypatch.setattr("stylize.products.transfer.style_targets.clarified", counted)
     cleared = clarified(resize_clamped(style.pixels, (42, 56)), 0.5)
     wanted = moments_of_layers(gauge.vgg, resize_clamped(cleared, (36, 48)), LAYERS)
-    found = each.moments(style, 48, LAYERS)
-    for name in LAYERS:
-        assert torch.equal(found[name].second, wanted[name].second)
+    other = as_picture(strokes(48, 64, 9.0), "other.png")
+    for side in (40, 48, 56):
+        for one in (style, other):
+            found = each.moments(one, side, LAYERS)
+            if side == 48 and one is style:
+                for name in LAYERS:
+                    assert torch.equal(found[name].second, wanted[name].second)
+    assert len(calls) == 2
 
 
-def test_an_enlarged_style_is_not_sharpened(gauge: StyleStatistics, style: Picture) -> None:
-    each = dataclasses.replace(gauge, settings=TransferSettings(), side=128)
-    soft = clarified(style.pixels, 1.0, sharpening=0)
+@pytest.mark.parametrize(("side", "sharpening"), [(64, 1), (96, 0.5), (128, 0), (200, 0)])
+def test_an_enlarged_style_is_sharpened_less(
+    gauge: StyleStatistics, style: Picture, side: int, sharpening: float
+) -> None:
+    each = dataclasses.replace(gauge, settings=TransferSettings(), side=side)
+    soft = clarified(style.pixels, 1.0, sharpening)
     wanted = moments_of_layers(gauge.vgg, soft, ["relu1_1"])["relu1_1"]
-    assert torch.equal(each.moments(style, 128, ["relu1_1"])["relu1_1"].second, wanted.second)
+    assert torch.equal(each.moments(style, side, ["relu1_1"])["relu1_1"].second, wanted.second)
