@@ -4,8 +4,8 @@
 
 Each round runs a transfer alone, two at once, and one next to a program that keeps one processor
 busy, with waiting threads that sleep, as the command sets it. The first round does so again with
-threads that spin, as the runtime of OpenMP would; that takes minutes. All figures are ratios of
-medians to one transfer alone in the same run with sleeping threads.
+threads that spin, as the runtime of OpenMP would; that takes minutes. Figures are ratios to one
+transfer alone with sleeping threads in the same run, and medians where there are several rounds.
 """
 
 from __future__ import annotations
