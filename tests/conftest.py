@@ -24,7 +24,10 @@ from stylize.networks.models import Weights, load_weights
 # No test may fail for want of speed.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
-torch.set_num_threads(1)  # as many processes as cores run the tests
+# As many processes as cores run the tests; so those that they start must not spin while they wait.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "100")
 
 # Reasons for which a test may be skipped in CI. There is no Ray for the newest Python, see the
 # extra 'test'; elsewhere its tests must run.
