@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stylize.losses.loss import FeatureLoss
 from stylize.losses.statistics import Moments, MomentSums, by_position
-from stylize.losses.style import StyleLoss
+from stylize.losses.style import StyleLoss, StyleLossKind
 from stylize.networks.architecture import Rect
 from stylize.networks.vgg import exact
 
@@ -88,7 +88,7 @@ class RegionLoss(FeatureLoss):
 
 
 def region_losses(
-    kind: type[StyleLoss],
+    kind: StyleLossKind,
     layer: str,
     targets: Mapping[str, Moments],
     masks: Mapping[str, Tensor],

@@ -45,6 +45,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     style_weights: Sequence[float]
     style_parts: Sequence[str]
     style_loss: Literal["wasserstein", "moments", "gram"]
+    style_variance: float
     style_layers: Layers
     content_layers: Layers
     strength: float | None
@@ -65,6 +66,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     steps: int
     final_steps: int | None
     min_size: int
+    size_ratio: float
     learning_rate: float
     averaging: float
     tolerance: float

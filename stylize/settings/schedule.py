@@ -66,9 +66,10 @@ def schedule(
     steps: int,
     final_steps: int,
     coarsest: int = 128,
+    ratio: float = 2.0,
     least_side: int = 32,
 ) -> list[Scale]:
-    """Scales from coarse to fine, each twice as large as the one before.
+    """Scales from coarse to fine.
 
     The number of steps falls geometrically: large shapes settle where steps are cheap, and a
     fine scale only has to add what the coarser could not show. It falls slowly: at equal cost,
@@ -78,17 +79,18 @@ def schedule(
         height, width: of the finest scale.
         steps: at the coarsest scale.
         final_steps: at the finest scale (of several; a single scale gets ``steps``).
-        coarsest: the long side of the coarsest scale, to within a factor of √2.
+        coarsest: the long side of the coarsest scale, to within a factor of √ratio.
+        ratio: between the sides of successive scales, above 1.
         least_side: short side below which no scale goes.
     """
-    doublings = min(
-        round(math.log2(max(height, width) / coarsest)),
-        math.floor(math.log2(min(height, width) / least_side)),
+    enlargements = min(
+        round(math.log2(max(height, width) / coarsest) / math.log2(ratio)),
+        math.floor(math.log2(min(height, width) / least_side) / math.log2(ratio)),
     )
-    count = 1 + max(0, doublings)
+    count = 1 + max(0, enlargements)
     scales = []
     for index in range(count):
-        shrink = 2.0 ** -(count - 1 - index)
+        shrink = ratio ** -(count - 1 - index)
         position = index / (count - 1) if count > 1 else 0.0
         scales.append(
             Scale(
@@ -112,6 +114,7 @@ def transfer_scales(settings: TransferSettings, size: tuple[int, int]) -> list[S
         steps=settings.steps,
         final_steps=settings.steps_at_the_end,
         coarsest=settings.min_size,
+        ratio=settings.size_ratio,
     )
     usual = USUAL_STEPS if settings.tolerance >= USUAL_TOLERANCE else None
     return [replace(scales[0], usual_steps=usual), *scales[1:]]

@@ -67,6 +67,7 @@ _WORDS = {
     "--octaves": "n-octaves num-octaves octave octave-count octave-n octave-num",
     "--octave-scale": "octave-factor octave-ratio",
     "--min-size": "multi-scale num-scales octaves pyramid scales",
+    "--size-ratio": "pyramid-factor scale-factor scale-step",
     "--optimizer": "optim optimiser",
     "--optimizer adam": "adam",
     "--optimizer lbfgs": "l-bfgs lbfgs",

@@ -155,6 +155,15 @@ class TransferSettings:
         Group.STYLE,
         choices=("wasserstein", "moments", "gram"),
     )
+    style_variance: float = setting(
+        0.95,
+        "Share of the style's variance in deep layers that is compared direction by direction; the "
+        "rest counts as one amount. 0.99 keeps large shapes.",
+        Group.STYLE,
+        above=0,
+        high=1,
+        needs={"style_loss": ("wasserstein",)},
+    )
     style_layers: LayerWeights = setting(
         (("relu1_1", 256), ("relu2_1", 41), ("relu3_1", 16), ("relu4_1", 6)),
         "Layers that describe the style, with relative weights.",
@@ -290,10 +299,17 @@ class TransferSettings:
     )
     min_size: int = setting(
         128,
-        "Approximate long side of the smallest size in px; each further size is twice as large.",
+        "Approximate long side of the smallest size in px.",
         Group.OPTIMIZER,
         low=32,
         high=MAX_SIDE_PX,
+    )
+    size_ratio: float = setting(
+        2.0,
+        "Ratio between successive sizes: 1.41 refines shapes more gradually than 2.",
+        Group.OPTIMIZER,
+        low=1.2,
+        high=4,
     )
     learning_rate: float = setting(
         0.02,

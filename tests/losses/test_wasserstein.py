@@ -57,9 +57,8 @@ def test_the_slope_is_that_of_the_value(
     positions: int, share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also of a covariance that lacks directions, of fewer positions than channels."""
-    monkeypatch.setattr(bures, "_SHARE", share)
     monkeypatch.setattr(bures, "_MOST_WHOLE", 0)
-    distance, at = Bures(covariance(1)), covariance(2, positions=positions)
+    distance, at = Bures(covariance(1), share), covariance(2, positions=positions)
     slope = distance(at)[1]
     torch.testing.assert_close(slope, slope.T)
     for seed in range(3):
@@ -81,10 +80,11 @@ def test_the_rest_counts_as_one_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     """Turned about within the faint directions nothing changes; made stronger, it does."""
     monkeypatch.setattr(bures, "_MOST_WHOLE", 0)
     target = torch.diag(torch.tensor([100.0, 90, 80, 1, 1, 1]).double())
-    distance = Bures(target)
+    distance = Bures(target, 0.95)
     turned = target.clone()
     turned[3:, 3:] = torch.diag(torch.tensor([2.5, 0.5, 0.0]).double())
     assert float(distance(turned)[0]) == pytest.approx(0, abs=1e-9)
+    assert float(Bures(target, 1.0)(turned)[0]) > 1
     assert float(distance(target + torch.diag(torch.tensor([0.0] * 5 + [9.0])))[0]) > 1
 
 

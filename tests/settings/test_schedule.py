@@ -28,17 +28,26 @@ def test_a_narrow_picture_does_not_vanish() -> None:
     assert min(s.height for s in schedule(60, 4000, steps=10, final_steps=5)) >= 32
 
 
+def test_a_smaller_ratio_gives_more_sizes() -> None:
+    scales = schedule(384, 512, steps=256, final_steps=16, ratio=2**0.5)
+    assert [s.width for s in scales] == [128, 181, 256, 362, 512]
+    assert [s.steps for s in scales] == [256, 128, 64, 32, 16]
+
+
 @given(
     st.integers(1, 9000),
     st.integers(1, 9000),
     st.integers(1, 500),
     st.integers(1, 500),
     st.integers(32, 600),
+    st.floats(1.2, 4),
 )
 def test_sizes_grow_to_the_one_asked_for(
-    height: int, width: int, steps: int, final_steps: int, coarsest: int
+    height: int, width: int, steps: int, final_steps: int, coarsest: int, ratio: float
 ) -> None:
-    scales = schedule(height, width, steps=steps, final_steps=final_steps, coarsest=coarsest)
+    scales = schedule(
+        height, width, steps=steps, final_steps=final_steps, coarsest=coarsest, ratio=ratio
+    )
     assert scales[-1].size == (height, width)
     assert scales[0].steps == steps
     assert scales[-1].steps == (final_steps if len(scales) > 1 else steps)
@@ -46,7 +55,7 @@ def test_sizes_grow_to_the_one_asked_for(
     for one, two in pairwise(scales):
         assert one.height <= two.height
         assert one.width <= two.width
-        assert max(two.size) == pytest.approx(max(one.size) * 2, abs=1.5)
+        assert max(two.size) == pytest.approx(max(one.size) * ratio, abs=0.5 + ratio / 2)
         assert low <= two.steps <= high
     if len(scales) > 1:
-        assert max(scales[0].size) >= coarsest / 2**0.5 - 1
+        assert max(scales[0].size) >= coarsest / ratio**0.5 - 1

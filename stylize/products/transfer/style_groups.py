@@ -17,7 +17,7 @@ from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
 from stylize.losses.regions import RegionLoss, region_losses
 from stylize.losses.statistics import Moments
-from stylize.losses.style import StyleLoss
+from stylize.losses.style import StyleLossKind
 from stylize.masks.masks import (
     LEAST_PX,
     composed,
@@ -252,7 +252,7 @@ class StyleGroups:
 
     def terms(
         self,
-        kind: type[StyleLoss],
+        kind: StyleLossKind,
         layers: Sequence[tuple[str, float]],
         targets: Mapping[str, Mapping[str, Moments]],
         canvas: Canvas,

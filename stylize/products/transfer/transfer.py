@@ -28,7 +28,7 @@ from stylize.losses.edges import EdgesLoss
 from stylize.losses.loss import FeatureLoss, ImageLoss, Objective
 from stylize.losses.smoothness import SmoothnessLoss
 from stylize.losses.statistics import blend
-from stylize.losses.style import STYLE_LOSSES
+from stylize.losses.style import StyleLossKind, style_loss_kind
 from stylize.networks.architecture import find_layer
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import FIRST_STEP, LBFGS
@@ -446,7 +446,6 @@ class Transfer:
         return Objective(features, pixels)
 
     def _style_losses(self, share: float, canvas: Canvas) -> Sequence[FeatureLoss]:
-        kind, layers = STYLE_LOSSES[self.settings.style_loss], self._layers
         if self._regions is None:
             # All frames of a clip and all pictures of a batch share them, if they have one size.
             return self._session.style_losses(
@@ -457,12 +456,18 @@ class Transfer:
             name: self._moments(style, side) if style else self.style_targets(share)
             for name, style in self._regions.styles.items()
         }
-        return self._regions.terms(kind, layers, parts, canvas, self.weights.architecture)
+        return self._regions.terms(
+            self._loss_kind, self._layers, parts, canvas, self.weights.architecture
+        )
 
     def _whole_losses(self, share: float) -> Sequence[FeatureLoss]:
         """The style losses of the whole picture."""
-        kind, targets = STYLE_LOSSES[self.settings.style_loss], self.style_targets(share)
+        kind, targets = self._loss_kind, self.style_targets(share)
         return [kind(name, targets[name], weight) for name, weight in self._layers]
+
+    @property
+    def _loss_kind(self) -> StyleLossKind:
+        return style_loss_kind(self.settings.style_loss, self.settings.style_variance)
 
     def _style_key(self) -> Hashable:
         """What these depend on, apart from the size of the scale."""
