@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -34,7 +34,7 @@ from stylize.cli.output import (
     say_renamed,
 )
 from stylize.cli.process import load_torch
-from stylize.cli.progress import Meter, stop_on_interrupt
+from stylize.cli.progress import Meter, Stop, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
 from stylize.errors import OutputError
 from stylize.networks.models import find_model
@@ -109,6 +109,9 @@ DIRECTION = option(
 )
 
 SAVES = "stopping after this step and saving the picture so far"
+
+# What a signal does to a result that is made already.
+SAVES_ALL = "saving the finished result"
 
 TARGET_TEXT = """\
         TARGET is a layer, a channel or a sum of them, as in 'stylize dream --layer'; the default
@@ -541,18 +544,39 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     target = request.choose_target()
     started = time.perf_counter()
     load_torch(files_among(chain.from_iterable(request.pictures.values())))
-    finding = look(request, target)
-    target = deliver(finding.result, target, request.output)
-    if target is not None:
-        overwrite = request.output.overwrite
-        saved = finding.save_companions(target, overwrite=overwrite)
-        for path, usual in zip(saved, finding.companions(target), strict=True):
-            say_renamed(path, usual, request.messages)
-    report(finding, target, time.perf_counter() - started, request.messages)
+    quiet, action = request.messages.quiet, entry.on_interrupt
+    with ExitStack() as stack:
+        stop = Stop()
+        if action is not None:
+            stop = stack.enter_context(stop_on_interrupt(quiet=quiet, action=action))
+        finding = look(request, target, stop)
+        if not stop():  # else the user was told that the next signal ends the command at once
+            stack.enter_context(stop_on_interrupt(quiet=quiet, action=SAVES_ALL))
+        saved = save(finding, request, target)
+        report(finding, saved, time.perf_counter() - started, request.messages)
     return INTERRUPTED if finding.result.interrupted else 0
 
 
-def look(request: InspectRequest, target: Path | None) -> Finding:
+def save(finding: Finding, request: InspectRequest, target: Path | None) -> Path | None:
+    """Write the result and what goes next to it; return where it is, None for stdout.
+
+    The state of a search is removed only then, because it can make the result again.
+    """
+    from stylize.products.inspect.folder import state_path
+
+    saved = deliver(finding.result, target, request.output)
+    if saved is None or target is None:
+        return None
+    companions = finding.save_companions(saved, overwrite=request.output.overwrite)
+    for path, usual in zip(companions, finding.companions(saved), strict=True):
+        say_renamed(path, usual, request.messages)
+    if request.entry.resumable:
+        with suppress(OSError):
+            state_path(target).unlink()
+    return saved
+
+
+def look(request: InspectRequest, target: Path | None, stop: Stop) -> Finding:
     """Read the pictures and call the function of the command."""
     from stylize.products.inspect.folder import state_path
 
@@ -570,11 +594,10 @@ def look(request: InspectRequest, target: Path | None) -> Finding:
         named["on_skip"] = _ignore if messages.quiet else say
     if entry.resumable:
         named["state"] = None if target is None else state_path(target)
+    if entry.on_interrupt is not None:
+        named["stop"] = stop
     function: Callable[..., Finding] = entry.question.function
     with ExitStack() as stack:
-        if entry.on_interrupt is not None:
-            stop = stop_on_interrupt(quiet=messages.quiet, action=entry.on_interrupt)
-            named["stop"] = stack.enter_context(stop)
         if entry.unit is not None:
             meter = stack.enter_context(Meter(messages, None))
 

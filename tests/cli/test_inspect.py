@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stylize.cli import inspect
 from stylize.cli.inspect import COMMANDS, Command
+from stylize.cli.output import deliver
 from stylize.errors import SettingError
 from stylize.products.inspect import Question
 from stylize.runs.recipe import load_recipe
@@ -274,6 +277,35 @@ class TestFolders:
         done(run(*words, tmp_path / "page.png"))
         assert (tmp_path / "page.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
         assert not (tmp_path / ".page.png.search").exists()
+
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_a_signal_while_the_page_is_written(
+        self, run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        """The first does not cost the page, the second not the search."""
+        left = iter(range(times))
+
+        def interrupted(*arguments: Any) -> Any:
+            for _ in left:
+                signal.raise_signal(signal.SIGINT)
+            return deliver(*arguments)
+
+        monkeypatch.setattr(inspect, "deliver", interrupted)
+        page, state = tmp_path / "page.png", tmp_path / ".page.png.search"
+        words = ("inspect", "patches", folder, "relu1_2:3", *FAST, "--cell", 32, "-o", page)
+        first = run(*words)
+        assert "saving the finished result (again to quit at once)" in first.stderr
+        assert page.exists() == (times == 1), first.stderr
+        assert state.exists() == (times == 2)
+        if times == 2:
+            assert first.exit_code == 130
+            first = run(*words)
+        assert f"saved {page}" in done(first).stderr
+        assert {path.name for path in tmp_path.iterdir()} == {
+            "photos",
+            "page.png",
+            "page.png.sha256",
+        }
 
     def test_map(self, run: Run, folder: Path, tmp_path: Path) -> None:
         words = ("inspect", "map", folder, *FAST, *SMALL)

@@ -273,8 +273,8 @@ class PatchSearch:
         """Search all photos, then make the page.
 
         Args:
-            state: file for the state, from which a stopped search continues; removed at the
-                end. None to keep no state.
+            state: file for the state, from which a stopped search continues; it stays, for the
+                caller to remove once the page is saved. None to keep no state.
             on_step: called after each photo.
             on_skip: called with a message for each photo that is skipped.
             stop: called before every photo; True writes the state and ends the run.
@@ -284,11 +284,7 @@ class PatchSearch:
             PictureError: no photo can be used.
             OutputError: the state cannot be written.
         """
-        finding = self._page(self._searched(state, on_step, on_skip, stop))
-        if state is not None:
-            with suppress(OSError):
-                state.unlink()
-        return finding
+        return self._page(self._searched(state, on_step, on_skip, stop))
 
     def _searched(
         self,
