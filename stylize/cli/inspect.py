@@ -23,7 +23,7 @@ from stylize.cli import help as grouped
 from stylize.cli.completion import FIELDS, FILE
 from stylize.cli.help import CommandGroup, option
 from stylize.cli.inputs import files_among, open_picture, require_files
-from stylize.cli.messages import INTERRUPTED, say
+from stylize.cli.messages import say
 from stylize.cli.options import check_streams, group_of, input_options, option_for, result_options
 from stylize.cli.output import (
     PAGE_SUFFIXES,
@@ -554,7 +554,7 @@ def run(entry: Command, options: dict[str, Any]) -> int:
             stack.enter_context(stop_on_interrupt(quiet=quiet, action=SAVES_ALL))
         saved = save(finding, request, target)
         report(finding, saved, time.perf_counter() - started, request.messages)
-    return INTERRUPTED if finding.result.interrupted else 0
+    return stop.exit_code if finding.result.interrupted else 0
 
 
 def save(finding: Finding, request: InspectRequest, target: Path | None) -> Path | None:

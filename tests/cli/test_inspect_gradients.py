@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from stylize.cli import inspect
+from stylize.cli.progress import Meter
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import Counted, Run, complaint, done, listing, pointed_at, size_of
 from tests.conftest import cat, photo, save
@@ -88,6 +90,17 @@ class TestFeature:
         assert result.stderr.startswith(f"stopped early, saved {out} (")
         assert load_recipe(out)["resolved"]["steps"] == 3
         assert load_recipe(out)["interrupted"]
+
+    def test_terminated(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def advance(meter: Meter, done: float, *labels: str) -> None:
+            if done == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(Meter, "advance", advance)
+        out = tmp_path / "out.png"
+        words = ("--size", 32, "--steps", 9, *EXACT, "-o", out)
+        done(run("inspect", "feature", "conv2_1:3", *words), 143)
+        assert load_recipe(out)["resolved"]["steps"] == 2
 
     @pytest.mark.parametrize(
         ("words", "said"),
