@@ -753,14 +753,22 @@ class PatchesSettings(Sized):
             ExpressionError: the network has no such layer or channel.
             SettingError: there are more channels than a page has rows.
         """
-        targets = parse_targets(self.channels)
-        check_targets(self.channels, targets, architecture)
-        rows = sum(len(channels_of(each, architecture)) for each in targets)
+        check_targets(self.channels, parse_targets(self.channels), architecture)
+        rows = sum(map(len, self.channels_by_layer(architecture).values()))
         if rows > MAX_ROWS:
             raise SettingError(
                 f"{rows} channels are too many for one page",
                 hint=f"at most {MAX_ROWS}: choose with LAYER:0-{MAX_ROWS - 1}",
             )
+
+    def channels_by_layer(self, architecture: str) -> dict[str, tuple[int, ...]]:
+        """The channels of each layer in the order of the expression, each once."""
+        found: dict[str, dict[int, None]] = {}
+        for target in parse_targets(self.channels):
+            found.setdefault(target.layer, {}).update(
+                dict.fromkeys(channels_of(target, architecture))
+            )
+        return {layer: tuple(channels) for layer, channels in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,14 +25,13 @@ from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.images.sizes import SizeSpec
 from stylize.networks.architecture import Layer, find_layer
-from stylize.networks.layer_expressions import parse_targets
 from stylize.products.inspect.folder import Album, Photo, described
 from stylize.products.inspect.model import Model
 from stylize.products.inspect.result import Finding, OnStep, Stop, brief
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
-from stylize.settings.inspect import PatchesSettings, channels_of
+from stylize.settings.inspect import PatchesSettings
 
 # Grey level outside a picture. The padding of the network is about this colour.
 OUTSIDE = 0.5
@@ -202,7 +201,7 @@ COARSE = 4
 
 @dataclass(frozen=True)
 class Neurons:
-    """Channels of one layer, in the order of their numbers.
+    """Channels of one layer, each once.
 
     Attributes:
         name: of the layer in the expression, ``relu4_3`` or ``conv4_3``.
@@ -252,13 +251,11 @@ class PatchSearch:
         self.model = Model(settings.network, execution, session)
         architecture = self.model.weights.architecture
         self.settings = settings.for_network(architecture)
-        targets = parse_targets(self.settings.channels)
-        self.layers = tuple(dict.fromkeys(each.layer for each in targets))
+        named = self.settings.channels_by_layer(architecture)
+        self.layers = tuple(named)
         self.neurons = [
-            Neurons(
-                each.layer, find_layer(architecture, each.layer), channels_of(each, architecture)
-            )
-            for each in targets
+            Neurons(layer, find_layer(architecture, layer), channels)
+            for layer, channels in named.items()
         ]
         self.labels = [label for each in self.neurons for label in each.labels]
         self._skipped: dict[str, str] = {}

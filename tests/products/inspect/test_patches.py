@@ -128,6 +128,13 @@ def test_a_channel_that_never_fires(tmp_path: Path) -> None:
     assert all(each["response"] <= 0 for each in before[f"conv2_1:{silent}"])
 
 
+def test_a_channel_named_twice_has_one_row(album: Album) -> None:
+    twice = search(album, "relu1_2:7 + relu2_1:3 + relu1_2:5,7", top=3).run()
+    assert list(twice.numbers["channels"]) == ["relu1_2:7", "relu1_2:5", "relu2_1:3"]
+    once = search(album, "relu1_2:7,5 + relu2_1:3", top=3).run()
+    assert twice.numbers == once.numbers
+
+
 class TestResuming:
     """A search that was stopped or killed ends as one that was not."""
 
