@@ -308,7 +308,7 @@ class FeatureSettings(WithTarget):
     )
     diversity: int = setting(
         1,
-        "Make N diverse visualizations of the target, side by side.",
+        "Make N diverse visualizations of the target, side by side (fourier only).",
         everyday=True,
         low=1,
         high=16,
@@ -349,6 +349,7 @@ class FeatureSettings(WithTarget):
     ONLY_WITH: ClassVar[Mapping[str, tuple[str, Any]]] = {
         "parameterization": ("method", "fourier"),
         "decay": ("method", "fourier"),
+        "diversity": ("method", "fourier"),
         "l2": ("method", "cs231n"),
         "blur_every": ("method", "cs231n"),
         "cut": ("method", "cs231n"),

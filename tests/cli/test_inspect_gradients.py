@@ -109,6 +109,10 @@ class TestFeature:
             (("conv2_1:3", "--blur-every", "2"), "--blur-every makes no difference"),
             (("conv2_1:3", "--cut", "0.2"), "--cut makes no difference"),
             (("conv2_1:3", "--method", "cs231n", "--decay", "1"), "--decay makes no difference"),
+            (
+                ("conv2_1:3", "--method", "cs231n", "--diversity", "2"),
+                "--diversity makes no difference with --method cs231n",
+            ),
             (("conv2_1:3", "--frames", "3"), "--frames makes no difference without --to"),
             (
                 ("conv2_1:3", "--to", "conv2_1:4", "--diversity", "2"),
