@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -109,6 +110,19 @@ def test_on_stdout(run: Run, photo: Path) -> None:
     found = done(run("inspect", "report", photo, "conv2_1:3", *FAST, "-o", "-")).stdout_bytes
     assert found.startswith(b"<!doctype html>")
     assert found.rstrip().endswith(b"</html>")
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"), [("conv3_1:10 - 0.5*conv2_2:7", "conv3_1:10"), ("-conv2_1:3", " -conv2_1")]
+)
+def test_its_commands_can_be_pasted(run: Run, photo: Path, target: str, asked: str) -> None:
+    page = Reader(done(run("inspect", "report", *FAST, "-o", "-", "--", photo, target)).stdout)
+    lines = [line for line in page.text.splitlines() if f"PHOTO '{asked}" in line]
+    assert len(lines) == 2
+    for line in lines:
+        words = shlex.split(line[line.index("stylize ") + len("stylize ") :])
+        words[words.index("PHOTO")] = str(photo)
+        done(run(*words, "--size", 64))
 
 
 @pytest.mark.parametrize("command", ["saliency", "occlude"])

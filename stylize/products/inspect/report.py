@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -341,10 +342,13 @@ def _subject(settings: ReportSettings) -> str:
 
 
 def _words(settings: ReportSettings) -> str:
+    """What the commands on the page say about the response, quoted for a shell."""
     if settings.category is not None:
-        return f'--class "{settings.category}" --network {settings.network}'
-    at = "" if settings.at is None else f" --at {settings.at}"
-    return f"{settings.target}{at}{_network(settings)}"
+        return f"--class {shlex.quote(settings.category)} --network {settings.network}"
+    at = "" if settings.at is None else f" --at {shlex.quote(settings.at)}"
+    # With a minus in front, it would be taken for an option.
+    target = f" {settings.target}" if settings.target.startswith("-") else settings.target
+    return f"{shlex.quote(target)}{at}{_network(settings)}"
 
 
 def _network(settings: ReportSettings) -> str:
