@@ -192,7 +192,8 @@ def add(
     resnet50 (98 MB) or another of torchvision's convolutional classifiers, as torchvision publishes
     them.
     """
-    if source in store.DOWNLOADABLE and not os.path.lexists(source):
+    # No such name has the extension of a file of weights: a file or folder of that name is none.
+    if source in store.DOWNLOADABLE:
         if name or preprocessing != "auto" or architecture or classes:
             raise SettingError(
                 "--name, --preprocessing, --architecture and --classes are for files, not for"
@@ -223,7 +224,8 @@ def add(
             hint=named if near else f"give a file of weights ({kinds}), or one of {named}",
         )
     say(f"added {model.name} ({model.architecture})")
-    if preprocessing == "auto" and model.architecture in additions.INCEPTIONS:
+    is_file = source not in store.DOWNLOADABLE
+    if is_file and preprocessing == "auto" and model.architecture in additions.INCEPTIONS:
         say(
             "it gets pixels from -1 to 1, as torchvision's own file expects them; if yours was"
             " trained otherwise, add it with --preprocessing torchvision"

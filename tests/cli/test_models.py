@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
@@ -132,6 +133,24 @@ def test_download(run, monkeypatch):
     assert result.exit_code == 0, result.exception
     assert result.stdout.endswith("vgg16.safetensors\n")
     assert "added vgg16" in result.stderr
+
+
+@pytest.mark.parametrize("in_the_way", ["file", "folder"])
+def test_a_download_is_not_hidden_by_its_name(run, tmp_path, monkeypatch, in_the_way):
+    """Nor does it get the advice about files, whose options downloads refuse."""
+
+    def download(name, *, progress):
+        return dataclasses.replace(store.find_model("vgg16"), name=name, architecture=name)
+
+    monkeypatch.setattr(additions, "download", download)
+    monkeypatch.chdir(tmp_path)
+    if in_the_way == "folder":
+        (tmp_path / "googlenet").mkdir()
+    else:
+        (tmp_path / "googlenet").write_text("notes")
+    result = run("add", "googlenet")
+    assert result.exit_code == 0, result.exception
+    assert result.stderr.endswith("added googlenet (googlenet)\n")
 
 
 @pytest.mark.parametrize("words", [("list",), ("list", "--json"), ("verify",)])
