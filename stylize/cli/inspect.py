@@ -36,13 +36,14 @@ from stylize.cli.output import (
 from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, Stop, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.errors import OutputError
+from stylize.errors import OutputError, SettingError
 from stylize.networks.models import find_model
 from stylize.products.inspect import QUESTIONS, Question, load_function
 from stylize.settings.execution import Execution
 from stylize.settings.fields import Group
 from stylize.settings.inspect import (
     InspectSettings,
+    SegmentSettings,
 )
 
 if TYPE_CHECKING:
@@ -522,6 +523,23 @@ class InspectRequest:
             check_writable(path)
         return target
 
+    def check_transparency(self, target: Path | None) -> None:
+        """Check that the format holds transparency where the picture needs it.
+
+        Raises:
+            SettingError: it does not.
+        """
+        from stylize.images.write import FORMATS, WITHOUT_ALPHA, format_of
+
+        if not isinstance(self.settings, SegmentSettings) or self.settings.view != "cutout":
+            return
+        format = (self.output.format or "png") if target is None else format_of(target)
+        if format in WITHOUT_ALPHA:
+            others = ", ".join(each for each in FORMATS if each not in WITHOUT_ALPHA)
+            raise SettingError(
+                f"{format} holds no transparency, which --view cutout needs", hint=f"use {others}"
+            )
+
     def companions(self, target: Path) -> list[Path]:
         """The files that go next to a picture."""
         return [load_function(name)(target) for name in self.entry.companions]
@@ -542,6 +560,7 @@ def run(entry: Command, options: dict[str, Any]) -> int:
     request = InspectRequest.take(entry, options)
     request.settings.check_request(request.given, request.pictures)
     target = request.choose_target()
+    request.check_transparency(target)
     started = time.perf_counter()
     load_torch(files_among(chain.from_iterable(request.pictures.values())))
     quiet, action = request.messages.quiet, entry.on_interrupt

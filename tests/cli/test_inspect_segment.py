@@ -80,6 +80,8 @@ def test_doubt_is_told_unless_quiet(run: Run, tmp_path: Path) -> None:
         (("--network", "vgg61"), 2, "unknown network 'vgg61'"),
         (("-o", "-", "--json"), 2, "-o - and --json both want stdout"),
         (("-o", "mask.gif"), 1, "no picture format has the extension '.gif'"),
+        (("--view", "cutout", "-o", "new/x.JPG"), 2, "needs (use png, webp, avif, tiff)"),
+        (("--view", "cutout", "-o", "-", "--format", "jpeg"), 2, "jpeg holds no transparency"),
         (("--precision", "fp8"), 2, "'fp8' is not one of"),
     ],
 )
