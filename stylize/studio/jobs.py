@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from stylize.errors import PictureError, UsageError
+from stylize.errors import PictureError
 from stylize.images.atomic import remove_leftovers
 from stylize.images.names import safe_name, shortened
 from stylize.studio.engine_process import EngineProcess
@@ -440,7 +440,7 @@ class Jobs:
     def _send(self, job: Job) -> None:
         try:
             order = self._order(job)
-        except (UsageError, PictureError, ApiError) as error:
+        except Exception as error:  # a network that was removed, a folder that cannot be made …
             self._fail(job, error)
             return
         if self.engine.send(order):

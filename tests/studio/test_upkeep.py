@@ -97,6 +97,25 @@ def test_every_job_that_moves_up_says_so(idle: Idle) -> None:
     assert positions(f"/{third}/move", json={"position": 1}) == {third: 1, second: 2}
 
 
+def test_a_job_that_cannot_begin_does_not_hold_up_the_queue(
+    idle: Idle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLIZE_DATA_DIR", str(tmp_path / "data"))
+    record = tmp_path / "data" / "models" / "googlenet.json"
+    record.parent.mkdir(parents=True)
+    described = {"architecture": "googlenet", "sha256": "0" * 64, "source": "a file"}
+    record.write_text(json.dumps(described))
+    removed = submit(idle, preset="classic-inception")
+    sheet = submit(idle, kind="sheet", of="dream", **{"try": "presets"})
+    record.unlink()
+    (idle.studio.folder / ".stylize" / "studio" / "sheets").write_bytes(b"no folder")
+    idle.studio.jobs.engine_state = {"state": "ready"}
+    assert state(idle, submit(idle)) == "queued", "there is no engine to take it"
+    errors = [idle.client.get(f"/api/v1/jobs/{job}").json()["error"] for job in (removed, sheet)]
+    assert [each["code"] for each in errors] == ["failed", "internal"]
+    assert "googlenet" in errors[0]["message"]
+
+
 def test_a_job_that_is_forgotten_is_gone_for_all(idle: Idle) -> None:
     jobs = [submit(idle) for _ in range(KEPT_JOBS + 2)]
     cancel = [f"/api/v1/jobs/{job}/cancel" for job in jobs]
