@@ -90,6 +90,17 @@ class TestSheets:
         assert (settings.layers, settings.strength) == ("conv1_2 + conv1_1:3,4", 50)
         assert settings.steps == 1, "of the preset"
 
+    def test_cells_of_different_networks_can_be_replayed(
+        self, run: Run, scene: Path, mine: Path, tmp_path: Path
+    ) -> None:
+        out, again = tmp_path / "out.png", tmp_path / "again.png"
+        words = ("--vary", "network=vgg16,vgg19", "--preset", mine)
+        done(run("explore", "dream", scene, *FAST, *words, "-o", out))
+        cells = load_recipe(out)["cells"]
+        assert ["weights" in cells[name] for name in ("A1", "B1")] == [False, True]
+        done(run("replay", out, "--cell", "B1", "-o", again))
+        assert load_recipe(again)["weights"] == cells["B1"]["weights"]
+
     def test_of_channels(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
         words = ("--channels", "conv2_1", "--top", 3, "--columns", 2, "--preset", mine)
