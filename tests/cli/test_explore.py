@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,21 @@ class TestSheets:
         assert [cell["label"] for cell in recipe["cells"].values()] == [
             f"conv1_1 @ {strength}" for strength in (30, 60, 120)
         ]
+
+    def test_a_sheet_from_stdin_says_what_its_command_needs(
+        self, run: Run, mine: Path, tmp_path: Path
+    ) -> None:
+        # Nobody has opened a file with this picture.
+        folder = tmp_path / "elsewhere"
+        folder.mkdir()
+        scene = save(cat(33), folder / "unopened.png")
+        words = ("--layer", "conv1_1", "--preset", mine, "-o", tmp_path / "out.png")
+        result = done(run("explore", "dream", "-", *FAST, *words, input=scene.read_bytes()))
+        said, command = result.stderr.splitlines()[-2:]
+        assert said.endswith("here A1 (FILE is the picture that was read from stdin):")
+        typed = [str(scene) if word == "FILE" else word for word in shlex.split(command)[1:]]
+        done(run(*typed, "-o", tmp_path / "large.png"))
+        assert size_of(tmp_path / "large.png") == (33, 33)
 
     def test_json_lines(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
