@@ -64,6 +64,8 @@ COLUMNS = 5
 # Long side of the picture that the command below a sheet makes of a cell.
 LARGE_PX = 1024
 
+ON_INTERRUPT = "stopping after this step and saving the cells that are complete"
+
 # Options that do not apply to a sheet of this kind.
 IDLE = {
     "layers": ("top", "columns"),
@@ -626,7 +628,7 @@ def make_sheet(
     if messages.verbose:
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
     with (
-        stop_on_interrupt(quiet=messages.quiet) as stop,
+        stop_on_interrupt(quiet=messages.quiet, action=ON_INTERRUPT) as stop,
         Meter(messages, exploration.count, estimate_s=seconds) as meter,
     ):
         if messages.as_json:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stylize.cli import explore as explore_command
 from stylize.errors import InterruptedRunError
 from stylize.runs.recipe import load_recipe, of_cell, settings_of
 from stylize.settings.presets import preset_names
@@ -187,6 +190,22 @@ class TestSheets:
             line = complaint(run("explore", "dream", scene, *FAST), InterruptedRunError.exit_code)
             assert line == "stopped before the first cell"
         assert listing(tmp_path) == before
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_before_there_was_anything(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    ) -> None:
+        said = explore_command.emit_start
+
+        def then_stopped(*words: Any) -> None:
+            said(*words)
+            signal.raise_signal(number)
+
+        monkeypatch.setattr(explore_command, "emit_start", then_stopped)
+        result = run("explore", "dream", scene, *FAST, "--layer", "conv1_1", "--json")
+        assert result.exit_code == 128 + number
+        assert json.loads(result.stdout.splitlines()[-1])["code"] == 128 + number
+        assert "saving the cells that are complete (again to" in result.stderr
 
 
 class TestBadInput:
