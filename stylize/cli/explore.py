@@ -64,6 +64,8 @@ COLUMNS = 5
 # Long side of the picture that the command below a sheet makes of a cell.
 LARGE_PX = 1024
 
+ON_INTERRUPT = "stopping after this step and saving the cells that are complete"
+
 # Options that do not apply to a sheet of this kind.
 IDLE = {
     "layers": ("top", "columns"),
@@ -626,7 +628,7 @@ def make_sheet(
     if messages.verbose:
         say(f"{exploration.count} cells" + (f", about {seconds:.0f} s" if seconds else ""))
     with (
-        stop_on_interrupt(quiet=messages.quiet) as stop,
+        stop_on_interrupt(quiet=messages.quiet, action=ON_INTERRUPT) as stop,
         Meter(messages, exploration.count, estimate_s=seconds) as meter,
     ):
         if messages.as_json:
@@ -649,7 +651,7 @@ def make_sheet(
         report(sheet, saved, seconds, messages, wanted=request.target)
         if saved is not None and not messages.quiet and not messages.as_json:
             cell = next(iter(sheet.recipe["cells"]))
-            say(f"make the cell you like large, here {cell}:")
+            say(f"make the cell you like large, here {cell}{told_of_stdin(inputs)}:")
             say(enlarging_command(saved, cell, inputs))
         return stop.exit_code if sheet.interrupted else 0
 
@@ -669,13 +671,22 @@ def enlarging_command(sheet: Path, cell: str, inputs: Sequence[tuple[str, Pictur
     words = ["--cell", cell, "--size", str(LARGE_PX) if side >= LARGE_PX else "original"]
     near = {sheet.resolve().parent, Path.cwd()}
     for source, picture in inputs:
-        known = source == "-" or Path(source).resolve().parent in near
+        known = source != "-" and Path(source).resolve().parent in near
         if not known and not recall(picture.sha256):
-            words += ["--input", source]
+            words += ["--input", "FILE" if source == "-" else source]
     if pixel_limit() != DEFAULT_MAX_PIXELS:
         words += ["--max-input-pixels", str(pixel_limit())]
     file = str(sheet)
     return command_line("stylize", "replay", f"./{file}" if file[0] == "-" else file, *words)
+
+
+def told_of_stdin(inputs: Sequence[tuple[str, Picture]]) -> str:
+    """What to replace in the command, if an input is in no file that is known."""
+    from stylize.runs.inputs import recall
+
+    from_stdin = [picture for source, picture in inputs if source == "-"]
+    unknown = [each for each in from_stdin if not recall(each.sha256)]
+    return " (FILE is the picture that was read from stdin)" if unknown else ""
 
 
 def check_whole_layer(text: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stylize.cli.messages import INTERRUPTED, TERMINATED, emit, say, shown
 from stylize.cli.requests import Messages
-from stylize.errors import OutputError
+from stylize.errors import InterruptedRunError, OutputError
 from stylize.planning.progress import Work
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def stop_on_interrupt(
     Args:
         quiet: say nothing.
         action: what the message says.
+
+    Raises:
+        InterruptedRunError: the run raised it; with the exit code that fits the signal.
     """
     stop = Stop()
 
@@ -98,6 +101,9 @@ def stop_on_interrupt(
     }
     try:
         yield stop
+    except InterruptedRunError as error:
+        error.exit_code = stop.exit_code
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,7 +18,7 @@ from stylize.images.contact_sheet import Margins, cell_name, contact_sheet, shee
 from stylize.images.metadata import MAX_RECIPE_BYTES
 from stylize.images.read import Picture
 from stylize.networks.layer_expressions import Target, parse_targets, to_text
-from stylize.networks.models import load_weights
+from stylize.networks.models import find_model, load_weights
 from stylize.networks.network import network_of
 from stylize.planning.device import require_own_threads
 from stylize.products.dream.dream import Dream, picture_size, starting_pixels
@@ -343,6 +343,11 @@ class Exploration:
             for name, cell in cells.items():
                 assert cell.style is not None, "all are transfers"
                 own[name]["inputs"] = [0, places[cell.style.sha256]]
+        first = next(cell for _, cell in self._named())
+        for name, cell in cells.items():
+            if cell.settings.network != first.settings.network:
+                model = find_model(cell.settings.network)
+                own[name]["weights"] = {"name": model.name, "sha256": model.sha256}
         recipe = compose(
             "explore",
             shared,
@@ -352,7 +357,6 @@ class Exploration:
             losses={},
             interrupted=len(cells) < self.count,
         )
-        first = next(cell for _, cell in self._named())
         return recipe | {"of": first.settings.TECHNIQUE, "cells": own}
 
 

@@ -222,7 +222,9 @@ def of_cell(recipe: Mapping[str, Any], cell: str | None) -> dict[str, Any]:
     # The cells of a sheet that was stopped are complete.
     whole = {"technique": recipe.get("of"), "interrupted": False}
     inputs = _inputs_of(found, recipe["inputs"])
-    return {**recipe, **whole, "settings": settings, "inputs": inputs}
+    # Of a network that the sheet's first cell does not have.
+    own = {"weights": found["weights"]} if "weights" in found else {}
+    return {**recipe, **whole, "settings": settings, "inputs": inputs, **own}
 
 
 def _inputs_of(cell: Mapping[str, Any], inputs: list[Any]) -> list[Any]:

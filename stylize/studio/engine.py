@@ -279,10 +279,12 @@ class Engine:
 
         watcher = Watcher(order.job, share, estimate_s, self._send)
         result = job.run(self._watched(watcher), self._has_to_stop)
-        if result.interrupted and not self._is_kept(order.job):
+        made_way = result.interrupted and not self._is_kept(order.job)
+        if made_way or self._is_cancelled(order.job):
             raise InterruptedRunError("cancelled, or made way")
+        seconds = time.perf_counter() - started - watcher.paused_s
+        values = self._save(result, order, seconds)
         self._forget(order.job)
-        values = self._save(result, order.work, time.perf_counter() - started - watcher.paused_s)
         self._send(Event("done", order.job, values))
 
     def _watched(self, watcher: Watcher) -> Callable[[Step], None]:
@@ -327,9 +329,13 @@ class Engine:
         end = self._ended.get(job)
         return end is not None and not end.keep
 
-    def _save(self, result: Result, work: Work, seconds: float) -> dict[str, Any]:
+    def _save(self, result: Result, order: Paint, seconds: float) -> dict[str, Any]:
+        work = order.work
         saved = result.save(work.target, numbered=True, follow_links=False)
         assert saved is not None, "a file, not a stream"
+        if self._is_cancelled(order.job):  # while it was being saved
+            saved.unlink(missing_ok=True)
+            raise InterruptedRunError("cancelled")
         if work.folder is not None:
             with suppress(Exception):  # the picture is there, and says itself what it is
                 self._write_down(result.recipe, work, saved, work.folder, seconds)

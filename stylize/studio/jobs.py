@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from stylize.errors import PictureError, UsageError
+from stylize.errors import PictureError
 from stylize.images.atomic import remove_leftovers
 from stylize.images.names import safe_name, shortened
 from stylize.studio.engine_process import EngineProcess
@@ -440,7 +440,7 @@ class Jobs:
     def _send(self, job: Job) -> None:
         try:
             order = self._order(job)
-        except (UsageError, PictureError, ApiError) as error:
+        except Exception as error:  # a network that was removed, a folder that cannot be made …
             self._fail(job, error)
             return
         if self.engine.send(order):
@@ -521,9 +521,7 @@ class Jobs:
     def _of_job(self, job: Job, event: Event) -> None:
         values = dict(event.values)
         if event.name in ("done", "failed", "cancelled"):
-            self._sent.pop(job.id, None)
-            if event.name != "failed" or job.state == "cancelled":
-                _remove(self.clip_folder(job))
+            self._left_engine(job, event)
         if job.is_over:
             return
         if event.name == "started":
@@ -545,6 +543,16 @@ class Jobs:
             self._done(job, values)
         else:
             self._over(job, "failed" if event.name == "failed" else "cancelled", values or None)
+
+    def _left_engine(self, job: Job, event: Event) -> None:
+        """Remove what a job leaves behind that the engine no longer has."""
+        self._sent.pop(job.id, None)
+        if event.name != "failed" or job.state == "cancelled":
+            _remove(self.clip_folder(job))
+        if job.state == "cancelled" and "path" in event.values:
+            # The engine had saved it before it heard of that.
+            with suppress(OSError):
+                Path(event.values["path"]).unlink()
 
     def _done(self, job: Job, values: Mapping[str, Any]) -> None:
         job.interrupted = values["interrupted"]

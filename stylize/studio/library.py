@@ -408,8 +408,10 @@ class Library:
                     now = (status.st_mtime_ns, status.st_size)
                     if now not in (before.get(relative), self._unreadable.get(relative)):
                         self._take_in(path, relative, now)
-            for gone in before.keys() - present:
-                self._database.write("DELETE FROM pictures WHERE path = ?", [gone])
+            # Uploads in camera raw, and what is beyond the limit, are not looked at but are there.
+            for unseen in before.keys() - present:
+                if not _is_own_file(self.folder / unseen):
+                    self._database.write("DELETE FROM pictures WHERE path = ?", [unseen])
 
     def _take_in(self, path: Path, relative: str, now: tuple[int, int]) -> None:
         """Record a new file; one that cannot be read is tried again when it has changed."""
@@ -491,12 +493,17 @@ def _pictures_in(folder: Path) -> Iterator[Path]:
             if name.startswith(".") or not name.lower().endswith(_SUFFIXES):
                 continue
             path = Path(parent, name)
-            if path.is_symlink() or not path.is_file():
+            if not _is_own_file(path):
                 continue
             count += 1
             if count > _MOST_FILES:
                 return
             yield path
+
+
+def _is_own_file(path: Path) -> bool:
+    """Whether it is a file and no link to one."""
+    return os.path.isfile(path) and not os.path.islink(path)
 
 
 def _digest(path: Path) -> str:

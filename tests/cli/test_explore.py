@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from stylize.cli import explore as explore_command
 from stylize.errors import InterruptedRunError
 from stylize.runs.recipe import load_recipe, of_cell, settings_of
 from stylize.settings.presets import preset_names
@@ -90,6 +94,17 @@ class TestSheets:
         assert (settings.layers, settings.strength) == ("conv1_2 + conv1_1:3,4", 50)
         assert settings.steps == 1, "of the preset"
 
+    def test_cells_of_different_networks_can_be_replayed(
+        self, run: Run, scene: Path, mine: Path, tmp_path: Path
+    ) -> None:
+        out, again = tmp_path / "out.png", tmp_path / "again.png"
+        words = ("--vary", "network=vgg16,vgg19", "--preset", mine)
+        done(run("explore", "dream", scene, *FAST, *words, "-o", out))
+        cells = load_recipe(out)["cells"]
+        assert ["weights" in cells[name] for name in ("A1", "B1")] == [False, True]
+        done(run("replay", out, "--cell", "B1", "-o", again))
+        assert load_recipe(again)["weights"] == cells["B1"]["weights"]
+
     def test_of_channels(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
         words = ("--channels", "conv2_1", "--top", 3, "--columns", 2, "--preset", mine)
@@ -118,6 +133,21 @@ class TestSheets:
         assert [cell["label"] for cell in recipe["cells"].values()] == [
             f"conv1_1 @ {strength}" for strength in (30, 60, 120)
         ]
+
+    def test_a_sheet_from_stdin_says_what_its_command_needs(
+        self, run: Run, mine: Path, tmp_path: Path
+    ) -> None:
+        # Nobody has opened a file with this picture.
+        folder = tmp_path / "elsewhere"
+        folder.mkdir()
+        scene = save(cat(33), folder / "unopened.png")
+        words = ("--layer", "conv1_1", "--preset", mine, "-o", tmp_path / "out.png")
+        result = done(run("explore", "dream", "-", *FAST, *words, input=scene.read_bytes()))
+        said, command = result.stderr.splitlines()[-2:]
+        assert said.endswith("here A1 (FILE is the picture that was read from stdin):")
+        typed = [str(scene) if word == "FILE" else word for word in shlex.split(command)[1:]]
+        done(run(*typed, "-o", tmp_path / "large.png"))
+        assert size_of(tmp_path / "large.png") == (33, 33)
 
     def test_json_lines(self, run: Run, scene: Path, mine: Path, tmp_path: Path) -> None:
         out = tmp_path / "out.png"
@@ -160,6 +190,22 @@ class TestSheets:
             line = complaint(run("explore", "dream", scene, *FAST), InterruptedRunError.exit_code)
             assert line == "stopped before the first cell"
         assert listing(tmp_path) == before
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_before_there_was_anything(
+        self, run: Run, scene: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    ) -> None:
+        said = explore_command.emit_start
+
+        def then_stopped(*words: Any) -> None:
+            said(*words)
+            signal.raise_signal(number)
+
+        monkeypatch.setattr(explore_command, "emit_start", then_stopped)
+        result = run("explore", "dream", scene, *FAST, "--layer", "conv1_1", "--json")
+        assert result.exit_code == 128 + number
+        assert json.loads(result.stdout.splitlines()[-1])["code"] == 128 + number
+        assert "saving the cells that are complete (again to" in result.stderr
 
 
 class TestBadInput:

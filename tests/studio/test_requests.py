@@ -17,6 +17,7 @@ from PIL import Image
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
 from stylize.settings.transfer import TransferSettings
+from stylize.studio import library
 from stylize.studio.app import build
 from stylize.studio.jobs import KEPT_JOBS
 from tests.studio.conftest import PORT, TOKEN, Client, Idle, png
@@ -49,6 +50,22 @@ def test_the_same_file_is_kept_once(idle: Idle) -> None:
     first, second = (idle.upload(png(), name).json() for name in ("a.png", "b.png"))
     assert first == second
     assert len(list((idle.studio.folder / "inputs").iterdir())) == 1
+
+
+def test_uploads_outlive_a_look_at_the_folder(idle: Idle, monkeypatch: pytest.MonkeyPatch) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(buffer, "TIFF")
+    raw = idle.upload(buffer.getvalue(), "scan.dng").json()["id"]
+    monkeypatch.setattr(library, "_MOST_FILES", 1)
+    known = [raw, idle.id(1), idle.id(2)]
+    assert idle.client.get("/api/v1/history").status_code == 200
+    assert [idle.client.get(f"/api/v1/images/{each}").status_code for each in known] == [200] * 3
+    (file,) = idle.studio.folder.glob("inputs/*.dng")
+    file.unlink()
+    idle.client.get("/api/v1/history")
+    assert idle.client.get(f"/api/v1/images/{raw}").status_code == 404
+    rows = idle.studio.database.read("SELECT id FROM pictures")
+    assert (raw,) not in rows, "what is gone is forgotten"
 
 
 def test_a_form_uploads_too(idle: Idle) -> None:

@@ -8,15 +8,23 @@ import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from queue import Queue
+from threading import Semaphore
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from stylize.products.dream.dream import Dream
+from stylize.runs.result import Result
+from stylize.settings.dream import DreamSettings
+from stylize.settings.execution import Execution
 from stylize.studio.app import Studio, build
+from stylize.studio.engine import Engine
 from stylize.studio.hub import Listener
 from stylize.studio.jobs import ALONE_S, KEPT_JOBS
 from stylize.studio.security import Guard
+from stylize.studio.work import End, Event, Order, Paint, Work
 from tests.studio.conftest import BEARER, PORT, TOKEN, Client, Idle, png
 
 
@@ -95,6 +103,84 @@ def test_every_job_that_moves_up_says_so(idle: Idle) -> None:
     moved = positions("", json=live)
     assert (moved.pop(second), moved.pop(third), list(moved.values())) == (1, 2, [0])
     assert positions(f"/{third}/move", json={"position": 1}) == {third: 1, second: 2}
+
+
+def test_a_job_that_cannot_begin_does_not_hold_up_the_queue(
+    idle: Idle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLIZE_DATA_DIR", str(tmp_path / "data"))
+    record = tmp_path / "data" / "models" / "googlenet.json"
+    record.parent.mkdir(parents=True)
+    described = {"architecture": "googlenet", "sha256": "0" * 64, "source": "a file"}
+    record.write_text(json.dumps(described))
+    removed = submit(idle, preset="classic-inception")
+    sheet = submit(idle, kind="sheet", of="dream", **{"try": "presets"})
+    record.unlink()
+    (idle.studio.folder / ".stylize" / "studio" / "sheets").write_bytes(b"no folder")
+    idle.studio.jobs.engine_state = {"state": "ready"}
+    assert state(idle, submit(idle)) == "queued", "there is no engine to take it"
+    errors = [idle.client.get(f"/api/v1/jobs/{job}").json()["error"] for job in (removed, sheet)]
+    assert [each["code"] for each in errors] == ["failed", "internal"]
+    assert "googlenet" in errors[0]["message"]
+
+
+class Wire:
+    """The engine's end of a pipe, which breaks when a job is over.
+
+    Attributes:
+        last: name of the last event.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self._orders: Queue[Order] = Queue()
+        self._orders.put(order)
+        self._asked = Semaphore(0)
+
+    def recv(self) -> Order:
+        self._asked.release()
+        return self._orders.get()
+
+    def send(self, event: Event) -> None:
+        self.last = event.name
+        if event.name in ("done", "failed", "cancelled"):
+            raise KeyboardInterrupt
+
+    def end(self, job: str) -> None:
+        """Cancel a job, and wait until the engine has heard of it."""
+        while self._asked.acquire(blocking=False):
+            pass
+        self._orders.put(End(job, keep=False))
+        assert self._asked.acquire(timeout=30)
+
+
+@pytest.mark.parametrize("moment", [(Dream, "run"), (Result, "save")])
+def test_a_cancelled_job_keeps_nothing_however_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: tuple[type, str]
+) -> None:
+    settings = DreamSettings(from_noise="32x32", octaves=1, steps=1, layers="conv1_1")
+    work = Work(settings, Execution(), None, (), tmp_path / "dream.png", tmp_path)
+    wire = Wire(Paint("late", work))
+    real = getattr(*moment)
+
+    def then_cancelled(*words: Any, **more: Any) -> Any:
+        made = real(*words, **more)
+        wire.end("late")
+        return made
+
+    monkeypatch.setattr(*moment, then_cancelled)
+    with pytest.raises(KeyboardInterrupt):
+        Engine(wire).run()  # type: ignore[arg-type]
+    assert wire.last == "cancelled"
+    assert list(tmp_path.iterdir()) == [], "neither a picture nor a manifest"
+
+
+def test_a_job_that_is_cancelled_when_it_is_done_keeps_nothing(idle: Idle) -> None:
+    job, made = submit(idle), idle.studio.folder / "dream.png"
+    idle.client.post(f"/api/v1/jobs/{job}/cancel")
+    made.write_bytes(png())
+    values = {"path": str(made), "sha256": "0" * 64, "interrupted": False, "notes": []}
+    idle.studio.jobs.engine._on_event(Event("done", job, values))
+    assert (state(idle, job), made.exists()) == ("cancelled", False)
 
 
 def test_a_job_that_is_forgotten_is_gone_for_all(idle: Idle) -> None:
