@@ -83,7 +83,8 @@ def stop_on_interrupt(
         action: what the message says.
 
     Raises:
-        InterruptedRunError: the run raised it; with the exit code that fits the signal.
+        InterruptedRunError: the run raised it, or a second signal ended it; with the exit code
+            that fits the signal.
     """
     stop = Stop()
 
@@ -104,6 +105,10 @@ def stop_on_interrupt(
     except InterruptedRunError as error:
         error.exit_code = stop.exit_code
         raise
+    except KeyboardInterrupt as error:
+        ended = InterruptedRunError("interrupted")
+        ended.exit_code = stop.exit_code
+        raise ended from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

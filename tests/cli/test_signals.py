@@ -115,18 +115,19 @@ def test_the_picture_so_far(files: Files, tmp_path: Path) -> None:
 
 
 @POSIX
-def test_twice_ends_at_once(files: Files, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_twice_ends_at_once(files: Files, tmp_path: Path, name: str, code: int) -> None:
     # Large enough for the second signal to come within the step that the first one waits for.
     large = save(photo(800, 800), tmp_path / "large.png")
     before = listing(tmp_path)
     process = begin(large, files[1], "--size", 800, "--min-size", 800)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     assert process.stderr is not None
     while "stopping after this step" not in process.stderr.readline():
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, name))
     output, messages = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert messages.strip() == "stylize: interrupted"
     assert "done" not in output
     assert listing(tmp_path) == before
