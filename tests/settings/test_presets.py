@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tomllib
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from stylize.cli.presets import cost_of
 from stylize.errors import UnknownNameError, UsageError
 from stylize.settings import presets
+from stylize.settings.fields import from_document
 from stylize.settings.presets import (
     DEFAULTS,
     MAX_BYTES,
@@ -59,8 +59,8 @@ def test_what_ships_is_sound(path: Path) -> None:
     assert preset.name == path.stem
     assert preset.technique == path.parent.name
     assert 20 <= len(preset.description) <= 80
-    defaults = PRODUCTS[preset.technique]()
-    assert preset.apply() == dataclasses.replace(defaults, **changes(preset.apply()))
+    whole = from_document(PRODUCTS[preset.technique], changes(preset.apply()))
+    assert preset.apply() == whole
     assert changes(preset.apply()) == preset.settings, "a preset holds only what differs"
 
 
