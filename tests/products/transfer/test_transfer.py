@@ -228,6 +228,30 @@ def test_layers_decide_what_is_compared(content: Picture, style: Picture) -> Non
     }
 
 
+def test_more_variance_is_compared_in_deep_layers_only(content: Picture, style: Picture) -> None:
+    """The same picture is further from the style where more of its directions are looked at."""
+    layers = (("relu1_1", 1.0), ("relu4_1", 1.0))
+
+    def losses(share: float) -> dict[str, float]:
+        seen: list[Step] = []
+        paint(
+            content, style, style_layers=layers, style_variance=share, steps=1, on_step=seen.append
+        )
+        return dict(seen[0].losses)
+
+    few, all_of_them = losses(0.5), losses(1.0)
+    assert all_of_them["style relu4_1"] > 1.05 * few["style relu4_1"]
+    assert all_of_them["style relu1_1"] == few["style relu1_1"]
+
+
+def test_a_smaller_ratio_paints_more_sizes(content: Picture, style: Picture) -> None:
+    large = as_picture(photo(128, 128), "photo.png")
+    words = {"size": "128", "min_size": 64, "steps": 1, "final_steps": 1}
+    assert len(paint(large, style, **words).recipe["resolved"]["scales"]) == 2
+    finer = paint(large, style, size_ratio=2**0.5, **words).recipe["resolved"]["scales"]
+    assert [width for _, width, _ in finer] == [64, 91, 128]
+
+
 def test_average_pooling_is_another_picture(
     content: Picture, style: Picture, plain: Result
 ) -> None:
