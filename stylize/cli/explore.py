@@ -651,7 +651,7 @@ def make_sheet(
         report(sheet, saved, seconds, messages, wanted=request.target)
         if saved is not None and not messages.quiet and not messages.as_json:
             cell = next(iter(sheet.recipe["cells"]))
-            say(f"make the cell you like large, here {cell}{told_of_stdin(inputs)}:")
+            say(f"make the cell you like large, here {cell}{stdin_note(inputs)}:")
             say(enlarging_command(saved, cell, inputs))
         return stop.exit_code if sheet.interrupted else 0
 
@@ -680,7 +680,7 @@ def enlarging_command(sheet: Path, cell: str, inputs: Sequence[tuple[str, Pictur
     return command_line("stylize", "replay", f"./{file}" if file[0] == "-" else file, *words)
 
 
-def told_of_stdin(inputs: Sequence[tuple[str, Picture]]) -> str:
+def stdin_note(inputs: Sequence[tuple[str, Picture]]) -> str:
     """What to replace in the command, if an input is in no file that is known."""
     from stylize.runs.inputs import recall
 

@@ -192,7 +192,7 @@ def add(
     resnet50 (98 MB) or another of torchvision's convolutional classifiers, as torchvision publishes
     them.
     """
-    # No such name has the extension of a file of weights: a file or folder of that name is none.
+    # No such name has the extension of weights, so a file or folder of that name cannot be weights.
     if source in store.DOWNLOADABLE:
         if name or preprocessing != "auto" or architecture or classes:
             raise SettingError(

@@ -103,7 +103,8 @@ def stop_on_interrupt(
     try:
         yield stop
     except InterruptedRunError as error:
-        error.exit_code = stop.exit_code
+        if stop():  # else a manager within this one has heard the signal
+            error.exit_code = stop.exit_code
         raise
     except KeyboardInterrupt as error:
         ended = InterruptedRunError("interrupted")

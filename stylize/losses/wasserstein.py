@@ -49,7 +49,10 @@ class Bures:
         total = values.sum()
         kept = len(values)
         if kept > _MOST_WHOLE:
-            kept = min(kept, 1 + int((values.cumsum(0) < share * total).sum()))
+            held = values > float(values[0]) * kept * torch.finfo(torch.float32).eps
+            wanted = 1 + int((values.cumsum(0) < share * total).sum())
+            # The features were float32: what is smaller is rounding, in any number of directions.
+            kept = max(1, min(kept, wanted, int(held.sum())))
         self._axes = vectors[:, :kept]
         # For a target without any variance: far below the square of any activation.
         self._blur = max(_BLUR * float(total) / len(values), torch.finfo(torch.float32).tiny)

@@ -17,15 +17,16 @@ from stylize.networks.vgg import VGG
 from stylize.planning.device import Device, require_own_threads
 from stylize.settings.execution import Execution
 
-# Per style image. Its moments at one scale take 2.4 MB with the default layers, and a picture of
-# 2048 px has five scales. More would only help batches of pictures with a few sizes.
+# Per style image. Its moments at one scale take 2.4 MB with the default layers. A picture of 2048
+# px has five scales, with the preset motifs nine.
 MOST_STATISTICS = 16
 
 # A batch needs one network; two presets may need two.
 MOST_NETWORKS = 4
 
-# Sets of style losses, one per size. Each holds up to 8 MB.
-MOST_LOSSES = 6
+# Sets of style losses, one per size. Each holds up to 8 MB. All sizes of a picture must find room,
+# or none is found again.
+MOST_LOSSES = 16
 
 # A few bytes each.
 MOST_CROPS = 1000

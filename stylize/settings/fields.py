@@ -236,12 +236,10 @@ def to_document(settings: Any) -> dict[str, Any]:
 
 
 def earlier_values(kind: type[Any]) -> dict[str, Any]:
-    """What recipes mean that were written before these fields existed, as plain data."""
-    return {
-        each.name: each.metadata["earlier"]
-        for each in dataclasses.fields(kind)
-        if each.metadata["earlier"] != each.default
-    }
+    """What records mean that were written before fields existed: all fields, as plain data."""
+    return to_document(
+        kind(**{each.name: each.metadata["earlier"] for each in dataclasses.fields(kind)})
+    )
 
 
 def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None) -> Any:

@@ -157,8 +157,8 @@ class TransferSettings:
     )
     style_variance: float = setting(
         0.95,
-        "Share of the style's variance in deep layers that is compared direction by direction; the "
-        "rest counts as one amount. 0.99 keeps large shapes.",
+        "Share of the style's variance in layers with 512 channels that is compared direction by "
+        "direction; the rest counts as one amount. 0.99 and relu5_1 bring large shapes.",
         Group.STYLE,
         above=0,
         high=1,

@@ -12,6 +12,9 @@ from typing import Any
 
 from stylize.errors import OutputError
 from stylize.images.names import neighbour
+from stylize.settings.fields import earlier_values
+from stylize.settings.presets import PRODUCTS
+from stylize.settings.video import VideoSettings
 
 # What is in a work folder.
 RECORD, PHOTOS, PASSES = "record.json", "photos", ("pass-1", "pass-2")
@@ -63,10 +66,17 @@ class Record:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Record:
-        """The inverse of :meth:`document`."""
+        """The inverse of :meth:`document`; new settings get their earlier values."""
         times = [Fraction(each) for each in document["times"]]
         height, width = document["size"]
-        return cls(**{**document, "times": times, "size": (height, width)})
+        essence = dict(document["essence"])
+        kinds: dict[str, type[Any]] = {
+            "settings": PRODUCTS[essence["technique"]],
+            "video": VideoSettings,
+        }
+        for name, kind in kinds.items():
+            essence[name] = earlier_values(kind) | essence[name]
+        return cls(**{**document, "essence": essence, "times": times, "size": (height, width)})
 
 
 def folder_for(target: Path) -> Path:

@@ -278,16 +278,22 @@ class TestFolders:
         assert (tmp_path / "page.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
         assert not (tmp_path / ".page.png.search").exists()
 
-    @pytest.mark.parametrize("times", [1, 2])
+    @pytest.mark.parametrize(("name", "times"), [("SIGINT", 1), ("SIGINT", 2), ("SIGTERM", 2)])
     def test_a_signal_while_the_page_is_written(
-        self, run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+        self,
+        run: Run,
+        folder: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        times: int,
     ) -> None:
         """The first does not cost the page, the second not the search."""
         left = iter(range(times))
 
         def interrupted(*arguments: Any) -> Any:
             for _ in left:
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(getattr(signal, name))
             return deliver(*arguments)
 
         monkeypatch.setattr(inspect, "deliver", interrupted)
@@ -298,7 +304,7 @@ class TestFolders:
         assert page.exists() == (times == 1), first.stderr
         assert state.exists() == (times == 2)
         if times == 2:
-            assert first.exit_code == 130
+            assert first.exit_code == (130 if name == "SIGINT" else 143)
             first = run(*words)
         assert f"saved {page}" in done(first).stderr
         assert {path.name for path in tmp_path.iterdir()} == {

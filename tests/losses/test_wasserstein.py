@@ -88,6 +88,17 @@ def test_the_rest_counts_as_one_amount(monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(distance(target + torch.diag(torch.tensor([0.0] * 5 + [9.0])))[0]) > 1
 
 
+@pytest.mark.parametrize("scale", [1.0, 7.0, 0.3])
+def test_directions_without_variance_are_left_out(
+    scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their number is that of the positions, less one, and no matter of rounding."""
+    monkeypatch.setattr(bures, "_MOST_WHOLE", 0)
+    features = scale * torch.randn(40, 12, generator=torch.Generator().manual_seed(0))
+    target = torch.cov(features).float()
+    assert Bures(target, 1.0)._axes.shape == (40, 11)
+
+
 @pytest.mark.parametrize("scale", [0.0, 1e-12, 1e6])
 def test_stays_finite_whatever_the_size(scale: float) -> None:
     for one, other in [(scale, 1.0), (1.0, scale), (scale, scale)]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from stylize.settings.video import VideoSettings
 from stylize.video.clip import Clip, Cut, Frame, Outline, open_clip
 from stylize.video.painter import DreamClipPainter
 from stylize.video.preview import frames_at
+from stylize.video.record import RECORD
 from stylize.video.request import MaskFrames, Painter, Request, Target
 from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
@@ -114,6 +116,14 @@ def test_a_clip_that_turns_out_to_be_damaged_leaves_nothing(tmp_path: Path) -> N
     assert [*tmp_path.iterdir()] == []
 
 
+def forget_settings(path: Path) -> None:
+    """Make a record one of a version that did not have some of the settings yet."""
+    document = json.loads(path.read_text("utf-8"))
+    del document["essence"]["settings"]["octave_scale"]
+    del document["essence"]["video"]["every"]
+    path.write_text(json.dumps(document), "utf-8")
+
+
 @pytest.mark.usefixtures("network")
 def test_a_run_that_is_stopped_while_it_reads_continues(tmp_path: Path) -> None:
     clip = HeldBack()
@@ -123,6 +133,7 @@ def test_a_run_that_is_stopped_while_it_reads_continues(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["out.gif.frames"]
     assert run.frames_done == 2
     assert not run.record.times
+    forget_settings(tmp_path / "out.gif.frames" / RECORD)
     files = []
     for name, done in (("out.gif", 2), ("whole.gif", 0)):
         with ClipRun(request(clip, Target(tmp_path / name, "gif"))) as run:

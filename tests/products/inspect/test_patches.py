@@ -152,7 +152,7 @@ class TestResuming:
         resumed = search(album, "relu2_2:7").run(state)
         assert len(looked) == 7
         self.assert_same(resumed, whole)
-        # Until its page is saved, a search that is complete can be had again for nothing.
+        # Until its page is saved, the same call returns it without searching again.
         self.assert_same(search(album, "relu2_2:7").run(state), whole)
         assert len(looked) == 7
 
