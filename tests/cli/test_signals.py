@@ -59,12 +59,13 @@ def test_the_first_asks_the_second_ends(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), stop_on_interrupt(quiet=False) as stop:
+    with pytest.raises(InterruptedRunError) as ended, stop_on_interrupt(quiet=False) as stop:
         assert not stop()
         signal.raise_signal(number)
         assert stop()
         assert "saving the picture so far" in capsys.readouterr().err
         signal.raise_signal(number)
+    assert ended.value.exit_code == (130 if number == signal.SIGINT else 143)
     assert signal.getsignal(number) is before
 
 

@@ -124,6 +124,7 @@ def test_presets_say_what_they_set(idle: Idle) -> None:
     presets = idle.client.get("/api/v1/presets").json()
     assert [each["name"] for each in presets["transfer"] if each["is_default"]] == ["balanced"]
     for preset in (*presets["transfer"], *presets["dream"]):
+        assert idle.client.get(preset["thumbnail"]).status_code == 200, preset["name"]
         assert preset["description"]
         for name, value in preset["settings"].items():
             assert preset["values"][name] == value
