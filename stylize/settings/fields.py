@@ -222,24 +222,23 @@ def _figure(value: float) -> str:
 
 def to_document(settings: Any) -> dict[str, Any]:
     """Settings as plain data for JSON or TOML: layer weights become tables, None is left out."""
-    document = {}
-    for each in dataclasses.fields(settings):
-        value = getattr(settings, each.name)
-        if value is None:
-            continue
-        if each.type == "LayerWeights":
-            value = dict(value)
-        elif isinstance(value, tuple):
-            value = list(value)
-        document[each.name] = value
-    return document
+    fields = dataclasses.fields(settings)
+    return _document({each: getattr(settings, each.name) for each in fields})
 
 
 def earlier_values(kind: type[Any]) -> dict[str, Any]:
     """What records mean that were written before fields existed: all fields, as plain data."""
-    return to_document(
-        kind(**{each.name: each.metadata["earlier"] for each in dataclasses.fields(kind)})
-    )
+    return _document({each: each.metadata["earlier"] for each in dataclasses.fields(kind)})
+
+
+def _document(values: Mapping[dataclasses.Field[Any], Any]) -> dict[str, Any]:
+    return {each.name: _plain(each, value) for each, value in values.items() if value is not None}
+
+
+def _plain(each: dataclasses.Field[Any], value: Any) -> Any:
+    if each.type == "LayerWeights":
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def from_document(kind: type[Any], document: Mapping[str, Any], base: Any = None) -> Any:
