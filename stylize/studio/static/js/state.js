@@ -3,7 +3,7 @@
 
 const DRAFT = "stylize-draft";
 const SESSION = "stylize-session";
-const ANSWER_MS = 100; // in which other tabs answer
+const ANSWER_MS = 1000; // in which other tabs answer, also on a busy machine
 
 const listeners = new Map();
 
@@ -56,13 +56,14 @@ sessionStorage.setItem(SESSION, session);
 export async function claimSession() {
   const me = randomWord();
   const channel = new BroadcastChannel(SESSION);
-  let taken = false;
-  channel.addEventListener("message", ({ data: { from, to, wanted } }) => {
-    if (to === me) taken = true;
-    else if (wanted === session) channel.postMessage({ from: me, to: from });
+  const taken = await new Promise((resolve) => {
+    channel.addEventListener("message", ({ data: { from, to, wanted } }) => {
+      if (to === me) resolve(true);
+      else if (wanted === session) channel.postMessage({ from: me, to: from });
+    });
+    channel.postMessage({ from: me, wanted: session });
+    setTimeout(() => resolve(false), ANSWER_MS);
   });
-  channel.postMessage({ from: me, wanted: session });
-  await new Promise((resolve) => setTimeout(resolve, ANSWER_MS));
   if (taken) {
     session = randomWord();
     sessionStorage.setItem(SESSION, session);
