@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from stylize.errors import ExpressionError, SettingError, UnknownNameError, UsageError
 from stylize.settings.dream import DreamSettings, TunnelSettings
 from stylize.settings.execution import CheckpointSettings, Execution
-from stylize.settings.fields import from_document, option_name, to_document
+from stylize.settings.fields import earlier_values, from_document, option_name, to_document
 from stylize.settings.schedule import result_size, size_notes
 from stylize.settings.transfer import MAX_STYLES, TransferSettings
 from tests.strategies import objects
@@ -176,6 +176,7 @@ def test_to_a_document_and_back(kind: type[Any], data: st.DataObject) -> None:
     settings = data.draw(objects(kind))
     document = json.loads(json.dumps(to_document(settings), allow_nan=False))
     assert from_document(kind, document) == settings
+    assert earlier_values(kind).keys() <= document.keys(), "nothing is added to a whole document"
 
 
 @given(settings=objects(TransferSettings))
