@@ -14,7 +14,8 @@
     ├── ClusterError             other machines cannot be reached, or cannot do the work
     ├── UsageError               exit code 2: the request makes no sense
     │   ├── SettingError         a setting's value is out of its range
-    │   │   └── ExpressionError  an expression cannot be read; says at which column
+    │   │   ├── ExpressionError  an expression cannot be read; says at which column
+    │   │   └── MemoryLimitError a picture needs more memory than may be used
     │   └── UnknownNameError     no such layer, preset, model …; names the nearest ones
     └── InterruptedRunError      exit code 130: stopped by the user; 143: terminated
 
@@ -151,6 +152,10 @@ class ExpressionError(SettingError):
         super().__init__(message, hint=hint)
         self.expression = expression
         self.position = position
+
+
+class MemoryLimitError(SettingError):
+    """A picture of this size needs more memory than may be used; a smaller one may not."""
 
 
 class UnknownNameError(UsageError):

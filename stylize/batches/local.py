@@ -23,6 +23,7 @@ from stylize.batches.saving import Saving
 from stylize.batches.tasks import Task, token_of
 from stylize.errors import (
     InterruptedRunError,
+    MemoryLimitError,
     MissingExtraError,
     OutputError,
     StylizeError,
@@ -45,7 +46,7 @@ Status = Literal["done", "skipped", "failed", "elsewhere"]
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE)
 
 # Errors that every other picture would meet, too.
-AFFECTS_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
+_AFFECTS_ALL_PICTURES = (MissingExtraError, UsageError, WeightsError)
 
 # How often a run looks whether it can join another one.
 _PATIENCE_S = 0.5
@@ -333,14 +334,12 @@ class LocalRunner(Runner):
             )
         except InterruptedRunError:
             result = None
-        except AFFECTS_ALL_PICTURES as error:
-            # An extra that only this file's format needs is this picture's failure.
-            every = claimed.task.look.clips is not None
-            if every or not isinstance(claimed.picture.exception(), StylizeError):
-                raise
-            self._fail(claimed, one_line(error), claimed.seconds)
-            return None
         except Exception as error:
+            # An extra that only this file's format needs is this picture's failure.
+            is_clip = claimed.task.look.clips is not None
+            is_read = not isinstance(claimed.picture.exception(), StylizeError)
+            if affects_all_pictures(error) and (is_clip or is_read):
+                raise
             if is_disk(error):  # a clip writes its frames while it is painted
                 raise
             self._fail(claimed, one_line(error), claimed.seconds)
@@ -357,7 +356,7 @@ class LocalRunner(Runner):
             claimed.claim.release()
             return
         except Exception as error:
-            if is_disk(error) or isinstance(error, AFFECTS_ALL_PICTURES):
+            if is_disk(error) or affects_all_pictures(error):
                 raise
             self._fail(claimed, one_line(error), claimed.seconds)
             return
@@ -406,6 +405,13 @@ def admit(
         error = standing.error or problem
         report(Outcome(task, "failed", error=error, remembered=standing.state == "failed"))
     return None
+
+
+def affects_all_pictures(error: BaseException) -> bool:
+    """Whether every other picture would meet this error, too."""
+    # One photo may be too large for the memory, and the next one not.
+    is_too_large = isinstance(error, MemoryLimitError)
+    return isinstance(error, _AFFECTS_ALL_PICTURES) and not is_too_large
 
 
 def is_disk(error: BaseException) -> bool:

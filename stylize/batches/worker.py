@@ -14,7 +14,7 @@ import torch
 
 from stylize.batches.claims import Claims
 from stylize.batches.clips import ClipPainting
-from stylize.batches.local import AFFECTS_ALL_PICTURES, is_disk, one_line
+from stylize.batches.local import affects_all_pictures, is_disk, one_line
 from stylize.batches.painter import BatchPainter, read_source
 from stylize.batches.records import state_folder
 from stylize.batches.saving import Saving
@@ -134,7 +134,7 @@ class Worker:
             seconds, line = time.perf_counter() - started, one_line(error)
             if is_disk(error):
                 return Answer("disk", seconds, line)
-            unable = isinstance(error, AFFECTS_ALL_PICTURES)
+            unable = affects_all_pictures(error)
             return Answer("unable" if unable else "failed", seconds, line)
         losses = result.recipe["losses"]
         return Answer("done", time.perf_counter() - started, None, losses, tuple(result.notes))

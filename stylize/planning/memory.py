@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stylize.errors import SettingError
+from stylize.errors import MemoryLimitError
 from stylize.networks.architecture import can_be_tiled, is_vgg
 from stylize.planning.cost import (
     BASE_BYTES,
@@ -103,11 +103,11 @@ class MemoryNeed:
             budget_bytes: None for no limit.
 
         Raises:
-            SettingError: there is not.
+            MemoryLimitError: there is not.
         """
         needed = self.measuring_bytes(size)
         if budget_bytes is not None and needed > budget_bytes:
-            raise SettingError(
+            raise MemoryLimitError(
                 f"a style image of {size[1]}×{size[0]} px needs {needed / 1e9:.2f} GB of memory,"
                 f" and {budget_bytes / 1e9:.2f} GB may be used",
                 hint="make it smaller with --style-size",
@@ -149,7 +149,7 @@ class MemoryNeed:
             budget_bytes: None for no limit.
 
         Raises:
-            SettingError: none fits; the hint names a size that does.
+            MemoryLimitError: none fits; the hint names a size that does.
         """
         if budget_bytes is None:
             return MemoryPlan()
@@ -161,7 +161,7 @@ class MemoryNeed:
                 if self.peak_bytes(size, memory_plan) <= budget_bytes:
                     return memory_plan
         how = ", even in tiles," if self._can_be_tiled else f" ({self._why_whole})"
-        raise SettingError(
+        raise MemoryLimitError(
             f"{size[1]}×{size[0]} px need {self._least(size) / 1e9:.2f} GB of memory{how}"
             f" and {budget_bytes / 1e9:.2f} GB may be used",
             hint=self._remedy(size, budget_bytes, stride),

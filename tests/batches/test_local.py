@@ -19,7 +19,14 @@ from stylize.batches.painter import BatchPainter
 from stylize.batches.records import Ledger, read_all
 from stylize.batches.saving import Saving
 from stylize.batches.tasks import Look, Task, token_of
-from stylize.errors import NumericalError, OutputError, PictureError, StylizeError, WeightsError
+from stylize.errors import (
+    MemoryLimitError,
+    NumericalError,
+    OutputError,
+    PictureError,
+    StylizeError,
+    WeightsError,
+)
 from stylize.images import atomic
 from stylize.images.atomic import stale_partial
 from stylize.images.read import Picture, read_picture
@@ -154,6 +161,7 @@ class TestFailures:
             MemoryError("no memory"),
             RuntimeError("a bug"),
             OSError(errno.EIO, "bad sector"),
+            MemoryLimitError("this size needs 1.43 GB of memory"),
         ],
         ids=lambda error: type(error).__name__,
     )
