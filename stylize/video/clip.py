@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -611,7 +611,9 @@ class Animation(Clip):
     def _images(self) -> Iterator[Image.Image]:
         try:
             with opened(self.path, title=self._title, max_pixels=pixel_limit()) as image:
-                for each in ImageSequence.Iterator(image):
+                # The picture for programs without animations may be no part of this one.
+                first = int(getattr(image, "default_image", False))
+                for each in islice(ImageSequence.Iterator(image), first, None):
                     each.load()
                     yield each
         except PictureError as error:

@@ -238,6 +238,15 @@ def test_animations(tmp_path):
         assert mean_error(frames[2].pixels, scene(2)) < 12
 
 
+def test_the_picture_for_programs_without_animations_is_no_frame(tmp_path):
+    other, *images = [Image.fromarray(scene(index)) for index in (5, 0, 1)]
+    path, kept = tmp_path / "a.png", {"save_all": True, "default_image": True}
+    other.save(path, append_images=images, duration=[50, 100], **kept)
+    clip, frames, times = read(path)
+    assert [*map(float, times), float(clip.outline.times[-1])] == pytest.approx([0, 0.05, 0.15])
+    assert [mean_error(frame.pixels, scene(i)) for i, frame in enumerate(frames)] == [0, 0]
+
+
 def frames_in(folder: Path, names: list[str]) -> Path:
     folder.mkdir()
     for index, name in enumerate(names):
