@@ -38,7 +38,7 @@ def choose_target(
         is_written: whether it will be; if not, it may exist.
     """
     from stylize.images.destinations import make_folder
-    from stylize.video.request import FOLDER, Target, existing, format_for
+    from stylize.video.request import FOLDER, Target, existing, folder_at, format_for
 
     if wanted["output"] == "-":
         raise SettingError("a clip cannot go to stdout", hint="name a file, or a folder for frames")
@@ -52,7 +52,7 @@ def choose_target(
     if output is not None:
         make_folder(Path(output).absolute().parent, made)
     if output is not None and names_folder(output):
-        target = Target(Path(output), FOLDER, **rest)
+        target = Target(folder_at(Path(output)), FOLDER, **rest)
     else:
         replaces = wanted["overwrite"] or (output is not None and not is_written)
         path = choose_file(output, content, words, inputs, overwrite=replaces)

@@ -35,7 +35,7 @@ from stylize.settings.video import VideoSettings
 from stylize.video.clip import Cut, is_clip, open_clip
 from stylize.video.inputs import ClipInputs
 from stylize.video.record import folder_for
-from stylize.video.request import FOLDER, Request, Target, existing, format_for
+from stylize.video.request import FOLDER, Request, Target, existing, folder_at, format_for
 from stylize.video.run import ClipRun
 from stylize.video.turns import Turn
 
@@ -254,6 +254,7 @@ class _Job:
             return self._frames()
         path = Path(output)
         format = FOLDER if not path.suffix or path.is_dir() else format_for(path)
+        path = folder_at(path) if format == FOLDER else path
         target = Target(path, format, codec, quality, overwrite)
         target.require_free(existing(self._files))
         with reserved(Path(os.path.realpath(folder_for(path)))) as is_ours:

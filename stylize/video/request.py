@@ -24,6 +24,7 @@ from stylize.settings.video import VideoSettings
 from stylize.version import __version__
 from stylize.video.clip import Clip, Cut, FrameFiles, Outline, cut_times
 from stylize.video.painter import ClipPainter, DreamClipPainter
+from stylize.video.record import folder_for
 from stylize.video.work import (
     PAINTED_BYTES_PER_PX,
     PHOTO_BYTES_PER_PX,
@@ -86,24 +87,33 @@ class Target:
         Raises:
             OutputError: it cannot.
         """
-        path = self.path
-        if self.format != FOLDER:
-            for each in filter(None, (path, self.compare_path)):
-                self._require_free_file(each, inputs)
-            return
-        if os.path.lexists(path):
-            if not path.is_dir():
-                raise OutputError(f"{path} is not a folder")
-            names = os.listdir(path)
-            if any(each.samefile(path) or each.parent.samefile(path) for each in inputs):
-                raise OutputError(f"{path} holds an input of this run", hint="choose another one")
-            if names and not self.overwrite:
-                raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
-            if not holds_only_painted(path):
-                raise OutputError(f"{path} holds other files", hint="choose another folder")
+        if self.format == FOLDER:
+            self._require_free_folder(inputs)
         else:
+            for each in filter(None, (self.path, self.compare_path)):
+                self._require_free_file(each, inputs)
+        frames = folder_for(self.path)
+        if frames.is_dir() and any(each.samefile(frames) for each in _with_folders(inputs)):
+            raise OutputError(
+                f"{frames} holds an input of this run, and would be replaced",
+                hint="choose another output",
+            )
+
+    def _require_free_folder(self, inputs: Sequence[Path]) -> None:
+        path = self.path
+        if not os.path.lexists(path):
             check_writable(path)
             return
+        if not path.is_dir():
+            raise OutputError(f"{path} is not a folder")
+        if any(each.samefile(path) for each in _with_folders(inputs)):
+            raise OutputError(f"{path} holds an input of this run", hint="choose another one")
+        if os.listdir(path) and not self.overwrite:
+            raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
+        if not holds_only_painted(path):
+            raise OutputError(f"{path} holds other files", hint="choose another folder")
+        if path.samefile(os.curdir):  # who is in a folder that is replaced sees no files any more
+            raise OutputError(f"{path} is the current folder", hint="name a new folder in it")
         check_writable(path.absolute().parent / "picture.png")
 
     def _require_free_file(self, path: Path, inputs: Sequence[Path]) -> None:
@@ -169,6 +179,11 @@ class Target:
         return []
 
 
+def _with_folders(inputs: Sequence[Path]) -> list[Path]:
+    """Inputs, and the folders that they are in."""
+    return [place for each in inputs for place in (each, each.parent)]
+
+
 def require_no_input(paths: Iterable[Path], inputs: Sequence[Path]) -> None:
     """Check that files to write are no inputs.
 
@@ -185,6 +200,12 @@ def existing(sources: Iterable[str]) -> list[Path]:
     paths = map(Path, sources)
     named = (path if path.exists() else path.parent for path in paths)
     return [path for path in named if path.exists()]
+
+
+def folder_at(path: Path) -> Path:
+    """A folder under its own name where a link or dots lead to it: it is replaced as a whole."""
+    is_other_name = path.is_symlink() or path.name in ("", os.pardir)
+    return path.resolve() if is_other_name and path.is_dir() else path
 
 
 def format_for(path: Path) -> str:

@@ -743,6 +743,11 @@ class ClipRun:
         self.work.gather(self.record.names, done)
         with refusals_named(target):
             if target.is_dir() and self.request.target.overwrite:
+                if not holds_only_painted(target):  # since the run began
+                    raise OutputError(
+                        f"{target} holds other files",
+                        hint="move them elsewhere; then the same command continues",
+                    )
                 shutil.rmtree(target)
             elif target.is_dir():
                 target.rmdir()  # it is empty

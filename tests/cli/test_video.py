@@ -160,7 +160,7 @@ def stop_at_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ClipRun, "paint", painted)
 
 
-def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
+def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style, monkeypatch):
     folder = tmp_path / "frames"
     folder.mkdir()
     for index in (9, 10, 11):
@@ -173,9 +173,15 @@ def test_a_folder_of_frames_becomes_a_folder(run, network, tmp_path, style):
     assert "no painted frames" in complaint(run("info", folder), 1)
     again = complaint(run("video", "transfer", folder, style, *QUICK, "-o", made), 1)
     assert "already exists" in again
-    target = tmp_path / "new"
-    done(run("video", "transfer", folder / "s?.jpg", style, *QUICK, "-o", f"{target}/"))
+    link, target = tmp_path / "link", tmp_path / "new"
+    target.mkdir()
+    link.symlink_to(target)
+    words = ("video", "transfer", folder / "s?.jpg", style, *QUICK, "-o")
+    done(run(*words, f"{link}/"))
     assert os.listdir(target) == ["s9.png"]
+    monkeypatch.chdir(target)
+    assert "current folder" in complaint(run(*words, ".", "--overwrite"), 1)
+    assert os.listdir(link) == ["s9.png"]
 
 
 def delays(path: Path) -> list[int]:
@@ -229,6 +235,12 @@ def test_a_folder_that_could_not_be_published_is_published_later(
     (target / ".DS_Store").unlink()
     assert "continuing after 2 of 2 frames" in done(run(*words)).stderr
     assert sorted(os.listdir(target)) == ["000001.png", "000002.png"]
+    monkeypatch.setattr(ClipRun, "paint", painted)
+    assert "holds other files" in complaint(run(*words, "-q", "--overwrite"), 1)
+    assert sorted(os.listdir(target)) == [".DS_Store", "000001.png", "000002.png"]
+    monkeypatch.undo()
+    (target / ".DS_Store").unlink()
+    assert "continuing after 2 of 2 frames" in done(run(*words, "--overwrite")).stderr
     assert everything(tmp_path) == {"clip.mp4", "strokes.png", "out"}
 
 

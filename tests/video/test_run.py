@@ -199,6 +199,11 @@ def test_in_python_an_input_is_never_replaced(tmp_path: Path) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
     Image.fromarray(scene(0)).save(frames / "1.png")
+    kept = frames.rename(tmp_path / "out.gif.frames")  # as --keep-frames names them
+    for source in (kept, kept / "*.png"):
+        with pytest.raises(OutputError, match="input of this run"):
+            video.transfer(source, style, tmp_path / "out.gif", overwrite=True, size=48, steps=1)
+    kept.rename(frames)
     before = {path: path.read_bytes() for path in (clip, style, frames / "1.png")}
     for source, target in [
         (clip, clip),
