@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,12 @@ if TYPE_CHECKING:
     from stylize.video.record import Record
 
 
-def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
+def resume_clip(folder: Path, more: Sequence[str]) -> int:
     """Continue a clip that was stopped, given its work folder; the exit code.
+
+    Args:
+        folder: the work folder.
+        more: words added to the command that began it.
 
     Raises:
         CheckpointError: there is none to continue.
@@ -47,7 +52,7 @@ def resume_clip(folder: Path, *, quiet: bool, as_json: bool) -> int:
             hint="name a checkpoint, or a folder such as clip.mp4.frames",
         )
     place, words = command_of(folder, record)
-    words += [*(["-q"] if quiet else []), *(["--json"] if as_json else [])]
+    words += more
     with contextlib.chdir(place):
         root = click.get_current_context().find_root().command
         code = root.main(words, "stylize", standalone_mode=False, obj=words)

@@ -92,13 +92,12 @@ def continue_clip(folder: Path, options: dict[str, Any]) -> int:
     """Continue a clip; what decides about it cannot be changed."""
     from stylize.cli.clip_reruns import resume_clip
 
-    said = [
-        name for name in ("output", "inputs", "save_steps", "film", "threads") if is_typed(name)
-    ]
-    if said:
-        name = {"inputs": "input"}.get(said[0], said[0].replace("_", "-"))
-        raise UsageError(f"--{name} cannot change a clip", hint="leave it out")
-    return resume_clip(folder, quiet=options["quiet"], as_json=options["as_json"])
+    passed = {"overwrite": "--overwrite", "quiet": "-q", "verbose": "-v", "as_json": "--json"}
+    for parameter in click.get_current_context().command.params:
+        name = parameter.name or ""
+        if name not in ("file", *passed) and is_typed(name):
+            raise UsageError(f"{parameter.opts[-1]} cannot change a clip", hint="leave it out")
+    return resume_clip(folder, [word for name, word in passed.items() if options[name]])
 
 
 @dataclass(frozen=True)

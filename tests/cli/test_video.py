@@ -88,7 +88,14 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     photos = renamed.rename(frames) / "photos"
     (photos / "000001.png").write_bytes(b"")  # as after a power cut
     (photos / "000003.png").unlink()
-    assert "continuing after 1 of 3" in done(run("resume", f"{target}.frames")).stderr
+    for words_without_use in (("--device", "cpu"), ("--checkpoint-every", 5), ("--input", style)):
+        refused = complaint(run("resume", frames, *words_without_use), 2)
+        assert f"{words_without_use[0]} cannot change a clip" in refused
+    save(strokes(), target)
+    assert "--overwrite" in complaint(run("resume", frames, "-q"), 1)
+    continued = done(run("resume", frames, "--overwrite", "-v")).stderr
+    assert "continuing after 1 of 3" in continued
+    assert "device cpu" in continued
     whole = tmp_path / "whole.gif"
     done(run("video", "transfer", clip, style, "-o", whole, *QUICK))
     assert target.read_bytes() == whole.read_bytes()
