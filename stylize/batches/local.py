@@ -89,7 +89,7 @@ class BatchContext:
             turns out to have left it undone, or made in another way.
         stop: called after every step; True drops the current picture and ends the batch.
         saving: how pictures are written.
-        fail_fast: end the batch at the first failure.
+        fail_fast: end the batch at the first failure of this run.
     """
 
     ledger: Ledger
@@ -124,7 +124,8 @@ class Runner:
         return token_of(self._context.ledger.name(task))
 
     def _report(self, outcome: Outcome) -> None:
-        self._failed = self._failed or outcome.status == "failed"
+        # What failed in an earlier run would otherwise keep every later one from the rest.
+        self._failed |= outcome.status == "failed" and not outcome.remembered
         self._context.on_picture(outcome)
 
     def _finish(

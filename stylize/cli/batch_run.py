@@ -177,7 +177,7 @@ run_options = [
         everyday=True,
         help="Try again what failed.",
     ),
-    option("--fail-fast", is_flag=True, group=Group.BATCH, help="Stop at the first failure."),
+    option("--fail-fast", is_flag=True, group=Group.BATCH, help="Stop at the first new failure."),
     option(
         "--shard",
         metavar="I/N",

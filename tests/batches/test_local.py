@@ -211,6 +211,8 @@ class TestFailures:
         assert bench.painter.painted == ["0.png", "1.png"]
         with Claims(bench.output) as claims:
             assert claims.tidy()
+        rest = {"0.png": "skipped", "1.png": "failed", "2.png": "done", "3.png": "done"}
+        assert bench.run(fail_fast=True) == rest
 
     @pytest.mark.parametrize(
         "error",
