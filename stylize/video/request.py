@@ -112,8 +112,12 @@ class Target:
             raise OutputError(f"{path} already exists", hint="replace it with --overwrite")
         if not holds_only_painted(path):
             raise OutputError(f"{path} holds other files", hint="choose another folder")
-        if path.samefile(os.curdir):  # who is in a folder that is replaced sees no files any more
-            raise OutputError(f"{path} is the current folder", hint="name a new folder in it")
+        # Who is in a folder that is replaced sees no files any more; a mount point stays.
+        if path.samefile(os.curdir) or os.path.ismount(path):
+            raise OutputError(
+                f"{path} is the current folder or a mount point, which cannot be replaced",
+                hint="name a new folder in it",
+            )
         check_writable(path.absolute().parent / "picture.png")
 
     def _require_free_file(self, path: Path, inputs: Sequence[Path]) -> None:
