@@ -175,7 +175,7 @@ class ClipRun:
         folder, overwrite = self.work.folder, self.request.target.overwrite
         if overwrite and folder.is_dir() and holds_only_painted(folder):
             return False  # frames that an earlier run was told to keep
-        self._earlier = record = self.work.record()
+        self._earlier = record = self.work.record(overwrite=overwrite)
         if record is None:
             return False
         try:

@@ -54,8 +54,11 @@ class Work:
         """
         return cls(folder_for(target), name, sha256)
 
-    def record(self) -> Record | None:
+    def record(self, *, overwrite: bool = False) -> Record | None:
         """What an earlier run noted; None if there is nothing that can be continued.
+
+        Args:
+            overwrite: whether frames that cannot be continued may be lost.
 
         Raises:
             OutputError: the folder holds other things.
@@ -65,7 +68,14 @@ class Work:
                 f"{self.folder} holds the frames of an earlier clip",
                 hint="start anew with --overwrite, or move them elsewhere",
             )
-        return read_record(self.folder)
+        found = read_record(self.folder)
+        is_strange = found is None and (self.folder / RECORD).is_file()
+        if is_strange and not overwrite and self.results():
+            raise OutputError(
+                f"{self.folder} holds frames of another version of stylize, or is damaged",
+                hint="start again with --overwrite, or move it elsewhere",
+            )
+        return found
 
     def begin(self) -> None:
         """Make an empty folder.

@@ -78,6 +78,10 @@ def test_a_stopped_clip_continues_only_as_it_began(run, network, tmp_path, style
     other = write_clip(tmp_path / "other.mp4", 2)
     assert "clip" in complaint(run("video", "transfer", other, style, "-o", target, *QUICK), 1)
     frames = target.with_name("out.gif.frames")
+    record = (frames / "record.json").read_text()
+    (frames / "record.json").write_text('{"new": 1,' + record.removeprefix("{"))
+    assert "another version" in complaint(run(*words), 1)
+    (frames / "record.json").write_text(record)
     shown = done(run("info", frames)).stdout
     assert "1 of 3 frames are painted" in shown
     assert f"stylize resume {frames}" in shown
