@@ -110,6 +110,8 @@ def _checked(path: Path, key: str, value: Any) -> Any:
         if not isinstance(texts, list) or not all(isinstance(each, str) for each in texts):
             raise SettingError(f"{path.name}: {key} is not a list of strings")
         for text in texts:
+            if not text:  # as a path it would be the folder of the file
+                raise SettingError(f"{path.name}: {key} holds an empty text")
             _require_no_nul(path, key, text)
         return tuple(texts)
     kind = _KINDS[key]

@@ -134,6 +134,7 @@ class TestRefusals:
             ({"inputs": ""}, "has no 'inputs'"),
             ({"inputs": "[]"}, "has no 'inputs'"),
             ({"inputs": "[1]"}, "inputs is not a list of strings"),
+            ({"inputs": '["a", ""]'}, "inputs holds an empty text"),
             ({"inputs": '"a\\u0000"'}, "inputs holds a NUL character"),
             ({"output": ""}, "has no 'output'"),
             ({"output": '"a\\u0000"'}, "output holds a NUL character"),
