@@ -20,6 +20,7 @@ from stylize.errors import InterruptedRunError, OutputError, PictureError
 from stylize.images import mp4
 from stylize.images.atomic import refusals_named
 from stylize.images.film import write_clip
+from stylize.images.names import neighbour
 from stylize.images.open import opened, pixel_limit
 from stylize.images.read import Picture
 from stylize.images.sound import Sound
@@ -732,7 +733,7 @@ class ClipRun:
     def _lay_out(self) -> None:
         """Leave only the painted frames in the work folder."""
         folder = self.work.folder
-        done = folder.with_name(folder.name + "-kept")
+        done = neighbour(folder, tail="-kept")
         self.work.gather(self.record.names, done)
         self.work.remove()
         with refusals_named(folder):

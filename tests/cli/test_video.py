@@ -343,8 +343,9 @@ def test_a_folder_with_other_files_stays(run, tmp_path, clip, style):
 
 
 def test_compare_shows_original_and_result(run, network, tmp_path, clip, style):
-    target = tmp_path / "out.webp"
-    compared = tmp_path / "out-compare.webp"
+    stem = 240 * "o"  # names next to it must not become too long
+    target = tmp_path / f"{stem}.webp"
+    compared = tmp_path / f"{stem}-compare.webp"
     more = (*QUICK, "--compare", "side", "--keep-frames")
     words = ("video", "transfer", clip, style, "-o", target, *more)
     assert f"saved {compared}" in done(run(*words)).stderr
