@@ -97,7 +97,8 @@ def continue_clip(folder: Path, options: dict[str, Any]) -> int:
         name = parameter.name or ""
         if name not in ("file", *passed) and is_typed(name):
             raise UsageError(f"{parameter.opts[-1]} cannot change a clip", hint="leave it out")
-    return resume_clip(folder, [word for name, word in passed.items() if options[name]])
+    more = [word for name, word in passed.items() for _ in range(options[name])]  # -vv is 2
+    return resume_clip(folder, more)
 
 
 @dataclass(frozen=True)
