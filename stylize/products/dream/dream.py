@@ -596,11 +596,13 @@ def starting_pixels(
 
 def noise(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Faint noise on grey, of the same strength at every octave, ``(1, 3, *size)``."""
-    picture = torch.full((1, 3, *size), 0.5)
+    picture = torch.full((1, 3, *size), 0.5, dtype=torch.float32)
     side, longest = 4, max(size)
     while side < 2 * longest:
         cells = [math.ceil(side * each / longest) for each in size]
-        picture += 0.02 * resize(torch.randn(1, 3, *cells, generator=generator), size)
+        picture += 0.02 * resize(
+            torch.randn(1, 3, *cells, generator=generator, dtype=torch.float32), size
+        )
         side *= 2
     return picture.clamp_(0, 1)
 

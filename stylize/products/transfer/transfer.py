@@ -403,7 +403,7 @@ class Transfer:
             return resize_clamped(self._frame.start, size)
         if self.settings.init == "noise":
             generator = torch.Generator().manual_seed(self.settings.seed or 0)
-            return torch.rand(1, 3, *size, generator=generator)
+            return torch.rand(1, 3, *size, generator=generator, dtype=torch.float32)
         if self.settings.init == "style":
             return cover(self._style_statistics.seen(self.styles[0]), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
@@ -422,7 +422,7 @@ class Transfer:
         varied = start
         for cell, amount in VARIATION:
             shape = [max(2, round(side / cell)) for side in size]
-            noise = torch.randn(1, 3, *shape, generator=generator)
+            noise = torch.randn(1, 3, *shape, generator=generator, dtype=torch.float32)
             varied = varied + amount * resize(noise, size)
         return varied.clamp(0, 1)
 
