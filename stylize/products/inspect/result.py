@@ -32,7 +32,7 @@ Stop = Callable[[], bool]
 GAP_PX = 8
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Finding:
     """The result of an inspection.
 
