@@ -25,6 +25,7 @@ from stylize.cli.output import (
     make_folder,
     placeholders,
     report,
+    require_distinct,
     say_renamed,
 )
 from stylize.cli.progress import (
@@ -159,6 +160,16 @@ def check_run(
     preset_file: Path | None = options.pop("save_preset")
     if preset_file is not None:
         check_new_preset(preset_file, overwrite=output.overwrite)
+    require_distinct(
+        {
+            "the result": target,
+            "--film": output.film,
+            "--save-mask": save_mask,
+            "--checkpoint": checkpointing.path,
+            "--save-preset": preset_file,
+            "--save-steps": output.save_steps,
+        }
+    )
     return RunRequest(
         target, files, output, messages, checkpointing, preset_file, save_mask, preview_every
     )

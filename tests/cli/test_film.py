@@ -129,6 +129,11 @@ def test_nothing_is_left_in_the_temporary_folder(
         (["--film", "steps.png"], 1, "no animation format has the extension '.png' (use .webp"),
         (["--film", "out.webp", "-o", "out.webp"], 1, "out.webp is another file of this run"),
         (["--film", "."], 2, "is a directory"),
+        (["--film", "a.gif", "--save-steps", "a.gif"], 2, "--film and --save-steps both go to a"),
+        (["--film", "a.gif", "--checkpoint", "./a.gif"], 2, "--film and --checkpoint both go to"),
+        (["--save-steps", "out.png"], 2, "the result and --save-steps both go to out.png (give"),
+        (["--save-steps", "out.png/steps"], 2, "the result and --save-steps both go to out.png"),
+        (["--save-steps", "a", "--checkpoint", "a"], 2, "--checkpoint and --save-steps both go to"),
     ],
 )
 def test_what_cannot_be_filmed(
