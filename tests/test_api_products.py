@@ -281,6 +281,7 @@ def test_a_sheet_of_several_styles_has_rows_for_each(files: Files) -> None:
         ({"vary": {"layers": ["conv9_9"]}}, UsageError, "conv9_9"),
         ({"presets": ["dgos"]}, UnknownNameError, "did you mean dogs"),
         ({"columns": 0}, SettingError, "^columns: 0"),
+        ({"settings": {"size": 64}}, SettingError, "^settings: size is a parameter of its own"),
     ],
 )
 def test_sheets_that_make_no_sense(
