@@ -245,7 +245,7 @@ def _filmed(
     with _listener(progress, job) as listener:
         if target is None:
             return job.run(listener, stop)
-        with RunFilm(job.scales) as film:
+        with RunFilm(job.scales, job.alpha) as film:
 
             def on_step(step: Step) -> None:
                 film.on_step(step)

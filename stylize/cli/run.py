@@ -41,6 +41,8 @@ from stylize.cli.progress import (
 from stylize.cli.requests import Messages, OutputRequest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stylize.batches.plan import Estimate
     from stylize.images.read import Picture
     from stylize.optimize.loop import Step
@@ -91,6 +93,10 @@ class Job(Plan, Protocol):
     @property
     def area(self) -> Picture | None:
         """A mask, white where the photo changes; None for everywhere."""
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The transparency of the result; None if it is opaque."""
 
     def run(
         self,
@@ -256,6 +262,7 @@ def run_job(
                     request.output.save_steps,
                     request.preview_every,
                     overwrite=request.output.overwrite,
+                    alpha=job.alpha,
                 )
             )
         if film is not None:
@@ -305,13 +312,13 @@ class Pace:
             correct_rate(key, done / self._seconds)
 
 
-def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | None]:
+def film_of(job: Job, request: RunRequest) -> AbstractContextManager[RunFilm | None]:
     """The film of a run, if it was asked for; its frames are removed at the end."""
     if request.output.film is None:
         return nullcontext()
     from stylize.runs.film import RunFilm
 
-    return RunFilm(job.scales)
+    return RunFilm(job.scales, job.alpha)
 
 
 def frames_for(film: RunFilm) -> Listener:

@@ -322,7 +322,7 @@ class Transfer:
     def _unpainted(self, pixels: Tensor) -> Result:
         return Result(
             pixels=pixels,
-            alpha=alpha_of(self.content, self.size),
+            alpha=self.alpha,
             recipe=self._recipe([], interrupted=False, memory_plan=self.memory_plan),
             interrupted=False,
             notes=tuple(self.notes),
@@ -332,6 +332,11 @@ class Transfer:
     def painted_area(self) -> Tensor | None:
         """How much of the paint shows where, ``(1, 1, *size)`` in [0, 1]; None for everywhere."""
         return None if self._regions is None else self._regions.area
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The transparency of the result, ``(1, 1, *size)``: that of the photo; None if opaque."""
+        return alpha_of(self.content, self.size)
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
@@ -367,7 +372,7 @@ class Transfer:
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Result(
             pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
-            alpha=alpha_of(self.content, self.size),
+            alpha=self.alpha,
             recipe=self._recipe(outcomes, interrupted, self.memory_plan),
             interrupted=interrupted,
             notes=tuple(self.notes),
