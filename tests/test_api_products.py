@@ -56,7 +56,10 @@ Files = tuple[Path, Path]
 
 
 def command(*words: object) -> Invocation:
-    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="stylize")
+    try:
+        return CliRunner().invoke(cli, [str(word) for word in words], prog_name="stylize")
+    finally:
+        torch.set_flush_denormal(False)  # a command sets it for its own process
 
 
 def test_a_tunnel_writes_a_film_and_keeps_no_frames(files: Files, tmp_path: Path) -> None:
