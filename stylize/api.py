@@ -245,7 +245,7 @@ def _filmed(
     with _listener(progress, job) as listener:
         if target is None:
             return job.run(listener, stop)
-        with RunFilm(job.scales) as film:
+        with RunFilm(job.scales, job.alpha) as film:
 
             def on_step(step: Step) -> None:
                 film.on_step(step)
@@ -374,7 +374,7 @@ def explore(
             second the rows.
         presets: names to compare; with ``vary``, rows for each. By default all presets, with
             ``vary`` the default preset.
-        settings: settings of all cells.
+        settings: settings of all cells, except for the size.
         size: size of the picture in a cell.
         columns: cells per row on a sheet of presets.
         progress: True shows a bar on stderr; a function is called with the label of every
@@ -395,6 +395,10 @@ def explore(
     with guarded():
         if columns < 1:
             raise SettingError(f"columns: {columns} is too small", hint="at least 1")
+        if "size" in (settings or {}):
+            raise SettingError(
+                "settings: size is a parameter of its own", hint="for instance size=256"
+            )
         styles = [read(each, "style") for each in listed(style)]
         common = plain({**(settings or {}), "size": size})
         looks = _looks("transfer" if styles else "dream", presets, vary or {}, common)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylize import dream, transfer
+from stylize import dream, inspect, transfer
 from stylize.errors import OutputError, PictureError
 from stylize.images.convert import to_picture
 from stylize.images.read import read_picture
@@ -348,6 +348,15 @@ def test_a_result_saves_its_recipe_and_replaces_nothing_unasked(
 
 def test_a_result_describes_itself_in_one_line(files: Files) -> None:
     assert repr(dream(files[0], **QUICK)) == "<Result of dream, 32×32 px>"
+
+
+def test_results_can_be_looked_up(files: Files) -> None:
+    results = [dream(files[0], **QUICK), dream(files[0], **QUICK)]
+    assert results.index(results[1]) == 1
+    names = dict(zip(results, "ab", strict=True))
+    assert [names[each] for each in results] == ["a", "b"]
+    findings = [inspect("activations", files[0], size=32, device="cpu") for _ in results]
+    assert findings.index(findings[1]) == 1
 
 
 def test_two_styles_in_an_array_of_pictures_are_a_mistake_that_is_named() -> None:

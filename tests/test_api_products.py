@@ -56,7 +56,10 @@ Files = tuple[Path, Path]
 
 
 def command(*words: object) -> Invocation:
-    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="stylize")
+    try:
+        return CliRunner().invoke(cli, [str(word) for word in words], prog_name="stylize")
+    finally:
+        torch.set_flush_denormal(False)  # a command sets it for its own process
 
 
 def test_a_tunnel_writes_a_film_and_keeps_no_frames(files: Files, tmp_path: Path) -> None:
@@ -281,6 +284,7 @@ def test_a_sheet_of_several_styles_has_rows_for_each(files: Files) -> None:
         ({"vary": {"layers": ["conv9_9"]}}, UsageError, "conv9_9"),
         ({"presets": ["dgos"]}, UnknownNameError, "did you mean dogs"),
         ({"columns": 0}, SettingError, "^columns: 0"),
+        ({"settings": {"size": 64}}, SettingError, "^settings: size is a parameter of its own"),
     ],
 )
 def test_sheets_that_make_no_sense(

@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stderr
 from dataclasses import fields
 from pathlib import Path
@@ -349,6 +349,26 @@ def test_results_are_the_same_whatever_torch_is_set_to(name: str) -> None:
     assert torch.equal(found[1].pixels, dreamt.pixels)
     assert found[0].pixels.dtype == torch.float32
     assert torch.equal(again.pixels, dream(dreamt, **QUICK).pixels)
+
+
+NOISE: dict[str, Any] = {**QUICK, "from_noise": "32x32", "size": "512"}
+FROM_NOISE: dict[str, Callable[[], Any]] = {
+    "start": lambda: transfer(PHOTO, STYLE, init="noise", **STYLED),
+    "variant": lambda: transfer(PHOTO, STYLE, seed=1, **STYLED),
+    "dream": lambda: dream(**NOISE),
+    "texture": lambda: dream(PHOTO, tileable=True, min_octave=16, **QUICK),
+    "feature": lambda: stylize.inspect("feature", target="conv1_2:3", size=32, steps=1, **FP32),
+    "caricature": lambda: stylize.inspect("caricature", PHOTO, size=32, steps=1, **FP32),
+}
+
+
+@pytest.mark.parametrize("make", FROM_NOISE.values(), ids=FROM_NOISE)
+def test_noise_and_waves_have_their_own_dtype(make: Callable[[], Any]) -> None:
+    usual = make()
+    with surroundings("float64"):
+        found = make()
+    assert found.pixels.dtype == torch.float32
+    assert torch.equal(found.pixels, usual.pixels)
 
 
 @pytest.mark.parametrize("mode", [torch.autocast("cpu", torch.bfloat16), torch.device("meta")])

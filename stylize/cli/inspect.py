@@ -36,7 +36,7 @@ from stylize.cli.output import (
 from stylize.cli.process import load_torch
 from stylize.cli.progress import Meter, Stop, stop_on_interrupt
 from stylize.cli.requests import Messages, OutputRequest, take
-from stylize.errors import OutputError, SettingError
+from stylize.errors import OutputError
 from stylize.networks.models import find_model
 from stylize.products.inspect import QUESTIONS, Question, load_function
 from stylize.settings.execution import Execution
@@ -529,16 +529,12 @@ class InspectRequest:
         Raises:
             SettingError: it does not.
         """
-        from stylize.images.write import FORMATS, WITHOUT_ALPHA, format_of
+        from stylize.images.write import check_alpha, format_of
 
         if not isinstance(self.settings, SegmentSettings) or self.settings.view != "cutout":
             return
         format = (self.output.format or "png") if target is None else format_of(target)
-        if format in WITHOUT_ALPHA:
-            others = ", ".join(each for each in FORMATS if each not in WITHOUT_ALPHA)
-            raise SettingError(
-                f"{format} holds no transparency, which --view cutout needs", hint=f"use {others}"
-            )
+        check_alpha(format, "--view cutout")
 
     def companions(self, target: Path) -> list[Path]:
         """The files that go next to a picture."""

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from stylize.cli.messages import emit, say
 from stylize.cli.options import is_typed, note
 from stylize.cli.progress import PREVIEW_NAMES
 from stylize.cli.requests import Messages, OutputRequest
-from stylize.errors import OutputError, SettingError
+from stylize.errors import OutputError, SettingError, UsageError
 
 if TYPE_CHECKING:
     from stylize.runs.film import RunFilm
@@ -167,6 +168,25 @@ def check_film(request: OutputRequest, taken: Sequence[Path]) -> None:
         reservations=context.with_resource(ExitStack()) if context else None,
     )
     check_writable(film)
+
+
+def require_distinct(outputs: Mapping[str, Path | None]) -> None:
+    """Check that no two outputs of a run go to one file, nor one into the file of another.
+
+    Args:
+        outputs: by what they are called in the message; only ``--save-steps`` is a folder.
+
+    Raises:
+        UsageError: two do.
+    """
+    named = {name: path for name, path in outputs.items() if path is not None}
+    real = {name: Path(os.path.realpath(path)) for name, path in named.items()}
+    for one, other in permutations(named, 2):
+        is_in = one != "--save-steps" and real[one] in real[other].parents
+        if is_in or real[one] == real[other]:
+            raise UsageError(
+                f"{one} and {other} both go to {named[one]}", hint="give each its own name"
+            )
 
 
 def choose_page(

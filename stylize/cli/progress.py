@@ -19,6 +19,8 @@ from stylize.errors import InterruptedRunError, OutputError
 from stylize.planning.progress import Work
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stylize.optimize.loop import Step
     from stylize.settings.schedule import Scale
 
@@ -299,13 +301,21 @@ def _grouped(losses: dict[str, float]) -> list[str]:
     return [f"{shown(name)} {value:.3g}" for name, value in sums.items()]
 
 
-def previews(folder: Path, every: int = PREVIEW_EVERY, *, overwrite: bool = False) -> Listener:
+def previews(
+    folder: Path,
+    every: int = PREVIEW_EVERY,
+    *,
+    overwrite: bool = False,
+    alpha: Tensor | None = None,
+) -> Listener:
     """Save the picture every so many steps and at the end of each scale.
 
-    Without ``overwrite``, a picture whose name is taken gets the next free one.
+    Without ``overwrite``, a picture whose name is taken gets the next free one. All are as
+    transparent as ``alpha``, that of the result.
 
     A picture that cannot be saved ends no run: it is said once, and no further one is tried.
     """
+    from stylize.images.resampling import resize_clamped
     from stylize.images.write import write_picture
 
     failed = False
@@ -317,8 +327,13 @@ def previews(folder: Path, every: int = PREVIEW_EVERY, *, overwrite: bool = Fals
         height, width = event.size
         name = f"scale-{event.scale}-{width}x{height}-step-{event.step:04d}.png"
         try:
-            path = folder / name
-            write_picture(path, event.picture(), overwrite=overwrite, follow_links=False)
+            write_picture(
+                folder / name,
+                event.picture(),
+                alpha=None if alpha is None else resize_clamped(alpha, event.size),
+                overwrite=overwrite,
+                follow_links=False,
+            )
         except OutputError as error:
             failed = True
             say(f"{error}; the run continues without pictures of its steps")

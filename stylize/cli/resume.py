@@ -26,7 +26,7 @@ from stylize.cli.options import (
     save_steps_option,
     settings_options,
 )
-from stylize.cli.output import check_film, choose_target
+from stylize.cli.output import check_film, choose_target, require_distinct
 from stylize.cli.process import load_torch
 from stylize.cli.progress import PREVIEW_EVERY, stop_on_interrupt
 from stylize.cli.replay import open_inputs
@@ -255,6 +255,8 @@ def choose_rest(
     alone = dataclasses.replace(output, overwrite=overwrite, film=None)
     target = choose_target(None, files, "resumed", alone)
     check_film(output, [*files, *([target] if target is not None else [])])
+    outputs = {"the result": target, "--film": output.film, "--save-steps": output.save_steps}
+    require_distinct(outputs)
     return target
 
 

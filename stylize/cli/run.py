@@ -25,6 +25,7 @@ from stylize.cli.output import (
     make_folder,
     placeholders,
     report,
+    require_distinct,
     say_renamed,
 )
 from stylize.cli.progress import (
@@ -40,6 +41,8 @@ from stylize.cli.progress import (
 from stylize.cli.requests import Messages, OutputRequest
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from stylize.batches.plan import Estimate
     from stylize.images.read import Picture
     from stylize.optimize.loop import Step
@@ -90,6 +93,10 @@ class Job(Plan, Protocol):
     @property
     def area(self) -> Picture | None:
         """A mask, white where the photo changes; None for everywhere."""
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The transparency of the result; None if it is opaque."""
 
     def run(
         self,
@@ -159,6 +166,16 @@ def check_run(
     preset_file: Path | None = options.pop("save_preset")
     if preset_file is not None:
         check_new_preset(preset_file, overwrite=output.overwrite)
+    require_distinct(
+        {
+            "the result": target,
+            "--film": output.film,
+            "--save-mask": save_mask,
+            "--checkpoint": checkpointing.path,
+            "--save-preset": preset_file,
+            "--save-steps": output.save_steps,
+        }
+    )
     return RunRequest(
         target, files, output, messages, checkpointing, preset_file, save_mask, preview_every
     )
@@ -245,6 +262,7 @@ def run_job(
                     request.output.save_steps,
                     request.preview_every,
                     overwrite=request.output.overwrite,
+                    alpha=job.alpha,
                 )
             )
         if film is not None:
@@ -294,13 +312,13 @@ class Pace:
             correct_rate(key, done / self._seconds)
 
 
-def film_of(job: Plan, request: RunRequest) -> AbstractContextManager[RunFilm | None]:
+def film_of(job: Job, request: RunRequest) -> AbstractContextManager[RunFilm | None]:
     """The film of a run, if it was asked for; its frames are removed at the end."""
     if request.output.film is None:
         return nullcontext()
     from stylize.runs.film import RunFilm
 
-    return RunFilm(job.scales)
+    return RunFilm(job.scales, job.alpha)
 
 
 def frames_for(film: RunFilm) -> Listener:

@@ -58,7 +58,9 @@ def self_test(device: str, weights: Weights) -> Verdict:
     """Compare bf16 with fp32 on the real network and a small picture: gradient and time."""
     layer = probe_layer(weights.architecture, PROBE_SIZE)
     generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, 3, PROBE_SIZE // 8, PROBE_SIZE // 8, generator=generator)
+    image = torch.rand(
+        1, 3, PROBE_SIZE // 8, PROBE_SIZE // 8, generator=generator, dtype=torch.float32
+    )
     image = torch.nn.functional.interpolate(image, scale_factor=8, mode="bilinear").to(device)
     networks = {
         each: network_of(weights, (layer,), precision=each, device=device)

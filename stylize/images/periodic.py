@@ -66,7 +66,9 @@ def _shared_frequencies(old: int, new: int, device: torch.device) -> Tensor:
 def _phase(old: tuple[int, int], new: tuple[int, int], like: Tensor) -> Tensor:
     """Return the shift that aligns the centres of both pictures, as a factor of the spectrum."""
     turns = [
-        torch.fft.fftfreq(count, device=like.device) * count * (0.5 / count - 0.5 / before)
+        torch.fft.fftfreq(count, dtype=like.dtype, device=like.device)
+        * count
+        * (0.5 / count - 0.5 / before)
         for before, count in zip(old, new, strict=True)
     ]
     angle = 2 * math.pi * (turns[0].view(-1, 1) + turns[1])

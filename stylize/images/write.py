@@ -82,6 +82,23 @@ def check_request(format: str, *, depth: int, quality: int) -> None:
         raise SettingError(f"the quality is 1 to 100, not {quality}")
 
 
+def check_alpha(format: str, what: str) -> None:
+    """Check that a format holds transparency.
+
+    Args:
+        format: one of :data:`FORMATS`.
+        what: needs it.
+
+    Raises:
+        SettingError: it does not.
+    """
+    if format in WITHOUT_ALPHA:
+        others = ", ".join(each for each in FORMATS if each not in WITHOUT_ALPHA)
+        raise SettingError(
+            f"{format} holds no transparency, which {what} needs", hint=f"use {others}"
+        )
+
+
 def check_sides(size: tuple[int, int], format: str) -> None:
     """Check that a format can hold a picture of this size.
 

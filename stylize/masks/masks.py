@@ -164,7 +164,7 @@ def _nearest(colour: Tensor, found: Sequence[FoundColour]) -> int | None:
 
 def _labels(pixels: Tensor, found: Sequence[FoundColour]) -> Tensor:
     """Return the index of the colour nearest to each pixel, ``(H, W)``."""
-    best = torch.full(pixels.shape[2:], torch.inf, device=pixels.device)
+    best = torch.full(pixels.shape[2:], torch.inf, device=pixels.device, dtype=torch.float32)
     labels = torch.zeros(pixels.shape[2:], dtype=torch.long, device=pixels.device)
     for index, each in enumerate(found):
         distance = (pixels[0] - each.colour.to(pixels)[:, None, None]).square().sum(0)

@@ -31,17 +31,20 @@ class RunFilm:
     """Collect frames during a run, in a temporary folder; write the film at the end.
 
     All frames have the size of the finished picture, or less: the steps at coarse scales are
-    enlarged. Of a run with many steps only some are shown, evenly spaced.
+    enlarged. Of a run with many steps only some are shown, evenly spaced. Where the result is
+    transparent, the film is white.
 
     Args:
         scales: the schedule of the run.
+        alpha: of the result, ``(1, 1, H, W)`` in [0, 1]; None if it is opaque.
 
     Attributes:
         fault: why no more frames are taken: the temporary folder is full.
     """
 
-    def __init__(self, scales: Sequence[Scale]) -> None:
+    def __init__(self, scales: Sequence[Scale], alpha: Tensor | None = None) -> None:
         self._size = SizeSpec(long_side_px=MAX_SIDE_PX).fit(*scales[-1].size)
+        self._alpha = None if alpha is None else resize_clamped(alpha, self._size)
         # The last frame is the result itself.
         self._every = math.ceil(sum(scale.steps for scale in scales) / (MAX_FRAMES - 1))
         self._steps = 0
@@ -70,7 +73,10 @@ class RunFilm:
 
     def _take(self, pixels: Tensor) -> None:
         path = self._folder / f"frame-{len(self._frames):03d}.png"
-        write_picture(path, resize_clamped(pixels.float().cpu(), self._size))
+        picture = resize_clamped(pixels.float().cpu(), self._size)
+        if self._alpha is not None:
+            picture = picture * self._alpha + (1 - self._alpha)
+        write_picture(path, picture)
         self._frames.append(path)
 
     @property

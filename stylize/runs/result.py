@@ -23,7 +23,7 @@ from stylize.planning.memory import MemoryPlan
 from stylize.runs.recipe import to_text
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Result:
     """The result of a run.
 

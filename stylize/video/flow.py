@@ -142,7 +142,7 @@ def _flow(frame: NDArray[np.uint8], other: NDArray[np.uint8]) -> Tensor:
     found = torch.from_numpy(search.calc(frame, other, None)).permute(2, 0, 1)[None].contiguous()
     if enlarge == 1:
         return found
-    scale = torch.tensor([width / size[0], height / size[1]]).view(1, 2, 1, 1)
+    scale = torch.tensor([width / size[0], height / size[1]], dtype=torch.float32).view(1, 2, 1, 1)
     return resize(found, (height, width)) * scale
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageSequence
 
+from stylize.images.write import write_picture
 from stylize.runs.recipe import load_recipe
 from tests.cli.conftest import FEW, Run, StopAfter, complaint, done, listing
 from tests.conftest import cat, save, strokes
@@ -58,6 +60,23 @@ def test_a_painting_grows_and_rests_at_the_end(run: Run, folder: Path, suffix: s
     assert max(times[:-1]) <= 90
     assert times[-1] == pytest.approx(2083, abs=10)
     assert result.stderr.splitlines()[0] == f"saved steps.{suffix} (a film of {steps + 1} frames)"
+
+
+def test_nothing_shows_where_the_result_is_transparent(run: Run, folder: Path) -> None:
+    alpha = torch.ones(1, 1, 64, 64)
+    alpha[..., :32] = 0
+    write_picture(folder / "logo.png", cat(64), alpha=alpha)
+    words = ("--size", 64, "--octaves", 2, "--steps", 1, "--layer", "conv1_2", "--film", "d.apng")
+    done(run("dream", "logo.png", *words, "--save-steps", "steps", "-o", "out.png"))
+    for frame in frames_of(folder / "d.apng"):
+        assert frame[:, :28].min() == 255
+        assert frame[:, 36:].min() < 200
+    for path in [Path("out.png"), *(folder / "steps").iterdir()]:
+        with Image.open(path) as image:
+            opacity = np.asarray(image.getchannel("A"))
+        half = opacity.shape[1] // 2
+        assert opacity[:, : half - 4].max() == 0
+        assert opacity[:, half + 4 :].min() == 255
 
 
 def test_a_dream_as_mp4(run: Run, folder: Path) -> None:
@@ -129,6 +148,11 @@ def test_nothing_is_left_in_the_temporary_folder(
         (["--film", "steps.png"], 1, "no animation format has the extension '.png' (use .webp"),
         (["--film", "out.webp", "-o", "out.webp"], 1, "out.webp is another file of this run"),
         (["--film", "."], 2, "is a directory"),
+        (["--film", "a.gif", "--save-steps", "a.gif"], 2, "--film and --save-steps both go to a"),
+        (["--film", "a.gif", "--checkpoint", "./a.gif"], 2, "--film and --checkpoint both go to"),
+        (["--save-steps", "out.png"], 2, "the result and --save-steps both go to out.png (give"),
+        (["--save-steps", "out.png/steps"], 2, "the result and --save-steps both go to out.png"),
+        (["--save-steps", "a", "--checkpoint", "a"], 2, "--checkpoint and --save-steps both go to"),
     ],
 )
 def test_what_cannot_be_filmed(

@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from stylize.errors import MissingExtraError, PictureError, UnknownNameError
+from stylize.errors import MissingExtraError, PictureError, SettingError, UnknownNameError
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.masks import subject
@@ -224,6 +224,15 @@ class TestViews:
         halved = show_subject(sheer, settings, FP32, session=session).result
         assert halved.alpha is not None
         assert torch.equal(halved.alpha, found.alpha / 2)
+
+    def test_a_cutout_is_not_saved_without_its_transparency(
+        self, kitten: Picture, session: Session, tmp_path: Path
+    ) -> None:
+        found = show_subject(kitten, SegmentSettings(view="cutout"), FP32, session=session)
+        with pytest.raises(SettingError, match="jpeg holds no transparency, which view='cutout'"):
+            found.save(tmp_path / "cutout.jpg")
+        assert list(tmp_path.iterdir()) == []
+        assert read_picture(found.save(tmp_path / "cutout.webp")).alpha is not None
 
     def test_inverted(self, kitten: Picture, session: Session, mask: torch.Tensor) -> None:
         plain = show_subject(kitten, SegmentSettings(), FP32, session=session)

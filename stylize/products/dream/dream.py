@@ -499,7 +499,7 @@ class Dream:
         )
         return Result(
             pixels=found.pixels.cpu().contiguous(),
-            alpha=None if self.photo is None else alpha_of(self.photo, self.size),
+            alpha=self.alpha,
             recipe=self._recipe(found.outcomes, found.interrupted, self.memory_plan),
             interrupted=found.interrupted,
             notes=tuple(self.notes),
@@ -524,7 +524,7 @@ class Dream:
     def _undreamt(self, pixels: Tensor) -> Result:
         return Result(
             pixels=pixels,
-            alpha=None if self.photo is None else alpha_of(self.photo, self.size),
+            alpha=self.alpha,
             recipe=self._recipe([], False, self.memory_plan),
             interrupted=False,
             notes=tuple(self.notes),
@@ -534,6 +534,11 @@ class Dream:
     def painted_area(self) -> Tensor | None:
         """How much of the dream shows where, ``(1, 1, *size)`` in [0, 1]; None for everywhere."""
         return self._mask
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The transparency of the result, ``(1, 1, *size)``: that of the photo; None if opaque."""
+        return None if self.photo is None else alpha_of(self.photo, self.size)
 
     @property
     def base(self) -> Tensor:
@@ -596,11 +601,13 @@ def starting_pixels(
 
 def noise(size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """Faint noise on grey, of the same strength at every octave, ``(1, 3, *size)``."""
-    picture = torch.full((1, 3, *size), 0.5)
+    picture = torch.full((1, 3, *size), 0.5, dtype=torch.float32)
     side, longest = 4, max(size)
     while side < 2 * longest:
         cells = [math.ceil(side * each / longest) for each in size]
-        picture += 0.02 * resize(torch.randn(1, 3, *cells, generator=generator), size)
+        picture += 0.02 * resize(
+            torch.randn(1, 3, *cells, generator=generator, dtype=torch.float32), size
+        )
         side *= 2
     return picture.clamp_(0, 1)
 

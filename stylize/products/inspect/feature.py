@@ -111,7 +111,7 @@ def response_of(settings: FeatureSettings, model: Model, photos: Sequence[Pictur
     else:
         response = asked(settings.target, neuron=settings.neuron)
     if settings.to is not None:
-        shares = torch.linspace(0, 1, settings.frames).tolist()
+        shares = torch.linspace(0, 1, settings.frames, dtype=torch.float32).tolist()
         response = Between(response, asked(settings.to, neuron=settings.neuron), shares)
     return Scaled(response, -1) if settings.negative else response
 
@@ -148,7 +148,7 @@ def direction_of(layer: str, model: Model, photos: Sequence[Picture]) -> Directi
 def subjectless() -> Tensor:
     """Noise with the spectrum of photographs, ``(4, 3, 256, 256)`` in [0, 1]."""
     shape = (SUBJECTLESS, 3, DIRECTION_SIZE, DIRECTION_SIZE // 2 + 1, 2)
-    waves = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    waves = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
     size = (DIRECTION_SIZE, DIRECTION_SIZE)
     planes = torch.fft.irfft2(torch.view_as_complex(waves) * wave_scales(size, 1.0), s=size)
     noise: Tensor = (0.5 + 0.2 * planes / planes.std()).clamp(0, 1)

@@ -81,10 +81,10 @@ class FourierImage:
     ) -> None:
         height, width = size
         shape = (1 if same else count, 3, height, width // 2 + 1, 2)
-        start = FIRST_AMPLITUDE * torch.randn(shape, generator=generator)
+        start = FIRST_AMPLITUDE * torch.randn(shape, generator=generator, dtype=torch.float32)
         self._size = size
         self._scales = wave_scales(size, decay).to(device)
-        self._axes = torch.tensor(COLOUR_AXES, device=device)
+        self._axes = torch.tensor(COLOUR_AXES, device=device, dtype=torch.float32)
         self.amplitudes = start.expand(count, *shape[1:]).clone().to(device).requires_grad_()
 
     def __call__(self) -> Tensor:
@@ -121,7 +121,7 @@ class PhaseImage(FourierImage):
     ) -> None:
         super().__init__(count, size, generator, device=device, same=same)
         shape = (1 if same else count, *self.amplitudes.shape[1:-1])
-        start = (2 * torch.rand(shape, generator=generator) - 1) * math.pi
+        start = (2 * torch.rand(shape, generator=generator, dtype=torch.float32) - 1) * math.pi
         self.amplitudes = start.expand(count, *shape[1:]).clone().to(device).requires_grad_()
         waves = [level * wave_scales(size, decay) for level, decay in PHOTO_WAVES]
         self._magnitudes = torch.stack(waves).to(device)
@@ -145,8 +145,8 @@ def wave_scales(size: tuple[int, int], decay: float) -> Tensor:
         mean counts as a wave as long as the longest side.
     """
     height, width = size
-    down = torch.fft.fftfreq(height)[:, None]
-    across = torch.fft.rfftfreq(width)[None]
+    down = torch.fft.fftfreq(height, dtype=torch.float32)[:, None]
+    across = torch.fft.rfftfreq(width, dtype=torch.float32)[None]
     frequency = torch.hypot(down, across).clamp_min(1 / max(height, width))
     return frequency**-decay
 
@@ -173,7 +173,9 @@ class Views:
             generator: source of the randomness.
         """
         height, width = size
-        turn, scale, down, across = (2 * torch.rand(4, generator=generator) - 1).tolist()
+        turn, scale, down, across = (
+            2 * torch.rand(4, generator=generator, dtype=torch.float32) - 1
+        ).tolist()
         return view_matrix(
             size,
             degrees=self.degrees * turn,
@@ -218,7 +220,7 @@ class Course:
         Raises:
             NumericalError: a response is not finite.
         """
-        values, step = torch.zeros(0), 0
+        values, step = torch.zeros(0, dtype=torch.float32), 0
         for step in range(1, self.steps + 1):
             values = take(step)
             if self.on_step is not None:
@@ -391,7 +393,7 @@ def grow_plainly(
     Raises:
         NumericalError: the response is not finite.
     """
-    image = torch.zeros(count, 3, *size, device=vgg.device)
+    image = torch.zeros(count, 3, *size, device=vgg.device, dtype=torch.float32)
 
     def take(step: int) -> Tensor:
         shift = _shift(plain.jitter_px, generator)

@@ -97,7 +97,9 @@ def _content(vgg: Network, photo: Tensor, layer: str) -> ContentLoss:
 
 
 def _start(photo: Tensor, seed: int) -> Tensor:
-    grain = torch.randn(photo.shape, generator=torch.Generator().manual_seed(seed))
+    grain = torch.randn(
+        photo.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float32
+    )
     return (0.5 + NOISE * grain).clamp(0, 1).to(photo)
 
 

@@ -336,7 +336,7 @@ def _page(thumbnails: list[Tensor], layout: _Layout) -> Tensor:
     side = thumbnails[0].shape[-1]
     pitch = side + GAP_PX
     height, width = (count * pitch + GAP_PX for count in layout.grid)
-    page = torch.full((1, 3, height, width), BACKGROUND / 255)
+    page = torch.full((1, 3, height, width), BACKGROUND / 255, dtype=torch.float32)
     for each, (row, column) in zip(thumbnails, layout.places, strict=True):
         top, left = GAP_PX + row * pitch, GAP_PX + column * pitch
         page[0, :, top : top + side, left : left + side] = each / 255

@@ -115,7 +115,7 @@ def occlude(
     tops, lefts = (places(side, patch.side_px, patch.step_px) for side in image.shape[2:])
     corners = [(top, left) for top in tops for left in lefts]
     whole = float(response(network(image)))
-    found = torch.full((len(corners),), whole)
+    found = torch.full((len(corners),), whole, dtype=torch.float32)
     done = 0
     for hidden in _batches(image, corners, patch, batch):
         found[done : done + len(hidden)] = response(network(hidden)).float().cpu()
@@ -147,7 +147,7 @@ def drop_map(occlusion: Occlusion, size: tuple[int, int], patch: int) -> Tensor:
         size: ``(height, width)`` of the photo in px.
         patch: side of the patch in px.
     """
-    total, count = torch.zeros(2, *size)
+    total, count = torch.zeros(2, *size, dtype=torch.float32)
     for row, top in enumerate(occlusion.tops):
         for column, left in enumerate(occlusion.lefts):
             here = slice(top, top + patch), slice(left, left + patch)

@@ -386,7 +386,9 @@ class PatchSearch:
     ) -> list[tuple[str, Tensor]]:
         if not spots:
             side = self.settings.cell
-            return [(f"{label} · silent", torch.full((1, 3, side, side), OUTSIDE))]
+            return [
+                (f"{label} · silent", torch.full((1, 3, side, side), OUTSIDE, dtype=torch.float32))
+            ]
         return [(f"{label} · {figure(spot.response)}", shown[label, spot][0]) for spot in spots]
 
     def _title(self, search: Search) -> str:

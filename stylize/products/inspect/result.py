@@ -17,6 +17,7 @@ from stylize.errors import OutputError
 from stylize.images.contact_sheet import BACKGROUND
 from stylize.images.luma import luma
 from stylize.images.read import Picture
+from stylize.images.write import check_alpha, format_of
 from stylize.networks.models import Weights
 from stylize.products.inspect.folder import inventory_path, write_inventory
 from stylize.runs.recipe import compose
@@ -32,7 +33,7 @@ Stop = Callable[[], bool]
 GAP_PX = 8
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Finding:
     """The result of an inspection.
 
@@ -68,8 +69,11 @@ class Finding:
 
         Raises:
             OutputError: a name is taken, or the system refuses.
+            SettingError: the format holds no transparency, and the picture is a cutout.
         """
         path = Path(target)
+        if self.result.alpha is not None:
+            check_alpha(format_of(path), "view='cutout'")
         for each in self.companions(path):
             if os.path.lexists(each) and not overwrite:
                 raise OutputError(f"{each} already exists", hint="overwrite=True replaces it")

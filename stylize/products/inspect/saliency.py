@@ -133,7 +133,7 @@ def smooth_gradient(
     """
     total = torch.zeros_like(image)
     for number in range(1, samples + 1):
-        grain = torch.randn(image.shape, generator=generator).to(image)
+        grain = torch.randn(image.shape, generator=generator, dtype=torch.float32).to(image)
         total += gradient_of(vgg, response, image + noise * grain)
         if on_step is not None:
             on_step(number, samples)

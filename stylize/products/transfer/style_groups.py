@@ -379,7 +379,7 @@ def _area(
     masks: Sequence[Tensor], kept: Sequence[Tensor], size: tuple[int, int], *, everywhere: bool
 ) -> Tensor:
     """Where any style applies, ``(1, 1, *size)``, with the edges of the masks."""
-    area = torch.ones(1, 1, *size)
+    area = torch.ones(1, 1, *size, dtype=torch.float32)
     if not everywhere:
         area = torch.stack(list(masks)).sum(0).clamp(0, 1)
     for each in kept:
@@ -390,7 +390,7 @@ def _area(
 def _shared(masks: Sequence[Tensor], size: tuple[int, int], feather_px: float) -> Tensor:
     """Soft masks and the rest, which add up to 1, ``(R + 1, 1, *size)``."""
     if not masks:
-        return torch.ones(1, 1, *size)
+        return torch.ones(1, 1, *size, dtype=torch.float32)
     return partition(feather(torch.cat(list(masks)), feather_px))
 
 

@@ -322,7 +322,7 @@ class Transfer:
     def _unpainted(self, pixels: Tensor) -> Result:
         return Result(
             pixels=pixels,
-            alpha=alpha_of(self.content, self.size),
+            alpha=self.alpha,
             recipe=self._recipe([], interrupted=False, memory_plan=self.memory_plan),
             interrupted=False,
             notes=tuple(self.notes),
@@ -332,6 +332,11 @@ class Transfer:
     def painted_area(self) -> Tensor | None:
         """How much of the paint shows where, ``(1, 1, *size)`` in [0, 1]; None for everywhere."""
         return None if self._regions is None else self._regions.area
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """The transparency of the result, ``(1, 1, *size)``: that of the photo; None if opaque."""
+        return alpha_of(self.content, self.size)
 
     def _described(self, snapshot: Snapshot) -> Snapshot:
         """Add to a snapshot of the loop whatever is needed to prepare the same run again."""
@@ -367,7 +372,7 @@ class Transfer:
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Result(
             pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
-            alpha=alpha_of(self.content, self.size),
+            alpha=self.alpha,
             recipe=self._recipe(outcomes, interrupted, self.memory_plan),
             interrupted=interrupted,
             notes=tuple(self.notes),
@@ -403,7 +408,7 @@ class Transfer:
             return resize_clamped(self._frame.start, size)
         if self.settings.init == "noise":
             generator = torch.Generator().manual_seed(self.settings.seed or 0)
-            return torch.rand(1, 3, *size, generator=generator)
+            return torch.rand(1, 3, *size, generator=generator, dtype=torch.float32)
         if self.settings.init == "style":
             return cover(self._style_statistics.seen(self.styles[0]), size).clamp(0, 1)
         source = self.start if self.start is not None else self.content
@@ -422,7 +427,7 @@ class Transfer:
         varied = start
         for cell, amount in VARIATION:
             shape = [max(2, round(side / cell)) for side in size]
-            noise = torch.randn(1, 3, *shape, generator=generator)
+            noise = torch.randn(1, 3, *shape, generator=generator, dtype=torch.float32)
             varied = varied + amount * resize(noise, size)
         return varied.clamp(0, 1)
 
