@@ -125,6 +125,7 @@ class Sketch:
         self.content, self.styles, self.start = content, styles, start
         self.settings, self.execution, self.preset = settings, execution, preset
         self.scales = [Scale(24, 32, 20), Scale(48, 64, 10)]
+        self.alpha = None
         self.notes: list[str] = []
         self.memory_plan = MemoryPlan()
         self.device = SimpleNamespace(name="cpu", precision="fp32", threads=3, key=None)
