@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
+from torch import Tensor
+
 from stylize.gradients.self_test import resolve
 from stylize.images.crop import Crop
 from stylize.losses.loss import FeatureLoss
@@ -31,6 +33,9 @@ MOST_LOSSES = 16
 # A few bytes each.
 MOST_CROPS = 1000
 
+# What is known about a style image at one size for matching: up to 6 MB.
+MOST_PLACES = 32
+
 Value = TypeVar("Value")
 
 
@@ -50,6 +55,7 @@ class Session:
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._crops: OrderedDict[Hashable, Crop] = OrderedDict()
         self._losses: OrderedDict[Hashable, Sequence[FeatureLoss]] = OrderedDict()
+        self._places: OrderedDict[Hashable, tuple[Tensor, Tensor]] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
     def weights(self, network: str) -> Weights:
@@ -110,6 +116,17 @@ class Session:
             make: makes them.
         """
         return _kept(self._losses, key, make, MOST_LOSSES)
+
+    def places(
+        self, key: Hashable, find: Callable[[], tuple[Tensor, Tensor]]
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is matched of a style image at one size, found unless it is known.
+
+        Args:
+            key: whatever it depends on.
+            find: finds it, see :func:`stylize.products.transfer.matching.places_of`.
+        """
+        return _kept(self._places, key, find, MOST_PLACES)
 
     def statistics(
         self, style: str, key: Hashable, compute: Callable[[], dict[str, Moments]]

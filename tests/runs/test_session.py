@@ -129,6 +129,17 @@ class TestStatistics:
         transfer(content(), STYLE, other, session=session, style_weights=(1.0, 3.0))
         assert dict(seen) == before
 
+    def test_matching_reads_a_style_once(self, seen: Counter[tuple[int, int]]) -> None:
+        """Each further photo adds what is read of itself, and nothing of the style."""
+        session = Session()
+        per_photo = []
+        for _ in range(3):
+            before = seen.copy()
+            transfer(content(), session=session, match=0.5)
+            per_photo.append(seen - before)
+        assert per_photo[0] == per_photo[1] + Counter({(32, 48): 2, (40, 60): 1, (43, 64): 1})
+        assert per_photo[1] == per_photo[2] == Counter({(32, 32): 1, (64, 64): 1})
+
 
 class TestPixels:
     """What is shared is the same as what is not, to the bit."""
@@ -136,7 +147,7 @@ class TestPixels:
     def test_transfers(self) -> None:
         session = Session()
         for picture in (content(), content(40, 64), content()):
-            for changes in ({}, {"content_weight": 1.0}, {"init": "noise"}):
+            for changes in ({}, {"content_weight": 1.0}, {"init": "noise"}, {"match": 0.5}):
                 shared = transfer(picture, session=session, **changes)
                 assert torch.equal(shared, transfer(picture, session=None, **changes))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -33,45 +34,58 @@ _LEAST_NORM = 1e-6
 TARGET_LAYER = MATCH_LAYERS[-1]
 
 
+class Places(NamedTuple):
+    """What is matched: the positions of a picture.
+
+    Attributes:
+        directions: ``(positions, channels of all MATCH_LAYERS)``, normalized and centred, float32.
+        rows: ``(positions, C)``, the activations of ``TARGET_LAYER``, float32.
+    """
+
+    directions: Tensor
+    rows: Tensor
+
+
 @torch.no_grad()
-def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Tensor, float]]) -> Tensor:
+def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Places, float]]) -> Tensor:
     """Activations of the styles at ``TARGET_LAYER``, arranged like the photo.
 
     Args:
         vgg: gives at least ``MATCH_LAYERS``.
         photo: ``(1, 3, H, W)`` in [0, 1], on the network's device.
-        styles: pixels like those of the photo, of any size, with their weights. Without any, the
-            photo is its own style.
+        styles: places of style images of any size, with their weights. Without any, the photo is
+            its own style.
 
     Returns:
         ``(1, C, h, w)``: at each position a mean over positions of the styles, weighted by how
         similar their activations are to the photo's there. Similar means a large cosine after the
         mean activation of each picture has been subtracted.
     """
-    wanted, _ = _directions(vgg, photo)
-    styles = styles or [(photo, 1.0)]
-    found = [_directions(vgg, pixels) for pixels, _ in styles]
+    wanted = places_of(vgg, photo)
+    styles = styles or [(wanted, 1.0)]
     # Without any similarity, each style would contribute its weight, whatever its size.
     chances = torch.cat(
         [
-            directions.new_full((len(directions),), math.log(weight / len(directions)))
-            for (directions, _), (_, weight) in zip(found, styles, strict=True)
+            places.rows.new_full((len(places.rows),), math.log(weight / len(places.rows)))
+            for places, weight in styles
         ]
     )
-    cosines = wanted @ torch.cat([directions for directions, _ in found]).T
+    cosines = wanted.directions @ torch.cat([places.directions for places, _ in styles]).T
     shares = (cosines / _TEMPERATURE + chances).softmax(1)
-    rows = shares @ torch.cat([rows for _, rows in found])
+    rows = shares @ torch.cat([places.rows for places, _ in styles])
     stride = vgg.strides()[TARGET_LAYER]
     height, width = photo.shape[2] // stride, photo.shape[3] // stride
     target = rows.T.reshape(1, -1, height, width).to(vgg.dtype)
     return target.contiguous(memory_format=vgg.memory_format)
 
 
-def _directions(vgg: VGG, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalized centred activations of ``MATCH_LAYERS``, and those of ``TARGET_LAYER``.
+@torch.no_grad()
+def places_of(vgg: VGG, pixels: Tensor) -> Places:
+    """The positions of a picture.
 
-    Returns:
-        ``(positions, channels of all layers)`` and ``(positions, C)``, float32.
+    Args:
+        vgg: gives at least ``MATCH_LAYERS``.
+        pixels: ``(1, 3, H, W)`` in [0, 1], on the network's device.
     """
     features = features_of(vgg, pixels, MATCH_LAYERS)
     size = features[TARGET_LAYER].shape[2:]
@@ -82,7 +96,7 @@ def _directions(vgg: VGG, pixels: Tensor) -> tuple[Tensor, Tensor]:
         parts.append(centred / centred.norm(dim=1, keepdim=True).clamp_min(_LEAST_NORM))
     joined = torch.cat(parts, 1)
     joined = joined / joined.norm(dim=1, keepdim=True).clamp_min(_LEAST_NORM)
-    return _rows(joined), _rows(features[TARGET_LAYER].float())
+    return Places(_rows(joined), _rows(features[TARGET_LAYER].float()))
 
 
 def _rows(features: Tensor) -> Tensor:

@@ -20,7 +20,9 @@ from stylize.networks.architecture import find_layer
 from stylize.networks.vgg import VGG
 from stylize.planning.device import Device
 from stylize.products.transfer.color import style_pixels
+from stylize.products.transfer.matching import Places, places_of
 from stylize.runs.session import Session
+from stylize.settings.layers import MATCH_LAYERS
 from stylize.settings.transfer import TransferSettings
 
 # A style image is never shrunk below this short side, even for the smallest size.
@@ -94,10 +96,17 @@ class StyleStatistics:
         """The pixels of a style image in the colours that the network sees, grain included."""
         return style_pixels(style.pixels, self.photo, self.settings)
 
-    def pixels(self, style: Picture, side: float) -> Tensor:
-        """The pixels of a style image at a long side in px, as the network sees them."""
-        seen = style_pixels(self._clear(style), self.photo, self.settings)
-        return resize_clamped(seen.clamp(0, 1), self.size(style, side))
+    def places(self, style: Picture, side: float) -> Places:
+        """What is matched of a style image at a long side in px."""
+        measurement = self._measurement(style, self.size(style, side), MATCH_LAYERS)
+
+        def find() -> Places:
+            whole = style_pixels(self._clear(style), self.photo, self.settings)
+            pixels = resize_clamped(whole, measurement.size).to(self.device.name)
+            return places_of(self.vgg, pixels)
+
+        found = self.session.places((style.sha256, measurement), find)
+        return Places(*found)
 
     def size(self, style: Picture, side: float) -> tuple[int, int]:
         """``(height, width)`` at which a style image is measured for a long side in px."""
@@ -130,8 +139,17 @@ class StyleStatistics:
         )
 
     def _measured(self, style: Picture, scale: float, layers: Sequence[str]) -> StyleTargets:
-        size = _size(style, scale)
-        measurement = Measurement(
+        measurement = self._measurement(style, _size(style, scale), layers)
+        return self.session.statistics(
+            style.sha256,
+            measurement,
+            lambda: measure(self.vgg, self._clear(style), self.photo.pixels, measurement),
+        )
+
+    def _measurement(
+        self, style: Picture, size: tuple[int, int], layers: Sequence[str]
+    ) -> Measurement:
+        return Measurement(
             size=size,
             layers=tuple(layers),
             network=self.vgg.identity,
@@ -139,11 +157,6 @@ class StyleStatistics:
             colors_of=self.photo.sha256 if self.settings.color == "match" else None,
             crop=style.crop,
             clearing=self._clearing(style),
-        )
-        return self.session.statistics(
-            style.sha256,
-            measurement,
-            lambda: measure(self.vgg, self._clear(style), self.photo.pixels, measurement),
         )
 
     def _clearing(self, style: Picture) -> Clearing | None:

@@ -506,11 +506,10 @@ class Transfer:
 
         def matched(style: Picture | None) -> Tensor:
             chosen = [(style, 1.0)] if style else self._styles_at(TARGET_LAYER)
-            seen = [
-                (self._style_statistics.pixels(each, side).to(self.device.name), weight)
-                for each, weight in chosen
+            places = [
+                (self._style_statistics.places(each, side), weight) for each, weight in chosen
             ]
-            return matched_features(self._vgg, photo, seen)
+            return matched_features(self._vgg, photo, places)
 
         if self._regions is None:
             target = matched(None)
