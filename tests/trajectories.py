@@ -24,6 +24,7 @@ FIXED = {
     "network": "vgg16",
     "smoothness": 0.4,
     "clarity": 0.0,
+    "match": 0.0,
     "style_layers": (
         ("relu1_1", 256),
         ("relu2_1", 41),

@@ -165,7 +165,7 @@ class TransferSettings:
         needs={"style_loss": ("wasserstein",)},
     )
     style_layers: LayerWeights = setting(
-        (("relu1_1", 256), ("relu2_1", 41), ("relu3_1", 16), ("relu4_1", 6)),
+        (("relu1_1", 256), ("relu2_1", 41), ("relu3_1", 16), ("relu4_1", 20)),
         "Layers that describe the style, with relative weights.",
         Group.STYLE,
         low=0,
@@ -207,9 +207,9 @@ class TransferSettings:
         high=MAX_WEIGHT,
     )
     match: float = setting(
-        0.0,
+        0.3,
         "How closely each part of the photo borrows from similar parts of the style image: 0 not "
-        "at all, 0.3 for calmer areas and fewer stray motifs, up to 1.",
+        "at all, which lets motifs wander; up to 1, for calm areas.",
         Group.STYLE,
         low=0,
         high=1,

@@ -62,7 +62,7 @@ def test_for_people(run: Run, carrying: Callable[..., Path]) -> None:
     ]
     reported = dict(line.split(maxsplit=1) for line in lines[7:])
     assert reported.keys() == recipe()["settings"].keys(), "every setting is shown"
-    assert reported["style_layers"] == "relu1_1:256, relu2_1:41, relu3_1:16, relu4_1:6"
+    assert reported["style_layers"] == "relu1_1:256, relu2_1:41, relu3_1:16, relu4_1:20"
     assert reported["style_weights"] == "1.0, 2.5"
 
 

@@ -32,7 +32,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "content_weight": (["0"], 0.0),
     "smoothness": (["1e-3"], 0.001),
     "edges": (["0.02"], 0.02),
-    "match": (["0.3"], 0.3),
+    "match": (["0.6"], 0.6),
     "color": (["match"], "match"),
     "blend": (["0.5"], 0.5),
     "dream": (["dogs:2"], "dogs:2"),

@@ -30,6 +30,9 @@ _TEMPERATURE = 0.02
 
 _LEAST_NORM = 1e-6
 
+# 128 MB; only a style image several times larger than the result has more.
+_COSINES_AT_ONCE = 1 << 25
+
 # The layer whose activations are the target.
 TARGET_LAYER = MATCH_LAYERS[-1]
 
@@ -70,12 +73,18 @@ def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Places, flo
             for places, weight in styles
         ]
     )
-    cosines = wanted.directions @ torch.cat([places.directions for places, _ in styles]).T
-    shares = (cosines / _TEMPERATURE + chances).softmax(1)
-    rows = shares @ torch.cat([places.rows for places, _ in styles])
+    directions = torch.cat([places.directions for places, _ in styles]).T
+    rows = torch.cat([places.rows for places, _ in styles])
+
+    def mixed(wanted: Tensor) -> Tensor:
+        shares = (wanted @ directions / _TEMPERATURE + chances).softmax(1)
+        return shares @ rows
+
+    at_once = max(1, _COSINES_AT_ONCE // len(rows))
+    found = torch.cat([mixed(each) for each in wanted.directions.split(at_once)])
     stride = vgg.strides()[TARGET_LAYER]
     height, width = photo.shape[2] // stride, photo.shape[3] // stride
-    target = rows.T.reshape(1, -1, height, width).to(vgg.dtype)
+    target = found.T.reshape(1, -1, height, width).to(vgg.dtype)
     return target.contiguous(memory_format=vgg.memory_format)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import stylize
+from stylize.products.transfer import matching
 from tests.conftest import photo, strokes
 
 QUICK = {
@@ -76,6 +77,15 @@ def test_a_photo_is_most_similar_to_itself() -> None:
         for styles in ([other], [other, picture])
     )
     assert both.recipe["losses"]["match relu4_1"] < 0.3 * alone.recipe["losses"]["match relu4_1"]
+
+
+def test_a_few_positions_at_a_time(
+    halves: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a style image several times larger than the result."""
+    once = stylize.transfer(*halves, match=1, **QUICK).pixels
+    monkeypatch.setattr(matching, "_COSINES_AT_ONCE", 3 * 64)
+    torch.testing.assert_close(stylize.transfer(*halves, match=1, **QUICK).pixels, once)
 
 
 def test_without_a_coarse_style_there_is_nothing_to_match() -> None:
