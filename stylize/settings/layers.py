@@ -7,10 +7,13 @@ from stylize.networks.layer_expressions import Target, parse_targets
 from stylize.settings.dream import BaseDreamSettings
 from stylize.settings.fields import LayerWeights
 from stylize.settings.presets import dream_targets
-from stylize.settings.transfer import TransferSettings
+from stylize.settings.transfer import TransferSettings, shares_of_styles
 
 # Layers by which parts of the photo are matched with parts of the style images.
 MATCH_LAYERS = ("relu3_1", "relu4_1")
+
+# The layer whose activations are the target.
+TARGET_LAYER = MATCH_LAYERS[-1]
 
 
 def transfer_layers(
@@ -25,9 +28,15 @@ def transfer_layers(
     """
     style = [name for name, _ in style_shares(settings, styles)]
     content = [name for name, _ in content_shares(settings)]
-    match = MATCH_LAYERS if settings.match else ()
+    match = MATCH_LAYERS if is_matched(settings, styles) else ()
     dream = [amplified_layer(each, architecture) for each in dream_targets(settings.dream)]
     return tuple(dict.fromkeys([*style, *content, *match, *dream]))
+
+
+def is_matched(settings: TransferSettings, styles: int = 1) -> bool:
+    """Whether parts of the photo borrow from similar parts of a style; grain alone has none."""
+    parts, weights = settings.style_parts, settings.style_weights
+    return settings.match > 0 and bool(shares_of_styles(TARGET_LAYER, parts, weights, styles))
 
 
 def style_shares(settings: TransferSettings, styles: int = 1) -> list[tuple[str, float]]:

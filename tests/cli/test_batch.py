@@ -303,6 +303,7 @@ def test_statistics_of_styles_are_had_once(
     # Of a shape that no picture has.
     style = save(strokes(60, 70), tmp_path / "style.png")
     words = ("--size", 64, "--min-size", 32, "--steps", 1, "--content-weight", 0, *EXACT)
+    words += ("--match", 0)
     done(run("batch", "transfer", folder, "--style", style, "-o", tmp_path / "out", *words))
     assert set(sizes.values()) == {1}
     assert (55, 64) in sizes

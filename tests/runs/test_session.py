@@ -26,7 +26,7 @@ from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, photo, strokes
 
 FP32 = Execution(device="cpu", precision="fp32", threads=1)
-PAINT = {"size": "64", "steps": 1, "min_size": 32, "style_layers": (("relu2_1", 1.0),)}
+PAINT = {"size": "64", "steps": 1, "min_size": 32, "style_layers": (("relu2_1", 1.0),), "match": 0}
 DREAM = {"size": "32", "steps": 1, "octaves": 1, "layers": "conv2_1"}
 STYLE = as_picture(strokes(40, 60), "strokes.png")
 

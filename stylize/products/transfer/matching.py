@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stylize.gradients.tiled import features_of
 from stylize.networks.vgg import VGG
-from stylize.settings.layers import MATCH_LAYERS
+from stylize.settings.layers import MATCH_LAYERS, TARGET_LAYER
 
 # Where large forms find their places. Finer scales keep what is there.
 MATCHED_PX = 362
@@ -32,9 +32,6 @@ _LEAST_NORM = 1e-6
 
 # 128 MB; only a style image several times larger than the result has more.
 _COSINES_AT_ONCE = 1 << 25
-
-# The layer whose activations are the target.
-TARGET_LAYER = MATCH_LAYERS[-1]
 
 
 class Places(NamedTuple):
@@ -56,8 +53,7 @@ def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Places, flo
     Args:
         vgg: gives at least ``MATCH_LAYERS``.
         photo: ``(1, 3, H, W)`` in [0, 1], on the network's device.
-        styles: places of style images of any size, with their weights. Without any, the photo is
-            its own style.
+        styles: places of style images of any size, with their weights; at least one.
 
     Returns:
         ``(1, C, h, w)``: at each position a mean over positions of the styles, weighted by how
@@ -65,11 +61,11 @@ def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Places, flo
         mean activation of each picture has been subtracted.
     """
     wanted = places_of(vgg, photo)
-    styles = styles or [(wanted, 1.0)]
+    total = sum(weight for _, weight in styles)
     # Without any similarity, each style would contribute its weight, whatever its size.
     chances = torch.cat(
         [
-            places.rows.new_full((len(places.rows),), math.log(weight / len(places.rows)))
+            places.rows.new_full((len(places.rows),), math.log(weight / total / len(places.rows)))
             for places, weight in styles
         ]
     )
@@ -81,7 +77,7 @@ def matched_features(vgg: VGG, photo: Tensor, styles: Sequence[tuple[Places, flo
         return shares @ rows
 
     at_once = max(1, _COSINES_AT_ONCE // len(rows))
-    found = torch.cat([mixed(each) for each in wanted.directions.split(at_once)])
+    found = torch.cat([mixed(each) for each in torch.split(wanted.directions, at_once)])
     stride = vgg.strides()[TARGET_LAYER]
     height, width = photo.shape[2] // stride, photo.shape[3] // stride
     target = found.T.reshape(1, -1, height, width).to(vgg.dtype)

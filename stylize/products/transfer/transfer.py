@@ -42,7 +42,6 @@ from stylize.products.transfer.color import finished
 from stylize.products.transfer.dream_loss import dream_losses
 from stylize.products.transfer.matching import (
     MATCHED_PX,
-    TARGET_LAYER,
     UNIT,
     matched_features,
 )
@@ -59,7 +58,13 @@ from stylize.runs.result import Result, alpha_of, resolution
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
 from stylize.settings.fields import to_document
-from stylize.settings.layers import content_shares, style_shares, transfer_layers
+from stylize.settings.layers import (
+    TARGET_LAYER,
+    content_shares,
+    is_matched,
+    style_shares,
+    transfer_layers,
+)
 from stylize.settings.presets import check_layers
 from stylize.settings.schedule import Scale, result_size, size_notes, transfer_scales
 from stylize.settings.transfer import TransferSettings, shares_of_styles
@@ -437,7 +442,7 @@ class Transfer:
         features = [*self._style_losses(share, canvas)]
         if settings.content_loss_weight:
             features += self._content_losses(canvas)
-        if settings.match and max(scale.size) <= MATCHED_PX:
+        if is_matched(settings, len(self.styles) or 1) and max(scale.size) <= MATCHED_PX:
             features.append(self._match_loss(share, canvas))
         if settings.dream:
             features += dream_losses(self._vgg, self._photo(canvas), settings)

@@ -110,7 +110,7 @@ class TestPainted:
     def test_the_plan_counts_its_layers(self) -> None:
         plan: dict[str, Any] = {"architecture": "vgg16", "precision": "fp32", "gflops": 100.0}
         costs = [
-            picture_cost(TransferSettings(**SMALL, dream=dream), (64, 64), **plan).tflop
+            picture_cost(TransferSettings(**SMALL, match=0, dream=dream), (64, 64), **plan).tflop
             for dream in (None, "swirls", "dogs")
         ]
         assert costs[0] < costs[1] < costs[2]

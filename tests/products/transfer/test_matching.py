@@ -83,9 +83,10 @@ def test_a_few_positions_at_a_time(
     halves: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a style image several times larger than the result."""
-    once = stylize.transfer(*halves, match=1, **QUICK).pixels
+    words = QUICK | {"match": 1, "steps": 1}
+    once = stylize.transfer(*halves, **words).pixels
     monkeypatch.setattr(matching, "_COSINES_AT_ONCE", 3 * 64)
-    torch.testing.assert_close(stylize.transfer(*halves, match=1, **QUICK).pixels, once)
+    torch.testing.assert_close(stylize.transfer(*halves, **words).pixels, once, atol=1e-4, rtol=0)
 
 
 def test_without_a_coarse_style_there_is_nothing_to_match() -> None:
@@ -93,7 +94,7 @@ def test_without_a_coarse_style_there_is_nothing_to_match() -> None:
     other = strokes().squeeze(0).permute(1, 2, 0).numpy()
     words = QUICK | {"steps": 2, "style_parts": ["fine"]}
     losses = stylize.transfer(picture, other, match=1, **words).recipe["losses"]
-    assert losses["match relu4_1"] < 0.02
+    assert "match relu4_1" not in losses
 
 
 def test_each_region_borrows_from_its_own_style(halves: tuple[np.ndarray, np.ndarray]) -> None:

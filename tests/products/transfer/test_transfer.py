@@ -224,6 +224,7 @@ def test_layers_decide_what_is_compared(content: Picture, style: Picture) -> Non
         "style relu3_1",
         "content relu2_2",
         "content conv3_2",
+        "match relu4_1",
         "smoothness",
     }
 
@@ -481,6 +482,7 @@ def test_tiles_paint_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
         min_size=200,
         style_layers=(("relu1_1", 1), ("relu2_1", 1)),
         content_layers=(("relu2_2", 1),),
+        match=0,
     )
     photograph, pattern = as_picture(photo(200, 160)), as_picture(strokes(96, 96))
     found = []
