@@ -60,8 +60,9 @@ def test_colours_go_where_their_textures_are(halves: tuple[np.ndarray, np.ndarra
 @pytest.mark.slow  # three paintings
 def test_more_match_is_more_alike(halves: tuple[np.ndarray, np.ndarray]) -> None:
     """The distance from the matched activations falls as their weight rises."""
+    words = QUICK | {"style_layers": {"relu1_1": 1, "relu2_1": 1}}
     distances = [
-        stylize.transfer(*halves, match=match, **QUICK).recipe["losses"]["match relu4_1"] / match
+        stylize.transfer(*halves, match=match, **words).recipe["losses"]["match relu4_1"] / match
         for match in (0.02, 0.2, 1)
     ]
     assert distances == sorted(distances, reverse=True)
