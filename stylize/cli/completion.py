@@ -13,7 +13,7 @@ import click
 from click import shell_completion
 from click.shell_completion import CompletionItem
 
-from stylize.errors import StylizeError
+from stylize.errors import StylizeError, UsageError
 from stylize.networks.architecture import is_vgg, layer_names, listed_layers, second_names
 from stylize.settings.dream import BaseDreamSettings
 
@@ -154,7 +154,9 @@ class FileType(click.ParamType[Any]):
     name = "FILE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The text as it is."""
+        """The text as it is; an unset variable leaves an empty one, which names no file."""
+        if value == "" and isinstance(param, click.Option):
+            raise UsageError(f"{max(param.opts, key=len)} is empty", hint="name a file")
         return value
 
     def shell_complete(

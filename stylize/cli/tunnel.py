@@ -380,7 +380,8 @@ def report_film(job: Tunnel, reel: Reel, request: TunnelRequest, *, complete: bo
         )
     elif not request.messages.quiet:
         if complete:
-            frames = f"{job.settings.frames} frames of {width}×{height}"
+            count = job.settings.frames
+            frames = f"{count} frame{'s' * (count > 1)} of {width}×{height}"
             say(f"saved {output.name} ({frames}, {seconds:.1f} s)")
         else:
             done = f"{len(reel.numbers())} of {job.raw_frames} frames in {reel.folder}"

@@ -215,3 +215,11 @@ class TestPresets:
         run("transfer", *files, "--preset", preset, "--init", files[1])
         assert sketch.made[-1].start is not None
         assert sketch.made[-1].start.name == "strokes.png"
+
+
+@pytest.mark.parametrize("command", ["transfer", "dream", "tunnel"])
+def test_an_empty_file_name_is_refused(run: Run, files: Files, command: str) -> None:
+    """An unset variable leaves one; as a path it would be the current folder."""
+    inputs = files if command == "transfer" else files[:1]
+    failed = run(command, *inputs, "-o", "")
+    assert complaint(failed, 2) == "--output is empty (name a file)"
