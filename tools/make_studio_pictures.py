@@ -53,13 +53,14 @@ def clip_of(photo: Path, frames: int = 36, width: int = 360, height: int = 240) 
 
 
 class Photographer:
-    """Drives the page and saves what it shows."""
+    """Drive the page and save what it shows."""
 
     def __init__(self, driver: Any, studio: Studio, folder: Path) -> None:
-        self.driver, self.folder, self.address = driver, folder, studio.address
-        self.page = Page(driver, self.address)
+        self.driver, self.folder = driver, folder
+        self.page = Page(driver, studio.address)
 
     def window(self, width: int, height: int, scale: int = 1) -> None:
+        """Set the size of the page in CSS px, and the device px per CSS px."""
         metrics = {
             "width": width,
             "height": height,
@@ -69,6 +70,7 @@ class Photographer:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def save(self, name: str) -> None:
+        """Save what the page shows, scrolled to the top."""
         self.page.script(
             "document.querySelectorAll('*').forEach((each) => { each.scrollTop = 0; })"
         )
@@ -83,9 +85,9 @@ class Photographer:
         if self.page.one(f"[aria-label='Style {style}']").get_attribute("aria-pressed") != "true":
             self.page.click(f"[aria-label='Style {style}']")
 
-    def until(self, *words: str) -> None:
+    def until(self, words: str) -> None:
         """Wait for a state, such as ``size 3 of 3``."""
-        self.page.until(lambda: any(word in self.page.state() for word in words), seconds=240)
+        self.page.until(lambda: words in self.page.state(), seconds=240)
 
 
 def take(photographer: Photographer, clip: Path) -> None:

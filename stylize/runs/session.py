@@ -33,8 +33,9 @@ MOST_LOSSES = 16
 # A few bytes each.
 MOST_CROPS = 1000
 
-# What is known about a style image at one size for matching: up to 6 MB.
-MOST_PLACES = 32
+# What is matched of a style image at one size: 5 MB, more only if it is larger than the result. Two
+# sizes of a picture are matched.
+MOST_PLACES = 8
 
 Value = TypeVar("Value")
 
