@@ -10,7 +10,7 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Self
 
@@ -117,3 +117,25 @@ def region_losses(
         )
         for name, target in targets.items()
     ]
+
+
+def confined(
+    losses: Iterable[StyleLoss], masks: Mapping[str, Tensor], name: str = "plain areas"
+) -> list[FeatureLoss]:
+    """Style losses of which some read only a part of the picture.
+
+    Every position counts as much as before; those outside count nothing.
+
+    Args:
+        losses: of the whole picture.
+        masks: ``(1, 1, h, w)`` weights in [0, 1] by layer; a layer without one is read everywhere.
+        name: of the part.
+    """
+    found: list[FeatureLoss] = []
+    for loss in losses:
+        if loss.layer not in masks:
+            found.append(loss)
+        elif masks[loss.layer].any():
+            mask = masks[loss.layer]
+            found.append(RegionLoss(loss, mask, name, loss.weight * float(mask.mean())))
+    return found

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from stylize.gradients.self_test import resolve
 from stylize.images.crop import Crop
-from stylize.losses.loss import FeatureLoss
 from stylize.losses.statistics import Moments
+from stylize.losses.style import StyleLoss
 from stylize.networks.architecture import require_vgg
 from stylize.networks.models import Weights, load_weights
 from stylize.networks.network import Network, network_of
@@ -20,7 +20,7 @@ from stylize.planning.device import Device, require_own_threads
 from stylize.settings.execution import Execution
 
 # Per style image. Its moments at one scale take 2.4 MB with the default layers. A picture of 2048
-# px has five scales, with the preset motifs nine.
+# px has five scales, with a ratio of √2 nine.
 MOST_STATISTICS = 16
 
 # A batch needs one network; two presets may need two.
@@ -55,7 +55,7 @@ class Session:
         self._devices: OrderedDict[Hashable, Device] = OrderedDict()
         self._networks: OrderedDict[Hashable, Network] = OrderedDict()
         self._crops: OrderedDict[Hashable, Crop] = OrderedDict()
-        self._losses: OrderedDict[Hashable, Sequence[FeatureLoss]] = OrderedDict()
+        self._losses: OrderedDict[Hashable, Sequence[StyleLoss]] = OrderedDict()
         self._places: OrderedDict[Hashable, tuple[Tensor, Tensor]] = OrderedDict()
         self._statistics: dict[str, OrderedDict[Hashable, dict[str, Moments]]] = {}
 
@@ -108,8 +108,8 @@ class Session:
         return _kept(self._crops, style, find, MOST_CROPS)
 
     def style_losses(
-        self, key: Hashable, make: Callable[[], Sequence[FeatureLoss]]
-    ) -> Sequence[FeatureLoss]:
+        self, key: Hashable, make: Callable[[], Sequence[StyleLoss]]
+    ) -> Sequence[StyleLoss]:
         """Return the style losses of one size, made unless they are known.
 
         Args:

@@ -27,6 +27,15 @@ PARTS = ("all", "fine", "coarse")
 _LAST_FINE_BLOCK = 3
 
 
+# Layers from this block on see a large part of a picture: whole motifs of it.
+_FIRST_MOTIF_BLOCK = 5
+
+
+def sees_motifs(layer: str) -> bool:
+    """Whether a position of a layer, such as ``relu5_1``, sees whole motifs of a picture."""
+    return layer[4:5].isdigit() and int(layer[4:5]) >= _FIRST_MOTIF_BLOCK
+
+
 def serves(part: str, layer: str) -> bool:
     """Whether a style that plays a part is asked for at a layer.
 
@@ -170,6 +179,14 @@ class TransferSettings:
         Group.STYLE,
         low=0,
         high=MAX_WEIGHT,
+    )
+    motifs: str = setting(
+        "anywhere",
+        "Where style layers from relu5_1 on may paint motifs, such as suns and swirls: anywhere, "
+        "or only in plain areas of the photo, such as the sky. See --preset motifs.",
+        Group.STYLE,
+        choices=("anywhere", "plain"),
+        needs={"deep_style_layers": ()},
     )
     content_layers: LayerWeights = setting(
         (("relu4_2", 1),),
@@ -417,6 +434,11 @@ class TransferSettings:
     def painted_layers(self, count: int) -> LayerWeights:
         """The layers of the style, of those that any of so many styles is asked for."""
         return painted_layers(self.style_layers, self.style_parts, self.style_weights, count)
+
+    @property
+    def deep_style_layers(self) -> tuple[str, ...]:
+        """The style layers that see whole motifs."""
+        return tuple(name for name, weight in self.style_layers if weight and sees_motifs(name))
 
     @property
     def content_loss_weight(self) -> float:

@@ -33,6 +33,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "smoothness": (["1e-3"], 0.001),
     "edges": (["0.02"], 0.02),
     "match": (["0.6"], 0.6),
+    "motifs": (["plain"], "plain"),
     "color": (["match"], "match"),
     "blend": (["0.5"], 0.5),
     "dream": (["dogs:2"], "dogs:2"),

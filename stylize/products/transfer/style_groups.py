@@ -257,6 +257,7 @@ class StyleGroups:
         targets: Mapping[str, Mapping[str, Moments]],
         canvas: Canvas,
         architecture: str,
+        within: Mapping[str, Tensor],
     ) -> list[RegionLoss]:
         """The style losses of one scale.
 
@@ -266,6 +267,8 @@ class StyleGroups:
             targets: moments by the region's name and the layer.
             canvas: of the scale.
             architecture: ``vgg16`` or ``vgg19``.
+            within: by layer, ``(1, 1, h, w)`` weights of the positions that count there; without
+                one, all do.
 
         Note:
             The weights add up to the weight of the layer times the painted share of the picture.
@@ -279,8 +282,13 @@ class StyleGroups:
                 name: mask_at(part[None], layer, architecture, name=name)
                 for name, part in zip(self.styles, masks, strict=True)
             }
-            moments = {name: targets[name][layer] for name in self.styles}
-            found += region_losses(kind, layer, moments, inside, weight * share)
+            counted = 1.0
+            if layer in within:
+                whole = _amount(inside)
+                inside = _within(inside, within[layer].cpu())
+                counted = _amount(inside) / whole
+            moments = {name: targets[name][layer] for name in inside}
+            found += region_losses(kind, layer, moments, inside, weight * share * counted)
         return found
 
     def mixed(self, targets: Mapping[str, Tensor], canvas: Canvas) -> Tensor:
@@ -392,6 +400,17 @@ def _shared(masks: Sequence[Tensor], size: tuple[int, int], feather_px: float) -
     if not masks:
         return torch.ones(1, 1, *size, dtype=torch.float32)
     return partition(feather(torch.cat(list(masks)), feather_px))
+
+
+def _within(masks: Mapping[str, Tensor], part: Tensor) -> dict[str, Tensor]:
+    """What of the masks lies in a part; without those of which less than a position does."""
+    found = {name: mask * part for name, mask in masks.items()}
+    return {name: mask for name, mask in found.items() if _amount({name: mask}) >= 1}
+
+
+def _amount(masks: Mapping[str, Tensor]) -> float:
+    """How many positions masks cover together."""
+    return sum(float(mask.double().sum()) for mask in masks.values())
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

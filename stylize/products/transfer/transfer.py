@@ -26,9 +26,11 @@ from stylize.images.sizes import size_for_short_side
 from stylize.losses.content import ContentLoss
 from stylize.losses.edges import EdgesLoss
 from stylize.losses.loss import FeatureLoss, ImageLoss, Objective
+from stylize.losses.regions import confined
 from stylize.losses.smoothness import SmoothnessLoss
 from stylize.losses.statistics import blend
-from stylize.losses.style import StyleLossKind, style_loss_kind
+from stylize.losses.style import StyleLoss, StyleLossKind, style_loss_kind
+from stylize.masks.plain import plain_areas
 from stylize.networks.architecture import find_layer
 from stylize.optimize.adam import Adam
 from stylize.optimize.lbfgs import FIRST_STEP, LBFGS
@@ -67,7 +69,7 @@ from stylize.settings.layers import (
 )
 from stylize.settings.presets import check_layers
 from stylize.settings.schedule import Scale, result_size, size_notes, transfer_scales
-from stylize.settings.transfer import TransferSettings, shares_of_styles
+from stylize.settings.transfer import TransferSettings, sees_motifs, shares_of_styles
 
 # relu5_1 has one position per 16 pixels; a picture needs at least one.
 LEAST_SIDE = 16
@@ -140,6 +142,8 @@ class Transfer:
         self._style_statistics = StyleStatistics(
             self._vgg, photo, self.settings, self.device, self._session, self._style_side(1.0)
         )
+        self._motifs = [name for name, _ in self._layers if sees_motifs(name)]
+        self._plain = self._find_plain_areas()
         may_be_empty = frame is not None and frame.may_be_empty
         self._regions = self._find_regions(execution, may_be_empty=may_be_empty)
         self.notes += self._regions.notes if self._regions else []
@@ -160,6 +164,15 @@ class Transfer:
             whole=bool(self.styles),
             may_be_empty=may_be_empty,
         )
+
+    def _find_plain_areas(self) -> Tensor | None:
+        """Where the photo has room for motifs; None if they may be anywhere, or there are none."""
+        if self.settings.motifs == "anywhere" or not self._motifs:
+            return None
+        areas = plain_areas(self.content.pixels)
+        if not areas.any() and self._frame is None:
+            self.notes.append("no motifs: the photo has no plain area, such as a sky")
+        return areas
 
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))
@@ -456,21 +469,35 @@ class Transfer:
         return Objective(features, pixels)
 
     def _style_losses(self, share: float, canvas: Canvas) -> Sequence[FeatureLoss]:
+        within = self._within(canvas)
         if self._regions is None:
             # All frames of a clip and all pictures of a batch share them, if they have one size.
-            return self._session.style_losses(
+            losses = self._session.style_losses(
                 (self._style_key(), share), lambda: self._whole_losses(share)
             )
+            return confined(losses, within)
         side = self._style_side(share)
         parts = {
             name: self._moments(style, side) if style else self.style_targets(share)
             for name, style in self._regions.styles.items()
         }
         return self._regions.terms(
-            self._loss_kind, self._layers, parts, canvas, self.weights.architecture
+            self._loss_kind, self._layers, parts, canvas, self.weights.architecture, within
         )
 
-    def _whole_losses(self, share: float) -> Sequence[FeatureLoss]:
+    def _within(self, canvas: Canvas) -> dict[str, Tensor]:
+        """Masks of the positions that count, by layer; without a mask, all of them do."""
+        if self._plain is None:
+            return {}
+        areas = canvas.extend(resize_clamped(self._plain.to(self.device.name), canvas.size))
+        architecture = self.weights.architecture
+        # More than half of what a position covers has to be plain, or motifs would reach beyond.
+        return {
+            name: (2 * F.avg_pool2d(areas, find_layer(architecture, name).stride) - 1).clamp(0, 1)
+            for name in self._motifs
+        }
+
+    def _whole_losses(self, share: float) -> Sequence[StyleLoss]:
         """The style losses of the whole picture."""
         kind, targets = self._loss_kind, self.style_targets(share)
         return [kind(name, targets[name], weight) for name, weight in self._layers]

@@ -22,10 +22,11 @@ const FACTS = {
 
 const FACT_WORDS = { "several styles": "several style images", guide: "a guide", masks: "a mask", photo: "a photo", film: "a film" };
 
-// "several_octaves" is not a setting, but follows from one.
+// Not settings themselves, but they follow from some.
 const DERIVED = {
   several_octaves: () => valueOf("octaves") > 1,
   content_loss_weight: () => valueOf("strength") !== 100 && valueOf("content_weight") !== 0,
+  deep_style_layers: () => Object.entries(valueOf("style_layers") ?? {}).some(([layer, weight]) => weight && Number(layer[4]) >= 5),
 };
 
 function holds([name, values]) {
