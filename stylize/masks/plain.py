@@ -13,7 +13,7 @@ from stylize.masks.masks import erode
 # Areas are looked for at this long side, whatever the size of the photo; sizes below are in its px.
 SIDE_PX = 128
 
-# An area is plain where brightness varies by less than this (standard deviation, of 1) in every
+# A pixel is plain if brightness varies by less than this (standard deviation, of 1) within the
 # square of 9 px around it.
 CONTRAST, REACH_PX = 0.05, 4
 

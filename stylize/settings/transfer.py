@@ -33,7 +33,13 @@ _FIRST_MOTIF_BLOCK = 5
 
 def sees_motifs(layer: str) -> bool:
     """Whether a position of a layer, such as ``relu5_1``, sees whole motifs of a picture."""
-    return layer[4:5].isdigit() and int(layer[4:5]) >= _FIRST_MOTIF_BLOCK
+    return _block_of(layer) >= _FIRST_MOTIF_BLOCK
+
+
+def _block_of(layer: str) -> int:
+    """The number of a layer's block; 0 for another name."""
+    digit = layer[4:5]
+    return int(digit) if digit.isdecimal() else 0
 
 
 def serves(part: str, layer: str) -> bool:
@@ -43,10 +49,8 @@ def serves(part: str, layer: str) -> bool:
         part: one of ``PARTS``.
         layer: such as ``relu3_1``; another name belongs to no group.
     """
-    digit = layer[4:5]
-    return part == "all" or (
-        digit.isdigit() and (int(digit) <= _LAST_FINE_BLOCK) == (part == "fine")
-    )
+    block = _block_of(layer)
+    return part == "all" or (block > 0 and (block <= _LAST_FINE_BLOCK) == (part == "fine"))
 
 
 def shares_of_styles(

@@ -171,7 +171,10 @@ class Transfer:
             return None
         areas = plain_areas(self.content.pixels)
         if not areas.any() and self._frame is None:
-            self.notes.append("no motifs: the photo has no plain area, such as a sky")
+            self.notes.append(
+                "no motifs: the photo has no plain area, such as a sky; --motifs anywhere paints "
+                "them all over"
+            )
         return areas
 
     def _check(self) -> None:
