@@ -47,6 +47,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     style_loss: Literal["wasserstein", "moments", "gram"]
     style_variance: float
     style_layers: Layers
+    motifs: Literal["anywhere", "plain"]
     content_layers: Layers
     strength: float | None
     content_weight: float | None
