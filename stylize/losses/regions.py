@@ -120,16 +120,16 @@ def region_losses(
 
 
 def confined(
-    losses: Iterable[StyleLoss], masks: Mapping[str, Tensor], name: str = "plain areas"
+    losses: Iterable[StyleLoss], masks: Mapping[str, Tensor], name: str
 ) -> list[FeatureLoss]:
-    """Style losses of which some read only a part of the picture.
+    """Confine style losses of some layers to a part of the picture.
 
-    Every position counts as much as before; those outside count nothing.
+    Each position there counts as much as before. A layer whose mask is empty loses its loss.
 
     Args:
         losses: of the whole picture.
         masks: ``(1, 1, h, w)`` weights in [0, 1] by layer; a layer without one is read everywhere.
-        name: of the part.
+        name: of the part, for logs and events.
     """
     found: list[FeatureLoss] = []
     for loss in losses:

@@ -10,18 +10,19 @@ from stylize.images.luma import luma
 from stylize.images.resampling import resize_clamped
 from stylize.masks.masks import erode
 
-# Areas are looked for at this long side, whatever the size of the photo; sizes below are in its px.
+# The long side at which areas are found, whatever the size of the photo. Lengths below are in px of
+# this size.
 SIDE_PX = 128
 
 # A pixel is plain if brightness varies by less than this (standard deviation, of 1) within the
 # square of 9 px around it.
-CONTRAST, REACH_PX = 0.05, 4
+_CONTRAST, _REACH_PX = 0.05, 4
 
 # Half the width of the soft edges.
 _SOFT_PX = 3
 
-# Less than this share of the photo has no room for anything.
-LEAST_SHARE = 0.03
+# Plain areas that cover less than this share of the photo have no room for anything.
+_LEAST_SHARE = 0.03
 
 
 def plain_areas(pixels: Tensor) -> Tensor:
@@ -32,17 +33,17 @@ def plain_areas(pixels: Tensor) -> Tensor:
 
     Returns:
         ``(1, 1, h, w)`` in [0, 1]: 1 in plain areas, with soft edges. The long side is 128 px.
-        Areas of less than 9 px are left out; all are 0 if they cover less than 3 % of the photo.
+        Areas narrower than 9 px are left out; all are 0 if they cover less than 3 % of the photo.
     """
     height, width = pixels.shape[2:]
     scale = SIDE_PX / max(height, width)
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     grey = luma(resize_clamped(pixels, size))
-    variance = _mean(grey.square(), REACH_PX) - _mean(grey, REACH_PX).square()
-    plain = (variance < CONTRAST**2).to(grey)
-    opened = 1 - erode(1 - erode(plain, REACH_PX), REACH_PX)
+    variance = _mean(grey.square(), _REACH_PX) - _mean(grey, _REACH_PX).square()
+    plain = (variance < _CONTRAST**2).to(grey)
+    opened = 1 - erode(1 - erode(plain, _REACH_PX), _REACH_PX)
     found = _mean(opened, _SOFT_PX)
-    return found if float(found.mean()) >= LEAST_SHARE else torch.zeros_like(found)
+    return found if float(found.mean()) >= _LEAST_SHARE else torch.zeros_like(found)
 
 
 def _mean(values: Tensor, reach: int) -> Tensor:

@@ -26,13 +26,12 @@ PARTS = ("all", "fine", "coarse")
 # Grain, strokes and colour; from the next block on, forms and how they are arranged.
 _LAST_FINE_BLOCK = 3
 
-
-# Layers from this block on see a large part of a picture: whole motifs of it.
+# From this block on, a position sees a large part of the picture: a whole motif.
 _FIRST_MOTIF_BLOCK = 5
 
 
 def sees_motifs(layer: str) -> bool:
-    """Whether a position of a layer, such as ``relu5_1``, sees whole motifs of a picture."""
+    """Whether a position of a layer sees a whole motif, as one of ``relu5_1`` does."""
     return _block_of(layer) >= _FIRST_MOTIF_BLOCK
 
 

@@ -10,7 +10,7 @@ from stylize.masks.plain import SIDE_PX, plain_areas
 
 
 def landscape(height: int, width: int, horizon: float = 0.5) -> Tensor:
-    """A flat sky, then upright stripes of 16 a picture."""
+    """A flat sky above 16 upright stripes."""
     columns = torch.arange(width) * 32 // width % 2
     ground = (torch.arange(height)[:, None] >= horizon * height) * (0.6 * columns - 0.3)
     return (0.5 + ground).expand(1, 3, height, width).contiguous()

@@ -284,9 +284,9 @@ class StyleGroups:
             }
             counted = 1.0
             if layer in within:
-                whole = _amount(inside)
+                whole = _positions(inside.values())
                 inside = _within(inside, within[layer].cpu())
-                counted = _amount(inside) / whole
+                counted = _positions(inside.values()) / whole
             moments = {name: targets[name][layer] for name in inside}
             found += region_losses(kind, layer, moments, inside, weight * share * counted)
         return found
@@ -403,14 +403,14 @@ def _shared(masks: Sequence[Tensor], size: tuple[int, int], feather_px: float) -
 
 
 def _within(masks: Mapping[str, Tensor], part: Tensor) -> dict[str, Tensor]:
-    """What of the masks lies in a part; without those of which less than a position does."""
+    """The share of each mask in a part; masks with less than a position there drop out."""
     found = {name: mask * part for name, mask in masks.items()}
-    return {name: mask for name, mask in found.items() if _amount({name: mask}) >= 1}
+    return {name: mask for name, mask in found.items() if _positions([mask]) >= 1}
 
 
-def _amount(masks: Mapping[str, Tensor]) -> float:
+def _positions(masks: Iterable[Tensor]) -> float:
     """How many positions masks cover together."""
-    return sum(float(mask.double().sum()) for mask in masks.values())
+    return sum(float(mask.double().sum()) for mask in masks)
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

@@ -478,7 +478,7 @@ class Transfer:
             losses = self._session.style_losses(
                 (self._style_key(), share), lambda: self._whole_losses(share)
             )
-            return confined(losses, within)
+            return confined(losses, within, "plain areas")
         side = self._style_side(share)
         parts = {
             name: self._moments(style, side) if style else self.style_targets(share)
