@@ -341,6 +341,8 @@ def test_a_result_saves_its_recipe_and_replaces_nothing_unasked(
     (tmp_path / "link.png").symlink_to("nowhere.png")
     with pytest.raises(OutputError, match="already exists"):
         result.save(tmp_path / "link.png")
+    with pytest.raises(OutputError, match=r" is a folder \(name a file in it: .png"):
+        result.save(tmp_path)
     stream = io.BytesIO()
     assert result.save(stream, format="jpeg") is None
     assert stream.getvalue().startswith(b"\xff\xd8")

@@ -18,6 +18,7 @@ from stylize.images import mp4
 from stylize.images.atomic import new_file
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import check_recipe, embed, gif_comment
+from stylize.images.names import unknown_suffix
 from stylize.images.open import opened, pixel_limit, printable
 from stylize.images.png16 import chunk
 from stylize.images.sound import Sound
@@ -73,16 +74,7 @@ def animation_format(path: Path) -> str:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        suffix = path.suffix
-        what = (
-            f"no animation format has the extension '{suffix}'"
-            if suffix
-            else "the extension is missing"
-        )
-        raise OutputError(
-            f"{path.name}: {what}",
-            hint=f"use {' '.join(_SUFFIXES)}",
-        )
+        raise unknown_suffix(path, "animation", _SUFFIXES)
     return format
 
 

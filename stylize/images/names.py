@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
+
+from stylize.errors import OutputError
 
 # Of a name that has no limit of its own.
 MAX_NAME_BYTES = 199
@@ -72,3 +76,20 @@ def neighbour(path: Path, *, head: str = "", tail: str) -> Path:
 def _length(name: str) -> int:
     """The length in bytes; an undecodable byte counts three here, and one on the disk."""
     return len(name.encode("utf-8", "surrogatepass"))
+
+
+def unknown_suffix(path: Path, kind: str, known: Iterable[str]) -> OutputError:
+    """The error for a file name from whose end no format can be told.
+
+    Args:
+        path: the requested file.
+        kind: ``"picture"`` or ``"animation"``.
+        known: the suffixes that would do.
+    """
+    suffixes = " ".join(known)
+    if os.path.isdir(path):
+        return OutputError(f"{path} is a folder", hint=f"name a file in it: {suffixes}")
+    suffix = path.suffix
+    missing = "the extension is missing"
+    what = f"no {kind} format has the extension '{suffix}'" if suffix else missing
+    return OutputError(f"{path.name}: {what}", hint=f"use {suffixes}")

@@ -16,6 +16,7 @@ from stylize.images import png16, tiff
 from stylize.images.atomic import new_file
 from stylize.images.color_profiles import srgb_profile
 from stylize.images.metadata import KEYWORD, SOFTWARE, ascii_json, check_recipe, embed
+from stylize.images.names import unknown_suffix
 from stylize.images.samples import Samples
 
 if TYPE_CHECKING:
@@ -54,13 +55,7 @@ def format_of(path: Path) -> str:
     """
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
-        suffix = path.suffix
-        what = (
-            f"no picture format has the extension '{suffix}'"
-            if suffix
-            else "the extension is missing"
-        )
-        raise OutputError(f"{path.name}: {what}", hint=f"use {' '.join(_SUFFIXES)}")
+        raise unknown_suffix(path, "picture", _SUFFIXES)
     return format
 
 

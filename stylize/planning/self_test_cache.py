@@ -27,7 +27,8 @@ class Verdict:
         precision: ``bf16`` or ``fp32``, the faster one that is exact enough.
         gflops: reached in that precision, in the convolutions of one evaluation.
         speedup: time in fp32 over time in bf16.
-        cosine: between the two gradients with respect to the picture.
+        cosine: between the two gradients with respect to the picture; 0 if bf16 was so slow that
+            it was not compared.
     """
 
     precision: str

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Unpack, overload
 
-from stylize.errors import InterruptedRunError, OutputError, SettingError
+from stylize.errors import InterruptedRunError, OutputError, PictureError, SettingError
 from stylize.images.atomic import reserved
 from stylize.products.arguments import (
     PictureLike,
@@ -205,6 +205,11 @@ class _Job:
         settings: Mapping[str, Any],
         stop: Stop | None,
     ) -> None:
+        if not isinstance(clip, str | os.PathLike):
+            raise PictureError(
+                f"clip: an object of type {type(clip).__name__} is not a clip",
+                hint="give the path of a video, of an animated picture or of a folder of frames",
+            )
         said, self._execution = split_settings(settings)
         names = {each.name for each in fields(VideoSettings)}
         self._video = VideoSettings(**{name: said.pop(name) for name in names & said.keys()})

@@ -331,6 +331,12 @@ def test_a_part_that_makes_no_sense(tmp_path, wrong, message):
         video.transfer("clip.mp4", style, tmp_path / "out.mp4", **wrong)
 
 
+@pytest.mark.parametrize("clip", [5, [Path("1.png"), Path("2.png")]], ids=("number", "list"))
+def test_only_a_path_is_a_clip(clip, tmp_path):
+    with pytest.raises(PictureError, match=f"clip: an object of type {type(clip).__name__} "):
+        video.dream(clip, tmp_path / "out.gif")
+
+
 def test_another_rate_takes_the_frame_shown_at_each_time(tmp_path):
     _, frames, times = read(write_clip(tmp_path / "a.mp4", 6), Cut(fps=Fraction(10)))
     assert [float(each) for each in times] == pytest.approx([0, 0.1, 0.2])

@@ -147,6 +147,7 @@ class Transfer:
         may_be_empty = frame is not None and frame.may_be_empty
         self._regions = self._find_regions(execution, may_be_empty=may_be_empty)
         self.notes += self._regions.notes if self._regions else []
+        self._note_missing_motifs()
         self.area = self._regions.mask if self._regions else None
         budget = budget_bytes(execution or Execution(), self.device)
         self.memory_plan = self._memory_need().choose(self.size, budget)
@@ -169,13 +170,22 @@ class Transfer:
         """Where the photo has room for motifs; None if they may be anywhere, or there are none."""
         if self.settings.motifs == "anywhere" or not self._motifs:
             return None
-        areas = plain_areas(self.content.pixels)
-        if not areas.any() and self._frame is None:
+        return plain_areas(self.content.pixels)
+
+    def _note_missing_motifs(self) -> None:
+        """Say that there are no motifs if nothing that is painted is plain."""
+        if self._plain is None or self._frame is not None:
+            return
+        plain, where = self._plain, "the photo"
+        if self._regions is not None:
+            size = (plain.shape[2], plain.shape[3])
+            plain, where = plain * resize_clamped(self._regions.area, size), "the painted part"
+        # As in _within: a position counts if more than half of it does.
+        if float(plain.amax()) <= 0.5:
             self.notes.append(
-                "no motifs: the photo has no plain area, such as a sky; --motifs anywhere paints "
+                f"no motifs: {where} has no plain area, such as a sky; --motifs anywhere paints "
                 "them all over"
             )
-        return areas
 
     def _check(self) -> None:
         self._parts.check(self.settings, len(self.styles))

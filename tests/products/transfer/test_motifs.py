@@ -78,6 +78,19 @@ def test_a_busy_photo_has_no_room_and_a_note_says_so() -> None:
     assert any("no plain area" in note for note in result.notes)
 
 
+def test_a_note_says_so_where_the_plain_area_is_kept() -> None:
+    picture, keep = landscape(slice(64, 128)), torch.zeros(1, 3, 128, 128)
+    keep[..., :64] = 1
+    result = stylize.transfer(
+        picture, strokes(), keep=keep, motifs="plain", **QUICK | {"steps": 1, "feather": 0}
+    )
+    assert [note for note in result.notes if "no motifs: the painted part" in note]
+    result = stylize.transfer(
+        picture, strokes(), keep=1 - keep, motifs="plain", **QUICK | {"steps": 1, "feather": 0}
+    )
+    assert not [note for note in result.notes if "no motifs" in note]
+
+
 def test_regions_have_room_where_they_are_plain() -> None:
     """The right half is busy: the style of that region gets no motifs."""
     picture, mask = landscape(slice(64, 128)), torch.zeros(1, 3, 128, 128)
