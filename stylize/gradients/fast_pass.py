@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from weakref import WeakKeyDictionary
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylize.networks import winograd
 from stylize.networks.architecture import Rect, rectified
 from stylize.networks.vgg import (
     AVERAGE_POOLING_GAINS,
@@ -24,6 +26,7 @@ from stylize.networks.vgg import (
     convolve,
     pooled,
 )
+from stylize.networks.winograd import Winograd
 from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -134,6 +137,31 @@ class Convolution:
     bias: Tensor
     transposed: Tensor
 
+    def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
+        """Convolve, and rectify if asked to."""
+        if not self._has_fewer_products(x):
+            return convolve(x, self.weight, self.bias, padding=1, rectify=rectify)
+        found = self._winograd(x, self.bias)
+        return F.relu_(found) if rectify else found
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """The gradient with respect to the input."""
+        if not self._has_fewer_products(gradient):
+            return F.conv2d(gradient, self.transposed, padding=1)
+        return self._winograd_back(gradient)
+
+    def _has_fewer_products(self, x: Tensor) -> bool:
+        return winograd.suits(self.weight) and winograd.pays(x)
+
+    # Transformed when they are needed: small pictures never need them.
+    @cached_property
+    def _winograd(self) -> Winograd:
+        return Winograd(self.weight)
+
+    @cached_property
+    def _winograd_back(self) -> Winograd:
+        return Winograd(self.transposed)
+
 
 @dataclass
 class Memory:
@@ -205,7 +233,7 @@ class Block:
         if index == 0 and self._first is not None:
             x = self._first.forward(x, rectify=not apart)
         else:
-            x = convolve(x, each.weight, each.bias, padding=1, rectify=not apart)
+            x = each.forward(x, rectify=not apart)
         if apart:
             memory.features[before] = x
             x = F.relu(x)
@@ -252,7 +280,7 @@ class Block:
             if index == 0 and self._first is not None:
                 gradient = self._first.backward(gradient)
             else:
-                gradient = F.conv2d(gradient, each.transposed, padding=1)
+                gradient = each.backward(gradient)
         return gradient
 
     def _unpool(self, memory: Memory, gradient: Tensor) -> Tensor:
