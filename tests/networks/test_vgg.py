@@ -91,7 +91,9 @@ def test_a_plain_surface_has_no_frame(vgg16: Weights) -> None:
 
 def test_bf16_gives_the_gradient_of_fp32(vgg16: Weights) -> None:
     found = {
-        precision: energy_gradient(VGG(vgg16, ("relu5_1",), precision=precision), "relu5_1", cat())
+        precision: energy_gradient(
+            VGG(vgg16, ("relu5_1",), precision=precision), "relu5_1", cat(64)
+        )
         for precision in ("fp32", "bf16")
     }
     assert cosine(found["fp32"], found["bf16"]) > 0.99

@@ -110,7 +110,17 @@ def assert_same(found: Result, expected: Result) -> None:
     assert not found.interrupted
 
 
-@pytest.mark.parametrize("name", sorted(JOBS.keys() - {"brief"}))
+# The others differ from these in fewer places.
+USUAL = {"lbfgs with a tolerance", "jitter", "guide"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in USUAL else pytest.mark.slow)
+        for name in sorted(JOBS.keys() - {"brief"})
+    ],
+)
 def test_the_same_pixels(name: str, whole: Any, tmp_path: Path) -> None:
     """Stopped after the first step, at the end of a scale, right after it, at the very end."""
     expected, steps = whole(name)
