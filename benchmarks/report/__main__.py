@@ -136,22 +136,22 @@ def pairs_in_words(pairs: Sequence[Pair]) -> str:
 
 
 def speed(pair: Pair, keep: Path) -> str:
-    """Peaks, evaluations, memory, whole commands, the peer's step."""
-    peaks = {
-        name: machine.matmul_gflops(dtype)
-        for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32))
-    }
-    found = [machine.evaluation(pair, side, "bf16") for side in (512, 1024)]
-    found.append(machine.evaluation(pair, 512, "fp32"))
+    """Peaks, evaluations, memory, whole commands, the peer's step.
+
+    In bf16 only where runs use it: elsewhere an evaluation would take minutes.
+    """
+    usual = machine.usual_precision()
+    dtypes = {usual: torch.bfloat16, "fp32": torch.float32}
+    peaks = {name: machine.matmul_gflops(dtype) for name, dtype in dtypes.items()}
+    found = [machine.evaluation(pair, side, usual) for side in (512, 1024)]
+    found += [machine.evaluation(pair, 512, each) for each in dtypes.keys() - {usual}]
     rows = [
         (each.side, each.precision, f"{each.seconds:.3f}",
          f"{each.shares[machine.CONVOLUTIONS]:.0%}",
          f"{each.gflops:.0f}", f"{peaks[each.precision]:.0f}")
         for each in found
     ]  # fmt: skip
-    memory = ", ".join(
-        f"{machine.bytes_per_px(pair, each):.0f} in {each}" for each in ("bf16", "fp32")
-    )
+    memory = ", ".join(f"{machine.bytes_per_px(pair, each):.0f} in {each}" for each in dtypes)
     return "\n\n".join(
         [
             "## Speed and memory",
@@ -160,7 +160,7 @@ def speed(pair: Pair, keep: Path) -> str:
                 ("long side, px", "precision", "seconds per evaluation", "in convolutions",
                  "GFLOP/s there", "GFLOP/s of a matrix product"), rows,
             ),
-            "Of an evaluation in bf16:",
+            f"Of an evaluation in {usual}:",
             table(("", *(f"{each.side} px" for each in found[:2])), parts(found[:2])),
             "Bytes per pixel (the slope of the peak resident memory of whole commands from 1 to"
             f" 4 MP with Adam): {memory}.",

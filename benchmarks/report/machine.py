@@ -15,8 +15,10 @@ import torch
 
 from benchmarks.report.pairs import Pair
 from stylize.gradients.canvas import Canvas
+from stylize.gradients.self_test import resolve
 from stylize.gradients.tiled import TiledEngine
 from stylize.images.read import read_picture
+from stylize.networks.models import load_weights
 from stylize.planning.allocator import keep_buffers
 from stylize.planning.cost import network_flop_per_px
 from stylize.planning.device import processor
@@ -31,6 +33,7 @@ PARTS = {
         "~:<built-in method torch.conv2d>",
         "~:<built-in method torch.conv_transpose2d>",
         "~:<built-in method torch._ops.mkldnn._convolution_pointwise>",
+        "winograd.py:__call__",
     ),
     "matrix products of the style's statistics": (
         "statistics.py:sums_of",
@@ -64,6 +67,11 @@ class Evaluation(NamedTuple):
     seconds: float
     shares: dict[str, float]
     gflops: float
+
+
+def usual_precision() -> str:
+    """The precision of runs on this machine, by its self-test."""
+    return resolve(Execution(), load_weights(TransferSettings().network)).precision
 
 
 def matmul_gflops(dtype: torch.dtype, side: int = 4096) -> float:
