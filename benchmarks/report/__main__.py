@@ -141,17 +141,18 @@ def speed(pair: Pair, keep: Path) -> str:
     In bf16 only where runs use it: elsewhere an evaluation would take minutes.
     """
     usual = machine.usual_precision()
-    dtypes = {usual: torch.bfloat16, "fp32": torch.float32}
-    peaks = {name: machine.matmul_gflops(dtype) for name, dtype in dtypes.items()}
+    tried = ["bf16", "fp32"] if usual == "bf16" else ["fp32"]
+    dtypes = {"bf16": torch.bfloat16, "fp32": torch.float32}
+    peaks = {each: machine.matmul_gflops(dtypes[each]) for each in tried}
     found = [machine.evaluation(pair, side, usual) for side in (512, 1024)]
-    found += [machine.evaluation(pair, 512, each) for each in dtypes.keys() - {usual}]
+    found += [machine.evaluation(pair, 512, each) for each in tried if each != usual]
     rows = [
         (each.side, each.precision, f"{each.seconds:.3f}",
          f"{each.shares[machine.CONVOLUTIONS]:.0%}",
          f"{each.gflops:.0f}", f"{peaks[each.precision]:.0f}")
         for each in found
     ]  # fmt: skip
-    memory = ", ".join(f"{machine.bytes_per_px(pair, each):.0f} in {each}" for each in dtypes)
+    memory = ", ".join(f"{machine.bytes_per_px(pair, each):.0f} in {each}" for each in tried)
     return "\n\n".join(
         [
             "## Speed and memory",

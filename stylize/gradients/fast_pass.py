@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylize.networks import winograd
 from stylize.networks.architecture import Rect, rectified
 from stylize.networks.vgg import (
     AVERAGE_POOLING_GAINS,
@@ -26,7 +25,7 @@ from stylize.networks.vgg import (
     convolve,
     pooled,
 )
-from stylize.networks.winograd import Winograd
+from stylize.networks.winograd import Winograd, pays
 from stylize.planning.tiles import DEVICE_STRIP_BYTES, STRIP_BYTES, Span, Tile
 
 _INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -139,21 +138,18 @@ class Convolution:
 
     def forward(self, x: Tensor, *, rectify: bool) -> Tensor:
         """Convolve, and rectify if asked to."""
-        if not self._has_fewer_products(x):
+        if not pays(self.weight, x):
             return convolve(x, self.weight, self.bias, padding=1, rectify=rectify)
         found = self._winograd(x, self.bias)
         return F.relu_(found) if rectify else found
 
     def backward(self, gradient: Tensor) -> Tensor:
         """The gradient with respect to the input."""
-        if not self._has_fewer_products(gradient):
+        if not pays(self.transposed, gradient):
             return F.conv2d(gradient, self.transposed, padding=1)
         return self._winograd_back(gradient)
 
-    def _has_fewer_products(self, x: Tensor) -> bool:
-        return winograd.suits(self.weight) and winograd.pays(x)
-
-    # Transformed when they are needed: small pictures never need them.
+    # The weights are transformed on first use: small pictures never need it.
     @cached_property
     def _winograd(self) -> Winograd:
         return Winograd(self.weight)

@@ -1,4 +1,4 @@
-"""Convolutions of 3×3 in float32 with fewer products.
+"""Convolutions of 3×3 in float32 with fewer multiplications.
 
 Reference:
     Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: F(4×4, 3×3).
@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Each tile of 4×4 results is made of 6×6 products instead of 4×4×9, after transforms that only
-# add and scale. With fewer channels (in times out) these cost more than they save; with fewer
-# positions, reading the transformed weights does. Measured on AMD's Zen 3.
+# Each tile of 4×4 results takes 6×6 multiplications instead of 4×4×9, after transforms that only
+# add and scale. With fewer weights (channels in times channels out) these cost more than they save;
+# with fewer positions, reading the transformed weights does. Measured on AMD's Zen 3.
 _LEAST_CHANNELS, _LEAST_POSITIONS = 128 * 256, 700
 
 _SIDE, _STEP = 6, 4
@@ -33,29 +33,28 @@ _KERNEL = (
 # Adding the bias to the transformed tile at this place adds it to all 4×4 results.
 _CONSTANT = _SIDE + 1
 
-# Transformed tiles are made in parts of this size.
-_PART_BYTES = 64 << 20
-
 
 @cache
 def _is_slow() -> bool:
-    """Whether products in float32 are slow here. Processors with AVX-512 were not measured."""
+    """Whether float32 is slow here. Processors with AVX-512 were not measured."""
     return torch.backends.cpu.get_cpu_capability() == "AVX2"
 
 
-def suits(weight: Tensor) -> bool:
-    """Whether :class:`Winograd` may be faster than the library with weights like these."""
+def pays(weight: Tensor, x: Tensor) -> bool:
+    """Whether :class:`Winograd` is faster than the library's convolution.
+
+    Args:
+        weight: ``(out, in, 3, 3)``.
+        x: the input, ``(N, in, h, w)``.
+    """
     return (
         weight.dtype is torch.float32
         and weight.device.type == "cpu"
         and weight.shape[0] * weight.shape[1] >= _LEAST_CHANNELS
+        and len(x) == 1
+        and x.shape[2] * x.shape[3] >= _LEAST_POSITIONS
         and _is_slow()
     )
-
-
-def pays(x: Tensor) -> bool:
-    """Whether the input has enough positions."""
-    return len(x) == 1 and x.shape[2] * x.shape[3] >= _LEAST_POSITIONS
 
 
 class Winograd:
@@ -85,32 +84,20 @@ class Winograd:
         rows, columns = -(-height // _STEP), -(-width // _STEP)
         around = (1, _STEP * columns + 1 - width, 1, _STEP * rows + 1 - height)
         padded = F.pad(x, around).permute(0, 2, 3, 1)[0].contiguous()
-        channels_out = self._weight.shape[2]
-        out = torch.empty(rows, _STEP, columns, _STEP, channels_out, dtype=torch.float32)
-        tile_bytes = 4 * _SIDE**2 * max(channels, channels_out)
-        each = max(1, _PART_BYTES // (tile_bytes * columns))
-        for top in range(0, rows, each):
-            part = out[top : top + each]
-            window = padded[_STEP * top : _STEP * (top + len(part)) + 2]
-            self._convolve(window, bias, part)
-        whole = out.view(1, _STEP * rows, _STEP * columns, channels_out)
-        return whole[:, :height, :width].contiguous().permute(0, 3, 1, 2)
-
-    def _convolve(self, window: Tensor, bias: Tensor | None, out: Tensor) -> None:
-        """Fill in some rows of tiles, ``(rows, 4, columns, 4, out)``."""
-        rows, _, columns, _, channels_out = out.shape
-        channels = window.shape[2]
-        upright = window.new_empty(_SIDE, rows, window.shape[1], channels)
-        spread = window.new_empty(_SIDE, _SIDE, rows, columns, channels)
-        _to_products([window[i::_STEP][:rows] for i in range(_SIDE)], upright)
+        upright = x.new_empty(_SIDE, rows, padded.shape[1], channels)
+        spread = x.new_empty(_SIDE, _SIDE, rows, columns, channels)
+        _to_products([padded[i::_STEP][:rows] for i in range(_SIDE)], upright)
         _to_products([upright[:, :, i::_STEP][:, :, :columns] for i in range(_SIDE)], spread)
         products = torch.bmm(spread.view(_SIDE**2, rows * columns, channels), self._weight)
         if bias is not None:
             products[_CONSTANT].add_(bias)
-        tiles = products.view(_SIDE, _SIDE, rows, columns, channels_out)
-        narrow = window.new_empty(_STEP, _SIDE, rows, columns, channels_out)
-        _to_results(tiles, list(narrow))
+        channels_out = products.shape[2]
+        narrow = x.new_empty(_STEP, _SIDE, rows, columns, channels_out)
+        out = x.new_empty(rows, _STEP, columns, _STEP, channels_out)
+        _to_results(products.view(_SIDE, _SIDE, rows, columns, channels_out), list(narrow))
         _to_results(narrow.transpose(0, 1), [out[:, i].permute(2, 0, 1, 3) for i in range(_STEP)])
+        whole = out.view(1, _STEP * rows, _STEP * columns, channels_out)
+        return whole[:, :height, :width].contiguous().permute(0, 3, 1, 2)
 
 
 def _to_products(values: Sequence[Tensor], out: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Convolutions with fewer products give what the library's give."""
+"""Convolutions with fewer multiplications give what the library's give."""
 
 from __future__ import annotations
 
@@ -37,28 +37,22 @@ def test_any_size(
     torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-5 * 9 * channels_in)
 
 
-def test_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, convolve = values(1, 3, 30, 9).float(), Winograd(values(2, 3, 3, 3))
-    whole = convolve(x)
-    monkeypatch.setattr(winograd, "_PART_BYTES", 1)
-    torch.testing.assert_close(convolve(x), whole, rtol=0, atol=1e-5)
-
-
 @pytest.mark.parametrize(
-    ("weight", "slow", "expected"),
+    ("weight", "side", "slow", "expected"),
     [
-        (torch.zeros(256, 128, 3, 3), True, True),
-        (torch.zeros(256, 128, 3, 3), False, False),
-        (torch.zeros(128, 128, 3, 3), True, False),
-        (torch.zeros(256, 128, 3, 3, dtype=torch.bfloat16), True, False),
-        (torch.zeros(256, 128, 3, 3, dtype=torch.float64), True, False),
+        (torch.zeros(256, 128, 3, 3), 32, True, True),
+        (torch.zeros(256, 128, 3, 3), 32, False, False),
+        (torch.zeros(256, 128, 3, 3), 16, True, False),
+        (torch.zeros(128, 128, 3, 3), 32, True, False),
+        (torch.zeros(256, 128, 3, 3, dtype=torch.bfloat16), 32, True, False),
+        (torch.zeros(256, 128, 3, 3, dtype=torch.float64), 32, True, False),
     ],
 )
 def test_where_they_are_used(
-    monkeypatch: pytest.MonkeyPatch, weight: Tensor, slow: bool, expected: bool
+    monkeypatch: pytest.MonkeyPatch, weight: Tensor, side: int, slow: bool, expected: bool
 ) -> None:
     monkeypatch.setattr(winograd, "_is_slow", lambda: slow)
-    assert winograd.suits(weight) == expected
+    assert winograd.pays(weight, torch.zeros(1, 128, side, side)) == expected
 
 
 @pytest.mark.parametrize("size", [(112, 104), (120, 131)])

@@ -25,7 +25,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def test_the_self_test_measures_both_precisions_even_where_gradients_are_off(
+def test_the_self_test_works_even_where_gradients_are_off(
     vgg16: Weights,
 ) -> None:
     with torch.no_grad():  # on a new machine the first command may be one that needs no gradients
