@@ -52,6 +52,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     strength: float | None
     content_weight: float | None
     smoothness: float
+    cleanup: float
     edges: float
     match: float
     color: Literal["style", "luminance", "match", "palette"]

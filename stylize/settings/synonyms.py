@@ -57,6 +57,7 @@ _WORDS = {
     "--regions": "map segment segmentation segments semantic semantic-map",
     "--guide": "guide-image target target-image",
     "--from-noise": "noise noise-size random texture",
+    "--cleanup": "clean coherence-enhancing denoise flow painterly polish post-process postprocess",
     "--clarity": "crisp crispness denoise grain sharpen sharpness",
     "--init noise": "from-noise noise",
     "--init": "init-image initial initialization start start-from start-image",

@@ -101,6 +101,9 @@ def content_weight_of(strength: float) -> float:
     return float(min(MAX_WEIGHT, _MIDDLE_WEIGHT * odds**_STEEPNESS))
 
 
+# Strength from which on the picture is paint.
+_PAINTED = 20.0
+
 # What the recipe in the picture has room for, with all their names and hashes.
 MAX_STYLES = 40
 
@@ -218,6 +221,14 @@ class TransferSettings:
         "Weight of the total variation: larger is smoother, with less fine detail.",
         low=0,
         high=MAX_WEIGHT,
+    )
+    cleanup: float = setting(
+        1.0,
+        "Clean up the finished painting along its strokes: 0 not at all, 1 joins broken strokes "
+        "and clears grain and weave, 2 to 4 simplify.",
+        low=0,
+        high=4,
+        earlier=0.0,
     )
     edges: float = setting(
         0.0,
@@ -390,6 +401,12 @@ class TransferSettings:
             raise SettingError(
                 "--style-weight: all weights are 0", hint="give one style a weight above 0"
             )
+
+    @property
+    def cleanup_amount(self) -> float:
+        """``cleanup``; less where the strength is so low that the result is nearly the photo."""
+        paint = 1.0 if self.strength is None else min(1.0, self.strength / _PAINTED)
+        return self.cleanup * paint
 
     def check_layers(self, architecture: str) -> None:
         """Check the layers' names against a network.

@@ -21,6 +21,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "size": (["640x480"], "640x480"),
     "style_crop": (["800x600+40+30"], "800x600+40+30"),
     "clarity": (["0.5"], 0.5),
+    "cleanup": (["0.5"], 0.5),
     "style_variance": (["0.99"], 0.99),
     "enlarge": ([], True),
     "style_size": (["300"], 300),

@@ -20,6 +20,7 @@ from stylize.errors import InterruptedRunError, PictureError, SettingError
 from stylize.gradients.adaptive import AdaptiveEngine
 from stylize.gradients.canvas import Canvas
 from stylize.gradients.tiled import features_of
+from stylize.images.cleanup import clean_up
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
 from stylize.images.sizes import size_for_short_side
@@ -380,9 +381,19 @@ class Transfer:
         return lambda image: self._shown(canvas.crop(image))
 
     def _shown(self, picture: Tensor) -> Tensor:
-        """A picture of any size with the requested colours and the kept regions."""
-        painted = self._coloured(picture.cpu().contiguous(), self.settings)
+        """A picture of any size with whole strokes, the requested colours and the kept regions."""
+        painted = self._coloured(self._cleaned_up(picture), self.settings)
         return with_photo(painted, self.content, self._regions)
+
+    def _cleaned_up(self, picture: Tensor) -> Tensor:
+        """The picture on the CPU, cleaned up where its paint does not come from another frame."""
+        raw = picture.cpu().contiguous()
+        # MPS cannot sample beyond the border.
+        cleaned = clean_up(picture if picture.is_cuda else raw, self.settings.cleanup_amount).cpu()
+        if self._frame is None:
+            return cleaned
+        size = (raw.shape[2], raw.shape[3])
+        return torch.lerp(cleaned, raw, resize_clamped(self._frame.trust, size))
 
     def _coloured(self, painted: Tensor, settings: TransferSettings) -> Tensor:
         """A painting with the requested colours; each region takes those of its own style."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 import stylize
 from stylize.errors import InterruptedRunError, PictureError, SettingError, UnknownNameError
+from stylize.images.cleanup import clean_up
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.losses.smoothness import total_variation
@@ -127,6 +128,27 @@ def test_more_content_weight_keeps_more_of_the_photo(content: Picture, style: Pi
 
 
 @pytest.mark.slow  # paints for several seconds
+def test_cleanup_joins_strokes(content: Picture, style: Picture) -> None:
+    """The same paint, cleaned up afterwards; the less photo there is, the more."""
+    raw, half, whole = (paint(content, style, cleanup=each) for each in (0, 0.5, 1))
+    torch.testing.assert_close(whole.pixels, clean_up(raw.pixels, 1), atol=1e-5, rtol=0)
+    torch.testing.assert_close(half.pixels, clean_up(raw.pixels, 0.5), atol=1e-5, rtol=0)
+    faint = [paint(content, style, strength=5, cleanup=each).pixels for each in (0, 1)]
+    torch.testing.assert_close(faint[1], clean_up(faint[0], 0.25), atol=1e-5, rtol=0)
+
+
+def test_every_picture_that_is_shown_is_cleaned_up(content: Picture, style: Picture) -> None:
+    shown: dict[float, list[torch.Tensor]] = {0.0: [], 1.0: []}
+    for amount, pictures in shown.items():
+
+        def keep(step: Step, pictures: list[torch.Tensor] = pictures) -> None:
+            pictures.append(step.picture())
+
+        paint(content, style, cleanup=amount, steps=3, on_step=keep)
+    for raw, clean in zip(*shown.values(), strict=True):
+        torch.testing.assert_close(clean, clean_up(raw, 1), atol=1e-5, rtol=0)
+
+
 def test_strength_goes_from_the_photo_to_all_paint() -> None:
     content, style = as_picture(photo()), as_picture(strokes())
     large = USUAL | {"size": "64", "min_size": 64}
@@ -280,11 +302,18 @@ def test_a_start_of_ones_own(content: Picture, style: Picture) -> None:
     ("init", "source"), [("content", photo(SIDE, SIDE)), ("style", strokes(SIDE, SIDE))]
 )
 def test_starts(content: Picture, style: Picture, init: str, source: torch.Tensor) -> None:
-    result = paint(content, style, init=init, optimizer="adam", steps=1, learning_rate=1e-4)
+    result = paint(
+        content, style, init=init, optimizer="adam", steps=1, learning_rate=1e-4, cleanup=0
+    )
     torch.testing.assert_close(result.pixels, source, atol=1e-3, rtol=0)
 
 
-TWO_SCALES: dict[str, object] = {"size": "64", "optimizer": "adam", "learning_rate": 1e-5}
+TWO_SCALES: dict[str, object] = {
+    "size": "64",
+    "optimizer": "adam",
+    "learning_rate": 1e-5,
+    "cleanup": 0,
+}
 
 
 @pytest.mark.parametrize("detail", [0.0, 0.5, 1.0])
