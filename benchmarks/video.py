@@ -35,13 +35,14 @@ from stylize.images.mp4 import pyav
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize_clamped
 from stylize.images.views import view, view_matrix
+from stylize.images.warp import warped
 from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.fields import from_document
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.flow import Motion, motion, warped
+from stylize.video.flow import Motion, motion
 from stylize.video.painter import ClipPainter, DreamClipPainter
 from stylize.video.turns import turns_of
 

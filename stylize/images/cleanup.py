@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.images.blur import blur
+from stylize.images.warp import warped
 
 # How far around a pixel its direction is measured, as a standard deviation in px.
 _DIRECTION_PX = 2.0
@@ -84,10 +85,9 @@ def _directions(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _averaged_across(image: Tensor, across: Tensor) -> Tensor:
-    here = _places(image)
     total, weights = image.clone(), torch.ones_like(image[:, :1])
-    for place in (here + across, here - across):
-        there = _sampled(image, place)
+    for way in (across, -across):
+        there = warped(image, way, "bilinear")
         near = _alike(image, there, _ACROSS_COLOUR) * math.exp(-0.5 / _ACROSS_PX**2)
         total.addcmul_(near, there)
         weights.add_(near)
@@ -99,23 +99,22 @@ def _averaged_along(image: Tensor, along: Tensor, clearness: Tensor) -> Tensor:
     decay = -0.5 / (_ALONG_PX * clearness).clamp_(min=_SHORTEST_PX).square()
     total, weights = image.clone(), torch.ones_like(image[:, :1])
     for start in (along, -along):
-        place, heading = _places(image), start
+        way = heading = start
         for distance in range(1, _REACH_PX + 1):
-            place = place + heading
-            there = _sampled(image, place)
+            there = warped(image, way, "bilinear")
             near = _alike(image, there, _ALONG_COLOUR).mul_(torch.exp(decay * distance**2))
             total.addcmul_(near, there)
             weights.add_(near)
-            onward = _sampled(along, place, "nearest")
+            onward = warped(along, way, "nearest")
             turned = (onward * heading).sum(1, keepdim=True) < 0
             heading = torch.where(turned, -onward, onward)
+            way = way + heading
     return total.div_(weights)
 
 
 def _sharpened(image: Tensor, across: Tensor) -> Tensor:
     """Sharpen across the strokes, but never beyond the colours on either side."""
-    here = _places(image)
-    one, other = _sampled(image, here + across), _sampled(image, here - across)
+    one, other = (warped(image, way, "bilinear") for way in (across, -across))
     sharp = image - _SHARPENING * (one + other - 2 * image)
     lowest = torch.minimum(torch.minimum(one, other), image)
     return sharp.clamp_(lowest, torch.maximum(torch.maximum(one, other), image))
@@ -124,19 +123,3 @@ def _sharpened(image: Tensor, across: Tensor) -> Tensor:
 def _alike(one: Tensor, other: Tensor, deviation: float) -> Tensor:
     difference = (one - other).abs_().sum(1, keepdim=True)
     return difference.square_().mul_(-0.5 / deviation**2).exp_()
-
-
-def _places(image: Tensor) -> Tensor:
-    """The places of all pixels, ``(1, 2, H, W)``: x and y in px."""
-    height, width = image.shape[2:]
-    y = torch.arange(height, dtype=image.dtype, device=image.device)
-    x = torch.arange(width, dtype=image.dtype, device=image.device)
-    return torch.stack(torch.meshgrid(x, y, indexing="xy")).unsqueeze(0)
-
-
-def _sampled(image: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
-    """Values at places in px, ``(1, 2, H, W)``; outside, those of the nearest pixel."""
-    height, width = image.shape[2:]
-    size = places.new_tensor([width, height])
-    grid = (2 * places.permute(0, 2, 3, 1) + 1) / size - 1
-    return F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)

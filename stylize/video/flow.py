@@ -23,6 +23,7 @@ from stylize.extras import optional_module
 from stylize.images.blur import blur
 from stylize.images.luma import luma
 from stylize.images.resampling import resize
+from stylize.images.warp import warped
 
 # A pixel is covered in the other frame if there and back again misses by more than this share of
 # both ways, in squared px, and this amount; and at the edge of a movement if the flow changes by
@@ -84,26 +85,6 @@ def motion(frame: Tensor, other: Tensor) -> Motion:
     trust = _trust(frame, other, there, back)
     edge = _slope(there) > _EDGE_SHARE * there.square().sum(1, keepdim=True) + _EDGE
     return Motion(there, trust, torch.minimum(trust, softened((~edge).to(trust.dtype))))
-
-
-def warped(picture: Tensor, flow: Tensor, mode: str = "bicubic") -> Tensor:
-    """Fetch each pixel of a picture from where the flow leads.
-
-    Args:
-        picture: ``(N, C, H, W)``; beyond its edges, they repeat.
-        flow: ``(1, 2, H, W)`` in px.
-        mode: ``bilinear`` or ``bicubic``; the second keeps more detail and may overshoot.
-    """
-    height, width = picture.shape[2:]
-    down, right = torch.meshgrid(
-        torch.arange(height, dtype=picture.dtype, device=picture.device),
-        torch.arange(width, dtype=picture.dtype, device=picture.device),
-        indexing="ij",
-    )
-    across = (2 * (right + flow[:, 0]) + 1) / width - 1
-    along = (2 * (down + flow[:, 1]) + 1) / height - 1
-    grid = torch.stack([across, along], -1).expand(len(picture), -1, -1, -1)
-    return F.grid_sample(picture, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def _grey(frame: Tensor) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from stylize.images.blur import blur
 from stylize.images.periodic import periodic_part
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
+from stylize.images.warp import warped
 from stylize.losses.temporal import nearest_first
 from stylize.masks.masks import LEAST_PX
 from stylize.networks.models import Weights
@@ -35,7 +36,7 @@ from stylize.settings.masks import kept_part
 from stylize.settings.schedule import Scale, transfer_scales
 from stylize.settings.transfer import TransferSettings
 from stylize.settings.video import VideoSettings
-from stylize.video.flow import Motion, motion, opencv, softened, warped
+from stylize.video.flow import Motion, motion, opencv, softened
 from stylize.video.turns import (
     FRESH,
     Turn,
