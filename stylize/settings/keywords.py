@@ -53,6 +53,7 @@ class TransferKeywords(ExecutionKeywords, total=False):
     content_weight: float | None
     smoothness: float
     cleanup: float
+    grain: float
     edges: float
     match: float
     color: Literal["style", "luminance", "match", "palette"]

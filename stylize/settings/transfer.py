@@ -230,6 +230,15 @@ class TransferSettings:
         high=4,
         earlier=0.0,
     )
+    grain: float = setting(
+        1.0,
+        "Grain of the style image, such as the tooth of paper or canvas, on calm areas of the "
+        "finished painting: 0 is none, 1 as strong as there. Not in clips.",
+        Group.STYLE,
+        low=0,
+        high=2,
+        earlier=0.0,
+    )
     edges: float = setting(
         0.0,
         "How strictly to keep the photo's outlines: 0.02 to 0.1 helps with faces.",
@@ -405,8 +414,16 @@ class TransferSettings:
     @property
     def cleanup_amount(self) -> float:
         """``cleanup``; less where the strength is so low that the result is nearly the photo."""
-        paint = 1.0 if self.strength is None else min(1.0, self.strength / _PAINTED)
-        return self.cleanup * paint
+        return self.cleanup * self._paint
+
+    @property
+    def grain_amount(self) -> float:
+        """``grain``; less for such a strength, too."""
+        return self.grain * self._paint
+
+    @property
+    def _paint(self) -> float:
+        return 1.0 if self.strength is None else min(1.0, self.strength / _PAINTED)
 
     def check_layers(self, architecture: str) -> None:
         """Check the layers' names against a network.

@@ -22,6 +22,7 @@ TYPED: dict[str, tuple[list[str], Any]] = {
     "style_crop": (["800x600+40+30"], "800x600+40+30"),
     "clarity": (["0.5"], 0.5),
     "cleanup": (["0.5"], 0.5),
+    "grain": (["0.5"], 0.5),
     "style_variance": (["0.99"], 0.99),
     "enlarge": ([], True),
     "style_size": (["300"], 300),

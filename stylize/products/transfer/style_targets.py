@@ -12,6 +12,7 @@ from torch import Tensor
 from stylize.gradients.tiled import moments_of_layers
 from stylize.images.clarity import clarified
 from stylize.images.crop import Crop
+from stylize.images.grain import Grain, grain_of
 from stylize.images.palette import match_colours
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
@@ -91,6 +92,7 @@ class StyleStatistics:
     session: Session
     side: float
     _cleared: dict[str, Tensor] = field(default_factory=dict, init=False)
+    _grains: dict[str, Grain] = field(default_factory=dict, init=False)
 
     def seen(self, style: Picture) -> Tensor:
         """The pixels of a style image in the colours that the network sees, grain included."""
@@ -107,6 +109,15 @@ class StyleStatistics:
 
         found = self.session.places((style.sha256, measurement), find)
         return Places(*found)
+
+    def grain(self, style: Picture) -> Grain:
+        """The grain of a style image at the largest scale; never enlarged."""
+        key = _key(style)
+        if key not in self._grains:
+            size = _size(style, min(1.0, _scale(style, self.side)))
+            pixels = resize_clamped(self.seen(style), size)
+            self._grains[key] = grain_of(pixels)
+        return self._grains[key]
 
     def size(self, style: Picture, side: float) -> tuple[int, int]:
         """``(height, width)`` at which a style image is measured for a long side in px."""
@@ -172,12 +183,16 @@ class StyleStatistics:
         clearing = self._clearing(style)
         if clearing is None:
             return style.pixels
-        key = f"{style.sha256} {style.crop}"
+        key = _key(style)
         if key not in self._cleared:
             image = resize_clamped(style.pixels, clearing.size).to(self.device.name)
             cleared = clarified(image, clearing.amount, clearing.sharpening)
             self._cleared[key] = cleared.cpu()
         return self._cleared[key]
+
+
+def _key(style: Picture) -> str:
+    return f"{style.sha256} {style.crop}"
 
 
 def _scale(style: Picture, side: float) -> float:

@@ -21,6 +21,7 @@ from stylize.gradients.adaptive import AdaptiveEngine
 from stylize.gradients.canvas import Canvas
 from stylize.gradients.tiled import features_of
 from stylize.images.cleanup import clean_up
+from stylize.images.grain import with_grain
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
 from stylize.images.sizes import size_for_short_side
@@ -78,6 +79,9 @@ LEAST_SIDE = 16
 
 # Sizes of the patches by which a seed varies the start, in px of the smallest size, and how much.
 VARIATION = ((16, 0.15), (4, 0.15))
+
+# A style that is asked for at this layer lends the painting its grain.
+GRAIN_LAYER = "relu1_1"
 
 
 class Transfer:
@@ -381,8 +385,8 @@ class Transfer:
         return lambda image: self._shown(canvas.crop(image))
 
     def _shown(self, picture: Tensor) -> Tensor:
-        """A picture of any size with whole strokes, the requested colours and the kept regions."""
-        painted = self._coloured(self._cleaned_up(picture), self.settings)
+        """A picture of any size, cleaned up, with grain, requested colours and kept regions."""
+        painted = self._coloured(self._grained(self._cleaned_up(picture)), self.settings)
         return with_photo(painted, self.content, self._regions)
 
     def _cleaned_up(self, picture: Tensor) -> Tensor:
@@ -394,6 +398,24 @@ class Transfer:
             return cleaned
         size = (raw.shape[2], raw.shape[3])
         return torch.lerp(cleaned, raw, resize_clamped(self._frame.trust, size))
+
+    def _grained(self, painted: Tensor) -> Tensor:
+        """The picture with the grain of its styles; in a clip, grain would flicker."""
+        amount = self.settings.grain_amount
+        if not amount or self._frame is not None:
+            return painted
+
+        def with_grain_of(style: Picture | None) -> Tensor:
+            chosen = [(style, 1.0)] if style else self._styles_at(GRAIN_LAYER)
+            total, found = sum(weight for _, weight in chosen), painted
+            for each, weight in chosen:
+                grain = self._style_statistics.grain(each)
+                found = with_grain(found, grain, amount * weight / total)
+            return found
+
+        if self._regions is None:
+            return with_grain_of(None)
+        return self._regions.joined(map(with_grain_of, self._regions.styles.values()))
 
     def _coloured(self, painted: Tensor, settings: TransferSettings) -> Tensor:
         """A painting with the requested colours; each region takes those of its own style."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import stylize
 from stylize.errors import InterruptedRunError, PictureError, SettingError, UnknownNameError
 from stylize.images.cleanup import clean_up
+from stylize.images.grain import grain_of, with_grain
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
 from stylize.losses.smoothness import total_variation
@@ -54,10 +55,18 @@ def paint(
     stop: Callable[[], bool] | None = None,
     **changes: object,
 ) -> Result:
-    values = FEW | {"network": "vgg16", "size": str(SIDE), "min_size": SIDE, "steps": 12} | changes
+    few = {"network": "vgg16", "size": str(SIDE), "min_size": SIDE, "steps": 12, "grain": 0}
+    values = FEW | few | changes
     settings = TransferSettings(**values)
     job = Transfer(content, styles, settings, FP32, start=start, session=STUDIO)
     return job.run(on_step, stop)
+
+
+def grainy(seed: int) -> torch.Tensor:
+    """A style image of calm colours on rough paper."""
+    noise = torch.randn(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(seed))
+    slope = torch.linspace(0.3, 0.7, SIDE).expand(1, 3, SIDE, SIDE)
+    return (slope + 0.03 * noise).clamp(0, 1)
 
 
 def losses(result: Result, kind: str) -> float:
@@ -147,6 +156,30 @@ def test_every_picture_that_is_shown_is_cleaned_up(content: Picture, style: Pict
         paint(content, style, cleanup=amount, steps=3, on_step=keep)
     for raw, clean in zip(*shown.values(), strict=True):
         torch.testing.assert_close(clean, clean_up(raw, 1), atol=1e-5, rtol=0)
+
+
+def test_the_result_has_the_grain_of_its_style() -> None:
+    """The same paint, with the grain of each style by its share; less of it on a faint painting."""
+    content = as_picture(photo())
+    rough, smooth = as_picture(grainy(0)), as_picture(grainy(1))
+    raw, whole = (paint(content, rough, grain=each, steps=2).pixels for each in (0, 1))
+    grain = grain_of(rough.pixels)
+    torch.testing.assert_close(whole, with_grain(raw, grain, 1), atol=1e-5, rtol=0)
+    assert not torch.equal(raw, whole)
+    faint = [paint(content, rough, strength=5, grain=each, steps=2).pixels for each in (0, 2)]
+    torch.testing.assert_close(faint[1], with_grain(faint[0], grain, 0.5), atol=1e-5, rtol=0)
+    two = {"style_weights": (3.0, 1.0), "steps": 2}
+    raw, whole = (paint(content, rough, smooth, grain=each, **two).pixels for each in (0, 1))
+    expected = with_grain(with_grain(raw, grain, 0.75), grain_of(smooth.pixels), 0.25)
+    torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
+
+
+def test_a_style_of_coarse_shapes_lends_no_grain() -> None:
+    content, styles = as_picture(photo()), [as_picture(grainy(0)), as_picture(grainy(1))]
+    words = {"style_parts": ("fine", "coarse"), "steps": 2} | USUAL
+    raw, whole = (paint(content, *styles, grain=each, **words).pixels for each in (0, 1))
+    expected = with_grain(raw, grain_of(styles[0].pixels), 1)
+    torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
 
 
 def test_strength_goes_from_the_photo_to_all_paint() -> None:
