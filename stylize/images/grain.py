@@ -22,8 +22,8 @@ _MOST_PATCHES = 4096
 # many, and none that fits worse than the best by more than this distance of looks.
 _CHOICES, _TOLERANCE = 64, 0.02
 
-# Looks of the painting are rounded to so many levels, or rounding errors of the network would choose
-# other patches.
+# Looks of the painting are rounded to so many levels. Otherwise, rounding errors of the network
+# would choose other patches.
 _LEVELS = 64
 
 # How much the contrast of a patch (standard deviation) matters where its colour counts 1.
@@ -83,8 +83,9 @@ def with_grain(painting: Tensor, grain: Grain, amount: float) -> Tensor:
     padded = F.pad(painting, padding, mode="replicate")
     rows, columns = padded.shape[2] // _STEP_PX - 1, padded.shape[3] // _STEP_PX - 1
     generator = torch.Generator().manual_seed(0)
-    lots = torch.rand(rows, columns, generator=generator).to(painting.device)
-    window = torch.hann_window(_PATCH_PX, device=painting.device)
+    lots = torch.rand(rows, columns, generator=generator, dtype=torch.float32)
+    lots = lots.to(painting.device)
+    window = torch.hann_window(_PATCH_PX, dtype=torch.float32, device=painting.device)
     window = torch.outer(window, window)
     laid = torch.zeros_like(padded)
     for row in range(rows):
