@@ -85,8 +85,8 @@ def with_grain(painting: Tensor, grain: Grain, amount: float) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     lots = torch.rand(rows, columns, generator=generator, dtype=torch.float32)
     lots = lots.to(painting.device)
-    window = torch.hann_window(_PATCH_PX, dtype=torch.float32, device=painting.device)
-    window = torch.outer(window, window)
+    line = torch.hann_window(_PATCH_PX, dtype=torch.float32, device=painting.device)
+    window = torch.outer(line, line)
     laid = torch.zeros_like(padded)
     for row in range(rows):
         band = slice(row * _STEP_PX, row * _STEP_PX + _PATCH_PX)
@@ -97,13 +97,9 @@ def with_grain(painting: Tensor, grain: Grain, amount: float) -> Tensor:
         size = (_PATCH_PX, padded.shape[3])
         laid[:, :, band] += F.fold(shown[None], size, _PATCH_PX, stride=_STEP_PX)
     # Independent patches of deviation s add up to s times the root of the squared windows' sum.
-    overlap = F.fold(
-        window.square().flatten()[:, None].expand(-1, 4)[None],
-        (_PATCH_PX + _STEP_PX,) * 2,
-        _PATCH_PX,
-        stride=_STEP_PX,
-    )[..., _STEP_PX:_PATCH_PX, _STEP_PX:_PATCH_PX].sqrt()
-    laid /= overlap.repeat(1, 1, padded.shape[2] // _STEP_PX, padded.shape[3] // _STEP_PX)
+    squares = line[:_STEP_PX].square() + line[_STEP_PX:].square()
+    overlap = torch.outer(squares, squares).sqrt()
+    laid /= overlap.repeat(rows + 1, columns + 1)
     inner = laid[..., _STEP_PX : _STEP_PX + height, _STEP_PX : _STEP_PX + width]
     return torch.add(painting, inner, alpha=amount).clamp_(0, 1)
 

@@ -232,8 +232,8 @@ class TransferSettings:
     )
     grain: float = setting(
         1.0,
-        "Grain of the style image, such as the tooth of paper or canvas, on calm areas of the "
-        "finished painting: 0 is none, 1 as strong as there. Not in clips.",
+        "Lay the grain of the style image, such as the tooth of canvas, over calm areas of the "
+        "finished painting: 0 not at all, 1 as strong as there, 2 twice. Clips have none.",
         Group.STYLE,
         low=0,
         high=2,

@@ -115,8 +115,8 @@ class StyleStatistics:
         key = _key(style)
         if key not in self._grains:
             size = _size(style, min(1.0, _scale(style, self.side)))
-            pixels = resize_clamped(self.seen(style), size)
-            self._grains[key] = grain_of(pixels)
+            pixels = resize_clamped(style.pixels, size)
+            self._grains[key] = grain_of(style_pixels(pixels, self.photo, self.settings))
         return self._grains[key]
 
     def size(self, style: Picture, side: float) -> tuple[int, int]:

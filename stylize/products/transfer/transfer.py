@@ -128,6 +128,8 @@ class Transfer:
         self._preset, self._parts = preset, parts or Masks()
         self._frame = None if frame is None else frame.continuation
         self._reference = None if frame is None else frame.reference
+        # In a clip, grain would flicker, and paint that moves along would carry it away.
+        self._grain = self.settings.grain_amount if frame is None else 0.0
         self._check()
         self._files = self._inputs()
         self._crop_styles(crops)
@@ -400,9 +402,8 @@ class Transfer:
         return torch.lerp(cleaned, raw, resize_clamped(self._frame.trust, size))
 
     def _grained(self, painted: Tensor) -> Tensor:
-        """The picture with the grain of its styles; in a clip, grain would flicker."""
-        amount = self.settings.grain_amount
-        if not amount or self._frame is not None:
+        """The picture with the grain of its styles."""
+        if not self._grain:
             return painted
 
         def with_grain_of(style: Picture | None) -> Tensor:
@@ -410,7 +411,7 @@ class Transfer:
             total, found = sum(weight for _, weight in chosen), painted
             for each, weight in chosen:
                 grain = self._style_statistics.grain(each)
-                found = with_grain(found, grain, amount * weight / total)
+                found = with_grain(found, grain, self._grain * weight / total)
             return found
 
         if self._regions is None:

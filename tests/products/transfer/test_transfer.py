@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from stylize.images.resampling import resize
 from stylize.losses.smoothness import total_variation
 from stylize.optimize.loop import Step
 from stylize.planning import memory as layout_module
+from stylize.products.transfer.clip_frame import ClipFrame
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
@@ -172,6 +174,20 @@ def test_the_result_has_the_grain_of_its_style() -> None:
     raw, whole = (paint(content, rough, smooth, grain=each, **two).pixels for each in (0, 1))
     expected = with_grain(with_grain(raw, grain, 0.75), grain_of(smooth.pixels), 0.25)
     torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
+
+
+def test_frames_of_clips_have_no_grain() -> None:
+    """Not even the first of a shot, whose paint moves along."""
+    content, style = as_picture(photo(SIDE, SIDE)), as_picture(grainy(0))
+    settings = TransferSettings(
+        **FEW | {"network": "vgg16", "size": str(SIDE), "min_size": SIDE, "steps": 2}
+    )
+    plain = replace(settings, grain=0)
+    found = [
+        Transfer(content, [style], each, FP32, frame=ClipFrame(content), session=STUDIO).run()
+        for each in (settings, plain)
+    ]
+    assert torch.equal(found[0].pixels, found[1].pixels)
 
 
 def test_a_style_of_coarse_shapes_lends_no_grain() -> None:
