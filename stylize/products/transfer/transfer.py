@@ -128,8 +128,6 @@ class Transfer:
         self._preset, self._parts = preset, parts or Masks()
         self._frame = None if frame is None else frame.continuation
         self._reference = None if frame is None else frame.reference
-        # In a clip, grain would flicker, and paint that moves along would carry it away.
-        self._grain = self.settings.grain_amount if frame is None else 0.0
         self._check()
         self._files = self._inputs()
         self._crop_styles(crops)
@@ -402,8 +400,10 @@ class Transfer:
         return torch.lerp(cleaned, raw, resize_clamped(self._frame.trust, size))
 
     def _grained(self, painted: Tensor) -> Tensor:
-        """The picture with the grain of its styles."""
-        if not self._grain:
+        """The picture with the grain of its styles; without it in a clip."""
+        amount, in_clip = self.settings.grain_amount, self._reference is not None
+        # There, grain would flicker, and paint that moves along would carry it away.
+        if not amount or in_clip:
             return painted
 
         def with_grain_of(style: Picture | None) -> Tensor:
@@ -411,7 +411,7 @@ class Transfer:
             total, found = sum(weight for _, weight in chosen), painted
             for each, weight in chosen:
                 grain = self._style_statistics.grain(each)
-                found = with_grain(found, grain, self._grain * weight / total)
+                found = with_grain(found, grain, amount * weight / total)
             return found
 
         if self._regions is None:
