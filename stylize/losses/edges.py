@@ -11,6 +11,9 @@ from stylize.losses.loss import ImageLoss
 # Mean squared Laplacian below which a photo counts as flat: about that of rounding to 8 bits.
 _FLAT = 1e-4
 
+# An outline counts half if its squared Laplacian is so many times the photo's mean.
+_CLEAR = 6.0
+
 
 class EdgesLoss(ImageLoss):
     """Relative squared error of Laplacians, ``|Δ(x − x*)|² / |Δx*|²``, at one or several sizes.
@@ -20,6 +23,8 @@ class EdgesLoss(ImageLoss):
         weight: factor in the total.
         sizes_px: sides of the squares over which pixels are averaged before the Laplacian; small
             squares keep fine lines, large ones keep shapes. The value is the mean over the sizes.
+        clear: weigh the error of each square by how clear the photo's outline there is, between 0
+            and 1; otherwise all count 1, so that plain areas stay plain.
 
     Note:
         Li et al. use the plain squared error, with sides of 4 and 16 and a weight for each.
@@ -30,18 +35,33 @@ class EdgesLoss(ImageLoss):
         Li, Xu, Nie and Chua, "Laplacian-Steered Neural Style Transfer" (ACM Multimedia 2017).
     """
 
-    def __init__(self, photo: Tensor, weight: float, *, sizes_px: tuple[int, ...] = (4,)) -> None:
+    def __init__(
+        self, photo: Tensor, weight: float, *, sizes_px: tuple[int, ...] = (4,), clear: bool = False
+    ) -> None:
         super().__init__("edges", weight)
         self._photo = photo
         self._sizes = sizes_px
-        energies = [laplacian(photo, size).square().mean() for size in sizes_px]
-        self._scales = [1 / (len(sizes_px) * energy.clamp_min(_FLAT)) for energy in energies]
+        found = [laplacian(photo, size) for size in sizes_px]
+        self._weights = [
+            (_clearness(each) if clear else 1.0)
+            / (len(sizes_px) * each.square().mean().clamp_min(_FLAT))
+            for each in found
+        ]
 
     def value(self, image: Tensor) -> Tensor:
         difference = image - self._photo
-        errors = [laplacian(difference, size).square().mean() for size in self._sizes]
-        weighted = [scale * error for scale, error in zip(self._scales, errors, strict=True)]
+        errors = [laplacian(difference, size).square() for size in self._sizes]
+        weighted = [
+            (weight * each).mean() for weight, each in zip(self._weights, errors, strict=True)
+        ]
         return torch.stack(weighted).sum()
+
+
+def _clearness(laplacian: Tensor) -> Tensor:
+    """How clear the outlines of a photo are, ``(N, 1, H, W)`` in [0, 1), from its Laplacian."""
+    squares = laplacian.square().sum(1, keepdim=True)
+    around = F.avg_pool2d(F.pad(squares, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return around / (around + _CLEAR * squares.mean().clamp_min(_FLAT))
 
 
 def laplacian(image: Tensor, size_px: int = 1) -> Tensor:

@@ -53,8 +53,10 @@ class TransferKeywords(ExecutionKeywords, total=False):
     content_weight: float | None
     smoothness: float
     cleanup: float
+    retouch: float
     grain: float
     edges: float
+    edges_kept: Literal["clear", "all"]
     match: float
     color: Literal["style", "luminance", "match", "palette"]
     blend: float

@@ -59,6 +59,7 @@ _WORDS = {
     "--from-noise": "noise noise-size random texture",
     "--cleanup": "clean coherence-enhancing denoise flow painterly polish post-process postprocess",
     "--clarity": "crisp crispness denoise sharpen sharpness",
+    "--retouch": "brush-strokes brushwork patch patches stroke strokes",
     "--grain": "canvas film-grain noise paper texture tooth",
     "--init noise": "from-noise noise",
     "--init": "init-image initial initialization start start-from start-image",

@@ -230,8 +230,17 @@ class TransferSettings:
         high=4,
         earlier=0.0,
     )
-    grain: float = setting(
+    retouch: float = setting(
         1.0,
+        "Redraw the finest detail of the finished painting with pieces of the style image: 0 not "
+        "at all, 1 all of it.",
+        Group.STYLE,
+        low=0,
+        high=1,
+        earlier=0.0,
+    )
+    grain: float = setting(
+        0.5,
         "Lay the grain of the style image, such as the tooth of canvas, over calm areas of the "
         "finished painting: 0 not at all, 1 as strong as there, 2 twice. Clips have none.",
         Group.STYLE,
@@ -240,11 +249,20 @@ class TransferSettings:
         earlier=0.0,
     )
     edges: float = setting(
-        0.0,
+        0.006,
         "How strictly to keep the photo's outlines: 0.02 to 0.1 helps with faces.",
         everyday=True,
         low=0,
         high=MAX_WEIGHT,
+        earlier=0.0,
+    )
+    edges_kept: str = setting(
+        "clear",
+        "Which outlines --edges keeps: clear ones, which leaves plain areas to the style and "
+        "fades above strength 50, or all, which keeps plain areas plain.",
+        choices=("clear", "all"),
+        needs={"edges": ()},
+        earlier="all",
     )
     match: float = setting(
         0.3,
@@ -417,6 +435,11 @@ class TransferSettings:
         return self.cleanup * self._paint
 
     @property
+    def retouch_amount(self) -> float:
+        """``retouch``; less for such a strength, too."""
+        return self.retouch * self._paint
+
+    @property
     def grain_amount(self) -> float:
         """``grain``; less for such a strength, too."""
         return self.grain * self._paint
@@ -483,6 +506,13 @@ class TransferSettings:
         if self.strength is not None:
             return content_weight_of(self.strength)
         return self.content_weight or 0.0
+
+    @property
+    def edges_weight(self) -> float:
+        """``edges``; clear ones matter less where less than usual of the photo remains."""
+        if self.edges_kept == "all":
+            return self.edges
+        return self.edges * min(1.0, self.content_loss_weight / content_weight_of(DEFAULT_STRENGTH))
 
     @property
     def steps_at_the_end(self) -> int:

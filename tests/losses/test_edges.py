@@ -20,8 +20,9 @@ def picture(seed: int, height: int = 12, width: int = 16) -> Tensor:
     return torch.rand(1, 3, height, width, generator=generator, dtype=torch.float64)
 
 
-def value(photo: Tensor, image: Tensor, *sizes: int) -> float:
-    return float(EdgesLoss(photo, 1.0, sizes_px=sizes).value_and_gradient(image)[0])
+def value(photo: Tensor, image: Tensor, *sizes: int, clear: bool = False) -> float:
+    term = EdgesLoss(photo, 1.0, sizes_px=sizes, clear=clear)
+    return float(term.value_and_gradient(image)[0])
 
 
 def test_is_scipys_laplacian() -> None:
@@ -46,11 +47,15 @@ def test_every_size_of_picture_goes(height: int, width: int, size: int) -> None:
     assert found.shape == (1, 3, -(-height // size), -(-width // size))
 
 
+@pytest.mark.parametrize("clear", [False, True])
 @pytest.mark.parametrize("sizes", [(1,), (2,), (4,), (3, 5)])
-def test_the_gradient_is_that_of_the_value(sizes: tuple[int, ...]) -> None:
-    term = EdgesLoss(picture(0), 1.0, sizes_px=sizes)
+def test_the_gradient_is_that_of_the_value(sizes: tuple[int, ...], clear: bool) -> None:
+    term = EdgesLoss(picture(0), 1.0, sizes_px=sizes, clear=clear)
     image, step = picture(1), 1e-3 * (picture(2) - 0.5)
-    change = value(picture(0), image + step, *sizes) - value(picture(0), image - step, *sizes)
+    above, below = (
+        value(picture(0), each, *sizes, clear=clear) for each in (image + step, image - step)
+    )
+    change = above - below
     _, gradient = term.value_and_gradient(image)
     # Quadratic, so central differences are exact.
     assert change == pytest.approx(float(2 * (gradient * step).sum()), rel=1e-9)
@@ -68,6 +73,19 @@ def test_values_are_shares_of_the_photographs_own() -> None:
 def test_lost_contours_cost_more_than_changed_colours() -> None:
     photo = cat(64)
     assert value(photo, blur(photo, 3.0), 2) > 10 * value(photo, 0.9 * photo + 0.05, 2)
+
+
+def test_clear_outlines_leave_plain_areas_free() -> None:
+    """Strokes cost as much as lost outlines where there are any, and hardly anything elsewhere."""
+    photo = torch.full((1, 3, 64, 64), 0.4)
+    photo[..., 36:] = 0.7
+    strokes = 0.1 * (picture(8, 64, 64).float() - 0.5)
+    sky, outline = photo.clone(), photo.clone()
+    sky[..., :24] += strokes[..., :24]
+    outline[..., 28:44] += strokes[..., 28:44]
+    assert value(photo, sky, 4, clear=True) < 0.02 * value(photo, sky, 4)
+    assert value(photo, outline, 4, clear=True) > 0.3 * value(photo, outline, 4)
+    assert value(photo, outline, 4, clear=True) <= value(photo, outline, 4)
 
 
 def test_larger_squares_see_larger_shapes_only() -> None:

@@ -16,6 +16,7 @@ from stylize.images.grain import Grain, grain_of
 from stylize.images.palette import match_colours
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
+from stylize.images.retouch import Strokes, strokes_of
 from stylize.losses.statistics import Moments
 from stylize.networks.architecture import find_layer
 from stylize.networks.vgg import VGG
@@ -93,6 +94,7 @@ class StyleStatistics:
     side: float
     _cleared: dict[str, Tensor] = field(default_factory=dict, init=False)
     _grains: dict[str, Grain] = field(default_factory=dict, init=False)
+    _strokes: dict[tuple[str, ...], Strokes] = field(default_factory=dict, init=False)
 
     def seen(self, style: Picture) -> Tensor:
         """The pixels of a style image in the colours that the network sees, grain included."""
@@ -114,10 +116,25 @@ class StyleStatistics:
         """The grain of a style image at the largest scale; never enlarged."""
         key = _key(style)
         if key not in self._grains:
-            size = _size(style, min(1.0, _scale(style, self.side)))
-            pixels = resize_clamped(style.pixels, size)
-            self._grains[key] = grain_of(style_pixels(pixels, self.photo, self.settings))
+            self._grains[key] = grain_of(self._unenlarged(style, self.side))
         return self._grains[key]
+
+    def strokes(self, styles: Sequence[Picture], side: float) -> Strokes:
+        """The strokes of style images, which are together one style; never enlarged.
+
+        Args:
+            styles: at least one.
+            side: their long side in px.
+        """
+        key = (str(round(side)), *map(_key, styles))
+        if key not in self._strokes:
+            self._strokes[key] = strokes_of([self._unenlarged(style, side) for style in styles])
+        return self._strokes[key]
+
+    def _unenlarged(self, style: Picture, side: float) -> Tensor:
+        """What is seen of a style image at a long side in px, or at its own if that is less."""
+        pixels = resize_clamped(style.pixels, _size(style, min(1.0, _scale(style, side))))
+        return style_pixels(pixels, self.photo, self.settings)
 
     def size(self, style: Picture, side: float) -> tuple[int, int]:
         """``(height, width)`` at which a style image is measured for a long side in px."""

@@ -24,6 +24,7 @@ from stylize.images.cleanup import clean_up
 from stylize.images.grain import with_grain
 from stylize.images.read import Picture
 from stylize.images.resampling import resize, resize_clamped
+from stylize.images.retouch import retouched
 from stylize.images.sizes import size_for_short_side
 from stylize.losses.content import ContentLoss
 from stylize.losses.edges import EdgesLoss
@@ -80,8 +81,8 @@ LEAST_SIDE = 16
 # Sizes of the patches by which a seed varies the start, in px of the smallest size, and how much.
 VARIATION = ((16, 0.15), (4, 0.15))
 
-# A style that is asked for at this layer lends the painting its grain.
-GRAIN_LAYER = "relu1_1"
+# A style that is asked for at this layer lends the painting its finest detail.
+FINEST_LAYER = "relu1_1"
 
 
 class Transfer:
@@ -386,18 +387,33 @@ class Transfer:
 
     def _shown(self, picture: Tensor) -> Tensor:
         """A picture of any size, cleaned up, with grain, requested colours and kept regions."""
-        painted = self._coloured(self._grained(self._cleaned_up(picture)), self.settings)
+        painted = self._coloured(self._grained(self._with_strokes(picture)), self.settings)
         return with_photo(painted, self.content, self._regions)
 
-    def _cleaned_up(self, picture: Tensor) -> Tensor:
-        """The picture on the CPU, cleaned up where its paint does not come from another frame."""
-        raw = picture.cpu().contiguous()
+    def _with_strokes(self, picture: Tensor) -> Tensor:
+        """The picture on the CPU, finished where its paint does not come from another frame."""
         # MPS cannot sample beyond the border.
-        cleaned = clean_up(picture if picture.is_cuda else raw, self.settings.cleanup_amount).cpu()
-        if self._frame is None:
-            return cleaned
-        size = (raw.shape[2], raw.shape[3])
-        return torch.lerp(cleaned, raw, resize_clamped(self._frame.trust, size))
+        raw = (picture if picture.is_cuda else picture.cpu()).contiguous()
+        cleaned = clean_up(self._retouched(raw), self.settings.cleanup_amount)
+        if self._frame is not None:
+            size = (raw.shape[2], raw.shape[3])
+            trust = resize_clamped(self._frame.trust, size).to(raw.device)
+            cleaned = torch.lerp(cleaned, raw, trust)
+        return cleaned.cpu()
+
+    def _retouched(self, picture: Tensor) -> Tensor:
+        """The picture with the finest detail of its styles."""
+        amount = self.settings.retouch_amount
+        if not amount:
+            return picture
+        side = self._style_side(max(picture.shape[2:]) / max(self.size))
+
+        def of_style(style: Picture | None) -> Tensor:
+            chosen = [style] if style else [each for each, _ in self._styles_at(FINEST_LAYER)]
+            strokes = self._style_statistics.strokes(chosen, side).to(picture.device)
+            return retouched(picture, strokes, amount).cpu()
+
+        return self._in_each_region(of_style).to(picture.device)
 
     def _grained(self, painted: Tensor) -> Tensor:
         """The picture with the grain of its styles; without it in a clip."""
@@ -407,16 +423,20 @@ class Transfer:
             return painted
 
         def with_grain_of(style: Picture | None) -> Tensor:
-            chosen = [(style, 1.0)] if style else self._styles_at(GRAIN_LAYER)
+            chosen = [(style, 1.0)] if style else self._styles_at(FINEST_LAYER)
             total, found = sum(weight for _, weight in chosen), painted
             for each, weight in chosen:
                 grain = self._style_statistics.grain(each)
                 found = with_grain(found, grain, amount * weight / total)
             return found
 
+        return self._in_each_region(with_grain_of)
+
+    def _in_each_region(self, painted: Callable[[Picture | None], Tensor]) -> Tensor:
+        """What is painted with the style of each region, or with those of the whole picture."""
         if self._regions is None:
-            return with_grain_of(None)
-        return self._regions.joined(map(with_grain_of, self._regions.styles.values()))
+            return painted(None)
+        return self._regions.joined(map(painted, self._regions.styles.values()))
 
     def _coloured(self, painted: Tensor, settings: TransferSettings) -> Tensor:
         """A painting with the requested colours; each region takes those of its own style."""
@@ -509,8 +529,9 @@ class Transfer:
         pixels: list[ImageLoss] = []
         if settings.smoothness:
             pixels.append(SmoothnessLoss(settings.smoothness))
-        if settings.edges:
-            pixels.append(EdgesLoss(self._photo(canvas), settings.edges))
+        if settings.edges_weight:
+            clear = settings.edges_kept == "clear"
+            pixels.append(EdgesLoss(self._photo(canvas), settings.edges_weight, clear=clear))
         if self._frame is not None:
             pixels.append(self._frame.loss(canvas, self.device.name))
         return Objective(features, pixels)

@@ -44,7 +44,8 @@ def names(result: stylize.Result) -> list[str]:
 def test_plain_areas_are_painted_and_others_are_spared() -> None:
     """relu5_1 alone: the paint differs from the photo mostly where that is plain."""
     picture = landscape(slice(64, 128))
-    words = QUICK | {"style_layers": {"relu5_1": 1}, "strength": 60, "cleanup": 0}
+    words = QUICK | {"style_layers": {"relu5_1": 1}, "strength": 60}
+    words |= {"cleanup": 0, "retouch": 0}
     shares = {}
     for motifs in ("anywhere", "plain"):
         painted = stylize.transfer(picture, strokes(), motifs=motifs, **words)

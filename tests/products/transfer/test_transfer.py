@@ -16,6 +16,7 @@ from stylize.images.cleanup import clean_up
 from stylize.images.grain import grain_of, with_grain
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
+from stylize.images.retouch import retouched, strokes_of
 from stylize.losses.smoothness import total_variation
 from stylize.optimize.loop import Step
 from stylize.planning import memory as layout_module
@@ -57,8 +58,8 @@ def paint(
     stop: Callable[[], bool] | None = None,
     **changes: object,
 ) -> Result:
-    few = {"network": "vgg16", "size": str(SIDE), "min_size": SIDE, "steps": 12, "grain": 0}
-    values = FEW | few | changes
+    few = {"network": "vgg16", "size": str(SIDE), "min_size": SIDE, "steps": 12}
+    values = FEW | few | {"retouch": 0, "grain": 0} | changes
     settings = TransferSettings(**values)
     job = Transfer(content, styles, settings, FP32, start=start, session=STUDIO)
     return job.run(on_step, stop)
@@ -174,6 +175,28 @@ def test_the_result_has_the_grain_of_its_style() -> None:
     raw, whole = (paint(content, rough, smooth, grain=each, **two).pixels for each in (0, 1))
     expected = with_grain(with_grain(raw, grain, 0.75), grain_of(smooth.pixels), 0.25)
     torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
+
+
+def test_the_finest_detail_is_that_of_the_style() -> None:
+    """Of all styles that the finest layer is asked for; less of it on a faint painting."""
+    pixels = photo(SIDE, SIDE), strokes(SIDE, SIDE), grainy(1)
+    content, one, other = map(as_picture, pixels)
+    raw, whole = (paint(content, one, retouch=each, cleanup=0, steps=2).pixels for each in (0, 1))
+    torch.testing.assert_close(whole, retouched(raw, strokes_of([one.pixels]), 1))
+    assert not torch.equal(raw, whole)
+    clean = paint(content, one, retouch=1, cleanup=1, steps=2).pixels
+    torch.testing.assert_close(clean, clean_up(whole, 1), atol=1e-5, rtol=0)
+    faint = {"strength": 5, "cleanup": 0, "steps": 2}
+    raw, whole = (paint(content, one, retouch=each, **faint).pixels for each in (0, 1))
+    torch.testing.assert_close(whole, retouched(raw, strokes_of([one.pixels]), 0.25))
+    for words, styles in [
+        ({"style_weights": (3.0, 1.0)}, [one, other]),
+        ({"style_parts": ("coarse", "fine")} | USUAL, [other]),
+    ]:
+        quick = words | {"cleanup": 0, "steps": 2}
+        raw, whole = (paint(content, one, other, retouch=each, **quick).pixels for each in (0, 1))
+        patches = strokes_of([style.pixels for style in styles])
+        torch.testing.assert_close(whole, retouched(raw, patches, 1))
 
 
 def test_frames_of_clips_have_no_grain() -> None:
@@ -296,6 +319,7 @@ def test_layers_decide_what_is_compared(content: Picture, style: Picture) -> Non
         "content relu2_2",
         "content conv3_2",
         "match relu4_1",
+        "edges",
         "smoothness",
     }
 
