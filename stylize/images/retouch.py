@@ -19,7 +19,7 @@ _PATCH_PX, _STEP_PX = 7, 2
 _BELL_PX = 1.4
 
 # So many patches of a style image are enough, and so many principal components tell them apart.
-_MOST_PATCHES, _COMPONENTS = 30_000, 16
+_MOST_PATCHES, _COMPONENTS = 15_000, 16
 
 # Coarser than this, in px, the painting keeps its own light and colours.
 _KEPT_PX = 1.5

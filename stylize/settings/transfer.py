@@ -254,6 +254,7 @@ class TransferSettings:
         everyday=True,
         low=0,
         high=MAX_WEIGHT,
+        needs={"content_loss_weight": (), "edges_kept": ("all",)},
         earlier=0.0,
     )
     edges_kept: str = setting(

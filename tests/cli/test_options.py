@@ -152,7 +152,16 @@ def test_nothing_said_means_the_defaults(
         ),
         (
             ("--content-layers", "relu3_2", "--content-weight", 0),
-            "--content-layers has no effect without content loss weight",
+            "--content-layers has no effect without --strength below 100",
+        ),
+        (
+            ("--edges", 0.1, "--strength", 100),
+            "--edges has no effect without --strength below 100 or --edges-kept all",
+        ),
+        (("--edges", 0.1, "--strength", 100, "--edges-kept", "all"), ""),
+        (
+            ("--edges-kept", "all", "--edges", 0),
+            "--edges-kept has no effect without --edges above 0",
         ),
         (("--quality", 80), "--quality has no effect on PNG"),
         (("--quality", 80, "--film", "steps.webp"), ""),

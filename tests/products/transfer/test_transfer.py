@@ -228,7 +228,8 @@ def test_strength_goes_from_the_photo_to_all_paint() -> None:
     assert torch.equal(results[0].pixels, content.pixels)
     away = [losses(each, "style") for each in results[1:]]
     assert away == sorted(away, reverse=True)
-    assert losses(results[-1], "content") == 0
+    assert losses(results[-1], "content") == losses(results[-1], "edges") == 0
+    assert losses(results[2], "edges") > 0
     assert results[2].recipe["settings"]["strength"] == 50
     assert results[2].recipe["resolved"]["content_weight"] == pytest.approx(0.012)
 
