@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -15,10 +15,10 @@ from stylize.images.blur import blur
 # The side of a patch in px; patches of the painting are two pixels apart.
 _PATCH_PX, _STEP_PX = 7, 2
 
-# How much the pixels of a patch count: a bell of this standard deviation in px.
-_BELL_PX = 1.4
+# Standard deviation in px of the Gaussian that weights the pixels of a patch.
+_SIGMA_PX = 1.4
 
-# So many patches of a style image are enough, and so many principal components tell them apart.
+# So many patches of style images are enough, and so many principal components tell them apart.
 _MOST_PATCHES, _COMPONENTS = 15_000, 16
 
 # Coarser than this, in px, the painting keeps its own light and colours.
@@ -27,61 +27,64 @@ _KEPT_PX = 1.5
 # The contrast of the painting is measured over this distance in px, and restored up to this factor.
 _CONTRAST_PX, _MOST_GAIN = 3.0, 1.6
 
-# Distances are computed for so many patches at once, so that they stay in the processor's cache.
-_AT_ONCE = 64
+# Patches per matrix product: the distances fit into the processor's cache.
+_CHUNK_PATCHES = 64
 
 # The painting is redrawn in bands of so many rows of patches.
 _BAND_ROWS = 32
 
 
-class Strokes(NamedTuple):
+class Patches(NamedTuple):
     """The patches of style images.
 
     Attributes:
-        patches: ``(N, 147)``, the colours of 7×7 px.
-        looks: ``(N, 16)``, their principal components, the middle counting most.
-        axes: ``(147, 16)``, which give these components.
+        pixels: ``(N, 147)``, the colours of 7×7 px.
+        components: ``(16, N)``, their principal components.
+        halves: ``(N,)``, half of the squared length of these.
+        axes: ``(147, 16)``, projects a patch onto these components.
     """
 
-    patches: Tensor
-    looks: Tensor
+    pixels: Tensor
+    components: Tensor
+    halves: Tensor
     axes: Tensor
 
-    def to(self, device: torch.device) -> Strokes:
+    def to(self, device: torch.device) -> Patches:
         """The same patches on a device."""
-        return Strokes(*(tensor.to(device) for tensor in self))
+        return Patches(*(tensor.to(device) for tensor in self))
 
 
-def strokes_of(styles: Sequence[Tensor]) -> Strokes:
-    """Take the patches of style images.
+def patches_of(styles: Iterable[tuple[Tensor, float]]) -> Patches:
+    """Take patches of style images, evenly spaced.
 
     Args:
-        styles: at least one, each ``(1, 3, H, W)`` in [0, 1]; no side below 7 px.
+        styles: at least one picture, ``(1, 3, H, W)`` in [0, 1] with no side below 7 px, and its
+            share of the patches; the shares add up to one.
     """
-    most = _MOST_PATCHES / len(styles)
-    patches = torch.cat(
-        [
-            F.unfold(style, _PATCH_PX, stride=max(2, math.ceil(math.sqrt(pixels / most))))[0].T
-            for style in styles
-            for pixels in [style.shape[2] * style.shape[3]]
-        ]
-    )
-    counts = _counts(patches.device).sqrt()
-    weighted = patches * counts
+    pixels = torch.cat([_sampled(style, share * _MOST_PATCHES) for style, share in styles])
+    weights = _pixel_weights(pixels.device).sqrt()
+    weighted = pixels * weights
     axes = torch.linalg.eigh(torch.cov(weighted.T)).eigenvectors[:, -_COMPONENTS:]
-    return Strokes(patches, weighted @ axes, counts[:, None] * axes)
+    components = (weighted @ axes).T.contiguous()
+    halves = components.square().sum(0) / 2
+    return Patches(pixels, components, halves, weights[:, None] * axes)
+
+
+def _sampled(style: Tensor, most: float) -> Tensor:
+    step = math.ceil(math.sqrt(style.shape[2] * style.shape[3] / most))
+    return F.unfold(style, _PATCH_PX, stride=max(2, step))[0].T
 
 
 @torch.no_grad()
-def retouched(painting: Tensor, strokes: Strokes, amount: float) -> Tensor:
+def retouched(painting: Tensor, patches: Patches, amount: float) -> Tensor:
     """Redraw the finest detail of a painting with the most similar patches of a style image.
 
-    What the network leaves between the strokes goes: grids, speckles, fringes and stray colours.
-    Light, shapes and contrast of the painting stay.
+    This removes what networks leave between the strokes: grids, speckles, fringes and stray
+    colours. Light, shapes and contrast of the painting stay.
 
     Args:
         painting: ``(1, 3, H, W)`` in [0, 1].
-        strokes: on the same device.
+        patches: on the same device.
         amount: 0 changes nothing, 1 redraws all of the finest detail.
 
     Returns:
@@ -93,7 +96,7 @@ def retouched(painting: Tensor, strokes: Strokes, amount: float) -> Tensor:
     """
     if not amount:
         return painting
-    drawn = _redrawn(painting, strokes)
+    drawn = _redrawn(painting, patches)
     drawn += blur(painting - drawn, _KEPT_PX)
     gain = (_contrast(painting) / _contrast(drawn)).clamp_(1, _MOST_GAIN)
     coarse = blur(drawn, _CONTRAST_PX)
@@ -101,7 +104,7 @@ def retouched(painting: Tensor, strokes: Strokes, amount: float) -> Tensor:
     return torch.lerp(painting, drawn, amount)
 
 
-def _redrawn(painting: Tensor, strokes: Strokes) -> Tensor:
+def _redrawn(painting: Tensor, patches: Patches) -> Tensor:
     """The average of the patches that are nearest to those of the painting."""
     height, width = painting.shape[2:]
     down, across = (
@@ -109,35 +112,27 @@ def _redrawn(painting: Tensor, strokes: Strokes) -> Tensor:
         for side in (height, width)
     )
     padded = F.pad(painting, (0, across, 0, down), mode="replicate")
-    counts = _counts(painting.device)
+    weights = _pixel_weights(painting.device)
     found = torch.zeros_like(padded)
     last = padded.shape[2] - _PATCH_PX
     for first in range(0, last + 1, _STEP_PX * _BAND_ROWS):
         rows = min(_STEP_PX * (_BAND_ROWS - 1), last - first) + _PATCH_PX
         band = slice(first, first + rows)
         wanted = F.unfold(padded[:, :, band], _PATCH_PX, stride=_STEP_PX)[0].T
-        chosen = strokes.patches[_nearest(wanted, strokes)] * counts
+        chosen = patches.pixels[_nearest(wanted, patches)] * weights
         size = (rows, padded.shape[3])
         found[:, :, band] += F.fold(chosen.T[None], size, _PATCH_PX, stride=_STEP_PX)
-    laid = torch.outer(*(_laid(side, painting.device) for side in padded.shape[2:]))
-    return found.div_(laid)[..., :height, :width]
+    sums = torch.outer(*(_weight_sums(side, painting.device) for side in padded.shape[2:]))
+    return found.div_(sums)[..., :height, :width]
 
 
-def _laid(side: int, device: torch.device) -> Tensor:
-    """How much the patches count in all along a side, for each pixel."""
-    bell = _bell(device)
-    patches = bell.new_ones(1, 1, (side - _PATCH_PX) // _STEP_PX + 1)
-    return F.conv_transpose1d(patches, bell.view(1, 1, -1), stride=_STEP_PX).flatten()
-
-
-def _nearest(wanted: Tensor, strokes: Strokes) -> Tensor:
+def _nearest(wanted: Tensor, patches: Patches) -> Tensor:
     """For each of the wanted patches, ``(N, 147)``, the index of the most similar one."""
-    halves, towards = strokes.looks.square().sum(1) / 2, strokes.looks.T.contiguous()
-    room = torch.empty(_AT_ONCE, len(halves), dtype=torch.float32, device=wanted.device)
+    room = wanted.new_empty(_CHUNK_PATCHES, len(patches.halves))
     found = []
-    for looks in torch.split(wanted @ strokes.axes, _AT_ONCE):
-        distances = room[: len(looks)]
-        torch.addmm(halves, looks, towards, alpha=-1, out=distances)
+    for part in torch.split(wanted @ patches.axes, _CHUNK_PATCHES):
+        distances = room[: len(part)]
+        torch.addmm(patches.halves, part, patches.components, alpha=-1, out=distances)
         found.append(distances.argmin(1))
     return torch.cat(found)
 
@@ -148,12 +143,19 @@ def _contrast(image: Tensor) -> Tensor:
     return blur(squares, _CONTRAST_PX).add_(1e-6).sqrt_()
 
 
-def _bell(device: torch.device) -> Tensor:
+def _gaussian(device: torch.device) -> Tensor:
     places = torch.arange(_PATCH_PX, dtype=torch.float32, device=device) - _PATCH_PX // 2
-    return torch.exp(-0.5 * (places / _BELL_PX).square())
+    return torch.exp(-0.5 * (places / _SIGMA_PX).square())
 
 
-def _counts(device: torch.device) -> Tensor:
+def _pixel_weights(device: torch.device) -> Tensor:
     """How much each of the 147 values of a patch counts."""
-    line = _bell(device)
+    line = _gaussian(device)
     return torch.outer(line, line).flatten().repeat(3)
+
+
+def _weight_sums(side: int, device: torch.device) -> Tensor:
+    """How much all patches count along a side, for each pixel."""
+    line = _gaussian(device)
+    patches = line.new_ones(1, 1, (side - _PATCH_PX) // _STEP_PX + 1)
+    return F.conv_transpose1d(patches, line.view(1, 1, -1), stride=_STEP_PX).flatten()

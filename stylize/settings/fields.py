@@ -89,9 +89,6 @@ FACTS = {
     "film": "a film file as the output",
 }
 
-# What gives a property of the settings a value, where its name does not say so.
-PROPERTIES = {"content_loss_weight": "--strength below 100"}
-
 
 def idle_settings(
     settings: Any, given: Collection[str], facts: Mapping[str, bool]
@@ -133,8 +130,8 @@ def _remedies(
 ) -> list[str]:
     if name in FACTS:
         return [FACTS[name]]
-    if name not in fields:
-        return [PROPERTIES.get(name, name.replace("_", " "))]
+    if name not in fields:  # a property, named as people say it
+        return [name.replace("_", " ")]
     option = option_name(fields[name])
     if not values:
         return [f"{option} above 0" if fields[name].type in ("int", "float") else option]

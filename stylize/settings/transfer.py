@@ -233,7 +233,7 @@ class TransferSettings:
     retouch: float = setting(
         1.0,
         "Redraw the finest detail of the finished painting with pieces of the style image: 0 not "
-        "at all, 1 all of it.",
+        "at all, 0.5 half of it, 1 all of it.",
         Group.STYLE,
         low=0,
         high=1,
@@ -250,7 +250,7 @@ class TransferSettings:
     )
     edges: float = setting(
         0.006,
-        "How strictly to keep the photo's outlines: 0.02 to 0.1 helps with faces.",
+        "How strictly to keep the photo's outlines; for faces, try 0.05 with --edges-kept all.",
         everyday=True,
         low=0,
         high=MAX_WEIGHT,
@@ -259,8 +259,8 @@ class TransferSettings:
     )
     edges_kept: str = setting(
         "clear",
-        "Which outlines --edges keeps: clear ones, which leaves plain areas to the style and "
-        "fades above strength 50, or all, which keeps plain areas plain.",
+        "Outlines that --edges keeps. clear: only clear ones, so plain areas are left to the "
+        "style; weaker above strength 50. all: every outline, so plain areas stay plain.",
         choices=("clear", "all"),
         needs={"edges": ()},
         earlier="all",
@@ -437,12 +437,12 @@ class TransferSettings:
 
     @property
     def retouch_amount(self) -> float:
-        """``retouch``; less for such a strength, too."""
+        """``retouch``, reduced like ``cleanup_amount``."""
         return self.retouch * self._paint
 
     @property
     def grain_amount(self) -> float:
-        """``grain``; less for such a strength, too."""
+        """``grain``, reduced like ``cleanup_amount``."""
         return self.grain * self._paint
 
     @property
@@ -510,7 +510,7 @@ class TransferSettings:
 
     @property
     def edges_weight(self) -> float:
-        """``edges``; clear ones matter less where less than usual of the photo remains."""
+        """Weight of the edges loss; for clear outlines, it falls with the content weight."""
         if self.edges_kept == "all":
             return self.edges
         return self.edges * min(1.0, self.content_loss_weight / content_weight_of(DEFAULT_STRENGTH))

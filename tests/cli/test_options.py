@@ -152,11 +152,11 @@ def test_nothing_said_means_the_defaults(
         ),
         (
             ("--content-layers", "relu3_2", "--content-weight", 0),
-            "--content-layers has no effect without --strength below 100",
+            "--content-layers has no effect without content loss weight",
         ),
         (
             ("--edges", 0.1, "--strength", 100),
-            "--edges has no effect without --strength below 100 or --edges-kept all",
+            "--edges has no effect without content loss weight or --edges-kept all",
         ),
         (("--edges", 0.1, "--strength", 100, "--edges-kept", "all"), ""),
         (

@@ -16,7 +16,7 @@ from stylize.images.grain import Grain, grain_of
 from stylize.images.palette import match_colours
 from stylize.images.read import Picture
 from stylize.images.resampling import resize_clamped
-from stylize.images.retouch import Strokes, strokes_of
+from stylize.images.retouch import Patches, patches_of
 from stylize.losses.statistics import Moments
 from stylize.networks.architecture import find_layer
 from stylize.networks.vgg import VGG
@@ -94,7 +94,7 @@ class StyleStatistics:
     side: float
     _cleared: dict[str, Tensor] = field(default_factory=dict, init=False)
     _grains: dict[str, Grain] = field(default_factory=dict, init=False)
-    _strokes: dict[tuple[str, ...], Strokes] = field(default_factory=dict, init=False)
+    _patches: dict[tuple[tuple[str, float], ...], Patches] = field(default_factory=dict, init=False)
 
     def seen(self, style: Picture) -> Tensor:
         """The pixels of a style image in the colours that the network sees, grain included."""
@@ -116,24 +116,22 @@ class StyleStatistics:
         """The grain of a style image at the largest scale; never enlarged."""
         key = _key(style)
         if key not in self._grains:
-            self._grains[key] = grain_of(self._unenlarged(style, self.side))
+            self._grains[key] = grain_of(self._unenlarged(style))
         return self._grains[key]
 
-    def strokes(self, styles: Sequence[Picture], side: float) -> Strokes:
-        """The strokes of style images, which are together one style; never enlarged.
+    def patches(self, styles: Sequence[tuple[Picture, float]]) -> Patches:
+        """Patches of style images at the largest scale, by their weights; never enlarged."""
+        key = tuple((_key(style), weight) for style, weight in styles)
+        if key not in self._patches:
+            total = sum(weight for _, weight in styles)
+            self._patches[key] = patches_of(
+                (self._unenlarged(style), weight / total) for style, weight in styles if weight
+            )
+        return self._patches[key]
 
-        Args:
-            styles: at least one.
-            side: their long side in px.
-        """
-        key = (str(round(side)), *map(_key, styles))
-        if key not in self._strokes:
-            self._strokes[key] = strokes_of([self._unenlarged(style, side) for style in styles])
-        return self._strokes[key]
-
-    def _unenlarged(self, style: Picture, side: float) -> Tensor:
-        """What is seen of a style image at a long side in px, or at its own if that is less."""
-        pixels = resize_clamped(style.pixels, _size(style, min(1.0, _scale(style, side))))
+    def _unenlarged(self, style: Picture) -> Tensor:
+        """What is seen of a style image at the largest scale, or at its own size if it is less."""
+        pixels = resize_clamped(style.pixels, _size(style, min(1.0, _scale(style, self.side))))
         return style_pixels(pixels, self.photo, self.settings)
 
     def size(self, style: Picture, side: float) -> tuple[int, int]:

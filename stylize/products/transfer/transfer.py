@@ -382,19 +382,24 @@ class Transfer:
         return placed(snapshot, self.memory_plan, memory_plan, recipe)
 
     def _shown_from(self, canvas: Canvas) -> Callable[[Tensor], Tensor]:
-        """The picture that ``on_step`` gets for an image on a canvas, finished like a result."""
-        return lambda image: self._shown(canvas.crop(image))
+        """The picture that ``on_step`` gets for an image on a canvas, finished like a result.
 
-    def _shown(self, picture: Tensor) -> Tensor:
-        """A picture of any size, cleaned up, with grain, requested colours and kept regions."""
-        painted = self._coloured(self._grained(self._with_strokes(picture)), self.settings)
+        Only retouching is left out: it takes more time than a step.
+        """
+        return lambda image: self._shown(canvas.crop(image), retouch=False)
+
+    def _shown(self, picture: Tensor, *, retouch: bool) -> Tensor:
+        """A picture of any size, finished, with the requested colours and kept regions."""
+        painted = self._grained(self._finished_paint(picture, retouch=retouch))
+        painted = self._coloured(painted, self.settings)
         return with_photo(painted, self.content, self._regions)
 
-    def _with_strokes(self, picture: Tensor) -> Tensor:
+    def _finished_paint(self, picture: Tensor, *, retouch: bool) -> Tensor:
         """The picture on the CPU, finished where its paint does not come from another frame."""
         # MPS cannot sample beyond the border.
         raw = (picture if picture.is_cuda else picture.cpu()).contiguous()
-        cleaned = clean_up(self._retouched(raw), self.settings.cleanup_amount)
+        finer = self._retouched(raw) if retouch else raw
+        cleaned = clean_up(finer, self.settings.cleanup_amount)
         if self._frame is not None:
             size = (raw.shape[2], raw.shape[3])
             trust = resize_clamped(self._frame.trust, size).to(raw.device)
@@ -406,14 +411,18 @@ class Transfer:
         amount = self.settings.retouch_amount
         if not amount:
             return picture
-        side = self._style_side(max(picture.shape[2:]) / max(self.size))
 
         def of_style(style: Picture | None) -> Tensor:
-            chosen = [style] if style else [each for each, _ in self._styles_at(FINEST_LAYER)]
-            strokes = self._style_statistics.strokes(chosen, side).to(picture.device)
-            return retouched(picture, strokes, amount).cpu()
+            chosen = [(style, 1.0)] if style else self._styles_at(FINEST_LAYER)
+            if not any(weight for _, weight in chosen):
+                return picture
+            patches = self._style_statistics.patches(chosen).to(picture.device)
+            return retouched(picture, patches, amount)
 
-        return self._in_each_region(of_style).to(picture.device)
+        if self._regions is None:
+            return of_style(None)
+        parts = (of_style(style).cpu() for style in self._regions.styles.values())
+        return self._regions.joined(parts).to(picture.device)
 
     def _grained(self, painted: Tensor) -> Tensor:
         """The picture with the grain of its styles; without it in a clip."""
@@ -456,7 +465,7 @@ class Transfer:
             raise InterruptedRunError("stopped before the first step")
         interrupted = outcomes[-1].stopped or len(outcomes) < len(self.scales)
         return Result(
-            pixels=self._shown(resize(picture, self.size).clamp_(0, 1)),
+            pixels=self._shown(resize(picture, self.size).clamp_(0, 1), retouch=True),
             alpha=self.alpha,
             recipe=self._recipe(outcomes, interrupted, self.memory_plan),
             interrupted=interrupted,

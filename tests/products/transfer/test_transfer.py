@@ -16,7 +16,7 @@ from stylize.images.cleanup import clean_up
 from stylize.images.grain import grain_of, with_grain
 from stylize.images.read import Picture, read_picture
 from stylize.images.resampling import resize
-from stylize.images.retouch import retouched, strokes_of
+from stylize.images.retouch import patches_of, retouched
 from stylize.losses.smoothness import total_variation
 from stylize.optimize.loop import Step
 from stylize.planning import memory as layout_module
@@ -178,25 +178,41 @@ def test_the_result_has_the_grain_of_its_style() -> None:
 
 
 def test_the_finest_detail_is_that_of_the_style() -> None:
-    """Of all styles that the finest layer is asked for; less of it on a faint painting."""
+    """Of the styles that the finest layer is asked for; less of it on a faint painting."""
     pixels = photo(SIDE, SIDE), strokes(SIDE, SIDE), grainy(1)
     content, one, other = map(as_picture, pixels)
+    patches = patches_of([(one.pixels, 1.0)])
     raw, whole = (paint(content, one, retouch=each, cleanup=0, steps=2).pixels for each in (0, 1))
-    torch.testing.assert_close(whole, retouched(raw, strokes_of([one.pixels]), 1))
+    torch.testing.assert_close(whole, retouched(raw, patches, 1))
     assert not torch.equal(raw, whole)
     clean = paint(content, one, retouch=1, cleanup=1, steps=2).pixels
     torch.testing.assert_close(clean, clean_up(whole, 1), atol=1e-5, rtol=0)
     faint = {"strength": 5, "cleanup": 0, "steps": 2}
     raw, whole = (paint(content, one, retouch=each, **faint).pixels for each in (0, 1))
-    torch.testing.assert_close(whole, retouched(raw, strokes_of([one.pixels]), 0.25))
+    torch.testing.assert_close(whole, retouched(raw, patches, 0.25))
     for words, styles in [
-        ({"style_weights": (3.0, 1.0)}, [one, other]),
-        ({"style_parts": ("coarse", "fine")} | USUAL, [other]),
+        ({"style_weights": (3.0, 1.0)}, [(one.pixels, 0.75), (other.pixels, 0.25)]),
+        ({"style_parts": ("coarse", "fine")} | USUAL, [(other.pixels, 1.0)]),
     ]:
         quick = words | {"cleanup": 0, "steps": 2}
         raw, whole = (paint(content, one, other, retouch=each, **quick).pixels for each in (0, 1))
-        patches = strokes_of([style.pixels for style in styles])
-        torch.testing.assert_close(whole, retouched(raw, patches, 1))
+        torch.testing.assert_close(whole, retouched(raw, patches_of(styles), 1))
+
+
+def test_a_style_of_coarse_shapes_lends_no_detail() -> None:
+    content, style = as_picture(photo(SIDE, SIDE)), as_picture(strokes(SIDE, SIDE))
+    words = {"style_parts": ("coarse",), "steps": 2} | USUAL
+    plain, whole = (paint(content, style, retouch=each, **words).pixels for each in (0, 1))
+    assert torch.equal(plain, whole)
+
+
+def test_the_last_step_is_shown_without_retouching() -> None:
+    content, style = as_picture(photo(SIDE, SIDE)), as_picture(strokes(SIDE, SIDE))
+    events: list[torch.Tensor] = []
+    words = {"steps": 2, "on_step": lambda step: events.append(step.picture())}
+    paint(content, style, retouch=1, **words)
+    plain = paint(content, style, retouch=0, steps=2)
+    torch.testing.assert_close(events[-1], plain.pixels)
 
 
 def test_frames_of_clips_have_no_grain() -> None:
