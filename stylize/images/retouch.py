@@ -33,6 +33,10 @@ _CHUNK_PATCHES = 64
 # The painting is redrawn in bands of so many rows of patches.
 _BAND_ROWS = 32
 
+# Light and contrast are restored in strips of so many rows of pixels; each row depends on so many
+# above and below.
+_STRIP_ROWS, _HALO_ROWS = 256, 28
+
 
 class Patches(NamedTuple):
     """The patches of style images.
@@ -97,11 +101,23 @@ def retouched(painting: Tensor, patches: Patches, amount: float) -> Tensor:
     if not amount:
         return painting
     drawn = _redrawn(painting, patches)
-    drawn += blur(painting - drawn, _KEPT_PX)
+    found, rows = torch.empty_like(painting), painting.shape[2]
+    for first in range(0, rows, _STRIP_ROWS):
+        start = max(0, first - _HALO_ROWS)
+        strip = slice(first, first + _STRIP_ROWS)
+        window = slice(start, first + _STRIP_ROWS + _HALO_ROWS)
+        part = _balanced(drawn[:, :, window], painting[:, :, window])
+        part = part[:, :, first - start : first - start + _STRIP_ROWS]
+        found[:, :, strip] = torch.lerp(painting[:, :, strip], part, amount)
+    return found
+
+
+def _balanced(drawn: Tensor, painting: Tensor) -> Tensor:
+    """What is drawn, with the coarser light and colours and the contrast of a painting."""
+    drawn = drawn + blur(painting - drawn, _KEPT_PX)
     gain = (_contrast(painting) / _contrast(drawn)).clamp_(1, _MOST_GAIN)
     coarse = blur(drawn, _CONTRAST_PX)
-    drawn = torch.addcmul(coarse, drawn - coarse, blur(gain, _KEPT_PX)).clamp_(0, 1)
-    return torch.lerp(painting, drawn, amount)
+    return torch.addcmul(coarse, drawn - coarse, blur(gain, _KEPT_PX)).clamp_(0, 1)
 
 
 def _redrawn(painting: Tensor, patches: Patches) -> Tensor:
@@ -111,7 +127,9 @@ def _redrawn(painting: Tensor, patches: Patches) -> Tensor:
         _PATCH_PX - side if side < _PATCH_PX else (side - _PATCH_PX) % _STEP_PX
         for side in (height, width)
     )
-    padded = F.pad(painting, (0, across, 0, down), mode="replicate")
+    padded = painting
+    if down or across:
+        padded = F.pad(painting, (0, across, 0, down), mode="replicate")
     weights = _pixel_weights(painting.device)
     found = torch.zeros_like(padded)
     last = padded.shape[2] - _PATCH_PX
