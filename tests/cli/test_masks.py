@@ -342,9 +342,9 @@ class TestBatch:
 
 
 class TestPreviews:
-    """``--save-steps`` shows what the result would be."""
+    """``--save-steps`` shows what the result would be without retouching."""
 
-    TWO = ("--size", 64, "--final-steps", 2)
+    TWO = ("--size", 64, "--final-steps", 2, "--retouch", 0)
 
     @pytest.fixture(autouse=True)
     def larger(self, scene: Path) -> None:
