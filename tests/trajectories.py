@@ -25,6 +25,7 @@ FIXED = {
     "smoothness": 0.4,
     "clarity": 0.0,
     "match": 0.0,
+    "edges": 0.0,
     "style_layers": (
         ("relu1_1", 256),
         ("relu2_1", 41),
