@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stylize.images.blur import blur
+from stylize.images.strips import in_strips
 
 # Of the bilateral filter: standard deviation and reach in px, and the standard deviation of the
 # colour difference, summed over the channels.
@@ -34,16 +35,13 @@ def clarified(image: Tensor, amount: float, sharpening: float = 1.0) -> Tensor:
     Reference:
         Tomasi and Manduchi, "Bilateral filtering for gray and color images" (ICCV 1998).
     """
-    found, rows = torch.empty_like(image), image.shape[2]
-    for first in range(0, rows, _STRIP_ROWS):  # short enough for the processor's cache
-        last = min(rows, first + _STRIP_ROWS)
-        start = max(0, first - _HALO_ROWS)
-        window = image[:, :, start : last + _HALO_ROWS]
-        smooth = bilateral(window)
+
+    def cleared(strip: Tensor) -> Tensor:
+        smooth = bilateral(strip)
         sharp = smooth + sharpening * _SHARPENING * (smooth - blur(smooth, _SHARPENED_PX))
-        part = torch.lerp(window, sharp.clamp_(0, 1), amount).clamp_(0, 1)
-        found[:, :, first:last] = part[:, :, first - start : last - start]
-    return found
+        return torch.lerp(strip, sharp.clamp_(0, 1), amount).clamp_(0, 1)
+
+    return in_strips(cleared, image, rows=_STRIP_ROWS, halo=_HALO_ROWS)
 
 
 def bilateral(image: Tensor) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.images.blur import blur
+from stylize.images.strips import in_strips
 from stylize.images.warp import warped
 
 # How far around a pixel its direction is measured, as a standard deviation in px.
@@ -48,22 +50,18 @@ def clean_up(image: Tensor, amount: float) -> Tensor:
         image enhancement using shock filters" (SIAM J. Numer. Anal. 27, 1990), for the sharpening.
     """
     while amount > 0:
-        found, rows = torch.empty_like(image), image.shape[2]
-        for first in range(0, rows, _STRIP_ROWS):
-            last = min(rows, first + _STRIP_ROWS)
-            start = max(0, first - _HALO_ROWS)
-            window = image[:, :, start : last + _HALO_ROWS]
-            part = torch.lerp(window, _one_pass(window), min(1.0, amount)).clamp_(0, 1)
-            found[:, :, first:last] = part[:, :, first - start : last - start]
-        image, amount = found, amount - 1
+        one_pass = partial(_one_pass, amount=min(1.0, amount))
+        image = in_strips(one_pass, image, rows=_STRIP_ROWS, halo=_HALO_ROWS)
+        amount -= 1
     return image
 
 
-def _one_pass(image: Tensor) -> Tensor:
+def _one_pass(image: Tensor, amount: float) -> Tensor:
     along, clearness = _directions(image)
     across = torch.stack([-along[:, 1], along[:, 0]], 1)
     sharp = _sharpened(_averaged_across(image, across), across)
-    return _averaged_along(sharp, along, clearness)  # last, so that no edge has stairs
+    whole = _averaged_along(sharp, along, clearness)  # last, so that no edge has stairs
+    return torch.lerp(image, whole, amount).clamp_(0, 1)
 
 
 def _directions(image: Tensor) -> tuple[Tensor, Tensor]:

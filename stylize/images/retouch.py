@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.images.blur import blur
+from stylize.images.strips import in_strips
 
 # The side of a patch in px; patches of the painting are two pixels apart.
 _PATCH_PX, _STEP_PX = 7, 2
@@ -100,24 +102,18 @@ def retouched(painting: Tensor, patches: Patches, amount: float) -> Tensor:
     """
     if not amount:
         return painting
+    balanced = partial(_balanced, amount=amount)
     drawn = _redrawn(painting, patches)
-    found, rows = torch.empty_like(painting), painting.shape[2]
-    for first in range(0, rows, _STRIP_ROWS):
-        start = max(0, first - _HALO_ROWS)
-        strip = slice(first, first + _STRIP_ROWS)
-        window = slice(start, first + _STRIP_ROWS + _HALO_ROWS)
-        part = _balanced(drawn[:, :, window], painting[:, :, window])
-        part = part[:, :, first - start : first - start + _STRIP_ROWS]
-        found[:, :, strip] = torch.lerp(painting[:, :, strip], part, amount)
-    return found
+    return in_strips(balanced, painting, drawn, rows=_STRIP_ROWS, halo=_HALO_ROWS)
 
 
-def _balanced(drawn: Tensor, painting: Tensor) -> Tensor:
-    """What is drawn, with the coarser light and colours and the contrast of a painting."""
+def _balanced(painting: Tensor, drawn: Tensor, amount: float) -> Tensor:
+    """A share of what is drawn, with the coarser colours and the contrast of the painting."""
     drawn = drawn + blur(painting - drawn, _KEPT_PX)
     gain = (_contrast(painting) / _contrast(drawn)).clamp_(1, _MOST_GAIN)
     coarse = blur(drawn, _CONTRAST_PX)
-    return torch.addcmul(coarse, drawn - coarse, blur(gain, _KEPT_PX)).clamp_(0, 1)
+    drawn = torch.addcmul(coarse, drawn - coarse, blur(gain, _KEPT_PX)).clamp_(0, 1)
+    return torch.lerp(painting, drawn, amount)
 
 
 def _redrawn(painting: Tensor, patches: Patches) -> Tensor:

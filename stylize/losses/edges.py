@@ -42,18 +42,18 @@ class EdgesLoss(ImageLoss):
         self._photo = photo
         self._sizes = sizes_px
         found = [laplacian(photo, size) for size in sizes_px]
-        self._weights = [
-            (_clearness(each) if clear else 1.0)
-            / (len(sizes_px) * each.square().mean().clamp_min(_FLAT))
-            for each in found
-        ]
+        self._clearness = [_clearness(each) if clear else None for each in found]
+        energies = [each.square().mean() for each in found]
+        self._scales = [1 / (len(sizes_px) * energy.clamp_min(_FLAT)) for energy in energies]
 
     def value(self, image: Tensor) -> Tensor:
         difference = image - self._photo
-        errors = [laplacian(difference, size).square() for size in self._sizes]
-        weighted = [
-            (weight * each).mean() for weight, each in zip(self._weights, errors, strict=True)
+        squares = [laplacian(difference, size).square() for size in self._sizes]
+        errors = [
+            (each if clearness is None else each * clearness).mean()
+            for each, clearness in zip(squares, self._clearness, strict=True)
         ]
+        weighted = [scale * error for scale, error in zip(self._scales, errors, strict=True)]
         return torch.stack(weighted).sum()
 
 

@@ -314,7 +314,7 @@ class StyleGroups:
         first, *others = pictures
         if not others:
             return first
-        masks = resize(self.masks, (first.shape[2], first.shape[3])).clamp(0, 1)
+        masks = resize(self.masks, (first.shape[2], first.shape[3])).clamp(0, 1).to(first.device)
         shares = masks / masks.sum(0).clamp_min(torch.finfo(torch.float32).eps)
         joined = first.clone()
         for each, share in zip(others, shares[1:], strict=True):

@@ -419,10 +419,7 @@ class Transfer:
             patches = self._style_statistics.patches(chosen).to(picture.device)
             return retouched(picture, patches, amount)
 
-        if self._regions is None:
-            return of_style(None)
-        parts = (of_style(style).cpu() for style in self._regions.styles.values())
-        return self._regions.joined(parts).to(picture.device)
+        return self._in_each_region(of_style)
 
     def _grained(self, painted: Tensor) -> Tensor:
         """The picture with the grain of its styles; without it in a clip."""
