@@ -254,6 +254,11 @@ _LOOSE, _USUAL_ODDS = 0.05, 4.0
 # Length of the first step of such a frame, relative to that of a still.
 _CAUTION = 0.5
 
+# How much of the retouching the paint of other frames gets, per share that is missing to full
+# coherence. Without any, the marks of the network come back from frame to frame; with much, the
+# paint flickers.
+_RETOUCH = 1.25
+
 # Of what stands in between painted frames, strokes up to this size are those of a neighbour, the
 # rest is the photo in the colours of the paint.
 _STROKES = 1 / 64
@@ -335,6 +340,7 @@ class ClipPainter(_Painter):
             weight=_WEIGHT[self.settings.style_loss] * odds,
             scales=self._scales_of_following(),
             caution=_CAUTION,
+            retouch=min(1.0, _RETOUCH * (1 - self.video.coherence)),
         )
         return self._job(turn.index, photo(turn.index), taken)
 

@@ -26,6 +26,7 @@ class Continuation:
         weight: of the loss that holds the frame to it.
         scales: the sizes and steps that are left to do; the last is the result's.
         caution: length of the optimizer's first step, relative to that of a still.
+        retouch: how much of the usual retouching the paint of other frames gets, 0 to 1.
     """
 
     start: Tensor
@@ -34,6 +35,7 @@ class Continuation:
     weight: float
     scales: Sequence[Scale]
     caution: float
+    retouch: float
 
     def enlarged(self, picture: Tensor, size: tuple[int, int]) -> Tensor:
         """The start at the next size, changed as it was changed at the size before.

@@ -395,7 +395,7 @@ class Transfer:
         return with_photo(painted, self.content, self._regions)
 
     def _finished_paint(self, picture: Tensor, *, retouch: bool) -> Tensor:
-        """The picture on the CPU, finished where its paint does not come from another frame."""
+        """The picture on the CPU, finished; paint from another frame is only retouched a little."""
         # MPS cannot sample beyond the border.
         raw = (picture if picture.is_cuda else picture.cpu()).contiguous()
         finer = self._retouched(raw) if retouch else raw
@@ -403,7 +403,8 @@ class Transfer:
         if self._frame is not None:
             size = (raw.shape[2], raw.shape[3])
             trust = resize_clamped(self._frame.trust, size).to(raw.device)
-            cleaned = torch.lerp(cleaned, raw, trust)
+            carried = torch.lerp(raw, finer, self._frame.retouch)
+            cleaned = torch.lerp(cleaned, carried, trust)
         return cleaned.cpu()
 
     def _retouched(self, picture: Tensor) -> Tensor:

@@ -20,12 +20,13 @@ from stylize.images.retouch import patches_of, retouched
 from stylize.losses.smoothness import total_variation
 from stylize.optimize.loop import Step
 from stylize.planning import memory as layout_module
-from stylize.products.transfer.clip_frame import ClipFrame
+from stylize.products.transfer.clip_frame import ClipFrame, Continuation
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs.recipe import load_recipe
 from stylize.runs.result import Result
 from stylize.runs.session import Session
 from stylize.settings.execution import Execution
+from stylize.settings.schedule import Scale
 from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, cat, photo, strokes
 
@@ -227,6 +228,38 @@ def test_frames_of_clips_have_no_grain() -> None:
         for each in (settings, plain)
     ]
     assert torch.equal(found[0].pixels, found[1].pixels)
+
+
+def test_paint_of_other_frames_is_retouched_less() -> None:
+    """Nor is it cleaned up again; other paint is retouched in full."""
+    content, style = as_picture(photo(SIDE, SIDE)), as_picture(strokes(SIDE, SIDE))
+    settings = TransferSettings(**FEW | {"network": "vgg16", "size": str(SIDE), "cleanup": 1})
+
+    def frame(trust: float, **changes: float) -> torch.Tensor:
+        moved = Continuation(
+            start=content.pixels,
+            target=content.pixels,
+            trust=torch.full((1, 1, SIDE, SIDE), trust),
+            weight=1.0,
+            scales=[Scale(SIDE, SIDE, 2)],
+            caution=1.0,
+            retouch=0.25,
+        )
+        job = Transfer(
+            content,
+            [style],
+            replace(settings, **changes),
+            FP32,
+            frame=ClipFrame(content, moved),
+            session=STUDIO,
+        )
+        return job.run().pixels
+
+    patches = patches_of([(style.pixels, 1.0)])
+    for trust, amount, cleanup in ((1.0, 0.25, 0), (0.0, 1.0, 1)):
+        raw = frame(trust, retouch=0, cleanup=0)
+        expected = clean_up(retouched(raw, patches, amount), cleanup)
+        torch.testing.assert_close(frame(trust), expected, atol=1e-5, rtol=0)
 
 
 def test_a_style_of_coarse_shapes_lends_no_grain() -> None:
