@@ -3,9 +3,10 @@
     python -m benchmarks.contention [PHOTO STYLE] [--rounds 3] [-- OPTIONS]
 
 Each round runs a transfer alone, two at once, and one next to a program that keeps one processor
-busy, with waiting threads that sleep, as the command sets it. The first round does so again with
-threads that spin, as the runtime of OpenMP would; that takes minutes. Figures are ratios to one
-transfer alone with sleeping threads in the same run, and medians where there are several rounds.
+busy, with waiting threads that sleep, as the command sets it; and one alone with threads that
+spin, as the runtime of OpenMP would. Only the first round has these beside others, which takes
+minutes. Figures are ratios to one transfer alone with sleeping threads in the same run, and medians
+where there are several rounds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -55,10 +57,11 @@ def ratios(command: Sequence[str], rounds: int) -> list[tuple[str, str, str]]:
     seconds: dict[tuple[str, str], list[float]] = {}
     run_together([command])  # self-test and file cache
     for number in range(rounds):
-        for policy in POLICIES if number == 0 else ("sleep",):
-            for situation in SITUATIONS:
-                taken = measure(command, situation, policy)
-                seconds.setdefault((situation, policy), []).append(taken)
+        for policy, situation in product(POLICIES, SITUATIONS):
+            if number and policy == "spin" and situation != "alone":
+                continue
+            taken = measure(command, situation, policy)
+            seconds.setdefault((situation, policy), []).append(taken)
     one = median(seconds["alone", "sleep"])
     head = ("", "waiting threads sleep", "waiting threads spin")
     shares = {key: f"{median(taken) / one:.2f}" for key, taken in seconds.items()}

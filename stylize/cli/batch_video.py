@@ -21,7 +21,12 @@ from stylize.cli.batch_run import (
     take_files,
     take_run,
 )
-from stylize.cli.clip_options import cut_options, encoding_options, require_libraries
+from stylize.cli.clip_options import (
+    cut_options,
+    encoding_options,
+    note_idle_grain,
+    require_libraries,
+)
 from stylize.cli.completion import FILE
 from stylize.cli.help import Command, CommandGroup, Decorated
 from stylize.cli.options import (
@@ -70,7 +75,7 @@ def clip_options(styles: bool) -> Callable[[Decorated], Decorated]:
 @style_option
 @clip_options(styles=True)
 @preset_option("transfer")
-@settings_options(TransferSettings)
+@settings_options(TransferSettings, hide=("grain",))
 @settings_options(Execution)
 @input_options
 @message_options
@@ -87,6 +92,7 @@ def video_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     continue a batch that was stopped: it goes on at the next frame. All options of 'stylize video
     transfer' that change the look apply, except masks.
     """
+    note_idle_grain()
     require_libraries()
     return perform(read_request(inputs, asked_transfers(inputs, styles, options), options))
 

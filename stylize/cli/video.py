@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stylize.cli.clip_options import require_libraries, video_options
+from stylize.cli.clip_options import note_idle_grain, require_libraries, video_options
 from stylize.cli.clip_output import choose_target, is_pattern, note_idle_output
 from stylize.cli.clip_run import Reporting, announce, paint_clip, paint_preview, say_plan
 from stylize.cli.completion import FILE
@@ -65,7 +65,7 @@ def video() -> None:
 @video_options
 @preset_option("transfer")
 @region_options
-@settings_options(TransferSettings)
+@settings_options(TransferSettings, hide=("grain",))
 @settings_options(Execution)
 @input_options
 @message_options
@@ -81,6 +81,7 @@ def video_transfer(clip: str, styles: tuple[str, ...], **options: Any) -> int:
     To continue a clip that was stopped, run the same command again. The options of 'stylize
     transfer' that change the look apply. A mask may be a clip, too.
     """
+    note_idle_grain()
     request = read_request(clip, options, lambda rest: read_transfer(styles, rest))
     return perform(request)
 

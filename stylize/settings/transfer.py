@@ -272,6 +272,7 @@ class TransferSettings:
         Group.STYLE,
         low=0,
         high=1,
+        needs={"coarse_style_parts": ()},
         earlier=0.0,
     )
     color: str = setting(
@@ -500,6 +501,11 @@ class TransferSettings:
     def deep_style_layers(self) -> tuple[str, ...]:
         """The style layers that see whole motifs."""
         return tuple(name for name, weight in self.style_layers if weight and sees_motifs(name))
+
+    @property
+    def coarse_style_parts(self) -> bool:
+        """Whether a style image contributes its coarse shapes."""
+        return set(self.style_parts) != {"fine"}
 
     @property
     def content_loss_weight(self) -> float:

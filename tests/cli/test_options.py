@@ -163,6 +163,11 @@ def test_nothing_said_means_the_defaults(
             ("--edges-kept", "all", "--edges", 0),
             "--edges-kept has no effect without --edges above 0",
         ),
+        (
+            ("--style-part", "fine", "--match", 1),
+            "--match has no effect without coarse style parts",
+        ),
+        (("--style-part", "coarse", "--match", 1), ""),
         (("--quality", 80), "--quality has no effect on PNG"),
         (("--quality", 80, "--film", "steps.webp"), ""),
     ],

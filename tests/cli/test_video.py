@@ -318,6 +318,12 @@ def test_preview_and_dry_run(run, network, tmp_path, clip, style):
     assert f"{numbers[1]} is an input of this run" in refused
 
 
+def test_grain_would_flicker(run, network, tmp_path, clip, style):
+    words = ("video", "transfer", clip, style, "-o", tmp_path / "out.mp4", "--dry-run", *QUICK)
+    assert "--grain" not in run(*words).stderr
+    assert "--grain has no effect on clips" in done(run(*words, "--grain", 1)).stderr
+
+
 def test_two_runs_never_mix(run, tmp_path, clip, style):
     target = tmp_path / "out.mp4"
     with reserved(Path(os.path.realpath(f"{target}.frames"))):

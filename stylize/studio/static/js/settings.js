@@ -24,6 +24,7 @@ const FACT_WORDS = { "several styles": "several style images", guide: "a guide",
 
 // Not settings themselves, but they follow from some.
 const DERIVED = {
+  coarse_style_parts: () => !valueOf("style_parts")?.length || valueOf("style_parts").some((part) => part !== "fine"),
   several_octaves: () => valueOf("octaves") > 1,
   content_loss_weight: () => valueOf("strength") !== 100 && valueOf("content_weight") !== 0,
   deep_style_layers: () => Object.entries(valueOf("style_layers") ?? {}).some(([layer, weight]) => weight && Number(layer[4]) >= 5),
