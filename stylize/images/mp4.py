@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -278,7 +280,9 @@ def _encode(
         )
         frame.pts, frame.time_base = round(time / unit), unit
         lengths[frame.pts] = max(1, round(duration / unit))
-        film.mux(_lasting(stream.encode(frame), lengths))
+        with _scheduling_kept():  # the first frame opens the encoder
+            packets = stream.encode(frame)
+        film.mux(_lasting(packets, lengths))
     if stream:
         packets = _lasting(stream.encode(), lengths)
         if codec == "h265" and count <= 2:
@@ -287,6 +291,24 @@ def _encode(
         film.mux(packets)
     if track:
         track.close()
+
+
+@contextmanager
+def _scheduling_kept() -> Iterator[None]:
+    """Keep how the system schedules this thread.
+
+    For root, SVT-AV1 makes the thread that opens it a real-time one, and so all that this thread
+    starts. Those that compute afterwards would keep all other threads from running.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def _lasting(packets: list[Any], lengths: dict[int, int]) -> list[Any]:

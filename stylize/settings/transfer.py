@@ -365,11 +365,13 @@ class TransferSettings:
         high=MAX_SIDE_PX,
     )
     size_ratio: float = setting(
-        2.0,
-        "Ratio between successive sizes: 1.41 refines shapes more gradually than 2.",
+        1.6,
+        "Ratio between successive sizes: 1.41 refines shapes more gradually than 2, and takes "
+        "longer.",
         Group.OPTIMIZER,
         low=1.2,
         high=4,
+        earlier=2.0,
     )
     learning_rate: float = setting(
         0.02,

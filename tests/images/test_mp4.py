@@ -3,9 +3,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +209,16 @@ class TestReading:
                 continue
         assert capfd.readouterr() == ("", "")
         assert not caplog.records
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux tells")
+@pytest.mark.parametrize("codec", ["h264", "h265", "av1"])
+def test_encoders_leave_the_thread_as_it_was(tmp_path, codec):
+    """For root, SVT-AV1 makes it a real-time one."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    write = partial(mp4.write_video, container="mp4", recipe=None, quality=90)
+    write(tmp_path / "clip.mp4", pictures(2, (64, 64)), [0, Fraction(1), Fraction(2)], codec=codec)
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from stylize.planning.cost import (
@@ -114,10 +116,11 @@ def test_a_frame_is_paid_for() -> None:
 
 def test_a_picture_by_its_settings() -> None:
     device = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
+    asked = partial(TransferSettings, steps=160, size_ratio=2)
     whole_run = cost(100, steps=160)
-    assert picture_cost(TransferSettings(steps=160, tolerance=0), (384, 512), **device) == whole_run
+    assert picture_cost(asked(tolerance=0), (384, 512), **device) == whole_run
     # The smallest size usually takes 100 of its 160 steps, which the plan still has.
-    usual = picture_cost(TransferSettings(steps=160), (384, 512), **device)
+    usual = picture_cost(asked(), (384, 512), **device)
     work = [(96 * 128, 160), (192 * 256, 40), (384 * 512, 10)]
     whole, spared = sum(px * steps for px, steps in work), 96 * 128 * 60
     saved = (whole_run.seconds - SECONDS_PER_STEP * 210) * spared / whole + SECONDS_PER_STEP * 60

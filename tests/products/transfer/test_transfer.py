@@ -436,6 +436,7 @@ TWO_SCALES: dict[str, object] = {
     "optimizer": "adam",
     "learning_rate": 1e-5,
     "cleanup": 0,
+    "size_ratio": 2,
 }
 
 
@@ -508,7 +509,7 @@ def test_tolerance_ends_a_scale_early(content: Picture, style: Picture) -> None:
 def test_sizes_and_scales(style: Picture) -> None:
     result = paint(as_picture(photo(80, 100)), style, size="80", min_size=40, steps=2)
     assert result.pixels.shape == (1, 3, 64, 80)
-    assert result.recipe["resolved"]["scales"] == [[40, 32, 2], [80, 64, 2]]
+    assert result.recipe["resolved"]["scales"] == [[50, 40, 2], [80, 64, 2]]
 
 
 def test_nothing_is_enlarged(style: Picture) -> None:
@@ -556,7 +557,7 @@ def test_a_stop_gives_the_picture_so_far(style: Picture) -> None:
     )
     assert result.interrupted
     assert result.recipe["interrupted"] is True
-    assert result.recipe["resolved"]["scales"] == [[32, 32, 3]]
+    assert result.recipe["resolved"]["scales"] == [[40, 40, 3]]
     assert result.pixels.shape == (1, 3, 64, 64)
 
 
