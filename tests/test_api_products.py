@@ -227,7 +227,7 @@ def test_a_sheet_of_two_settings_has_columns_and_rows(files: Files, tmp_path: Pa
 
 def test_a_sheet_of_presets_shows_those_that_differ(files: Files) -> None:
     labels: list[str] = []
-    steps: Any = {"steps": 1, "final_steps": 1, "min_size": 32}
+    steps: Any = {"steps": 1, "final_steps": 1, "min_size": 32, "size_ratio": 2}
     stylize.explore(
         files[0],
         files[1],

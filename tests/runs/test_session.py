@@ -138,7 +138,7 @@ class TestStatistics:
             transfer(content(), session=session, match=0.5)
             per_photo.append(seen - before)
         assert per_photo[0] == per_photo[1] + Counter({(32, 48): 2, (40, 60): 1, (43, 64): 1})
-        assert per_photo[1] == per_photo[2] == Counter({(32, 32): 1, (64, 64): 1})
+        assert per_photo[1] == per_photo[2] == Counter({(40, 40): 1, (64, 64): 1})
 
 
 class TestPixels:
