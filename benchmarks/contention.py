@@ -4,9 +4,9 @@
 
 Each round runs a transfer alone, two at once, and one next to a program that keeps one processor
 busy, with waiting threads that sleep, as the command sets it; and one alone with threads that
-spin, as the runtime of OpenMP would. Only the first round has these beside others, which takes
-minutes. Figures are ratios to one transfer alone with sleeping threads in the same run, and medians
-where there are several rounds.
+spin, as the runtime of OpenMP would. Only the first round has spinning threads beside other
+programs, which takes minutes. Figures are ratios to one transfer alone with sleeping threads in the
+same run, and medians where there are several rounds.
 """
 
 from __future__ import annotations

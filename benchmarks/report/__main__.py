@@ -49,7 +49,8 @@ PROCESSES = {
         "Busy machines",
         "Seconds of default transfers that share the processors, as ratios to one alone"
         " (`python -m benchmarks.contention`).\nThe command lets waiting threads sleep soon"
-        " (medians of 3 rounds); GNU's runtime lets them spin (beside others one round).",
+        " (medians of 3 rounds); GNU's runtime lets them spin (one round where they share the"
+        " processors).",
     ),
 }
 

@@ -41,7 +41,7 @@ class Variant:
     @property
     def same_objective(self) -> bool:
         """Whether it wants what the default wants, and differs only in how it gets there."""
-        ways = {"steps", "final_steps", "min_size", "init", "optimizer", "detail"}
+        ways = {"steps", "final_steps", "min_size", "size_ratio", "init", "optimizer", "detail"}
         return self.settings.keys() <= ways
 
 

@@ -92,7 +92,7 @@ def video_transfer(inputs: tuple[str, ...], styles: tuple[Path, ...], **options:
     continue a batch that was stopped: it goes on at the next frame. All options of 'stylize video
     transfer' that change the look apply, except masks.
     """
-    note_idle_grain()
+    note_idle_grain(options["grain"])
     require_libraries()
     return perform(read_request(inputs, asked_transfers(inputs, styles, options), options))
 

@@ -12,7 +12,7 @@ import click
 
 from stylize.cli.completion import FILE
 from stylize.cli.help import Decorated, option
-from stylize.cli.options import group_of, is_typed, note, open_option, settings_options
+from stylize.cli.options import group_of, note, open_option, settings_options
 from stylize.errors import MissingExtraError
 from stylize.settings.fields import Group
 from stylize.settings.video import VideoSettings
@@ -67,9 +67,9 @@ CUT_TYPES: dict[str, click.ParamType[Fraction]] = {
 }
 
 
-def note_idle_grain() -> None:
+def note_idle_grain(grain: float | None) -> None:
     """Say that clips get no grain, if the user asked for some."""
-    if is_typed("grain"):
+    if grain:
         note("--grain has no effect on clips, where it would flicker")
 
 

@@ -81,7 +81,7 @@ def video_transfer(clip: str, styles: tuple[str, ...], **options: Any) -> int:
     To continue a clip that was stopped, run the same command again. The options of 'stylize
     transfer' that change the look apply. A mask may be a clip, too.
     """
-    note_idle_grain()
+    note_idle_grain(options["grain"])
     request = read_request(clip, options, lambda rest: read_transfer(styles, rest))
     return perform(request)
 

@@ -280,9 +280,7 @@ def _encode(
         )
         frame.pts, frame.time_base = round(time / unit), unit
         lengths[frame.pts] = max(1, round(duration / unit))
-        with _scheduling_kept():  # the first frame opens the encoder
-            packets = stream.encode(frame)
-        film.mux(_lasting(packets, lengths))
+        film.mux(_lasting(stream.encode(frame), lengths))
     if stream:
         packets = _lasting(stream.encode(), lengths)
         if codec == "h265" and count <= 2:
@@ -291,24 +289,6 @@ def _encode(
         film.mux(packets)
     if track:
         track.close()
-
-
-@contextmanager
-def _scheduling_kept() -> Iterator[None]:
-    """Keep how the system schedules this thread.
-
-    For root, SVT-AV1 makes the thread that opens it a real-time one, and so all that this thread
-    starts. Those that compute afterwards would keep all other threads from running.
-    """
-    if not hasattr(os, "sched_getscheduler"):
-        yield
-        return
-    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
-    try:
-        yield
-    finally:
-        if os.sched_getscheduler(0) != policy:
-            os.sched_setscheduler(0, policy, parameters)
 
 
 def _lasting(packets: list[Any], lengths: dict[int, int]) -> list[Any]:
@@ -355,7 +335,28 @@ def _stream(
         context.codec_tag = _TAGS[codec]
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED_RANGE
+    with _scheduling_kept():
+        context.open(strict=False)
     return stream
+
+
+@contextmanager
+def _scheduling_kept() -> Iterator[None]:
+    """Keep how the system schedules this thread.
+
+    When run as root, SVT-AV1 gives the thread that opens it real-time priority, and threads that
+    are started later inherit it. Those that compute would keep all others from running.
+    """
+    try:
+        before = os.sched_getscheduler(0), os.sched_getparam(0)
+    except (AttributeError, OSError):  # not Linux, or not allowed
+        yield
+        return
+    try:
+        yield
+    finally:
+        if (os.sched_getscheduler(0), os.sched_getparam(0)) != before:
+            os.sched_setscheduler(0, *before)
 
 
 def _even(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

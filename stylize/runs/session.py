@@ -20,7 +20,7 @@ from stylize.planning.device import Device, require_own_threads
 from stylize.settings.execution import Execution
 
 # Per style image. Its moments at one scale take 2.4 MB with the default layers. A picture of 2048
-# px has five scales, with a ratio of √2 nine.
+# px has seven scales, with a ratio of √2 nine.
 MOST_STATISTICS = 16
 
 # A batch needs one network; two presets may need two.
@@ -33,9 +33,9 @@ MOST_LOSSES = 16
 # A few bytes each.
 MOST_CROPS = 1000
 
-# What is matched of a style image at one size: 5 MB, more only if it is larger than the result. Two
-# sizes of a picture are matched.
-MOST_PLACES = 8
+# What is matched of a style image at one size: 5 MB, more only if it is larger than the result.
+# Three sizes of a picture are matched.
+MOST_PLACES = 12
 
 Value = TypeVar("Value")
 

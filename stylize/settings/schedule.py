@@ -65,22 +65,21 @@ def schedule(
     *,
     steps: int,
     final_steps: int,
+    ratio: float,
     coarsest: int = 128,
-    ratio: float = 2.0,
     least_side: int = 32,
 ) -> list[Scale]:
     """Scales from coarse to fine.
 
     The number of steps falls geometrically: large shapes settle where steps are cheap, and a
-    fine scale only has to add what the coarser could not show. It falls slowly: at equal cost,
-    more steps at the finest scale win against more scales and against more coarse steps.
+    fine scale only has to add what the coarser could not show.
 
     Args:
         height, width: of the finest scale.
         steps: at the coarsest scale.
         final_steps: at the finest scale (of several; a single scale gets ``steps``).
-        coarsest: the long side of the coarsest scale, to within a factor of √ratio.
         ratio: between the sides of successive scales, above 1.
+        coarsest: the long side of the coarsest scale, to within a factor of √ratio.
         least_side: short side below which no scale goes.
     """
     enlargements = min(

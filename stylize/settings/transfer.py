@@ -366,8 +366,8 @@ class TransferSettings:
     )
     size_ratio: float = setting(
         1.6,
-        "Ratio between successive sizes: 1.41 refines shapes more gradually than 2, and takes "
-        "longer.",
+        "Ratio between successive sizes: a smaller one, such as 1.41, refines shapes more "
+        "gradually and takes longer.",
         Group.OPTIMIZER,
         low=1.2,
         high=4,
@@ -507,7 +507,9 @@ class TransferSettings:
     @property
     def coarse_style_parts(self) -> bool:
         """Whether a style image contributes its coarse shapes."""
-        return set(self.style_parts) != {"fine"}
+        weights = self.style_weights or (1.0,) * len(self.style_parts)
+        parts = {part for part, weight in zip(self.style_parts, weights, strict=False) if weight}
+        return parts != {"fine"}
 
     @property
     def content_loss_weight(self) -> float:

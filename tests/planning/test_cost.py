@@ -16,7 +16,7 @@ from stylize.planning.cost import (
     transfer_cost,
 )
 from stylize.settings.dream import DreamSettings
-from stylize.settings.schedule import Scale, schedule
+from stylize.settings.schedule import Scale, transfer_scales
 from stylize.settings.transfer import TransferSettings
 
 STYLE = tuple(f"relu{block}_1" for block in range(1, 6))
@@ -69,7 +69,7 @@ def test_evaluated_pixels_add_up() -> None:
 
 def cost(gflops: float | None, **changes: object):
     settings = TransferSettings(**changes)
-    scales = schedule(384, 512, steps=settings.steps, final_steps=settings.steps_at_the_end)
+    scales = transfer_scales(settings, (384, 512))
     return transfer_cost(settings, scales, architecture="vgg16", precision="bf16", gflops=gflops)
 
 
@@ -117,7 +117,7 @@ def test_a_frame_is_paid_for() -> None:
 def test_a_picture_by_its_settings() -> None:
     device = {"architecture": "vgg16", "precision": "bf16", "gflops": 100.0}
     asked = partial(TransferSettings, steps=160, size_ratio=2)
-    whole_run = cost(100, steps=160)
+    whole_run = cost(100, steps=160, size_ratio=2)
     assert picture_cost(asked(tolerance=0), (384, 512), **device) == whole_run
     # The smallest size usually takes 100 of its 160 steps, which the plan still has.
     usual = picture_cost(asked(), (384, 512), **device)

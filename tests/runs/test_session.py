@@ -16,12 +16,13 @@ from stylize.gradients.fast_pass import FastPass
 from stylize.images.read import Picture
 from stylize.networks.models import Weights
 from stylize.products.dream.dream import Dream
+from stylize.products.transfer.matching import MATCHED_PX
 from stylize.products.transfer.transfer import Transfer
 from stylize.runs import session as studio_module
-from stylize.runs.session import MOST_NETWORKS, MOST_STATISTICS, Session
+from stylize.runs.session import MOST_NETWORKS, MOST_PLACES, MOST_STATISTICS, Session
 from stylize.settings.dream import DreamSettings
 from stylize.settings.execution import Execution
-from stylize.settings.schedule import schedule
+from stylize.settings.schedule import transfer_scales
 from stylize.settings.transfer import TransferSettings
 from tests.conftest import as_picture, photo, strokes
 
@@ -252,7 +253,9 @@ def test_many_styles_do_not_crowd_each_other_out() -> None:
 
 def test_the_bounds_leave_room_for_a_run() -> None:
     """The scales of a picture of 4096 px; a look's trunk and another's."""
-    assert len(schedule(4096, 4096, steps=1, final_steps=1)) <= MOST_STATISTICS
+    scales = transfer_scales(TransferSettings(), (4096, 4096))
+    assert len(scales) <= MOST_STATISTICS
+    assert 4 * sum(scale.width <= MATCHED_PX for scale in scales) <= MOST_PLACES
     assert MOST_NETWORKS >= 2
 
 

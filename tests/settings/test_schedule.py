@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from stylize.settings.schedule import Scale, schedule
 
 
-def test_the_usual_one() -> None:
-    scales = schedule(384, 512, steps=100, final_steps=30)
+def test_each_size_is_twice_the_one_before() -> None:
+    scales = schedule(384, 512, steps=100, final_steps=30, ratio=2)
     assert [s.width for s in scales] == [128, 256, 512]
     assert [s.height for s in scales] == [96, 192, 384]
     assert [s.steps for s in scales] == [100, 55, 30]
@@ -17,15 +17,15 @@ def test_the_usual_one() -> None:
 @pytest.mark.parametrize(("side", "coarsest"), [(500, 125), (1000, 125), (700, 175), (730, 91)])
 def test_the_coarsest_scale_is_about_the_one_asked_for(side: int, coarsest: int) -> None:
     """A picture a few pixels smaller than a usual one does not lose its coarsest scale."""
-    assert schedule(side, side, steps=9, final_steps=9, coarsest=128)[0].width == coarsest
+    assert schedule(side, side, steps=9, final_steps=9, ratio=2)[0].width == coarsest
 
 
 def test_a_picture_smaller_than_the_coarsest_scale_gets_one() -> None:
-    assert schedule(64, 64, steps=100, final_steps=30) == [Scale(64, 64, 100)]
+    assert schedule(64, 64, steps=100, final_steps=30, ratio=2) == [Scale(64, 64, 100)]
 
 
 def test_a_narrow_picture_does_not_vanish() -> None:
-    assert min(s.height for s in schedule(60, 4000, steps=10, final_steps=5)) >= 32
+    assert min(s.height for s in schedule(60, 4000, steps=10, final_steps=5, ratio=2)) >= 32
 
 
 def test_a_smaller_ratio_gives_more_sizes() -> None:

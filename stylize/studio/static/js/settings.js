@@ -24,7 +24,11 @@ const FACT_WORDS = { "several styles": "several style images", guide: "a guide",
 
 // Not settings themselves, but they follow from some.
 const DERIVED = {
-  coarse_style_parts: () => !valueOf("style_parts")?.length || valueOf("style_parts").some((part) => part !== "fine"),
+  coarse_style_parts: () => {
+    const weights = valueOf("style_weights") ?? [];
+    const parts = (valueOf("style_parts") ?? []).filter((_, i) => weights[i] !== 0);
+    return !parts.length || parts.some((part) => part !== "fine");
+  },
   several_octaves: () => valueOf("octaves") > 1,
   content_loss_weight: () => valueOf("strength") !== 100 && valueOf("content_weight") !== 0,
   deep_style_layers: () => Object.entries(valueOf("style_layers") ?? {}).some(([layer, weight]) => weight && Number(layer[4]) >= 5),
@@ -170,8 +174,8 @@ function field(setting, place) {
     reset.style.visibility = own ? "visible" : "hidden";
     const needs = Object.entries(setting.needs ?? {});
     const idle = needs.length > 0 && !needs.some(holds);
-    const unused = picture && draft.start && isClip();
-    without.textContent = unused ? "A clip starts from its own frames." : idle ? `No effect without ${needed(setting.needs)}.` : "";
+    const unused = isClip() && (setting.name === "grain" ? "Clips have no grain." : picture && draft.start ? "A clip starts from its own frames." : "");
+    without.textContent = unused ? unused : idle ? `No effect without ${needed(setting.needs)}.` : "";
     without.hidden = !idle && !unused;
     const invalid = input.validity && !input.validity.valid && document.activeElement !== input;
     wrong.textContent = server.problemField === setting.name ? server.problem : invalid ? `Allowed: ${range(setting)}` : "";
