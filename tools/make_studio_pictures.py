@@ -86,7 +86,7 @@ class Photographer:
             self.page.click(f"[aria-label='Style {style}']")
 
     def until(self, words: str) -> None:
-        """Wait for a state, such as ``size 3 of 3``."""
+        """Wait for a state, such as ``size 4 of 4``."""
         self.page.until(lambda: words in self.page.state(), seconds=240)
 
 
@@ -105,13 +105,13 @@ def take(photographer: Photographer, clip: Path) -> None:
     page.click("#compare")
     page.script("document.documentElement.dataset.theme = 'light'")
     photographer.begin(PHOTOS / "chelsea.jpg", "Ukiyo")
-    photographer.until("size 3 of 3")
+    photographer.until("size 4 of 4")
     time.sleep(1)
     photographer.save("light")
     photographer.until("Finished")
     photographer.window(390, 844, 2)
     photographer.begin(PHOTOS / "chelsea.jpg", "Woodcut")
-    photographer.until("size 3 of 3")
+    photographer.until("size 4 of 4")
     photographer.save("phone")
     photographer.until("Finished")
     photographer.window(1400, 900)
