@@ -177,5 +177,6 @@ def test_a_clip_goes_on_at_the_next_frame(tmp_path: Path) -> None:
         cancelled = second.submit(**request)
         assert any(name == "preview" for name, _ in second.events(cancelled))
         second.http.post(f"/api/v1/jobs/{cancelled}/cancel")
+        assert second.finish(cancelled)["state"] == "cancelled"
         assert second.finish(second.submit(**request))["state"] == "done"
         assert list((folder / ".stylize" / "studio" / "clips").iterdir()) == []

@@ -57,7 +57,7 @@ def test_a_transfer_from_upload_to_recall(server: Server) -> None:
     names = [name for name, _ in events]
     assert {"job", "step", "preview"} <= set(names)
     previews = [data for name, data in events if name == "preview"]
-    assert levels(base64.b64decode(previews[0]["data"])).shape == (32, 32, 3)
+    assert levels(base64.b64decode(previews[0]["data"])).shape == (40, 40, 3)
     done = events[-1][1]
     assert (done["state"], done["width"], done["height"]) == ("done", 64, 64)
 
