@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -347,15 +347,13 @@ def _scheduling_kept() -> Iterator[None]:
     When run as root, SVT-AV1 gives the thread that opens it real-time priority, and threads that
     are started later inherit it. Those that compute would keep all others from running.
     """
-    try:
+    before = None
+    with suppress(AttributeError, OSError):  # not Linux, or not allowed
         before = os.sched_getscheduler(0), os.sched_getparam(0)
-    except (AttributeError, OSError):  # not Linux, or not allowed
-        yield
-        return
     try:
         yield
     finally:
-        if (os.sched_getscheduler(0), os.sched_getparam(0)) != before:
+        if before and (os.sched_getscheduler(0), os.sched_getparam(0)) != before:
             os.sched_setscheduler(0, *before)
 
 

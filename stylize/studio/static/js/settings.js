@@ -175,7 +175,7 @@ function field(setting, place) {
     const needs = Object.entries(setting.needs ?? {});
     const idle = needs.length > 0 && !needs.some(holds);
     const unused = isClip() && (setting.name === "grain" ? "Clips have no grain." : picture && draft.start ? "A clip starts from its own frames." : "");
-    without.textContent = unused ? unused : idle ? `No effect without ${needed(setting.needs)}.` : "";
+    without.textContent = unused || (idle ? `No effect without ${needed(setting.needs)}.` : "");
     without.hidden = !idle && !unused;
     const invalid = input.validity && !input.validity.valid && document.activeElement !== input;
     wrong.textContent = server.problemField === setting.name ? server.problem : invalid ? `Allowed: ${range(setting)}` : "";
